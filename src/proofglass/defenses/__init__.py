@@ -1,0 +1,7 @@
+"""Section 5 of the survey: defenses. A table of contents that imports nothing, in the order of Table 3."""
+
+CONTENTS = {
+    "none": "proofglass.defenses.inference.none:NoDefense",
+    "system-prompt": "proofglass.defenses.inference.system_prompt:SystemPrompt",
+    "self-moderation": "proofglass.defenses.inference.self_moderation:SelfModeration",
+}

@@ -1,0 +1,6 @@
+"""Section 3.1 of the survey: data sets. A table of contents that imports nothing."""
+
+CONTENTS = {
+    "testbed": "proofglass.evaluation.datasets.testbed:TestbedData",
+    "safebench": "proofglass.evaluation.datasets.safebench:SafeBench",
+}

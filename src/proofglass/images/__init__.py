@@ -1,0 +1,154 @@
+"""8-bit pictures: guarded reading, PNG writing. Pillow only, and only once a picture is touched.
+
+A picture file is input from strangers. Its size is known before a pixel is decoded, every way in which a decoder
+can fail becomes one `ImageError` that names the file, and only common raster formats are tried (Pillow would
+otherwise start other programs for some of them).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proofglass.errors import ImageError
+from proofglass.types import Image, pixel_hash
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_FILE_BYTES = 256 * 2**20
+MAX_SIDE = 32_768  # px
+MAX_PIXELS = 64 * 2**20  # 8192 x 8192: 192 MiB as RGB
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+
+
+def read(path: Path | str) -> Image:
+    """The picture in a file, whatever its extension says: RGB, 8-bit, upright.
+
+    All pixels are decoded and checked now, then let go: `Image.array()` reads the file again when it is looked
+    at. See `decode` for what is done to other modes. Raises ImageError, which names the file.
+    """
+    path = Path(path)
+    pixels = _pixels_of(_bytes_of(path), str(path))
+    sha256 = pixel_hash(pixels)
+
+    def again() -> np.ndarray:
+        found = _pixels_of(_bytes_of(path), str(path))
+        if pixel_hash(found) != sha256:
+            raise ImageError(f"{path}: the picture has changed since it was first read")
+        return found
+
+    return Image(sha256, pixels.shape[1], pixels.shape[0], again)
+
+
+def decode(data: bytes, name: str) -> Image:
+    """The picture in `data`, the bytes of a picture file; `name` is what an error calls it.
+
+    Palettes and CMYK become RGB, transparency is laid on white, the EXIF orientation is applied, the first frame
+    of an animation is taken, 16-bit samples keep their high byte. Raises ImageError for anything else: truncated,
+    too large, float or 32-bit samples, not a picture.
+    """
+    return Image.from_array(_pixels_of(data, name))
+
+
+def encode(image: Image) -> bytes:
+    """`image` as PNG: the same pixels come back."""
+    from PIL import Image as Pillow
+
+    buffer = io.BytesIO()
+    Pillow.fromarray(image.array()).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write(image: Image, path: Path | str) -> None:
+    """`image` as a PNG file, atomically: the file is there whole or not at all. Raises OSError (disk full)."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(encode(image))
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        if (size := path.stat().st_size) > MAX_FILE_BYTES:
+            raise ImageError(f"{path}: {size} bytes, expected at most {MAX_FILE_BYTES}")
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _pixels_of(data: bytes, name: str) -> np.ndarray:
+    """RGB pixels of a picture file, uint8 [H, W, 3]."""
+    from PIL import Image as Pillow
+    from PIL import UnidentifiedImageError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels are judged below
+        warnings.simplefilter("error", Pillow.DecompressionBombWarning)
+        try:
+            opened = Pillow.open(io.BytesIO(data), formats=FORMATS)
+        except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
+            raise ImageError(f"{name}: {_too_large()}") from error
+        except UnidentifiedImageError as error:
+            raise ImageError(
+                f"{name}: not a picture that can be read ({len(data)} bytes); expected one of {', '.join(FORMATS)}"
+            ) from error
+        except Exception as error:  # decoders fail in as many ways as files can be broken
+            raise ImageError(f"{name}: broken picture: {error}") from error
+        with opened:
+            if opened.width * opened.height > MAX_PIXELS or max(opened.size) > MAX_SIDE:
+                raise ImageError(f"{name}: {opened.width} x {opened.height} px, {_too_large()}")
+            try:
+                return _rgb(opened, name)
+            except ImageError:
+                raise
+            except Exception as error:
+                raise ImageError(f"{name}: {_why(opened.format or 'picture', data, error)}") from error
+
+
+def _too_large() -> str:
+    return f"larger than the limit of {MAX_PIXELS} pixels and {MAX_SIDE} px a side"
+
+
+def _why(kind: str, data: bytes, error: Exception) -> str:
+    """Decoders run dry in the middle of a file with many messages; what the user needs is where it ends."""
+    if isinstance(error, (OSError, EOFError, SyntaxError)) and _runs_dry(str(error)):
+        return f"{kind} truncated at byte {len(data)}"
+    return f"broken {kind}: {error or type(error).__name__}"
+
+
+def _runs_dry(message: str) -> bool:
+    return any(hint in message.lower() for hint in ("truncated", "broken data stream", "broken png", "end of"))
+
+
+def _rgb(opened: Any, name: str) -> np.ndarray:
+    import numpy as np
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    opened.load()
+    if opened.mode == "F":
+        raise ImageError(f"{name}: float samples have no fixed range; save the picture with 8 or 16 bits")
+    if opened.mode.startswith("I"):
+        samples = np.asarray(opened)
+        if samples.min() < 0 or samples.max() > 0xFFFF:
+            raise ImageError(f"{name}: 32-bit samples; save the picture with 8 or 16 bits")
+        # The high byte: what Pillow itself keeps of 16-bit colour.
+        exif = opened.getexif()
+        opened = Pillow.fromarray((samples >> 8).astype(np.uint8))
+        opened.getexif().update(exif)
+    picture = ImageOps.exif_transpose(opened)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, (255, 255, 255, 255)), picture)
+    return np.asarray(picture.convert("RGB"))

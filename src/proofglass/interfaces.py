@@ -1,0 +1,246 @@
+"""The six plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Model.
+
+A plug is a frozen dataclass whose fields are its configuration, with the paper's defaults, checked in
+`__post_init__`. Its `key` names what it is: two plugs with the same key give the same results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from proofglass.flow import Flow, drive
+from proofglass.types import (
+    Artefact,
+    Ask,
+    Attempt,
+    BadSample,
+    Chat,
+    Image,
+    Layout,
+    Reply,
+    Sample,
+    Score,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+Access = Literal["black", "encoder", "white"]
+Weighting = Literal["token", "pair", "sum"]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method comes from. short: as the survey cites it; link: arXiv number or address."""
+
+    short: str
+    title: str
+    link: str
+
+
+def key_of(value: Any) -> str:
+    """16 hex digits that name a value: plugs by class, version and fields, images by pixels, the rest as JSON."""
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Plug):
+        return value.key
+    if isinstance(value, Image):
+        return value.sha256
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"no key for a {type(value).__name__}: plugs take plain values, images and other plugs")
+
+
+class Plug:
+    """What the six share: a registered name, a version (raised when results change) and a key."""
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    paper: ClassVar[Paper | None] = None
+
+    @property
+    def key(self) -> str:
+        """Hash of name, version and configuration. Override where files or a run belong to the identity."""
+        return key_of([type(self).__name__, self.name, self.version, self.settings()])
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration, field by field: what a record needs to build this plug again."""
+        if not dataclasses.is_dataclass(self):
+            return {}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+
+
+class Dataset(Plug, ABC):
+    """A source of samples. `splits`: names of its disjoint splits; attacks are crafted on "craft"."""
+
+    licence: ClassVar[str] = ""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Sample | BadSample]:
+        """Samples in a fixed order; a bad row is a BadSample and costs itself only. Ids are unique."""
+
+    def crafting(self) -> Iterator[Sample]:
+        """Samples that attacks may optimise on: disjoint from those of `__iter__`. Default: none."""
+        return iter(())
+
+
+class Victim(Plug, ABC):
+    """A model under test. `layout`: the pictures of text that it reads, None if unknown (paper defaults apply).
+
+    `image_size`: width and height in pixels of the picture that it takes, None if any.
+    """
+
+    layout: Layout | None = None
+    image_size: tuple[int, int] | None = None
+    sees_images: bool = True
+
+    @abstractmethod
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        """One reply per ask, in order. Never raises for one ask: that ask gets `Reply.error(reason)`."""
+
+    def card(self) -> dict[str, Any]:
+        """What the report states about this victim (sizes, training, versions); JSON-able."""
+        return {}
+
+
+@dataclass(frozen=True)
+class LossAndGrad:
+    """nll: float [B, P], mean negative log-likelihood per token of each pair; loss: float [B], what was
+    differentiated; pixels: gradient of `loss.sum()`, float32 [B, 3, H, W]."""
+
+    nll: torch.Tensor
+    loss: torch.Tensor
+    pixels: torch.Tensor
+
+
+class WhiteBoxVictim(Victim):
+    """A victim that also gives gradients with respect to pixels, float32 in [0, 1], [B, 3, H, W]."""
+
+    @abstractmethod
+    def pixels(self, image: Image) -> torch.Tensor:
+        """`image` as this model takes it: float32 [1, 3, H, W] in [0, 1], at the tower's own size."""
+
+    @abstractmethod
+    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, str]]]) -> Any:
+        """B images x P pairs of (chat, target), tokenised once. The chat's picture is a place holder."""
+
+    @abstractmethod
+    def loss_and_grad(
+        self, pixels: torch.Tensor, prepared: Any, *, weighting: Weighting = "token", need_grad: bool = True
+    ) -> LossAndGrad:
+        """Teacher-forced cross-entropy of the targets, and its gradient.
+
+        pixels: float32 [B, 3, H, W] in [0, 1]; raises ValueError outside (catches double normalisation).
+        weighting: "token" = mean over all target tokens of a row (Hugging Face's labels loss), "pair" = mean
+        over pairs of per-pair means, "sum" = sum over tokens. Rows are independent: each row's gradient equals
+        the one of its own run.
+        """
+
+
+class Attack(Plug, ABC):
+    """Spend once (`craft`), then apply cheaply. Class attributes say what it is; lists and docs come from them.
+
+    access: black, encoder or white. threat: "user" or "third party". changes: "image", "text".
+    scope: "universal" crafts on the crafting split and serves all samples, "sample" crafts per judged sample.
+    """
+
+    access: ClassVar[Access] = "black"
+    threat: ClassVar[str] = "user"
+    changes: ClassVar[tuple[str, ...]] = ()
+    scope: ClassVar[Literal["universal", "sample"]] = "universal"
+
+    def craft(
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+    ) -> Iterator[Artefact]:
+        """Artefacts for `samples` against `victim`. Default: one empty universal artefact (nothing to buy).
+
+        budget: cap on forward equivalents (forward + 2 x backward passes), None for the attack's own steps.
+        """
+        yield Artefact(crafted_on="", meta={"seed": seed})
+
+    @abstractmethod
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        """The attacked chat. Pure and cheap; never changes `sample`."""
+
+    def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        """The dialogue with the victim. Default: one ask of `apply`. Returns the final chat and reply."""
+        chat = self.apply(artefact, sample)
+        reply = yield ask.on(chat)
+        return chat, reply
+
+
+class Defense(Plug, ABC):
+    """A wrapper: a defended victim is a victim. Most defenses write `flow` only."""
+
+    def __call__(self, victim: Victim) -> Victim:
+        return Defended(victim, self)
+
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        """What happens between the user's ask and the reply. Default: the identity."""
+        reply = yield ask
+        return reply
+
+
+@dataclass(frozen=True)
+class Defended(Victim):
+    """`victim` behind `defense`. Its key holds the stack; its white box is the innermost victim."""
+
+    victim: Victim
+    defense: Defense
+    name: ClassVar[str] = "defended"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layout", self.victim.layout)
+        object.__setattr__(self, "image_size", self.victim.image_size)
+        object.__setattr__(self, "sees_images", self.victim.sees_images)
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        ends = drive([self.defense.flow(ask) for ask in asks], self.victim.reply)
+        return [
+            # An aux failure is an error of that sample, never an answer and never "safe".
+            Reply.error(f"defense {self.defense.name}: {end.failure}", end.cost)
+            if end.value is None
+            else dataclasses.replace(end.value, cost=end.cost)
+            for end in ends
+        ]
+
+    def card(self) -> dict[str, Any]:
+        return self.victim.card()
+
+
+def innermost(victim: Victim) -> Victim:
+    """The model itself, without the defenses around it: what a white-box attack differentiates."""
+    while isinstance(victim, Defended):
+        victim = victim.victim
+    return victim
+
+
+class Judge(Plug, ABC):
+    """Scores attempts. `column`: what a score of 1 means, as a table heading."""
+
+    column: ClassVar[str] = ""
+
+    @abstractmethod
+    def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+        """One score per attempt, in order. `Score.unjudged` where nothing can be said."""
+
+
+class Model(Plug, ABC):
+    """A helper of a method (encoder, detector, guard, language model), passed in by name."""

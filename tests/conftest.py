@@ -1,0 +1,27 @@
+"""For all tests: no network, no user's cache, one thread (numbers do not depend on the machine's load)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """Two workers on two cores: more threads than one each only wait for each other."""
+    import sys
+
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory: commands write `runs/` there."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

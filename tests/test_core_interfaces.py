@@ -1,0 +1,143 @@
+"""Keys name what a plug is; a defended victim is a victim; `import proofglass` stays light."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import proofglass
+from proofglass.defenses.inference.none import NoDefense
+from proofglass.defenses.inference.system_prompt import SystemPrompt
+from proofglass.flow import Flow
+from proofglass.interfaces import Defended, Defense, Victim, innermost, key_of
+from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
+
+
+@dataclass(frozen=True)
+class Says(Victim):
+    """Says its word and the system prompt."""
+
+    name = "says"
+    word: str = "hello"
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        return [Reply(f"{self.word} {ask.chat.system}", cost=Cost(queries=1)) for ask in asks]
+
+
+@dataclass(frozen=True)
+class Louder(Says):
+    """Another class with the same fields."""
+
+
+@dataclass(frozen=True)
+class Raises(Defense):
+    name = "raises"
+
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        reply = yield ask
+        if "odd" in ask.chat.last_text:
+            raise RuntimeError("no opinion")
+        return reply
+
+
+# ---------------------------------------------------------------- keys
+
+
+def test_a_key_is_16_hex_digits_and_the_same_in_another_process() -> None:
+    code = "from proofglass.defenses.inference.system_prompt import SystemPrompt as S; print(S(text='be kind').key)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert told == SystemPrompt(text="be kind").key
+    assert len(told) == 16
+    assert int(told, 16) >= 0
+
+
+def test_class_version_and_every_field_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Says().key
+    assert Says("hi").key != before
+    assert Louder().key != before
+    monkeypatch.setattr(Says, "version", 2)
+    assert Says().key != before
+
+
+def test_key_of_looks_through_plugs_images_settings_and_paths() -> None:
+    one, two = (Image.from_array(np.full((2, 2, 3), level, np.uint8)) for level in (0, 1))
+    assert key_of([one, Says(), Settings(), Path("a")]) == key_of([one, Says(), Settings(), Path("a")])
+    for other in ([two, Says(), Settings(), Path("a")], [one, Says("x"), Settings(), Path("a")],
+                  [one, Says(), Settings(5), Path("a")], [one, Says(), Settings(), Path("b")]):  # fmt: skip
+        assert key_of(other) != key_of([one, Says(), Settings(), Path("a")])
+
+
+def test_a_mapping_has_one_key_whatever_its_order() -> None:
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+
+
+def test_what_has_no_plain_value_has_no_key() -> None:
+    with pytest.raises(TypeError, match="no key for a object"):
+        key_of(object())
+
+
+# ---------------------------------------------------------------- defended victims
+
+
+def test_a_stack_of_defenses_is_a_victim_with_a_key_of_its_own() -> None:
+    victim = Says()
+    stack = SystemPrompt("a")(NoDefense()(victim))
+    assert innermost(stack) is victim
+    assert len({victim.key, stack.key, NoDefense()(SystemPrompt("a")(victim)).key}) == 3
+    assert stack.reply([Ask(Chat.user("?"))])[0].text == "hello a"
+
+
+def test_the_inner_defense_sees_what_the_outer_one_sends() -> None:
+    # SystemPrompt("b") is innermost, so it has the last word.
+    assert SystemPrompt("a")(SystemPrompt("b")(Says())).reply([Ask(Chat.user("?"))])[0].text == "hello b"
+
+
+def test_a_defense_that_fails_is_an_error_of_its_sample_with_its_cost() -> None:
+    odd, even = Raises()(Says()).reply([Ask(Chat.user("odd")), Ask(Chat.user("even"))])
+    assert (odd.outcome, odd.cost.queries) == ("error", 1)
+    assert "defense raises: RuntimeError: no opinion" in odd.reason
+    assert even.outcome == "ok"
+
+
+def test_layout_and_picture_size_shine_through() -> None:
+    from proofglass.types import Layout
+
+    victim = Says()
+    object.__setattr__(victim, "layout", Layout(width=96))
+    object.__setattr__(victim, "image_size", (96, 96))
+    object.__setattr__(victim, "sees_images", False)
+    defended = NoDefense()(victim)
+    assert isinstance(defended, Defended)
+    assert (defended.layout, defended.image_size, defended.sees_images) == (Layout(width=96), (96, 96), False)
+
+
+# ---------------------------------------------------------------- the package
+
+
+def test_every_public_name_resolves() -> None:
+    for name in proofglass._PUBLIC:
+        assert getattr(proofglass, name) is not None
+        assert name in dir(proofglass)
+
+
+def test_no_public_name_is_hidden_by_a_module_of_that_name() -> None:
+    modules = {path.stem for path in Path(proofglass.__file__).parent.iterdir()}
+    assert not modules & set(proofglass._PUBLIC)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'atack'"):
+        _ = proofglass.atack
+
+
+def test_import_proofglass_loads_nothing_heavy() -> None:
+    heavy = ("torch", "transformers", "numpy", "polars", "pydantic", "PIL", "yaml", "typer", "rich", "jinja2")
+    code = f"import sys, proofglass; print([m for m in {heavy!r} if m in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "[]"
