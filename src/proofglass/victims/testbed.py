@@ -1,0 +1,62 @@
+"""The embedded victims: small multimodal models in a fictional world, run by the same code as any other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from proofglass.errors import UsageError
+from proofglass.interfaces import key_of
+from proofglass.types import Layout
+from proofglass.victims.hf.victim import HFVictim
+
+
+@dataclass(frozen=True)
+class TestbedVictim(HFVictim):
+    """A testbed model: linear projection, learnable queries or cross-attention, in one of four alignments.
+
+    variant: e.g. "testbed-linear", "testbed-cross-naive", "testbed-lm-aligned". device: "auto", "cpu", "cuda".
+    batch: rows per forward pass. Its behaviour comes from its training data only; the card lists it.
+    """
+
+    variant: str = "testbed-linear"
+    device: str = "auto"
+    batch: int = 128
+
+    __test__ = False  # pytest: this is a victim, not a test class
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.variant
+
+    @property
+    def folder(self) -> Path:
+        folder = Path(__file__).parent.parent / "testbed" / "weights" / self.variant
+        if not folder.is_dir():
+            raise UsageError(
+                f"{self.variant}: no weights at {folder}; `proofglass testbed train {self.variant}` makes them"
+            )
+        return folder
+
+    @cached_property
+    def key(self) -> str:
+        return key_of([type(self).__name__, self.variant, self.version, self.weights_hash, self.device])
+
+    def card(self) -> dict[str, Any]:
+        return json.loads((self.folder / "card.json").read_text())
+
+    @cached_property
+    def layout(self) -> Layout | None:  # type: ignore[override]
+        stated = self.card().get("layout")
+        return Layout(**stated) if stated else None
+
+    @cached_property
+    def image_size(self) -> tuple[int, int] | None:  # type: ignore[override]
+        return (96, 96) if self.sees_images else None
+
+    @property
+    def sees_images(self) -> bool:  # type: ignore[override]
+        return not self.variant.startswith("testbed-lm")
