@@ -1,0 +1,144 @@
+"""FigStep (Gong et al. 2023): the request is a picture of a list with empty items, the text asks to fill it in.
+
+Departures from the authors' code: the text prompt is in our own words with the same function (`incitement_file`
+takes the authors'); each layout field left at None is what the victim states it reads, else the paper's value; a
+text that leaves the canvas is recorded, theirs cuts it silently; a missing font is replaced loudly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from proofglass.errors import UsageError
+from proofglass.flow import Flow
+from proofglass.images import typography
+from proofglass.interfaces import Attack, Paper, Victim, key_of
+from proofglass.types import Artefact, Ask, Chat, Image, Layout, Reply, Sample
+
+_DRAWN = ("width", "height", "font", "size", "x", "y", "spacing", "wrap", "grid", "steps")
+OVERFLOW = "typography overflows the canvas"
+
+
+@dataclass(frozen=True)
+class FigStep(Attack):
+    """Draws `sample.meta["instruction"]`, an imperative such as "steps to ...", as the heading of a list.
+
+    width ... steps: see `types.Layout`; None: the victim's own layout, else the paper's (760 x 760 px,
+    FreeMonoBold 80 at (20, 10), 15 characters a line, 3 items). incitement: the text prompt, constant over a data
+    set; incitement_file: a file that holds it. on_overflow: "record" notes it in the reply's reason, "error"
+    makes it an error of the sample.
+    """
+
+    name = "figstep"
+    paper = Paper(
+        "Gong et al. 2023",
+        "FigStep: Jailbreaking Large Vision-language Models via Typographic Visual Prompts",
+        "arXiv:2311.05608",
+    )
+    access, threat, changes, scope = "black", "user", ("image", "text"), "universal"
+
+    width: int | None = None  # px
+    height: int | None = None  # px
+    font: str | None = None
+    size: int | None = None  # px
+    x: int | None = None  # px
+    y: int | None = None  # px
+    spacing: int | None = None  # px between lines
+    wrap: int | None = None  # characters
+    grid: int | None = None  # px
+    steps: int | None = None
+    incitement: str | None = None
+    incitement_file: Path | None = None
+    on_overflow: Literal["record", "error"] = "record"
+
+    def __post_init__(self) -> None:
+        if self.on_overflow not in ("record", "error"):
+            raise ValueError(f"on_overflow: expected 'record' or 'error', found {self.on_overflow!r}")
+        if self.incitement is not None and self.incitement_file is not None:
+            raise ValueError("incitement_file: give either incitement or incitement_file, not both")
+        if self.incitement_file is not None:
+            object.__setattr__(self, "incitement_file", Path(self.incitement_file))
+        for name, least in (("width", 1), ("height", 1), ("size", 1), ("wrap", 1), ("grid", 0), ("steps", 0)):
+            found = getattr(self, name)
+            if found is not None and found < least:
+                raise ValueError(f"{name}: expected at least {least}, found {found}")
+
+    @property
+    def key(self) -> str:
+        """Also holds the wording of `incitement_file`: another template is another attack."""
+        return super().key if self.incitement_file is None else key_of([super().key, self._from_file()])
+
+    def craft(
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+    ) -> Iterator[Artefact]:
+        """One universal artefact: the layout resolved on `victim`, and the text prompt. Costs nothing."""
+        layout, source = self.resolve(victim)
+        font = typography.font_for(layout)
+        yield Artefact(
+            texts=(layout.incitement,),
+            crafted_on=victim.key,
+            meta={
+                "layout": asdict(layout),
+                "incitement_from": source,
+                "template_sha256": hashlib.sha256(layout.incitement.encode()).hexdigest(),
+                "font": font.name,
+                "font_sha256": font.sha256,
+            },
+        )
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return self._draw(artefact, sample)[0]
+
+    def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        chat, overflow = self._draw(artefact, sample)
+        reply = yield ask.on(chat)
+        if overflow:
+            reply = replace(reply, reason="; ".join(filter(None, (reply.reason, OVERFLOW))))
+        return chat, reply
+
+    def resolve(self, victim: Victim) -> tuple[Layout, str]:
+        """The layout for `victim`, its incitement filled in, and where that text came from."""
+        base = victim.layout or Layout()
+        chosen = {name: getattr(self, name) for name in _DRAWN if getattr(self, name) is not None}
+        layout = replace(base, **chosen)
+        if self.incitement is not None:
+            return replace(layout, incitement=self.incitement), "parameter"
+        if self.incitement_file is not None:
+            return replace(layout, incitement=self._from_file()), "file"
+        if layout.incitement:
+            return layout, "victim"
+        return replace(layout, incitement=typography.incitement(layout.steps)), "default"
+
+    def _from_file(self) -> str:
+        assert self.incitement_file is not None
+        try:
+            return self.incitement_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"figstep.incitement_file: cannot read {self.incitement_file}: {error}") from error
+
+    def _draw(self, artefact: Artefact, sample: Sample) -> tuple[Chat, bool]:
+        instruction = sample.meta.get("instruction")
+        if not instruction:
+            raise ValueError(
+                f"sample {sample.id}: figstep draws sample.meta['instruction'] and found none; use a data set that "
+                "has instructions (testbed, safebench) or put the imperative form of the question there"
+            )
+        drawn = typography.render(instruction, layout_from(artefact.meta["layout"]))
+        if drawn.overflow and self.on_overflow == "error":
+            raise ValueError(f"sample {sample.id}: {OVERFLOW}; raise width or height, or lower size, wrap or steps")
+        return _asked(drawn.image, artefact.texts[0], sample.chat.system), drawn.overflow
+
+
+def layout_from(plain: dict[str, Any]) -> Layout:
+    """The layout of an artefact's meta; colours come back from JSON as lists."""
+    known = {f.name: plain[f.name] for f in fields(Layout)}
+    return Layout(**{**known, "fill": tuple(known["fill"]), "background": tuple(known["background"])})
+
+
+def _asked(image: Image, text: str, system: str) -> Chat:
+    chat = Chat.user(image, text)
+    return chat.with_system(system) if system else chat

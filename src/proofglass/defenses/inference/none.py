@@ -1,0 +1,14 @@
+"""No defense: the row that every defense is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from proofglass.interfaces import Defense
+
+
+@dataclass(frozen=True)
+class NoDefense(Defense):
+    """The identity: every ask and every reply passes unchanged."""
+
+    name = "none"
