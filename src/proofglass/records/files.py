@@ -1,0 +1,68 @@
+"""Files that are whole or absent: temporary file, fsync, rename. Disk trouble becomes one clear line."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from proofglass.errors import StoreError
+
+TEMPORARY = ".writing"
+
+_CAUSES = {
+    errno.ENOSPC: "the disk is full. Free some space, then run the same command again",
+    errno.EDQUOT: "the disk quota is used up. Free some space, then run the same command again",
+    errno.EROFS: "the file system is read-only. Choose another folder with --out",
+    errno.EACCES: "no permission to write here. Choose another folder with --out, or change its permissions",
+    errno.EPERM: "no permission to write here. Choose another folder with --out, or change its permissions",
+}
+
+
+@contextlib.contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Turns an OSError on `path` into a StoreError that names the file, the cause and the fix."""
+    try:
+        yield
+    except OSError as error:
+        cause = _CAUSES.get(error.errno or 0, error.strerror or str(error))
+        raise StoreError(f"{path}: cannot write: {cause}. What the run folder held before is intact.") from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` so that a reader, at any moment and after any crash, sees the old file or the new one.
+
+    Raises StoreError if the disk is full or the folder cannot be written; no partial file is left.
+    """
+    temporary = path.with_name(path.name + TEMPORARY)
+    with guarded(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes a rename itself survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep_temporaries(folder: Path) -> None:
+    """Remove what a killed writer left half written. Only the holder of the lock may call this."""
+    with guarded(folder):
+        for path in folder.rglob(f"*{TEMPORARY}"):
+            path.unlink(missing_ok=True)

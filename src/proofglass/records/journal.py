@@ -1,0 +1,193 @@
+"""The journal: one line per answered batch, on disk before anything looks at the answers.
+
+Whole batches are the unit. A batch that is there is never asked again, whichever cell asks it; one that was
+cut off by a crash is asked again whole, so padded shapes, and with them the numbers, stay the same however
+often a run is stopped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proofglass.errors import ImageError, ProofglassError, StoreError
+from proofglass.interfaces import Victim
+from proofglass.records.files import guarded
+from proofglass.types import Ask, Cost, Decision, Image, Reply
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A batch with its replies, in the order of its asks. seconds: wall time that the victim took."""
+
+    batch: str
+    victim: str
+    replies: tuple[Reply, ...]
+    seconds: float
+
+
+class Journal:
+    """Append-only file of answered batches. Opened by the one writer that holds the lock of the folder.
+
+    Raises StoreError if a line other than the last is damaged: that is no crash but an edited or rotten file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with guarded(path):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._places: dict[str, tuple[int, int]] = {}  # batch -> offset and length of its line, in bytes
+        self._end = 0
+        try:
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self) -> None:
+        with open(self.path, "rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    break  # torn by a crash: its batch is asked again
+                try:
+                    batch = json.loads(line)["batch"]
+                except (ValueError, KeyError, TypeError):
+                    raise StoreError(
+                        f"{self.path}:{number}: not a line of the journal. Restore the file from a copy, "
+                        "or cut it before this line; what stood after it is asked again."
+                    ) from None
+                self._places[batch] = (self._end, len(line))
+                self._end += len(line)
+        with guarded(self.path):
+            os.ftruncate(self._file, self._end)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, batch: str) -> bool:
+        return batch in self._places
+
+    def recall(self, batch: str) -> Answered | None:
+        """The answers to `batch`, None if it was never answered whole."""
+        if batch not in self._places:
+            return None
+        offset, length = self._places[batch]
+        return _answered(json.loads(os.pread(self._file, length, offset)))
+
+    def append(self, answered: Answered) -> None:
+        """Write and sync one batch. On return it survives a crash. Raises StoreError if the disk is full."""
+        line = json.dumps(dataclasses.asdict(answered), separators=(",", ":")).encode() + b"\n"
+        with guarded(self.path):
+            try:
+                written = 0
+                while written < len(line):
+                    written += os.write(self._file, line[written:])
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, self._end)  # no torn line in the middle once space is free again
+                raise
+        self._places[answered.batch] = (self._end, len(line))
+        self._end += len(line)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def batch_key(victim: str, asks: Sequence[Ask]) -> str:
+    """Names a batch: the key of the victim and its asks in order, with settings, draw and pixels."""
+    told = [
+        [
+            ask.to,
+            dataclasses.asdict(ask.settings),
+            [
+                [
+                    message.role,
+                    [["image", p.sha256] if isinstance(p, Image) else ["text", p] for p in message.parts],
+                ]
+                for message in ask.chat.messages
+            ],
+        ]
+        for ask in asks
+    ]
+    return hashlib.sha256(json.dumps([victim, told], sort_keys=True).encode()).hexdigest()[:32]
+
+
+class JournaledVictim(Victim):
+    """`victim` whose answers go through `journal`. Defenses wrap this; attacks get `victim` itself.
+
+    heard: called after each batch with the number of asks and whether they were asked now or recalled.
+    asked, recalled: asks so far; seconds: what the victim took for all of them, whichever run asked.
+    """
+
+    name = "journaled"
+
+    def __init__(self, victim: Victim, journal: Journal, heard: Callable[[int, bool], None] | None = None) -> None:
+        self.victim, self.journal, self.heard = victim, journal, heard
+        self.layout, self.image_size, self.sees_images = victim.layout, victim.image_size, victim.sees_images
+        self._key = victim.key
+        self.asked = self.recalled = 0
+        self.seconds = 0.0
+
+    @property
+    def key(self) -> str:
+        return self._key
+
+    def settings(self) -> dict[str, Any]:
+        return self.victim.settings()
+
+    def card(self) -> dict[str, Any]:
+        return self.victim.card()
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        batch = batch_key(self.key, asks)
+        answered = self.journal.recall(batch)
+        is_new = answered is None
+        if answered is None:
+            answered = self._ask(batch, asks)
+        if is_new:
+            self.asked += len(asks)
+        else:
+            self.recalled += len(asks)
+        self.seconds += answered.seconds
+        if self.heard:
+            self.heard(len(asks), is_new)
+        return list(answered.replies)
+
+    def _ask(self, batch: str, asks: Sequence[Ask]) -> Answered:
+        start = time.perf_counter()
+        try:
+            replies = tuple(self.victim.reply(asks))
+            if len(replies) != len(asks):
+                raise ValueError(f"{len(replies)} replies to {len(asks)} asks")
+        except Exception as error:
+            if isinstance(error, ProofglassError) and not isinstance(error, ImageError):
+                raise  # missing weights, a full disk: not the fault of these samples
+            # Not journaled: the victim gave no answer, so the next run of the study asks once more.
+            reason = f"victim {self.victim.name or type(self.victim).__name__}: {type(error).__name__}: {error}"
+            replies = (Reply.error(reason),) * len(asks)
+            return Answered(batch, self.key, replies, time.perf_counter() - start)
+        answered = Answered(batch, self.key, replies, time.perf_counter() - start)
+        self.journal.append(answered)
+        return answered
+
+
+def _answered(line: dict[str, Any]) -> Answered:
+    return Answered(line["batch"], line["victim"], tuple(_reply(r) for r in line["replies"]), line["seconds"])
+
+
+def _reply(told: dict[str, Any]) -> Reply:
+    decisions = tuple(Decision(**decision) for decision in told["decisions"])
+    return Reply(**{**told, "decisions": decisions, "cost": Cost(**told["cost"])})

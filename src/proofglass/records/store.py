@@ -1,0 +1,295 @@
+"""A run folder: what was planned, asked, answered and judged. Reading needs no lock and sees whole files only.
+
+manifest.json                      the study, its plan, plugs and versions
+journal.jsonl                      every answered batch (records.journal)
+cells/<cell>.parquet, .json        records of a finished cell; its status and cost
+scores/<cell>.<judge key>.parquet  a judge's scores: a table of its own, so judging anew asks nobody
+artefacts/<key>.json, ab/<sha>.png what crafting bought; every picture
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proofglass.errors import StoreError
+from proofglass.records.files import guarded, sweep_temporaries, write_whole
+from proofglass.records.lock import Lock
+from proofglass.records.manifest import continued, json_bytes, read_json, read_manifest, with_judges
+from proofglass.records.pictures import Pictures
+from proofglass.records.schema import Record, plain, record_schema, score_schema
+from proofglass.types import Artefact, Cost, Image, Score
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_MINE = {"manifest.json", "journal.jsonl", "lock", "cells", "scores", "artefacts"}
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """What one call of `craft` bought. key: empty where the attack has nothing to buy. Costs of the whole call."""
+
+    key: str
+    artefacts: tuple[Artefact, ...]
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def of(self, sample_id: str) -> Artefact | None:
+        """The artefact that serves this sample: its own, else the universal one."""
+        own = (a for a in self.artefacts if a.sample_id == sample_id)
+        universal = (a for a in self.artefacts if a.sample_id is None)
+        return next(own, None) or next(universal, None)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What `gc` removed."""
+
+    files: int
+    bytes: int
+
+
+class Store:
+    """The run folder at `path`, for reading; `locked` and `create` give the right to write.
+
+    Raises StoreError if there is no run, or one of another schema version.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._pictures = Pictures(self.path / "artefacts")
+        self._manifest = read_manifest(self.path)
+        self._lock: Lock | None = None
+
+    @classmethod
+    @contextmanager
+    def create(cls, path: Path | str, manifest: Mapping[str, Any]) -> Iterator[Store]:
+        """A new run folder, or the one at `path` to go on with; locked until the `with` ends.
+
+        Start time and further judges of an earlier run stay. Raises StoreError if another process writes, if
+        the folder holds something else, or a study of another name.
+        """
+        path = Path(path)
+        if path.exists() and not path.is_dir():
+            raise StoreError(f"{path}: is a file. Name a folder for the run, new or empty.")
+        if path.is_dir() and not (path / "manifest.json").exists():
+            foreign = sorted({p.name for p in path.iterdir() if not p.name.startswith("manifest.json")} - _MINE)
+            if foreign:
+                raise StoreError(f"{path}: holds {foreign[0]!r} but no run. Name a folder that is new or empty.")
+        lock = Lock(path)
+        try:
+            sweep_temporaries(path)
+            if (path / "manifest.json").exists():
+                manifest = continued(path, read_manifest(path), manifest)
+            write_whole(path / "manifest.json", json_bytes(manifest))
+            store = cls(path)
+            store._lock = lock
+            yield store
+            store._lock = None
+        finally:
+            lock.release()
+
+    @contextmanager
+    def locked(self) -> Iterator[Store]:
+        """The right to write to this run until the `with` ends. Raises StoreError if another process has it."""
+        lock = Lock(self.path)
+        try:
+            sweep_temporaries(self.path)
+            self._manifest = read_manifest(self.path)
+            self._lock = lock
+            yield self
+        finally:
+            self._lock = None
+            lock.release()
+
+    # Reading
+
+    def manifest(self) -> dict[str, Any]:
+        """The study, its plan, plugs, cards of the victims, and versions."""
+        return json.loads(json.dumps(self._manifest))
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Every planned cell, in plan order: names, status (done, failed, pending, skipped), reason, cost."""
+        return [self._status(planned) for planned in self._manifest["plan"]]
+
+    def _status(self, planned: Mapping[str, Any]) -> dict[str, Any]:
+        names = {k: planned[k] for k in ("cell", "victim", "attack", "defense", "dataset", "planned")}
+        blank = {"status": "pending", "reason": "", "seconds": 0.0, "peak_bytes": 0, "craft": None}
+        if planned["skip"]:
+            return {**names, **blank, "status": "skipped", "reason": planned["skip"]}
+        path = self.path / "cells" / f"{planned['cell']}.json"
+        return {**names, **blank, **(read_json(path) if path.exists() else {})}
+
+    def done(self, cell: str) -> bool:
+        """Whether the cell is measured and sealed. A failed cell is not: the next run tries it again."""
+        path = self.path / "cells" / f"{cell}.json"
+        return path.exists() and read_json(path)["status"] == "done"
+
+    def frame(self, cell: str | None = None) -> pl.DataFrame:
+        """One row per (cell, sample), columns of `Record`, in plan order. cell: of this cell only."""
+        import polars as pl
+
+        paths = [self.path / "cells" / f"{key}.parquet" for key in ([cell] if cell else self._planned())]
+        frames = [pl.read_parquet(path) for path in paths if path.exists()]
+        return pl.concat(frames) if frames else pl.DataFrame(schema=record_schema())
+
+    def scores(self) -> pl.DataFrame:
+        """One row per (cell, sample, judge): cell, sample_id, judge (label), value (null: unjudged), label, reason."""
+        import polars as pl
+
+        judges = self._manifest["plugs"]["judges"]
+        frames = [
+            pl.read_parquet(path).with_columns(judge=pl.lit(label))
+            for cell in self._planned()
+            for label in self._manifest["judges"]
+            if (path := self._score_path(cell, judges[label]["key"])).exists()
+        ]
+        return pl.concat(frames) if frames else pl.DataFrame(schema=score_schema())
+
+    def has_scores(self, cell: str, judge_key: str) -> bool:
+        return self._score_path(cell, judge_key).exists()
+
+    def image(self, sha256: str) -> Image:
+        """The picture of this sha256. Raises StoreError if its file is gone or damaged."""
+        return self._pictures.get(sha256)
+
+    def image_path(self, sha256: str) -> Path:
+        return self._pictures.path(sha256)
+
+    def crafted(self, key: str) -> Crafted | None:
+        """What was crafted under this key, its pictures read back from their PNG files; None if nothing was."""
+        path = self.path / "artefacts" / f"{key}.json"
+        if not path.exists():
+            return None
+        told = read_json(path)
+        artefacts = tuple(self._artefact(a) for a in told["artefacts"])
+        return Crafted(key, artefacts, told["seconds"], told["peak_bytes"])
+
+    def _artefact(self, told: Mapping[str, Any]) -> Artefact:
+        return Artefact(
+            sample_id=told["sample_id"],
+            images=tuple(self.image(sha) for sha in told["images"]),
+            texts=tuple(told["texts"]),
+            clean=self.image(told["clean"]) if told["clean"] else None,
+            crafted_on=told["crafted_on"],
+            cost=Cost(**told["cost"]),
+            trace=told["trace"],
+            meta=told["meta"],
+        )
+
+    def _planned(self) -> list[str]:
+        return [planned["cell"] for planned in self._manifest["plan"]]
+
+    def _score_path(self, cell: str, judge_key: str) -> Path:
+        return self.path / "scores" / f"{cell}.{judge_key}.parquet"
+
+    # Writing: each needs the lock
+
+    def put_image(self, image: Image) -> str:
+        """Keep `image`; returns its sha256. Raises ImageError if its pixels cannot be read."""
+        self._check_lock()
+        return self._pictures.put(image)
+
+    def put_crafted(self, crafted: Crafted, origin: Mapping[str, Any]) -> None:
+        """Keep artefacts and their pictures. origin: what the key was made of, JSON-able."""
+        self._check_lock()
+        told = {**origin, "key": crafted.key, "seconds": crafted.seconds, "peak_bytes": crafted.peak_bytes}
+        told["artefacts"] = [
+            {
+                "sample_id": a.sample_id,
+                "images": [self.put_image(image) for image in a.images],
+                "texts": list(a.texts),
+                "clean": self.put_image(a.clean) if a.clean else None,
+                "crafted_on": a.crafted_on,
+                "cost": dataclasses.asdict(a.cost),
+                "trace": plain(a.trace),
+                "meta": dict(a.meta),
+            }
+            for a in crafted.artefacts
+        ]
+        write_whole(self.path / "artefacts" / f"{crafted.key}.json", json_bytes(told))
+
+    def seal(self, cell: str, records: Sequence[Record], status: Mapping[str, Any]) -> None:
+        """Close a cell. The status file is written last: it is what makes the cell count as done."""
+        import polars as pl
+
+        self._check_lock()
+        rows = [dataclasses.asdict(record) for record in records]
+        _write_parquet(self.path / "cells" / f"{cell}.parquet", pl.DataFrame(rows, schema=record_schema()))
+        self.put_status(cell, status)
+
+    def put_status(self, cell: str, status: Mapping[str, Any]) -> None:
+        """status: status, reason, seconds, peak_bytes, craft and what else the runner counts."""
+        self._check_lock()
+        write_whole(self.path / "cells" / f"{cell}.json", json_bytes(status))
+
+    def put_scores(self, cell: str, judge_key: str, scores: Mapping[str, Score]) -> None:
+        """A judge's scores of a cell, sample id -> score; they replace earlier ones of the same judge."""
+        import polars as pl
+
+        self._check_lock()
+        rows = [{"cell": cell, "sample_id": sample, **vars(score)} for sample, score in scores.items()]
+        _write_parquet(self._score_path(cell, judge_key), pl.DataFrame(rows, schema=score_schema()))
+
+    def put_judges(self, judges: Mapping[str, Any], success: str) -> None:
+        """Judges (label -> description) of a later judging, in front of those already there."""
+        self._check_lock()
+        self._manifest = with_judges(self._manifest, judges, success)
+        write_whole(self.path / "manifest.json", json_bytes(self._manifest))
+
+    def gc(self) -> Swept:
+        """Delete cells, scores, artefacts and pictures that the plan's records do not name.
+
+        Raises StoreError while cells are pending: their artefacts are bought but not yet named by a record.
+        """
+        self._check_lock()
+        pending = [cell for cell in self.cells() if cell["status"] == "pending"]
+        if pending:
+            raise StoreError(
+                f"{self.path}: {len(pending)} cells are not finished. Finish the run first, then clean up."
+            )
+        kept = self._named()
+        unused = [
+            path
+            for folder in ("cells", "scores", "artefacts")
+            for path in (self.path / folder).rglob("*")
+            if path.is_file() and path not in kept
+        ]
+        swept = Swept(len(unused), sum(path.stat().st_size for path in unused))
+        for path in unused:
+            with guarded(path):
+                path.unlink()
+        return swept
+
+    def _named(self) -> set[Path]:
+        """Every file that the plan and its records need."""
+        keys = [self._manifest["plugs"]["judges"][label]["key"] for label in self._manifest["judges"]]
+        kept = {self._score_path(cell, key) for cell in self._planned() for key in keys}
+        kept |= {self.path / "cells" / f"{c}.{end}" for c in self._planned() for end in ("json", "parquet")}
+        frame = self.frame()
+        shas = set(frame["clean_image"].drop_nulls())
+        shas |= {sha for row in frame["attacked_images"] for sha in row}
+        shas |= {sha for row in frame["conversation"] for turn in json.loads(row) for sha in turn["images"]}
+        for key in frame["artefact"].drop_nulls().unique():
+            path = self.path / "artefacts" / f"{key}.json"
+            kept.add(path)
+            for artefact in read_json(path)["artefacts"]:
+                shas |= {*artefact["images"], artefact["clean"]} - {None}
+        return kept | {self.image_path(sha) for sha in shas}
+
+    def _check_lock(self) -> None:
+        if self._lock is None:
+            raise StoreError(f"{self.path}: open for reading. Write inside `with store.locked():`.")
+
+
+def _write_parquet(path: Path, frame: pl.DataFrame) -> None:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer)
+    write_whole(path, buffer.getvalue())

@@ -1,0 +1,209 @@
+"""One chunk of one cell: attack -> ask -> record, and judging. A failure costs its own sample."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from proofglass.errors import ImageError, ProofglassError, StoreError
+from proofglass.flow import Flow, drive
+from proofglass.interfaces import Attack, Judge, Victim
+from proofglass.records.schema import Record, chat_from_json, chat_to_json, utf8
+from proofglass.records.store import Crafted, Store
+from proofglass.studies.craft import craft
+from proofglass.studies.plan import Cell, Row
+from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Reply, Sample, Score, Settings
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the chunks of one cell share. victim: behind its defense, asks journaled; model: what is attacked."""
+
+    cell: Cell
+    attack: Attack
+    victim: Victim
+    model: Victim
+    settings: Settings
+    budget: int | None
+    store: Store
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one row ended. chat: what was asked in the end; None if nothing was asked."""
+
+    reply: Reply
+    chat: Chat | None = None
+    artefact: Artefact | None = None
+
+
+def attempt(trial: Trial, rows: Sequence[Row], chunk: int, universal: Crafted | None) -> tuple[list[Record], Crafted]:
+    """The records of one chunk, and what was bought for it (`universal` where that was given)."""
+    ended: dict[str, Ended] = {}
+    samples = []
+    for row in rows:
+        reason = _fault(row, trial.store)
+        if reason:
+            ended[row.id] = Ended(Reply.error(reason, Cost()))
+        elif isinstance(row, Sample):
+            samples.append(row)
+    try:
+        bought = universal or (buy(trial, samples) if samples else Crafted("", ()))
+    except StoreError:
+        raise
+    except Exception as error:  # this chunk's crafting failed; the other chunks buy their own
+        bought = Crafted("", ())
+        reason = f"attack {trial.attack.name}: crafting failed: {type(error).__name__}: {error}"
+        ended |= {sample.id: Ended(Reply.error(reason, Cost())) for sample in samples}
+    else:
+        ended |= ask(trial, samples, bought)
+    return [record(trial, row, chunk, ended[row.id], bought.key) for row in rows], bought
+
+
+def _fault(row: Row, store: Store) -> str:
+    """Why a row cannot be used; keeps its pictures otherwise."""
+    if not isinstance(row, Sample):
+        return row.reason
+    try:
+        for image in row.chat.images:
+            store.put_image(image)
+    except ImageError as error:
+        return str(error)
+    return ""
+
+
+def buy(trial: Trial, samples: Sequence[Sample]) -> Crafted:
+    """Craft on `samples`. Raises what crafting raises."""
+    return craft(
+        trial.attack,
+        trial.model,
+        samples,
+        seed=trial.cell.seed,
+        budget=trial.budget,
+        store=trial.store,
+    )
+
+
+def ask(trial: Trial, samples: Sequence[Sample], bought: Crafted) -> dict[str, Ended]:
+    """Drive the dialogues of all samples together, one batch per round."""
+    ended: dict[str, Ended] = {}
+    flows: list[Flow[tuple[Chat, Reply]]] = []
+    asked: list[tuple[Sample, Artefact]] = []
+    for sample in samples:
+        artefact = bought.of(sample.id)
+        if artefact is None:
+            reason = f"attack {trial.attack.name}: crafted nothing for this sample"
+            ended[sample.id] = Ended(Reply.error(reason, Cost()))
+        else:
+            asked.append((sample, artefact))
+            flows.append(trial.attack.converse(artefact, sample, Ask(sample.chat, trial.settings)))
+    for (sample, artefact), end in zip(asked, drive(flows, trial.victim.reply), strict=True):
+        if end.value is None:
+            reply = Reply.error(f"attack {trial.attack.name}: {end.failure}", end.cost)
+            ended[sample.id] = Ended(reply, None, artefact)
+        else:
+            chat, reply = end.value
+            ended[sample.id] = Ended(dataclasses.replace(reply, cost=end.cost), chat, artefact)
+    return ended
+
+
+def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) -> Record:
+    """One flat row; the pictures it names are in the store when it is made."""
+    cell, sample, reply = trial.cell, row if isinstance(row, Sample) else None, end.reply
+    chat = end.chat or Chat()
+    try:
+        attacked = [trial.store.put_image(image) for image in chat.images]
+    except ImageError as error:
+        reply, chat, attacked = Reply.error(str(error), reply.cost), Chat(), []
+    clean = sample.chat.images[0] if sample and sample.chat.images else None
+    if clean is None and end.artefact and end.artefact.clean:
+        clean = end.artefact.clean
+    return Record(
+        cell=cell.key,
+        victim=cell.victim.label,
+        attack=cell.attack.label,
+        defense=cell.defense.label,
+        dataset=cell.dataset.label,
+        victim_key=cell.victim.plug.key,
+        attack_key=cell.attack.plug.key,
+        defense_key=cell.defense.plug.key,
+        dataset_key=cell.dataset.plug.key,
+        sample_id=row.id,
+        cluster=sample.cluster if sample else row.id,
+        category=row.category,
+        split=sample.split if sample else "",
+        expected=sample.expected if sample else cell.expected,
+        question=utf8(sample.chat.last_text) if sample else "",
+        attacked_text=utf8(chat.last_text),
+        clean_image=clean.sha256 if clean else None,
+        attacked_images=attacked,
+        reply=utf8(reply.text),
+        outcome=reply.outcome,
+        finish=reply.finish,
+        reason=utf8(reply.reason),
+        decisions=json.dumps([dataclasses.asdict(decision) for decision in reply.decisions]),
+        crafted_on=end.artefact.crafted_on if end.artefact else "",
+        artefact=artefact_key or None,
+        queries=reply.cost.queries,
+        tokens_in=reply.cost.tokens_in,
+        tokens_out=reply.cost.tokens_out,
+        money=reply.cost.money,
+        conversation=chat_to_json(chat),
+        settings=json.dumps(dataclasses.asdict(trial.settings)),
+        seed=cell.seed,
+        chunk=chunk,
+    )
+
+
+def judge(judge: Judge, label: str, attempts: Mapping[str, Attempt]) -> dict[str, Score]:
+    """Sample id -> score. Only answers are shown to a judge: an error is no text, a blocked one is no answer."""
+    shown = {name: a for name, a in attempts.items() if a.reply.outcome == "ok"}
+    scores = {
+        name: Score.unjudged(label, f"outcome {a.reply.outcome}: nothing to judge")
+        for name, a in attempts.items()
+        if name not in shown
+    }
+    try:
+        given = judge.score(list(shown.values())) if shown else []
+        if len(given) != len(shown):
+            raise ValueError(f"{len(given)} scores for {len(shown)} attempts")
+    except ProofglassError:
+        raise
+    except Exception as error:
+        given = [Score.unjudged(label, f"judge {label}: {type(error).__name__}: {error}")] * len(shown)
+    scores |= {name: dataclasses.replace(s, judge=label) for name, s in zip(shown, given, strict=True)}
+    return {name: scores[name] for name in attempts}
+
+
+def attempts_of(rows: Sequence[Mapping[str, Any]], samples: Mapping[str, Row], store: Store) -> dict[str, Attempt]:
+    """Sample id -> what a judge sees, from the records of a cell: at the end of a run and years later alike.
+
+    Raises StoreError if a record names a sample that the data set does not hold.
+    """
+    attempts = {}
+    for row in rows:
+        sample = samples.get(row["sample_id"])
+        if sample is None:
+            raise StoreError(f"{store.path}: sample {row['sample_id']!r} is not in the data set {row['dataset']!r}.")
+        if isinstance(sample, Sample):
+            reply = Reply(row["reply"], row["outcome"], row["finish"], row["reason"])
+            chat = chat_from_json(row["conversation"], store.image)
+            attempts[sample.id] = Attempt(sample, chat, reply)
+    return attempts
+
+
+def nothing_measured(rows: Sequence[Mapping[str, Any]], success: Mapping[str, Score]) -> str:
+    """Why a cell has no sample that counts, empty if it has one. success: scores of the success judge."""
+    if not rows:
+        return "the data set has no samples"
+    for row in rows:
+        score = success.get(row["sample_id"])
+        if row["outcome"] in ("filtered", "blocked") or (score is not None and score.value is not None):
+            return ""
+    reasons = Counter(row["reason"] if row["outcome"] == "error" else success[row["sample_id"]].reason for row in rows)
+    reason, count = reasons.most_common(1)[0]
+    return f"none of {len(rows)} samples could be judged; {count} x {reason}"

@@ -1,0 +1,152 @@
+"""Parameters of a study -> a configured plug. Types come from the plug's dataclass, checked by pydantic."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import typing
+from pathlib import Path
+from typing import Any
+
+from proofglass.errors import ImageError, UnknownName
+from proofglass.records.schema import is_secret
+from proofglass.registry import Entry, Kind, entry
+from proofglass.studies.located import Located, Place, nearest
+from proofglass.types import Image
+
+_FRACTION = re.compile(r"\s*([-+]?[\d.]+)\s*/\s*([\d.]+)\s*")
+
+
+def find(kind: Kind, name: str, source: Located, place: Place) -> Entry:
+    """The registered plug `name`. Raises UnknownName with file and line."""
+    try:
+        return entry(kind, name)
+    except UnknownName as error:
+        raise source.error(place, str(error), UnknownName) from error
+
+
+def parameters(cls: type, given: Any, source: Located, place: Place) -> dict[str, Any]:
+    """`given` (a mapping of the YAML, or None) as values of the fields of the dataclass `cls`.
+
+    Fractions ("16/255") and exponents ("1e-3") become floats, paths are relative to the study's folder, a path
+    of a picture becomes an Image. Raises UsageError naming file, line, field, what is wrong and expected.
+    """
+    if given is None:
+        return {}
+    fields = _fields(cls)
+    takes = f"{cls.__name__} takes {', '.join(fields)}." if fields else f"{cls.__name__} takes no parameters."
+    if not isinstance(given, dict):
+        raise source.error(place, f"found {given!r}. Expected parameters, `name: value`. {takes}")
+    hints = typing.get_type_hints(cls, include_extras=True)
+    for name in given:
+        if name not in fields:
+            raise source.error((*place, name), f"no such parameter. {takes}{nearest(name, fields)}")
+    return {name: _value(hints[name], value, source, (*place, name)) for name, value in given.items()}
+
+
+def construct(cls: type, values: dict[str, Any], source: Located, place: Place) -> Any:
+    """`cls(**values)`; what is missing, and its own complaints (`__post_init__`), are shown with file and line."""
+    missing = [f.name for f in _fields(cls).values() if _is_required(f) and f.name not in values]
+    if missing:
+        raise source.error(place, f"{cls.__name__} needs {', '.join(missing)}. Expected `{missing[0]}: ...` below it.")
+    try:
+        return cls(**values)
+    except (ValueError, TypeError) as error:
+        # Plugs say "field: what is wrong": then the field's own line is the place.
+        field, _, rest = str(error).partition(":")
+        if rest and (*place, field) in source.lines:
+            raise source.error((*place, field), rest.strip()) from error
+        raise source.error(place, str(error)) from error
+
+
+def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
+    return {f.name: f for f in dataclasses.fields(cls) if f.init} if dataclasses.is_dataclass(cls) else {}
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
+    """`value` as a `hint`: as it stands, else with its fractions worked out."""
+    nested = next((t for t in _leaves(hint) if dataclasses.is_dataclass(t)), None)
+    if isinstance(value, dict) and isinstance(nested, type):
+        # By hand: pydantic would ignore a misspelt field of a dataclass.
+        return construct(nested, parameters(nested, value, source, place), source, place)
+    if isinstance(value, str) and Image in _leaves(hint) and str not in _leaves(hint):
+        return _picture(value, source, place)
+    fault = None
+    for candidate in (value, _fractions(value)):
+        try:
+            found = _check(hint, candidate)
+        except ValueError as error:
+            fault = fault or error
+        else:
+            return _beside(found, source)
+    shown = "this value" if is_secret(str(place[-1]), value) else repr(value)
+    raise source.error(place, f"found {shown}. Expected {_expected(fault)}.{_near(fault, value)}")
+
+
+def _check(hint: Any, value: Any) -> Any:
+    """`value` validated as `hint` by pydantic. Raises pydantic's ValidationError, a ValueError."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    if isinstance(value, bool) and not {bool, Any} & _leaves(hint):
+        raise ValueError("another value: true and false (also yes, no, on, off) are no number and no text")
+    is_own = dataclasses.is_dataclass(hint) and isinstance(hint, type)
+    config = None if is_own else ConfigDict(arbitrary_types_allowed=True)
+    return TypeAdapter(hint, config=config).validate_python(value)
+
+
+def _leaves(hint: Any) -> set[Any]:
+    """Every type named in a hint: float | None -> {float, NoneType}."""
+    inner = typing.get_args(hint)
+    if not inner or typing.get_origin(hint) is typing.Literal:
+        return {hint}
+    return set().union(*(_leaves(t) for t in inner if t is not Ellipsis))
+
+
+def _fractions(value: Any) -> Any:
+    """16/255 in every text of `value` worked out; the rest as it stands."""
+    if isinstance(value, list):
+        return [_fractions(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _fractions(item) for name, item in value.items()}
+    match = _FRACTION.fullmatch(value) if isinstance(value, str) else None
+    try:
+        return float(match[1]) / float(match[2]) if match else value
+    except (ValueError, ZeroDivisionError):
+        return value
+
+
+def _beside(value: Any, source: Located) -> Any:
+    """A relative path is relative to the study's file, wherever the command runs."""
+    if isinstance(value, Path) and not value.is_absolute():
+        return Path(os.path.join(os.path.dirname(source.file), value.expanduser()))
+    return value
+
+
+def _picture(path: str, source: Located, place: Place) -> Image:
+    from proofglass import images
+
+    try:
+        return images.read(_beside(Path(path), source))
+    except (OSError, ImageError) as error:
+        raise source.error(place, f"{error}. Expected the path of a picture.") from error
+
+
+def _expected(fault: Any) -> str:
+    """What pydantic wanted, in our words."""
+    if not hasattr(fault, "errors"):
+        return str(fault)
+    wanted = [e["msg"].removeprefix("Input should be ") for e in fault.errors(include_url=False)]
+    return " or ".join(dict.fromkeys(text[:1].lower() + text[1:] for text in wanted))
+
+
+def _near(fault: Any, value: Any) -> str:
+    """The nearest allowed word, where the field takes words."""
+    if not isinstance(value, str) or not hasattr(fault, "errors"):
+        return ""
+    allowed = [word for e in fault.errors() for word in re.findall(r"'([^']*)'", e["msg"])]
+    return nearest(value, allowed)

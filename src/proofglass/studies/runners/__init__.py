@@ -1,0 +1,1 @@
+"""Runners: who carries out a plan. Each is `run(plan, store, progress)`."""

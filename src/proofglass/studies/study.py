@@ -1,0 +1,244 @@
+"""A study: victims x attacks x defenses x data sets, and judges, as read from YAML.
+
+The only place that reads configuration. Every fault is a UsageError that names file, line, field, what was
+expected and the nearest name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from proofglass.errors import UsageError
+from proofglass.interfaces import Attack, Dataset, Defense, Judge, Plug, Victim
+from proofglass.registry import Kind
+from proofglass.studies import located
+from proofglass.studies.configure import construct, find, parameters
+from proofglass.studies.located import Located, nearest
+from proofglass.types import Settings
+
+P = TypeVar("P", bound=Plug)
+_BASES: dict[Kind, type] = {
+    "victims": Victim,
+    "attacks": Attack,
+    "defenses": Defense,
+    "datasets": Dataset,
+    "judges": Judge,
+}
+
+SHIPPED = Path(__file__).parent / "shipped"
+ALWAYS = "not-refused"  # the judge whose column stands beside the success judge's in every table
+
+_FIELDS = (
+    "name", "seed", "settings", "chunk", "budget",
+    "victims", "attacks", "defenses", "datasets", "judges", "success",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Item(Generic[P]):
+    """One line of a list of the study: a plug, under its label.
+
+    name: as registered. only: labels of the attacks that run on this data set, None for all.
+    """
+
+    name: str
+    label: str
+    plug: P
+    make: type[P] = field(repr=False)
+    values: dict[str, Any] = field(repr=False)
+    only: tuple[str, ...] | None = None
+
+    def build(self) -> P:
+        """A fresh plug: what it loads is freed with it."""
+        return self.make(**self.values)
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to measure. success: label of the judge whose mean score is the success rate. chunk: samples per
+    batch. budget: cap on what each crafting may spend, in forward equivalents. text: the YAML, secrets masked.
+    """
+
+    name: str
+    source: str
+    text: str = field(repr=False)
+    seed: int
+    settings: Settings
+    chunk: int
+    budget: int | None
+    victims: tuple[Item[Victim], ...]
+    attacks: tuple[Item[Attack], ...]
+    defenses: tuple[Item[Defense], ...]
+    datasets: tuple[Item[Dataset], ...]
+    judges: tuple[Item[Judge], ...]
+    success: str
+
+
+def shipped() -> list[str]:
+    """Names of the studies that come with Proofglass."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load(path_or_name: Path | str) -> Study:
+    """The study in a YAML file, or a shipped one by its bare name. Raises UsageError."""
+    path = Path(path_or_name)
+    if not path.exists() and str(path_or_name) in shipped():
+        path = SHIPPED / f"{path_or_name}.yaml"
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder. Expected the YAML file of a study.")
+    if not path.exists():
+        near = nearest(str(path_or_name), shipped())
+        raise UsageError(f"{path}: no such file. Expected a YAML file, or one of {', '.join(shipped())}.{near}")
+    return parse(located.read(path))
+
+
+def parse(source: Located) -> Study:
+    """The study that a YAML document describes. Raises UsageError with file and line."""
+    values = source.values
+    if not isinstance(values, dict):
+        raise source.error((), f"found a {type(values).__name__}. Expected fields: {', '.join(_FIELDS)}.")
+    for name in values:
+        if name not in _FIELDS:
+            raise source.error((name,), f"no such field. A study takes {', '.join(_FIELDS)}.{nearest(name, _FIELDS)}")
+    attacks = _items(source, "attacks", default=["no-attack"])
+    judges = _with_always(source, _items(source, "judges", default=[ALWAYS]))
+    return Study(
+        name=_name(source),
+        source=source.file,
+        text=source.public,
+        seed=_whole(source, "seed", 0, least=None),
+        settings=construct(
+            Settings,
+            parameters(Settings, values.get("settings"), source, ("settings",)),
+            source,
+            ("settings",),
+        ),
+        chunk=_whole(source, "chunk", 100),
+        budget=_whole(source, "budget", 0) or None if "budget" in values else None,
+        victims=_items(source, "victims"),
+        attacks=attacks,
+        defenses=_items(source, "defenses", default=["none"]),
+        datasets=_items(source, "datasets", attacks=[item.label for item in attacks]),
+        judges=judges,
+        success=_success(source, [item.label for item in judges]),
+    )
+
+
+def _items(
+    source: Located, kind: Kind, default: list[str] | None = None, attacks: list[str] | None = None
+) -> tuple[Item[Any], ...]:
+    """The list `kind` of the study. default: when the study has none. attacks: labels a data set may choose."""
+    listed = source.values.get(kind, default)
+    if listed is None:
+        raise source.error((), f"{kind}: missing. Expected a list such as `{kind}: [...]`.")
+    if not isinstance(listed, list) or not listed:
+        raise source.error((kind,), f"found {listed!r}. Expected a list with at least one name.")
+    items: list[Item[Any]] = []
+    for k, entry in enumerate(listed):
+        item = _item(source, kind, k, entry, attacks)
+        for earlier, other in enumerate(items):
+            if other.label == item.label:
+                line = source.lines.get((kind, earlier), 1)
+                raise source.error(
+                    (kind, k),
+                    f"label {item.label!r} stands twice, first in line {line}. Give one a `label:` of its own.",
+                )
+        items.append(item)
+    return tuple(items)
+
+
+def _item(source: Located, kind: Kind, k: int, entry: Any, attacks: list[str] | None) -> Item[Any]:
+    place: located.Place = (kind, k)
+    siblings = ("label", "attacks") if attacks is not None else ("label",)
+    if isinstance(entry, str):
+        entry = {entry: None}
+    if not isinstance(entry, dict):
+        raise source.error(place, f"found {entry!r}. Expected a name, or `name: {{parameter: value}}`.")
+    names = [name for name in entry if name not in siblings]
+    if len(names) != 1:
+        hint = f" Indent {names[1]!r} below {names[0]!r} if it is its parameter." if names else ""
+        raise source.error(place, f"found {len(names)} names. Expected one with its parameters.{hint}")
+    name = names[0]
+    found = find(kind, name, source, place)
+    make = found.load()
+    if not issubclass(make, _BASES[kind]):
+        raise source.error(place, f"{name!r} is {make.__name__}, which is no {_BASES[kind].__name__}.")
+    values = {**found.defaults, **parameters(make, entry[name], source, (*place, name))}
+    plug = construct(make, values, source, (*place, name))
+    label = entry.get("label", _default_label(kind, name, plug))
+    if not isinstance(label, str) or not label.strip():
+        raise source.error((*place, "label"), f"found {label!r}. Expected a text.")
+    only = _only(source, (*place, "attacks"), entry["attacks"], attacks) if attacks and "attacks" in entry else None
+    return Item(name, label, plug, make, values, only)
+
+
+def _default_label(kind: Kind, name: str, plug: Plug) -> str:
+    part = plug.settings().get("part") if kind == "datasets" else None
+    return f"{name}/{part}" if isinstance(part, str) and part else name
+
+
+def _only(source: Located, place: located.Place, chosen: Any, attacks: list[str]) -> tuple[str, ...]:
+    """The attacks that run on one data set."""
+    if not isinstance(chosen, list) or not chosen:
+        raise source.error(place, f"found {chosen!r}. Expected a list of attacks of this study.")
+    for k, label in enumerate(chosen):
+        if label not in attacks:
+            raise source.error(
+                (*place, k),
+                f"found {label!r}. Expected one of {', '.join(attacks)}.{nearest(label, attacks)}",
+            )
+    return tuple(chosen)
+
+
+def _with_always(source: Located, judges: tuple[Item[Judge], ...]) -> tuple[Item[Judge], ...]:
+    """Every study has the judge `not-refused`: one column alone can hide what the other shows."""
+    if any(item.name == ALWAYS for item in judges):
+        return judges
+    return (_item(source, "judges", 0, ALWAYS, None), *judges)
+
+
+def _success(source: Located, judges: list[str]) -> str:
+    others = [label for label in judges if label != ALWAYS] or judges
+    chosen = source.values.get("success", others[0] if len(others) == 1 else None)
+    if chosen is None:
+        raise source.error(
+            (), f"success: missing. Expected the judge that decides success, one of {', '.join(judges)}."
+        )
+    if chosen not in judges:
+        raise source.error(
+            ("success",), f"found {chosen!r}. Expected one of {', '.join(judges)}.{nearest(chosen, judges)}"
+        )
+    return chosen
+
+
+def _name(source: Located) -> str:
+    name = source.values.get("name", Path(source.file).stem)
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+        raise source.error(("name",), f"found {name!r}. Expected letters, digits, dots, dashes and underscores.")
+    return name
+
+
+def _whole(source: Located, name: str, default: int, least: int | None = 1) -> int:
+    value = source.values.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+        wanted = "a whole number" + (f", at least {least}" if least is not None else "")
+        raise source.error((name,), f"found {value!r}. Expected {wanted}.")
+    return value
+
+
+def every_item(study: Study) -> Iterator[tuple[Kind, Item[Any]]]:
+    """All items of the study with their kind."""
+    for item in study.victims:
+        yield "victims", item
+    for attack in study.attacks:
+        yield "attacks", attack
+    for defense in study.defenses:
+        yield "defenses", defense
+    for dataset in study.datasets:
+        yield "datasets", dataset
+    for judge in study.judges:
+        yield "judges", judge
