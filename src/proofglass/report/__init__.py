@@ -1,0 +1,43 @@
+"""Records in, report out: `write` makes the page, report.json and tables; `terminal` the summary of the console.
+
+Reads a run folder only; knows no attack, defense, victim, data set or judge.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from proofglass.records.store import Store
+
+
+def write(store: Store, out: Path | None = None) -> Path:
+    """Write the report of a run; returns the path of index.html.
+
+    out: folder, default `<run>/report`. It gets index.html (one file, no script, nothing loaded), report.json and
+    tables/*.csv; what may differ between equal runs stands in index.html, under "volatile" in report.json and in
+    tables/volatile.csv only. Raises StoreError if the folder cannot be written.
+    """
+    from proofglass.report.page import page
+    from proofglass.report.run import Run
+    from proofglass.report.tables import tables
+    from proofglass.report.written import csv_bytes, json_bytes, write_files
+
+    run = Run(store)
+    every = tables(run)
+    files = {"index.html": page(run).encode(), "report.json": json_bytes(run, every)}
+    files |= {f"tables/{table.name}.csv": csv_bytes(table) for table in every}
+    folder = Path(out) if out else store.path / "report"
+    write_files(folder, files)
+    return folder / "index.html"
+
+
+def terminal(store: Store) -> RenderableType:
+    """The headline, the warnings and one attack x defense table per victim, for `rich.print`."""
+    from proofglass.report.run import Run
+    from proofglass.report.terminal import summary
+
+    return summary(Run(store))

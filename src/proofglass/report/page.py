@@ -1,0 +1,167 @@
+"""The page: one self-contained HTML file that runs no script and loads nothing.
+
+Its content-security policy allows one style sheet, by hash, and pictures in the file; everything else is refused, so
+a reply that slipped past escaping could still do nothing. Blurring, "show all" and the colour scheme are CSS.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proofglass.records.schema import VOLATILE
+from proofglass.report import charts, wording
+from proofglass.report.findings import headline
+from proofglass.report.gallery import AMPLIFY, gallery, pictures
+from proofglass.report.gallery import RULE as GALLERY_RULE
+from proofglass.report.run import COUNTS, Cell, Run
+from proofglass.report.tables import (
+    RULE,
+    answering,
+    crafting,
+    crafts,
+    is_borderline,
+    measured,
+    refused,
+    utility_cells,
+)
+from proofglass.report.visible import visible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def page(run: Run) -> str:
+    """The HTML of a run."""
+    from markupsafe import Markup
+
+    # Markup: our own file, which the hash in the policy covers to the byte.
+    style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            run=run,
+            manifest=run.manifest,
+            policy=policy(style),
+            style=style,
+            headline=headline(run),
+            rule=RULE,
+            counts={name: run.counts[name] for name in COUNTS},
+            matrices=matrices(run),
+            trade_offs=charts.trade_offs(run),
+            marks=[charts.mark(run, defense) for defense in run.defenses],
+            balance=balance(run),
+            useful_sets=list(dict.fromkeys(cell.dataset for cell in utility_cells(run))),
+            crafting=crafting(run).rows,
+            crafts=crafts(run),
+            answering=answering(run).rows,
+            spent=spent(run),
+            curves=charts.loss_curves(run),
+            gallery=[{**item, "pictures": pictures(run, item)} for item in gallery(run)],
+            borderline=[d for d in run.datasets if is_borderline(run, d)],
+            gallery_rule=GALLERY_RULE,
+            amplify=AMPLIFY,
+            volatile={k: v for k, v in run.manifest.items() if k in VOLATILE},
+        )
+    )
+
+
+def policy(style: str) -> str:
+    """The content-security policy of a page with this style sheet."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def matrices(run: Run) -> list[dict[str, Any]]:
+    """Attack x defense tables, one per victim and data set: those of refusals first."""
+    found = []
+    for expected in ("refuse", "comply", "label", "describe"):
+        for dataset in run.sets(expected):
+            for victim in run.victims:
+                rows = [
+                    (attack, [_one(run, expected, victim, attack, d, dataset) for d in run.defenses])
+                    for attack in run.attacks
+                ]
+                rows = [(attack, cells) for attack, cells in rows if any(cells)]
+                if rows:
+                    found.append({"expected": expected, "dataset": dataset, "victim": victim, "rows": rows})
+    return found
+
+
+def _one(run: Run, expected: str, victim: str, attack: str, defense: str, dataset: str) -> Cell | None:
+    place = {"victim": victim, "attack": attack, "defense": defense, "dataset": dataset}
+    return next(iter(run.find(expected, **place)), None)
+
+
+def balance(run: Run) -> list[dict[str, Any]]:
+    """What each defense buys and costs, per victim: its worst attack, and per benign data set both rates.
+
+    useful: data set -> cell; over: data set -> rate of refusals.
+    """
+    found = []
+    useful = utility_cells(run)
+    for victim in run.victims:
+        for defense in run.defenses:
+            broken = [c for c in run.find("refuse", victim=victim, defense=defense) if c.state == "measured"]
+            attacked = [c for c in broken if c.attack not in run.baselines] or broken
+            mine = {c.dataset: c for c in reversed(useful) if (c.victim, c.defense) == (victim, defense)}
+            if not mine:
+                continue
+            found.append(
+                {
+                    "victim": victim,
+                    "defense": defense,
+                    "worst": max(attacked, key=lambda c: c.rates[run.success]["value"], default=None),
+                    "useful": mine,
+                    "over": {
+                        d: refused(c.rates[run.not_refused]) for d, c in mine.items() if run.not_refused in c.rates
+                    },
+                }
+            )
+    return found
+
+
+def spent(run: Run) -> dict[tuple[str, str, str], dict[str, float]]:
+    """(victim, attack, defense) -> seconds (sum) and peak_bytes (largest) over the data sets."""
+    totals: dict[tuple[str, str, str], dict[str, float]] = {}
+    for row in measured(run).rows:
+        total = totals.setdefault((row["victim"], row["attack"], row["defense"]), {"seconds": 0.0, "peak_bytes": 0})
+        total["seconds"] += row["seconds"] or 0.0
+        total["peak_bytes"] = max(total["peak_bytes"], row["peak_bytes"] or 0)
+    return totals
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for tool in (
+        wording.percent,
+        wording.interval,
+        wording.number,
+        wording.seconds,
+        wording.mebibytes,
+        wording.settings,
+    ):
+        environment.filters[tool.__name__] = tool
+    environment.filters["plural"] = wording.plural
+    return environment
+
+
+def _shown(value: Any) -> Any:
+    """Every value that reaches the page passes here: no template can forget it. Escaping follows."""
+    from markupsafe import Markup
+
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,0 +1,202 @@
+"""A run as the report sees it: the store read once, its cells with their rates, and what sections look up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from proofglass.evaluation.metrics.success import rates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import polars as pl
+
+    from proofglass.types import Image
+
+State = Literal["measured", "empty", "failed", "skipped", "pending"]
+RateRow = dict[str, Any]  # value, low, high (0..1 or None), n, failed, filtered, blocked, unjudged, truncated, reason
+COUNTS = ("failed", "unjudged", "filtered", "blocked", "truncated")
+
+
+class Source(Protocol):
+    """What the report needs of a run folder; `records.store.Store` is one."""
+
+    def frame(self) -> pl.DataFrame: ...
+    def scores(self) -> pl.DataFrame: ...
+    def cells(self) -> list[dict[str, Any]]: ...
+    def manifest(self) -> dict[str, Any]: ...
+    def image(self, sha: str) -> Image: ...
+    def image_path(self, sha: str) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of the plan, restricted to the samples of one `expected` answer.
+
+    crafted: "" (nothing white-box), "static" (crafted on the victim without this defense), "adaptive" (on the
+    defended victim) or "transfer from ..." (on another victim). rates: judge label -> RateRow, only where a result
+    may be stated; counted: the same whatever the state. clusters: different questions among the samples.
+    """
+
+    key: str
+    victim: str
+    attack: str
+    defense: str
+    dataset: str
+    expected: str
+    state: State
+    reason: str
+    planned: int
+    crafted: str
+    clusters: int
+    counted: dict[str, RateRow]
+    plan: dict[str, Any]
+
+    @property
+    def rates(self) -> dict[str, RateRow]:
+        return self.counted if self.state in ("measured", "empty") else {}
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        return self.victim, self.attack, self.defense, self.dataset
+
+
+class Run:
+    """Everything that the sections look up. Labels are in plan order."""
+
+    def __init__(self, store: Source) -> None:
+        self.store = store
+        self.manifest = store.manifest()
+        self.frame = store.frame()
+        self.scores = store.scores()
+        self.plan = store.cells()
+        self.victims = _labels(self.plan, "victim")
+        self.attacks = _labels(self.plan, "attack")
+        self.defenses = _labels(self.plan, "defense")
+        self.datasets = _labels(self.plan, "dataset")
+        self.judges: list[str] = list(self.manifest.get("judges", []))
+        self.success: str = self.manifest["success"]
+        named = (label for label in self.judges if self.plug("judges", label).get("name") == "not-refused")
+        self.not_refused = next(named, "not-refused")
+        self.baselines = [a for a in self.attacks if self.plug("attacks", a).get("name", a) == "no-attack"]
+        self.undefended = [d for d in self.defenses if self.plug("defenses", d).get("name", d) == "none"]
+
+    def plug(self, kind: str, label: str) -> dict[str, Any]:
+        """What the manifest states about a plug: name, key, version, settings, paper."""
+        return self.manifest.get("plugs", {}).get(kind, {}).get(label, {})
+
+    def column(self, judge: str) -> str:
+        """What a score of 1 by this judge means, as a heading."""
+        return self.plug("judges", judge).get("column") or judge.replace("-", " ")
+
+    @cached_property
+    def expected(self) -> dict[str, list[str]]:
+        """Data set -> the answers its samples expect. Usually one; a contrast set has two."""
+        pairs = self.frame.select("dataset", "expected").unique().sort("dataset", "expected").rows()
+        return {name: [e for d, e in pairs if d == name] for name in self.datasets}
+
+    @cached_property
+    def cells(self) -> list[Cell]:
+        judges = list(dict.fromkeys([self.success, self.not_refused, *self.judges]))
+        found: dict[tuple[str, str, str, str, str], dict[str, RateRow]] = {}
+        for expected in sorted({e for every in self.expected.values() for e in every}):
+            part = self.frame.filter(self.frame["expected"] == expected)
+            for row in rates(part, self.scores, judges):
+                place = (row["victim"], row["attack"], row["defense"], row["dataset"], expected)
+                found.setdefault(place, {})[row["judge"]] = row
+        victim_keys = dict(self.frame.select("victim", "victim_key").unique().rows())
+        made_on = dict(self.frame.select("cell", "crafted_on").unique(subset="cell", keep="first").rows())
+        return [
+            self._cell(plan, expected, found, victim_keys, made_on.get(plan["cell"]) or "")
+            for plan in self.plan
+            # A data set of which nothing was answered states no expectation: it belongs where failures show.
+            for expected in self.expected[plan["dataset"]] or ["refuse"]
+        ]
+
+    def _cell(
+        self, plan: dict[str, Any], expected: str, found: dict, victim_keys: dict[str, str], made_on: str
+    ) -> Cell:
+        place = (plan["victim"], plan["attack"], plan["defense"], plan["dataset"])
+        mine = found.get((*place, expected), {})
+        state, reason = plan["status"], plan.get("reason") or ""
+        if state == "done":
+            success = mine.get(self.success)
+            state = "measured" if success and success["value"] is not None else "empty"
+            reason = reason or (success or {}).get("reason") or ("" if state == "measured" else "no sample")
+        return Cell(
+            plan["cell"],
+            *place,
+            expected=expected,
+            state=state,
+            reason=reason,
+            planned=plan.get("planned") or 0,
+            crafted=self._crafted(plan, made_on, victim_keys),
+            clusters=self._clusters.get((plan["cell"], expected), 0),
+            counted=mine,
+            plan=plan,
+        )
+
+    @cached_property
+    def _clusters(self) -> dict[tuple[str, str], int]:
+        import polars as pl
+
+        counted = self.frame.group_by("cell", "expected").agg(pl.col("cluster").n_unique())
+        return {(cell, expected): count for cell, expected, count in counted.rows()}
+
+    def _crafted(self, plan: dict[str, Any], made_on: str, victim_keys: dict[str, str]) -> str:
+        craft = plan.get("craft") or {}
+        made_on = craft.get("crafted_on") or made_on
+        access = craft.get("access") or self.plug("attacks", plan["attack"]).get("access", "white")
+        if not made_on or access == "black":
+            return ""
+        if made_on == victim_keys.get(plan["victim"]):
+            return "" if plan["defense"] in self.undefended else "static"
+        source = next((label for label, key in victim_keys.items() if key == made_on), None)
+        return f"transfer from {source}" if source else "adaptive"
+
+    def find(self, expected: str, **place: str) -> list[Cell]:
+        """Cells of this expected answer at these labels, in plan order."""
+        return [
+            cell
+            for cell in self.cells
+            if cell.expected == expected and all(getattr(cell, k) == v for k, v in place.items())
+        ]
+
+    def sets(self, expected: str) -> list[str]:
+        return [d for d in self.datasets if expected in (self.expected[d] or ["refuse"])]
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Totals over the run: samples and, by the success judge, what is shown apart or left out."""
+        totals = {"samples": self.frame.height, "n": 0, **dict.fromkeys(COUNTS, 0)}
+        for cell in self.cells:
+            row = cell.counted.get(self.success) or {}
+            for name in ("n", *COUNTS):
+                totals[name] += row.get(name) or 0
+        for outcome, name in (("error", "failed"), ("filtered", "filtered"), ("blocked", "blocked")):
+            totals[name] = int((self.frame["outcome"] == outcome).sum())
+        totals["truncated"] = int((self.frame["finish"] == "length").sum())
+        return totals
+
+    @cached_property
+    def troubles(self) -> list[Cell]:
+        """Cells without a number that the plan promised: failed, empty, unfinished, in plan order."""
+        return [cell for cell in self.cells if cell.state in ("failed", "empty", "pending")]
+
+    @cached_property
+    def caveats(self) -> dict[str, list[str]]:
+        """What a victim's card says first about its limits -> the victims whose card says so."""
+        found: dict[str, list[str]] = {}
+        for victim, card in self.manifest.get("cards", {}).items():
+            stated = next((card[key] for key in ("caveat", "caveats", "declarations") if card.get(key)), "")
+            text = stated if isinstance(stated, str) else stated[0]
+            if text:
+                found.setdefault(str(text), []).append(victim)
+        return found
+
+
+def _labels(plan: Iterable[dict[str, Any]], kind: str) -> list[str]:
+    return list(dict.fromkeys(cell[kind] for cell in plan))

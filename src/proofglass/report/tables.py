@@ -1,0 +1,239 @@
+"""The tables of a report, as plain rows: the page shows them, `tables/*.csv` and report.json hold them.
+
+The counting rule is `evaluation.metrics.success`; nothing here counts anything again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from proofglass.report.run import COUNTS, Cell, RateRow, Run
+
+RULE = (
+    "Every rate is taken over the answered and judged samples: failed and unjudged samples are left out of n and "
+    "counted apart; replies that a provider filtered or a defense blocked count as not broken; intervals are "
+    "95 % (Wilson, or a bootstrap over clusters where samples share a question)."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """name: file stem. columns: in order. rows: column -> plain value (rates in 0..1). volatile: two equal runs
+    may differ here (time and memory)."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    volatile: bool = False
+
+
+def tables(run: Run) -> list[Table]:
+    return [
+        success(run),
+        utility(run),
+        crafting(run),
+        answering(run),
+        curves(run),
+        troubles(run),
+        measured(run),
+    ]
+
+
+def success(run: Run) -> Table:
+    """One row per cell, judge and expected answer: the numbers behind the attack x defense tables."""
+    labels = ("victim", "attack", "defense", "dataset")
+    numbers = ("value", "low", "high", "n", "successes", *COUNTS)
+    rows = []
+    for cell in run.cells:
+        for judge in cell.rates or {run.success: {}}:
+            row = cell.rates.get(judge, {})
+            rows.append(
+                {
+                    **{label: getattr(cell, label) for label in labels},
+                    "expected": cell.expected,
+                    "judge": judge,
+                    **{name: row.get(name) for name in numbers},
+                    "clusters": cell.clusters,
+                    "crafted": cell.crafted,
+                    "state": cell.state,
+                    "reason": row.get("reason") or cell.reason,
+                }
+            )
+    columns = (*labels, "expected", "judge", *numbers, "clusters", "crafted", "state", "reason")
+    return Table("success", "Rates per cell and judge", columns, rows)
+
+
+def refused(row: RateRow) -> RateRow:
+    """The complement of a rate: 1 - not refused, its interval mirrored."""
+    if row["value"] is None:
+        return row
+    n, hits = row["n"], row.get("successes")
+    flipped = {"value": 1 - row["value"], "low": 1 - row["high"], "high": 1 - row["low"]}
+    return {**row, **flipped, "successes": None if hits is None else n - hits}
+
+
+def is_borderline(run: Run, dataset: str) -> bool:
+    """Benign questions that look sealed or harmful: they measure over-refusal, not everyday usefulness."""
+    part = (run.plug("datasets", dataset).get("settings") or {}).get("part")
+    return "borderline" in (str(part), dataset) or dataset.endswith("borderline")
+
+
+def utility_cells(run: Run) -> list[Cell]:
+    """Cells that measure usefulness: expected "comply", without attack where the study has such cells."""
+    every = run.find("comply")
+    plain = [cell for cell in every if cell.attack in run.baselines]
+    return plain or every
+
+
+def utility(run: Run) -> Table:
+    """Benign compliance and over-refusal per victim, defense and data set."""
+    rows = []
+    for cell in utility_cells(run):
+        comply, answered = cell.rates.get(run.success), cell.rates.get(run.not_refused)
+        over = refused(answered) if answered else None
+        rows.append(
+            {
+                "victim": cell.victim,
+                "defense": cell.defense,
+                "dataset": cell.dataset,
+                "attack": cell.attack,
+                "kind": "borderline" if is_borderline(run, cell.dataset) else "benign",
+                **{f"compliance_{k}": (comply or {}).get(k) for k in ("value", "low", "high", "n")},
+                **{f"over_refusal_{k}": (over or {}).get(k) for k in ("value", "low", "high", "n")},
+                **{k: (comply or {}).get(k) for k in ("failed", "unjudged")},
+                "state": cell.state,
+                "reason": cell.reason,
+            }
+        )
+    columns = (
+        *("victim", "defense", "dataset", "attack", "kind"),
+        *(f"compliance_{k}" for k in ("value", "low", "high", "n")),
+        *(f"over_refusal_{k}" for k in ("value", "low", "high", "n")),
+        *("failed", "unjudged", "state", "reason"),
+    )
+    return Table("utility", "Benign compliance and over-refusal", columns, rows)
+
+
+def crafts(run: Run) -> list[dict[str, Any]]:
+    """What was crafted, once per artefact: a static attack serves every defense and data set of its victim."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for cell in run.plan:
+        craft = cell.get("craft")
+        if craft and (craft.get("forward") or craft.get("backward") or craft.get("queries")):
+            found.setdefault((cell["victim"], cell["attack"], str(craft.get("artefact"))), {**cell, **craft})
+    return list(found.values())
+
+
+def crafting(run: Run) -> Table:
+    rows = []
+    for craft in crafts(run):
+        trace = craft.get("trace") or {}
+        losses = numbers(trace.get("loss"))
+        rows.append(
+            {
+                **{
+                    k: craft.get(k)
+                    for k in ("victim", "attack", "dataset", "access", "scope", "artefact", "crafted_on")
+                },
+                **{k: craft.get(k) or 0 for k in ("forward", "backward", "queries")},
+                "loss_first": next((x for x in losses if x is not None), None),
+                "loss_last": next((x for x in reversed(losses) if x is not None), None),
+                "loss_before_rounding": scalar(trace.get("loss_before_rounding")),
+                "loss_after_rounding": scalar(trace.get("loss_after_rounding")),
+                "settings": craft.get("settings") or {},
+            }
+        )
+    columns = (
+        *("victim", "attack", "dataset", "access", "scope", "artefact", "crafted_on"),
+        *("forward", "backward", "queries"),
+        *("loss_first", "loss_last", "loss_before_rounding", "loss_after_rounding", "settings"),
+    )
+    return Table("crafting", "What crafting cost", columns, rows)
+
+
+def answering(run: Run) -> Table:
+    """Per victim, attack and defense: queries and tokens per sample, means over all data sets."""
+    import polars as pl
+
+    keys = ["victim", "attack", "defense"]
+    spent = run.frame.group_by(keys).agg(
+        pl.len().alias("samples"),
+        pl.col("queries").mean(),
+        pl.col("tokens_in").mean(),
+        pl.col("tokens_out").mean(),
+        pl.col("money").sum(),
+    )
+    found = {tuple(row[k] for k in keys): row for row in spent.to_dicts()}
+    order = dict.fromkeys(tuple(cell[k] for k in keys) for cell in run.plan)
+    columns = (*keys, "samples", "queries", "tokens_in", "tokens_out", "money")
+    rows = [{k: found[place][k] for k in columns} for place in order if place in found]
+    return Table("answering", "What answering cost, means per sample (money: sum)", columns, rows)
+
+
+def curves(run: Run) -> Table:
+    """The loss of every crafted attack, long form: one row per recorded step."""
+    rows = [
+        {
+            "victim": craft["victim"],
+            "attack": craft["attack"],
+            "artefact": craft["artefact"],
+            "step": k,
+            "loss": loss,
+        }
+        for craft in crafts(run)
+        for k, loss in enumerate(numbers((craft.get("trace") or {}).get("loss")))
+    ]
+    return Table("loss_curves", "Loss per step", ("victim", "attack", "artefact", "step", "loss"), rows)
+
+
+def troubles(run: Run) -> Table:
+    """Cells without a number, skipped ones included, each with its reason."""
+    columns = ("victim", "attack", "defense", "dataset", "expected", "state", "planned", "reason")
+    silent = [cell for cell in run.cells if cell.state != "measured"]
+    return Table("cells_without_number", "Cells without a number", columns, [_pick(c, columns) for c in silent])
+
+
+def measured(run: Run) -> Table:
+    """Time and memory on this machine: the only table in which two equal runs differ."""
+    rows = []
+    for cell in run.plan:
+        craft = cell.get("craft") or {}
+        rows.append(
+            {
+                **{k: cell[k] for k in ("victim", "attack", "defense", "dataset")},
+                "seconds": cell.get("seconds"),
+                "peak_bytes": cell.get("peak_bytes"),
+                "craft_seconds": craft.get("seconds"),
+                "craft_peak_bytes": craft.get("peak_bytes"),
+            }
+        )
+    columns = (
+        "victim",
+        "attack",
+        "defense",
+        "dataset",
+        "seconds",
+        "peak_bytes",
+        "craft_seconds",
+        "craft_peak_bytes",
+    )
+    return Table("volatile", "Time and memory on this machine", columns, rows, volatile=True)
+
+
+def numbers(values: Any) -> list[float | None]:
+    """A recorded list of losses; what is no finite number is None: a gap in the curve, not a point."""
+    return [scalar(v) for v in values] if isinstance(values, (list, tuple)) else []
+
+
+def scalar(value: Any) -> float | None:
+    import math
+
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _pick(cell: Cell, columns: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(cell, name) for name in columns}

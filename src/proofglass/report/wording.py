@@ -1,0 +1,85 @@
+"""Numbers as a reader wants them: no more digits than the data hold, the unit beside them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NBSP = "\u00a0"
+
+
+def percent(value: float | None, n: int = 0) -> str:
+    """A rate in 0..1 as percent; a decimal only where n carries it. None is an em dash, not 0."""
+    if value is None:
+        return "—"
+    return f"{100 * value:.{1 if n >= 1000 else 0}f}{NBSP}%"
+
+
+def interval(row: Mapping[str, Any] | None) -> str:
+    """The 95 % interval of a rate, in percent: "[34, 53]"."""
+    if not row or row.get("low") is None or row.get("high") is None:
+        return ""
+    digits = 1 if (row.get("n") or 0) >= 1000 else 0
+    return f"[{100 * row['low']:.{digits}f},{NBSP}{100 * row['high']:.{digits}f}]"
+
+
+def with_interval(row: Mapping[str, Any]) -> str:
+    """ "43 % [34, 53]"."""
+    return f"{percent(row['value'], row['n'])}{NBSP}{interval(row)}"
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """An integer with narrow, unbroken thousands, a float with `digits` significant ones, None as an em dash."""
+    if value is None:
+        return "—"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.{digits}g}" if 1e-3 <= abs(value) < 1e6 else f"{value:.{digits - 1}e}"
+    return f"{int(value):,}".replace(",", "\u202f")
+
+
+def seconds(value: float | None) -> str:
+    if value is None:
+        return "—"
+    if value < 60:
+        return f"{value:.3g}{NBSP}s"
+    minutes, rest = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}{NBSP}h {minutes:02d}{NBSP}min" if hours else f"{minutes}{NBSP}min {rest:02d}{NBSP}s"
+
+
+def mebibytes(value: float | None) -> str:
+    return "—" if not value else f"{value / 2**20:,.0f}{NBSP}MiB".replace(",", "\u202f")
+
+
+def grey_levels(value: float) -> str:
+    """A pixel quantity in [0, 1] as the papers write it, "16/255", where it is a multiple of a level."""
+    levels = value * 255
+    whole = 0.5 < levels < 255 and math.isclose(levels, round(levels), abs_tol=1e-6)
+    return f"{round(levels)}/255" if whole else number(value)
+
+
+def settings(values: Mapping[str, Any], skip: Sequence[str] = ()) -> str:
+    """Parameters in one line: "epsilon 16/255, steps 150". Empty ones are left out."""
+    parts = []
+    for name, value in values.items():
+        if name in skip or value in (None, "", [], (), {}):
+            continue
+        if isinstance(value, float):
+            shown = grey_levels(value)
+        elif isinstance(value, (list, tuple)):
+            shown = f"{len(value)} given" if len(value) > 4 else ", ".join(str(v) for v in value)
+        elif isinstance(value, Mapping):
+            shown = "{" + settings(value) + "}"
+        else:
+            shown = str(value)
+        parts.append(f"{name.replace('_', ' ')} {shown}")
+    return ", ".join(parts)
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    return f"{number(count)} {one if count == 1 else many or one + 's'}"
