@@ -1,0 +1,78 @@
+"""Write docs/methods.md from the registry: `python scripts/make_docs.py`; with --check, fail if it is out of date."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from pathlib import Path
+
+from proofglass.cli.listing import describe
+from proofglass.registry import Kind, entries
+
+PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
+TITLES: dict[Kind, str] = {
+    "attacks": "Attacks",
+    "defenses": "Defenses",
+    "victims": "Victims",
+    "datasets": "Data sets",
+    "judges": "Judges",
+}
+
+TRAITS = ("access", "threat", "changes", "scope", "licence", "column")
+
+
+def page() -> str:
+    """The whole page: one section per kind, one entry per class; names of one class stand together."""
+    parts = [
+        "# Methods",
+        "Generated from the registry by `python scripts/make_docs.py`. `proofglass list KIND NAME` prints the same.",
+    ]
+    for kind, title in TITLES.items():
+        parts.append(f"## {title}")
+        by_class: dict[type, list[str]] = {}
+        for name, entry in entries(kind).items():
+            if entry.target.startswith("proofglass."):
+                by_class.setdefault(entry.load(), []).append(name)
+        parts += [_entry(kind, names) for names in by_class.values()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _entry(kind: Kind, names: list[str]) -> str:
+    told = describe(kind, entries(kind)[names[0]], deep=True)
+    lines = [f"### {', '.join(f'`{name}`' for name in names)}", inspect.cleandoc(told["text"])]
+    if paper := told["paper"]:
+        lines.append(f"Paper: {paper['short']}, *{paper['title']}*, {paper['link']}.")
+    traits = [f"{trait}: {_plain(told[trait])}" for trait in TRAITS if told.get(trait)]
+    if traits:
+        lines.append("; ".join(traits) + ".")
+    if told["parameters"]:
+        rows = ["| parameter | type | default |", "|---|---|---|"]
+        rows += [f"| `{p['name']}` | `{_cell(p['type'])}` | {_default(p)} |" for p in told["parameters"]]
+        lines.append("\n".join(rows))
+    return "\n\n".join(lines)
+
+
+def _default(parameter: dict) -> str:
+    if "default" not in parameter:
+        return "needed"
+    text = parameter["default"]
+    return f"`{_cell(text)}`" if len(text) <= 60 else "a text of ours; see `proofglass list`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _plain(value: object) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def main() -> None:
+    if "--check" in sys.argv:
+        sys.exit(0 if PAGE.exists() and PAGE.read_text() == page() else f"{PAGE}: out of date; run `make docs`")
+    PAGE.write_text(page())
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""The Python API: the words of the command line, for a notebook or a script.
+
+Exported by `proofglass` itself: `import proofglass as pg; pg.measure(pg.victim("testbed-linear"), ...)`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proofglass.errors import NothingMeasured, UsageError
+from proofglass.interfaces import Attack, Dataset, Defense, Judge, Plug, Victim
+from proofglass.registry import Kind, build
+from proofglass.types import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from proofglass.evaluation.metrics.success import Rate
+    from proofglass.records.store import Store
+    from proofglass.studies import Study
+    from proofglass.studies.study import Item
+
+
+def attack(name: str, **parameters: Any) -> Attack:
+    """The attack `name`, configured. Raises UnknownName, ValueError or TypeError naming the field at fault."""
+    return build("attacks", name, **parameters)
+
+
+def dataset(name: str, **parameters: Any) -> Dataset:
+    """The data set `name`, configured. Raises as `attack` does."""
+    return build("datasets", name, **parameters)
+
+
+def defense(name: str, **parameters: Any) -> Defense:
+    """The defense `name`, configured. Raises as `attack` does."""
+    return build("defenses", name, **parameters)
+
+
+def judge(name: str, **parameters: Any) -> Judge:
+    """The judge `name`, configured. Raises as `attack` does."""
+    return build("judges", name, **parameters)
+
+
+def victim(name: str, **parameters: Any) -> Victim:
+    """The victim `name`, configured; its weights are loaded on first use. Raises as `attack` does."""
+    return build("victims", name, **parameters)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Everything is read from its files when it is asked for."""
+
+    folder: Path
+
+    @property
+    def store(self) -> Store:
+        """The records. Raises StoreError if the folder holds no run."""
+        from proofglass.records.store import Store
+
+        return Store(self.folder)
+
+    def frame(self) -> pl.DataFrame:
+        """One row per cell and sample: question, attacked text and images, reply, outcome, cost."""
+        return self.store.frame()
+
+    def rates(self) -> list[dict[str, Any]]:
+        """One dict per victim, attack, defense, data set and judge: value, low, high, n, and what was left out."""
+        from proofglass.evaluation.metrics.success import rates
+
+        store = self.store
+        return rates(store.frame(), store.scores(), store.manifest()["judges"])
+
+    def report(self, out: Path | str | None = None) -> Path:
+        """Write the report (default: the folder `report` of the run); returns the path of its index.html."""
+        from proofglass.report import write
+
+        return write(self.store, Path(out) if out else None)
+
+    def summary(self) -> Any:
+        """Headline and tables, for `rich.print`."""
+        from proofglass.report import terminal
+
+        return terminal(self.store)
+
+
+def run(
+    study: Study | Path | str,
+    out: Path | str | None = None,
+    limit: int | None = None,
+    *,
+    progress: bool = True,
+) -> Run:
+    """Run a study (a YAML file, the name of a shipped one, or a loaded `Study`), or go on with a stopped run.
+
+    out: run folder, default runs/<name of the study>. limit: only the first samples of each data set.
+    Raises UsageError for a fault in the study, StoreError for a folder that cannot be used, NothingMeasured (after
+    everything ran; the folder is whole) if a cell measured nothing.
+    """
+    from proofglass.studies import run_study
+
+    loaded = _loaded(study)
+    folder = folder_of(loaded, out)
+    run_study(loaded, folder, limit=limit, progress=progress)
+    return Run(folder)
+
+
+def judge_study(study: Study | Path | str, out: Path | str | None = None) -> Run:
+    """Score a finished run anew with the judges that `study` names now; no victim is asked. Raises as `run`."""
+    from proofglass import studies
+
+    loaded = _loaded(study)
+    folder = folder_of(loaded, out)
+    studies.judge_study(loaded, folder)
+    return Run(folder)
+
+
+def write_report(run: Run | Path | str, out: Path | str | None = None) -> Path:
+    """Write the report of a run; returns the path of its index.html."""
+    return (run if isinstance(run, Run) else Run(Path(run))).report(out)
+
+
+def folder_of(study: Study | Path | str, out: Path | str | None = None) -> Path:
+    """Where a run of `study` goes: `out`, else runs/<name of the study>."""
+    return Path(out) if out else Path("runs") / _loaded(study).name
+
+
+def measure(
+    victim: Victim | str,
+    attack: Attack | str,
+    dataset: Dataset | str,
+    defense: Defense | str = "none",
+    judges: Sequence[Judge | str] = ("testbed-content",),
+    *,
+    seed: int = 0,
+    settings: Settings | None = None,
+    chunk: int = 100,
+    limit: int | None = None,
+    out: Path | str | None = None,
+) -> dict[str, Rate]:
+    """One cell: the rate of every judge, "not-refused" always among them.
+
+    Plugs are objects, registered or not, or names. The first judge decides whether the cell measured anything.
+    out: run folder to keep (and to go on with); None: a temporary one, removed at the end. A victim that is
+    already loaded is used as it is. Raises UsageError, StoreError, NothingMeasured as `run`.
+    """
+    from proofglass.studies import run_study
+
+    study = _cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk)
+    if out is not None:
+        run_study(study, out, limit=limit, progress=False)
+        return _rates_of(Run(Path(out)))
+    with tempfile.TemporaryDirectory(prefix="proofglass-") as folder:
+        run_study(study, Path(folder) / "run", limit=limit, progress=False)
+        return _rates_of(Run(Path(folder) / "run"))
+
+
+def _cell_study(
+    victim: Victim | str,
+    attack: Attack | str,
+    dataset: Dataset | str,
+    defense: Defense | str,
+    judges: Sequence[Judge | str],
+    seed: int,
+    settings: Settings,
+    chunk: int,
+) -> Study:
+    from proofglass.studies import Study
+    from proofglass.studies.study import ALWAYS
+
+    if not judges:
+        raise UsageError("judges: expected at least one, found none")
+    scored = [_item("judges", each, Judge) for each in judges]
+    success = scored[0].label
+    if all(item.name != ALWAYS for item in scored):
+        scored.insert(0, _item("judges", ALWAYS, Judge))
+    return Study(
+        name="measure",
+        source="measure(...)",
+        text="",
+        seed=seed,
+        settings=settings,
+        chunk=chunk,
+        budget=None,
+        victims=(_item("victims", victim, Victim),),
+        attacks=(_item("attacks", attack, Attack),),
+        defenses=(_item("defenses", defense, Defense),),
+        datasets=(_item("datasets", dataset, Dataset),),
+        judges=tuple(scored),
+        success=success,
+    )
+
+
+def _item(kind: Kind, given: Plug | str, base: type) -> Item[Any]:
+    from proofglass.studies.study import Item
+
+    plug: Plug = build(kind, given) if isinstance(given, str) else given
+    if not isinstance(plug, base):
+        raise UsageError(f"{kind}: expected {base.__name__} or a name, found {type(plug).__name__}")
+    name = given if isinstance(given, str) else plug.name or type(plug).__name__
+    # `make` gives back the object itself: a victim that the caller loaded is not loaded twice.
+    return Item(name, name, plug, lambda: plug, {})  # type: ignore[arg-type]
+
+
+def _rates_of(run: Run) -> dict[str, Rate]:
+    from proofglass.evaluation.metrics.success import Rate
+
+    names = [field.name for field in fields(Rate)]
+    found = {row["judge"]: Rate(**{name: row[name] for name in names}) for row in run.rates()}
+    if not found:
+        raise NothingMeasured("the cell holds no sample")
+    return found
+
+
+def _loaded(study: Study | Path | str) -> Study:
+    from proofglass.studies import load
+
+    return load(study) if isinstance(study, (str, Path)) else study

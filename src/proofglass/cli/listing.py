@@ -1,0 +1,159 @@
+"""`proofglass list`: what there is, from the registry and the classes themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+from enum import StrEnum
+from typing import Annotated, Any, get_args
+
+import typer
+
+from proofglass.cli.console import say, say_json, table
+from proofglass.errors import UsageError
+from proofglass.registry import Entry, Kind, entries, entry
+
+
+class Listed(StrEnum):
+    """The kinds that can be listed; the plural words of the registry."""
+
+    attacks = "attacks"
+    defenses = "defenses"
+    victims = "victims"
+    datasets = "datasets"
+    judges = "judges"
+
+
+def list_plugs(
+    kind: Annotated[Listed, typer.Argument(metavar="KIND", help=" | ".join(k.value for k in Listed))],
+    name: Annotated[str | None, typer.Argument(help="One of them: its parameters and defaults.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """What there is: attacks, defenses, victims, datasets, judges; with a NAME, its parameters.
+
+    Plugs that other installed packages add (entry points `proofglass.attacks`, ...) are listed too.
+
+    \b
+    Examples:
+      proofglass list attacks
+      proofglass list attacks qi2023
+      proofglass list datasets --json
+    """
+    which: Kind = kind.value
+    if name is None:
+        found = [describe(which, each) for each in entries(which).values()]
+        say_json(found) if as_json else say(_overview(which, found))
+    else:
+        one = describe(which, entry(which, name), deep=True)
+        say_json(one) if as_json else say(_detail(one))
+
+
+def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
+    """What the class behind `entry` says about itself; `deep` adds the whole docstring and the parameters.
+
+    A plug that cannot be loaded (an entry point of a broken package) is described by its error.
+    """
+    try:
+        plug = entry.load()
+    except UsageError as error:
+        return {"name": entry.name, "error": str(error)}
+    text = inspect.getdoc(plug) or ""
+    told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
+    told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    paper = getattr(plug, "paper", None)
+    told["paper"] = dataclasses.asdict(paper) if paper else None
+    if deep:
+        told |= {"text": text, "target": entry.target, "parameters": parameters(plug, entry.defaults)}
+    return told
+
+
+def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
+    """Name, type and default of every field of a plug's constructor; `default` is absent where one is needed."""
+    if not dataclasses.is_dataclass(plug):
+        return []
+    found = []
+    for field in dataclasses.fields(plug):
+        if not field.init:
+            continue
+        row: dict[str, Any] = {"name": field.name, "type": _type_name(field.type)}
+        if field.name in defaults:
+            row["default"] = _shown(defaults[field.name])
+        elif field.default is not dataclasses.MISSING:
+            row["default"] = _shown(field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            row["default"] = _shown(field.default_factory())
+        found.append(row)
+    return found
+
+
+_TRAITS: dict[str, tuple[str, ...]] = {
+    "attacks": ("access", "threat", "changes", "scope"),
+    "datasets": ("licence",),
+    "judges": ("column",),
+}
+
+
+def _overview(kind: Kind, found: list[dict[str, Any]]) -> str:
+    traits = _TRAITS.get(kind, ())
+    rows = [["name", *traits, "paper", "what it is"]]
+    for one in found:
+        if "error" in one:
+            rows.append([one["name"], *[""] * len(traits), "", one["error"]])
+            continue
+        paper = one["paper"]["short"] if one["paper"] else "-"
+        rows.append([one["name"], *[_cell(one.get(t, "")) for t in traits], paper, one["line"]])
+    rows = _without_empty_columns(rows)
+    return f"{table(rows)}\n\n`proofglass list {kind} NAME` shows the parameters of one."
+
+
+def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:
+    kept = [k for k in range(len(rows[0])) if k == 0 or any(row[k] not in ("", "-") for row in rows[1:])]
+    return [[row[k] for k in kept] for row in rows]
+
+
+def _detail(one: dict[str, Any]) -> str:
+    if "error" in one:
+        raise UsageError(one["error"])
+    traits = [f"{trait}: {_cell(value)}" for trait, value in one.items() if trait in sum(_TRAITS.values(), ())]
+    paper = one["paper"]
+    blocks = [one["name"], one["text"]]
+    if traits:
+        blocks.append("\n".join(traits))
+    if paper:
+        blocks.append(f"paper: {paper['short']}, {paper['title']}, {paper['link']}")
+    rows = [[f"  {p['name']}", p["type"], f"= {p['default']}" if "default" in p else "(needed)"]
+            for p in one["parameters"]]  # fmt: skip
+    blocks.append("parameters:\n" + table(rows) if rows else "parameters: none")
+    blocks.append(f"source: {one['target']}")
+    return "\n\n".join(blocks)
+
+
+def _first_line(text: str) -> str:
+    """The first sentence or line of a docstring, without its full stop."""
+    return text.strip().split("\n", 1)[0].rstrip(".")
+
+
+def _stands_for(entry: Entry) -> str:
+    """What a name fixes beyond its class, such as `(reader='truth')`; a default that repeats the name says nothing."""
+    fixed = [f"{field}={value!r}" for field, value in entry.defaults.items() if value != entry.name]
+    return f" ({', '.join(fixed)})" if fixed else ""
+
+
+def _cell(value: Any) -> str:
+    return ", ".join(map(str, value)) or "-" if isinstance(value, (tuple, list)) else str(value) or "-"
+
+
+def _type_name(annotation: Any) -> str:
+    if isinstance(annotation, str):  # the usual case under `from __future__ import annotations`
+        return annotation
+    return annotation.__name__ if isinstance(annotation, type) and not get_args(annotation) else str(annotation)
+
+
+def _shown(value: Any) -> str:
+    """A default as a study file writes it: floats that are n/255 as the fraction that papers state."""
+    if isinstance(value, float) and 0 < value < 1 and abs(value * 255 - round(value * 255)) < 1e-9:
+        return f"{round(value * 255)}/255"
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return repr(value)

@@ -1,0 +1,176 @@
+"""The command line. Nothing heavy is imported here: `proofglass --help` answers at once.
+
+Exit codes: 0 done; 1 a cell of the study measured nothing; 2 the request cannot be done as asked (one line on
+standard error says why); 130 stopped with Ctrl-C (the same command goes on from there).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proofglass import __version__
+from proofglass.cli import doctor, listing, testbed
+from proofglass.cli.console import note, one_line, say
+from proofglass.errors import NothingMeasured, ProofglassError
+
+if TYPE_CHECKING:
+    from proofglass import api
+
+app = typer.Typer(
+    name="proofglass",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+app.add_typer(testbed.app, name="testbed")
+app.command("list")(listing.list_plugs)
+app.command("doctor")(doctor.doctor)
+
+StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a shipped study.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/<name of the study>.")]
+
+
+def main() -> None:
+    """Run a command; every expected error becomes one line, never a traceback."""
+    try:
+        app()
+    except NothingMeasured as error:
+        note(f"proofglass: {one_line(str(error))}")
+        sys.exit(1)
+    except ProofglassError as error:
+        note(f"proofglass: {one_line(str(error))}")
+        sys.exit(2)
+    except OSError as error:  # a disk that is full or a folder that is read-only, outside the run folder too
+        place = f"{error.filename}: " if error.filename else ""
+        note(f"proofglass: {one_line(place + (error.strerror or str(error)))}")
+        sys.exit(2)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        say(f"proofglass {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def proofglass(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Measure, attack and harden multimodal large language models.
+
+    A study crosses victims x attacks x defenses x data sets; judges score the replies; a report states every
+    rate with its interval.
+
+    \b
+    Begin here:
+      proofglass demo                    one small table, offline, in seconds
+      proofglass run quickstart          four victims, four attacks, three defenses
+      proofglass list attacks            what there is
+      proofglass doctor                  what is installed, and what is missing
+    """
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Run folder.")] = Path("runs/demo"),
+) -> None:
+    """One victim, attacked and defended, offline, in seconds.
+
+    A victim of the testbed answers plain requests and requests drawn into a picture (FigStep), without a
+    defense and under Self-Moderation. Samples are few, so intervals are wide: it shows the way, it is no
+    measurement.
+
+    \b
+    Examples:
+      proofglass demo
+      proofglass demo --out /tmp/demo
+    """
+    _run("demo", out)
+
+
+@app.command()
+def run(
+    study: StudyName,
+    out: Out = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first N samples of each data set.")
+    ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Do not write the report.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
+) -> None:
+    """Run a study, go on with one that was stopped, and write its report.
+
+    Everything answered is in the run folder before it is judged: after a crash the same command goes on and
+    asks nothing twice. Exit code 1 if some cell measured nothing.
+
+    \b
+    Examples:
+      proofglass run quickstart
+      proofglass run my_study.yaml --limit 20
+      proofglass run my_study.yaml --out runs/second-try --quiet
+    """
+    _run(study, out, limit=limit, with_report=not no_report, quiet=quiet)
+
+
+@app.command()
+def judge(study: StudyName, out: Out = None) -> None:
+    """Score a finished run anew with the judges that the study names now; no victim is asked again.
+
+    Add a judge to the study file, then judge: the recorded replies are scored, the report is written anew.
+
+    \b
+    Examples:
+      proofglass judge my_study.yaml
+      proofglass judge my_study.yaml --out runs/second-try
+    """
+    from proofglass import api
+
+    _show(api.judge_study(study, out=out), with_report=True, quiet=False)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/quickstart.")],
+) -> None:
+    """Write the report of a run: index.html, report.json and a CSV of each table.
+
+    \b
+    Examples:
+      proofglass report runs/quickstart
+    """
+    from proofglass import api
+
+    _show(api.Run(run), with_report=True, quiet=False)
+
+
+def _run(
+    study: str, out: Path | None, *, limit: int | None = None, with_report: bool = True, quiet: bool = False
+) -> None:
+    """Run a study and show it; a cell that measured nothing is in the report before it ends the command."""
+    from proofglass import api
+
+    folder = api.folder_of(study, out)
+    try:
+        api.run(study, folder, limit, progress=not quiet)
+    except NothingMeasured:
+        _show(api.Run(folder), with_report=with_report, quiet=quiet)
+        raise
+    _show(api.Run(folder), with_report=with_report, quiet=quiet)
+
+
+def _show(run: api.Run, *, with_report: bool, quiet: bool) -> None:
+    """The table of a run, and the place of its report."""
+    if not quiet:
+        from rich.console import Console
+
+        # Not a terminal, no width: a table in a log or a pipe is not folded at 80 columns.
+        Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(run.summary())
+    if with_report:
+        say(f"report: {run.report()}")

@@ -1,0 +1,486 @@
+"""A sound plug of each kind, and the ways in which one can break its contract, one class per way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from proofglass.flow import Flow
+from proofglass.interfaces import Attack, Dataset, Defense, Judge, LossAndGrad, Paper, Victim, WhiteBoxVictim, key_of
+from proofglass.types import Artefact, Ask, Attempt, BadSample, Chat, Cost, Image, Reply, Sample, Score, Settings
+
+PAPER = Paper("Nobody 2024", "A Method", "arXiv:0000.00000")
+
+
+def grey(level: int = 128) -> Image:
+    return Image.from_array(np.full((4, 4, 3), level, np.uint8))
+
+
+def float_image() -> Image:
+    """What `Image.from_array` refuses, made by hand."""
+    return Image("f" * 64, 4, 4, lambda: np.zeros((4, 4, 3), np.float32))
+
+
+# ---------------------------------------------------------------- victims
+
+
+@dataclass(frozen=True)
+class Scripted(Victim):
+    """Answers every ask by its own words, cut at the token limit; reads every picture."""
+
+    name = "scripted"
+    prefix: str = "you said"
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        return [self.one(ask) for ask in asks]
+
+    def one(self, ask: Ask) -> Reply:
+        try:
+            for image in ask.chat.images:
+                image.array()
+        except Exception as error:
+            return Reply.error(str(error))
+        words = f"{self.prefix} {ask.chat.last_text}".split()
+        limit = ask.settings.max_new_tokens
+        cost = Cost(queries=1, tokens_out=min(len(words), limit))
+        return Reply(" ".join(words[:limit]), finish="length" if len(words) > limit else "stop", cost=cost)
+
+    def card(self) -> dict[str, Any]:
+        return {"name": self.name}
+
+
+class Reversed(Scripted):
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        return super().reply(asks)[::-1]
+
+
+class Short(Scripted):
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        return super().reply(asks)[:1]
+
+
+class Blind(Scripted):
+    def one(self, ask: Ask) -> Reply:
+        return super().one(ask.on(Chat.user(ask.chat.last_text)))
+
+
+class Raising(Scripted):
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        for ask in asks:
+            for image in ask.chat.images:
+                image.array()
+        return super().reply(asks)
+
+
+class Spoiling(Scripted):
+    """A bad ask spoils the whole batch."""
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        replies = super().reply(asks)
+        return [Reply.error("batch lost")] * len(asks) if any(r.outcome == "error" for r in replies) else replies
+
+
+@dataclass(frozen=True)
+class Moody(Scripted):
+    calls: list[int] = field(default_factory=lambda: [0])
+
+    def one(self, ask: Ask) -> Reply:
+        self.calls[0] += 1
+        return replace(super().one(ask), text=f"call {self.calls[0]}")
+
+    def settings(self) -> dict[str, Any]:
+        return {"prefix": self.prefix}
+
+
+class Endless(Scripted):
+    def one(self, ask: Ask) -> Reply:
+        return super().one(replace(ask, settings=Settings(max_new_tokens=500)))
+
+
+class CutsInSilence(Scripted):
+    def one(self, ask: Ask) -> Reply:
+        return replace(super().one(ask), finish="stop")
+
+
+class Uncounted(Scripted):
+    def one(self, ask: Ask) -> Reply:
+        found = super().one(ask)
+        return replace(found, cost=replace(found.cost, queries=0))
+
+
+class NoCard(Scripted):
+    def card(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass(frozen=True)
+class White(WhiteBoxVictim):
+    """Loss of a picture: its mean, per row. `fault` names what is wrong with it."""
+
+    name = "white"
+    fault: str = ""
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        return Scripted().reply(asks)
+
+    def pixels(self, image: Image) -> Any:
+        import torch
+
+        return torch.from_numpy(image.array().copy()).permute(2, 0, 1)[None].float() / 255
+
+    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, str]]]) -> Any:
+        return pairs
+
+    def loss_and_grad(
+        self, pixels: Any, prepared: Any, *, weighting: Any = "token", need_grad: bool = True
+    ) -> LossAndGrad:
+        import torch
+
+        if self.fault != "takes anything" and (pixels.min() < 0 or pixels.max() > 1):
+            raise ValueError("pixels: outside [0, 1]")
+        loss = pixels.mean((1, 2, 3))
+        grad = torch.full_like(pixels, 1 / pixels[0].numel())
+        if self.fault == "uphill":
+            grad = -grad
+        if self.fault == "zero":
+            grad = torch.zeros_like(grad)
+        if self.fault == "mixes rows":
+            grad = grad / len(pixels)
+        if self.fault == "wrong shape":
+            grad = grad[:, :1]
+        return LossAndGrad(loss[:, None], loss, grad)
+
+
+# ---------------------------------------------------------------- attacks
+
+
+@dataclass(frozen=True)
+class Suffix(Attack):
+    """Adds words to the question."""
+
+    name = "suffix"
+    paper = PAPER
+    changes = ("text",)
+    words: str = "please"
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return sample.chat.with_text(f"{sample.chat.last_text} {self.words}")
+
+
+class Counts(Suffix):
+    """Another chat at every call."""
+
+    calls = [0]  # noqa: RUF012
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        self.calls[0] += 1
+        return sample.chat.with_text(str(self.calls[0]))
+
+
+class WritesToTheSample(Suffix):
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        sample.meta["seen"] = True  # type: ignore[index]
+        return super().apply(artefact, sample)
+
+
+class HidesAPicture(Suffix):
+    """Changes the picture and says it changes text."""
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return sample.chat.with_image(grey())
+
+
+class FloatPicture(Suffix):
+    changes = ("image",)
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return sample.chat.with_image(float_image())
+
+
+class Rolls(Suffix):
+    """Crafts by a die that knows no seed."""
+
+    die = [0]  # noqa: RUF012
+
+    def craft(self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Any = None) -> Iterator[Artefact]:
+        self.die[0] += 1
+        yield Artefact(texts=(str(self.die[0]),))
+
+
+class PerSampleButUniversal(Suffix):
+    def craft(self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Any = None) -> Iterator[Artefact]:
+        for sample in samples:
+            yield Artefact(sample.id)
+
+
+class UniversalButPerSample(Suffix):
+    scope = "sample"
+
+
+class CraftedElsewhere(Suffix):
+    def craft(self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Any = None) -> Iterator[Artefact]:
+        yield Artefact(crafted_on="another victim")
+
+
+class FreeGradients(Suffix):
+    access = "white"
+
+    def craft(self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Any = None) -> Iterator[Artefact]:
+        yield Artefact(crafted_on=victim.key)
+
+
+class NeedsItsTuple(Suffix):
+    """Compares with a tuple that comes back from JSON as a list."""
+
+    def craft(self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Any = None) -> Iterator[Artefact]:
+        yield Artefact(meta={"colour": (1, 2, 3)})
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return sample.chat.with_text("same" if artefact.meta["colour"] == (1, 2, 3) else "other")
+
+
+class OwnSettings(Suffix):
+    def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        reply = yield Ask(sample.chat, Settings(max_new_tokens=999))
+        return sample.chat, reply
+
+
+class AnswersItself(Suffix):
+    def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        yield ask
+        return sample.chat, Reply("an answer")
+
+
+# ---------------------------------------------------------------- defenses
+
+
+@dataclass(frozen=True)
+class Polite(Defense):
+    """Says please, unless it is switched off."""
+
+    name = "polite"
+    paper = PAPER
+    on: bool = True
+
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        reply = yield ask.on(ask.chat.with_system("please")) if self.on else ask
+        return reply
+
+
+class NeverOff(Polite):
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        reply = yield ask.on(ask.chat.with_system("please"))
+        return reply
+
+
+class RewritesWhenOff(Polite):
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        reply = yield ask
+        return replace(reply, text=reply.text.upper())
+
+
+class WritesToTheAsk(Polite):
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        object.__setattr__(ask, "chat", ask.chat.with_system("please"))
+        reply = yield ask
+        return reply
+
+
+class Chatty(Polite):
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        reply = yield replace(ask, settings=Settings(max_new_tokens=999))
+        return reply
+
+
+class SafeOnError(Polite):
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        reply = yield ask
+        return Reply("no", outcome="blocked") if reply.outcome == "error" else reply
+
+
+class ForgetsTheSecondError(Polite):
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        first = yield ask
+        yield ask
+        return first
+
+
+class SameKey(Polite):
+    def __call__(self, victim: Victim) -> Victim:
+        return victim
+
+
+@dataclass(frozen=True)
+class Skips(Polite):
+    """A wrapper of its own that loses the cost of a second ask."""
+
+    def __call__(self, victim: Victim) -> Victim:
+        from proofglass.interfaces import Defended
+
+        class Cheap(Defended):
+            def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+                self.victim.reply(asks)
+                return self.victim.reply(asks)
+
+        return Cheap(victim, self)
+
+
+# ---------------------------------------------------------------- judges
+
+
+@dataclass(frozen=True)
+class Long(Judge):
+    """1 if the reply has more than two words."""
+
+    name = "long"
+    column = "long"
+
+    def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+        return [self.one(a) for a in attempts]
+
+    def one(self, attempt: Attempt) -> Score:
+        if attempt.reply.outcome != "ok":
+            return Score.unjudged(self.name, attempt.reply.outcome)
+        return Score(self.name, float(len(attempt.reply.text.split()) > 2))
+
+
+class JudgesErrors(Long):
+    def one(self, attempt: Attempt) -> Score:
+        return Score(self.name, 0.0)
+
+
+class LosesOne(Long):
+    def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+        return super().score(attempts)[1:]
+
+
+class Relative(Long):
+    """The first is always right."""
+
+    def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+        return [Score(self.name, float(k == 0)) for k in range(len(attempts))]
+
+
+class OtherName(Long):
+    def one(self, attempt: Attempt) -> Score:
+        return Score("another", 1.0)
+
+
+class NoColumn(Long):
+    column = ""
+
+
+# ---------------------------------------------------------------- data sets
+
+
+@dataclass(frozen=True)
+class Three(Dataset):
+    """Three questions and one to craft on. `fault` names what is wrong with it."""
+
+    name = "three"
+    licence = "CC0"
+    fault: str = ""
+    calls: list[int] = field(default_factory=lambda: [0], compare=False)
+
+    def __iter__(self) -> Iterator[Sample | BadSample]:
+        self.calls[0] += 1
+        for k in range(3):
+            yield Sample(
+                id="same" if self.fault == "same id" else str(k),
+                dataset="other" if self.fault == "other name" else self.name,
+                chat=self._chat(k),
+            )
+
+    def _chat(self, k: int) -> Chat:
+        if self.fault == "changes":
+            return Chat.user(f"{k} {self.calls[0]}?")
+        if self.fault == "float picture":
+            return Chat.user(float_image(), f"{k}?")
+        return Chat.user("" if self.fault == "asks nothing" else f"{k}?")
+
+    def crafting(self) -> Iterator[Sample]:
+        question = "1?" if self.fault == "leaks a question" else "craft?"
+        name = "1" if self.fault == "leaks an id" else "craft"
+        split = "test" if self.fault == "unmarked split" else "craft"
+        yield Sample(name, self.name, Chat.user(question), split=split)
+
+
+class Unlicensed(Three):
+    licence = ""
+
+
+# ---------------------------------------------------------------- any plug
+
+
+@dataclass
+class Soft(Defense):
+    """Not frozen."""
+
+    name = "soft"
+
+
+@dataclass(frozen=True)
+class Undocumented(Defense):
+    name = "undocumented"
+    paper = PAPER
+
+
+@dataclass(frozen=True)
+class Nameless(Defense):
+    """A defense without a name."""
+
+    paper = PAPER
+
+
+@dataclass(frozen=True)
+class Paperless(Defense):
+    """A method that says not where it comes from."""
+
+    name = "paperless"
+
+
+@dataclass(frozen=True)
+class Unlinked(Defense):
+    """A method whose paper cannot be found."""
+
+    name = "unlinked"
+    paper = Paper("Nobody 2024", "A Method", "")
+
+
+@dataclass(frozen=True)
+class NewKeys(Defense):
+    """A key that tells the time."""
+
+    name = "new-keys"
+    ticks = [0]  # noqa: RUF012
+
+    @property
+    def key(self) -> str:
+        self.ticks[0] += 1
+        return key_of(self.ticks[0])
+
+
+@dataclass(frozen=True)
+class ForgetfulKey(Defense):
+    """A key without the parameter."""
+
+    name = "forgetful-key"
+    strength: float = 0.5
+
+    @property
+    def key(self) -> str:
+        return key_of("forgetful")
+
+
+@dataclass(frozen=True)
+class Lossy(Defense):
+    """Settings that do not build it again."""
+
+    name = "lossy"
+    strength: float = 0.5
+
+    def settings(self) -> dict[str, Any]:
+        return {}

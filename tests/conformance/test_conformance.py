@@ -1,0 +1,106 @@
+"""Every registered object against its contract. The checks are in `checks.py`, what is built in `fixtures.py`."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance import checks, fixtures
+from conformance.broken_plugs import Scripted
+from conformance.fixtures import Bench, names
+from proofglass.interfaces import Attack, Dataset, Defense, Judge, Victim, WhiteBoxVictim
+from proofglass.registry import Kind, entry
+from proofglass.types import Ask, Chat, Settings
+
+KINDS: dict[Kind, type] = {
+    "attacks": Attack,
+    "defenses": Defense,
+    "victims": Victim,
+    "datasets": Dataset,
+    "judges": Judge,
+}
+EVERY = [(kind, name) for kind in KINDS for name in names(kind)]
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return fixtures.make_bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.mark.parametrize(("kind", "name"), EVERY)
+def test_plug(bench: Bench, kind: Kind, name: str) -> None:
+    plug = bench.build(kind, name)
+    assert isinstance(plug, KINDS[kind])
+    assert isinstance(plug, entry(kind, name).load())
+    checks.is_a_frozen_dataclass(plug)
+    checks.says_what_it_is(plug, needs_paper=kind in ("attacks", "defenses") and name not in fixtures.WITHOUT_PAPER)
+    checks.key_is_stable(lambda: bench.build(kind, name))
+    checks.key_holds_every_parameter(plug, bench.other_values(name))
+    checks.settings_build_it_again(plug)
+
+
+@pytest.mark.parametrize("name", names("datasets"))
+def test_dataset(bench: Bench, name: str) -> None:
+    data = bench.build("datasets", name)
+    checks.ids_are_unique(data)
+    checks.iterates_alike_twice(data)
+    checks.crafting_is_disjoint(data)
+    checks.samples_are_whole(data)
+
+
+def test_every_part_of_the_testbed_keeps_its_crafting_split_apart() -> None:
+    from proofglass.evaluation.datasets.testbed import PARTS, TestbedData
+
+    for part in PARTS:
+        data = TestbedData(part=part, n=20, craft_n=20)
+        checks.ids_are_unique(data)
+        checks.crafting_is_disjoint(data)
+
+
+@pytest.mark.parametrize("with_image", [False, True], ids=["text", "text and picture"])
+@pytest.mark.parametrize("name", names("attacks"))
+def test_attack(bench: Bench, name: str, with_image: bool) -> None:
+    attack = bench.build("attacks", name)
+    victim = bench.build("victims", "llava") if attack.access != "black" else bench.build("victims", "ocr-llm-control")
+    samples = fixtures.samples(with_image)
+    checks.crafts_alike_for_one_seed(attack, victim, samples)
+    checks.crafts_what_its_scope_says(attack, victim, samples)
+    artefacts = list(attack.craft(victim, samples, seed=3))
+    for k, sample in enumerate(samples):
+        artefact = artefacts[0] if attack.scope == "universal" else artefacts[k]
+        checks.apply_is_pure(attack, artefact, sample)
+        checks.apply_survives_the_store(attack, artefact, sample)
+        checks.changes_what_it_says(attack, artefact, sample)
+        checks.converse_ends_with_the_victims_reply(attack, artefact, sample)
+
+
+@pytest.mark.parametrize("name", names("defenses"))
+def test_defense(bench: Bench, name: str) -> None:
+    defense = bench.build("defenses", name)
+    system = Ask(Chat.user(fixtures.picture(1), "what is it ?").with_system("be brief"), Settings(5, draw=1))
+    for ask in (*fixtures.asks(), system):
+        checks.never_changes_its_ask(defense, ask)
+        checks.passes_errors_on(defense, ask)
+        checks.disabled_is_the_identity(type(defense)(**fixtures.DISABLED[name]), ask)
+    checks.wraps_a_victim(defense, Scripted(), fixtures.asks())
+
+
+@pytest.mark.parametrize("name", names("judges"))
+def test_judge(bench: Bench, name: str) -> None:
+    judge = bench.build("judges", name)
+    checks.scores_every_attempt(judge, fixtures.attempts())
+    for attempt in fixtures.attempts():
+        checks.never_judges_an_error(judge, attempt)
+
+
+@pytest.mark.parametrize("name", names("victims"))
+def test_victim(bench: Bench, name: str) -> None:
+    victim = bench.build("victims", name)
+    ask = fixtures.asks()[0]
+    checks.has_a_card(victim)
+    checks.replies_in_order(victim, fixtures.asks())
+    checks.isolates_a_bad_ask(victim, ask)
+    checks.answers_alike_twice(victim, ask)
+    checks.keeps_the_token_limit(victim, ask)
+    if isinstance(victim, WhiteBoxVictim) and victim.sees_images:
+        side = victim.image_size or (28, 28)
+        checks.gives_gradients(victim, fixtures.picture(1, side[0]), ask.chat, "sure , here is how")
