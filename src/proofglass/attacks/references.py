@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.engine.constraints import check_epsilon
 from proofglass.interfaces import Attack, Victim
 from proofglass.types import Artefact, Chat, Image, Sample
 
@@ -40,9 +41,7 @@ class RandomNoise(Attack):
     kind: Literal["sign", "uniform"] = "sign"
 
     def __post_init__(self) -> None:
-        if not 0 < self.epsilon <= 1:
-            hint = f"; write {self.epsilon:g}/255?" if 1 < self.epsilon <= 255 else ""
-            raise ValueError(f"epsilon: expected 0 < epsilon <= 1 (pixels are in [0, 1]), found {self.epsilon:g}{hint}")
+        check_epsilon(self.epsilon)
         if self.kind not in ("sign", "uniform"):
             raise ValueError(f"kind: expected 'sign' or 'uniform', found {self.kind!r}")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from proofglass.attacks.image.pixels import start_pixels
+from proofglass.engine.constraints import check_epsilon
 from proofglass.interfaces import Attack, Paper, Victim, WhiteBoxVictim
 from proofglass.types import Artefact, Chat, Cost, Image, Sample
 
@@ -43,8 +44,6 @@ class PGD(Attack):
     scope = "sample"
 
     def __post_init__(self) -> None:
-        from proofglass.engine.constraints import check_epsilon
-
         check_epsilon(self.epsilon)
         if self.batch < 1:
             raise ValueError(f"batch: expected at least 1, found {self.batch}")

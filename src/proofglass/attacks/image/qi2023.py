@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from proofglass.attacks.image.pixels import start_pixels
+from proofglass.engine.constraints import check_epsilon
 from proofglass.interfaces import Attack, Paper, Victim, Weighting, WhiteBoxVictim
 from proofglass.types import Artefact, Chat, Image, Sample
 
@@ -51,8 +52,6 @@ class Qi2023(Attack):
     scope = "universal"
 
     def __post_init__(self) -> None:
-        from proofglass.engine.constraints import check_epsilon
-
         if self.epsilon is not None:
             check_epsilon(self.epsilon)
         if self.steps < 0:
