@@ -37,6 +37,12 @@ judges: [long]
 """
 
 
+@pytest.fixture(autouse=True)
+def _log_lands_in_the_tests_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study names its log relative to the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
 def run(study: Study, out: Path, **more: Any) -> Store:
     return run_study(study, out, progress=False, **more)
 
