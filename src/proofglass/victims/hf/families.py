@@ -42,75 +42,85 @@ def _scatter(embeds: Tensor, is_image: Tensor, features: Tensor | None, owner: T
 
 
 @dataclass
-class Llava:
-    """LLaVA: tower -> projector -> tokens in the sequence (linear projection)."""
+class _InSequence:
+    """Families whose picture tokens stand in the sequence, in place of the place holders.
+
+    Subclasses name the `body` (embeddings -> hidden states) and the `writer` (what generates and holds lm_head).
+    """
 
     model: Any
     image_token: int
+
+    @property
+    def body(self) -> Any:
+        raise AttributeError(f"{type(self).__name__}: a family names its language model")
+
+    @property
+    def writer(self) -> Any:
+        raise AttributeError(f"{type(self).__name__}: a family names the part that generates")
+
+    def _embeds(self, ids: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
+        embeds = self.model.get_input_embeddings()(ids)
+        return _scatter(embeds, ids == self.image_token, features, owner)
+
+    def hidden(self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
+        return self.body(
+            inputs_embeds=self._embeds(ids, features, owner), attention_mask=attention_mask, use_cache=False
+        ).last_hidden_state
+
+    def head(self, hidden: Tensor) -> Tensor:
+        return self.writer.lm_head(hidden)
+
+    def generate(
+        self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor, **options: Any
+    ) -> Tensor:
+        return self.writer.generate(
+            inputs_embeds=self._embeds(ids, features, owner), attention_mask=attention_mask, **options
+        )
+
+
+@dataclass
+class Llava(_InSequence):
+    """LLaVA: tower -> projector -> tokens in the sequence (linear projection)."""
 
     def __post_init__(self) -> None:
         vision, config = self.model.config.vision_config, self.model.config
         patches = (vision.image_size // vision.patch_size) ** 2
         self.placeholders = patches + (config.vision_feature_select_strategy == "full")
 
+    @property
+    def body(self) -> Any:
+        return self.model.model.language_model
+
+    @property
+    def writer(self) -> Any:
+        return self.model
+
     def encode(self, pixel_values: Tensor) -> Tensor:
         found = self.model.get_image_features(pixel_values=pixel_values).pooler_output
         return torch.stack(list(found)) if isinstance(found, (list, tuple)) else found
 
-    def _embeds(self, ids: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
-        embeds = self.model.get_input_embeddings()(ids)
-        return _scatter(embeds, ids == self.image_token, features, owner)
-
-    def hidden(self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
-        return self.model.model.language_model(
-            inputs_embeds=self._embeds(ids, features, owner), attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state
-
-    def head(self, hidden: Tensor) -> Tensor:
-        return self.model.lm_head(hidden)
-
-    def generate(
-        self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor, **options: Any
-    ) -> Tensor:
-        return self.model.generate(
-            inputs_embeds=self._embeds(ids, features, owner), attention_mask=attention_mask, **options
-        )
-
 
 @dataclass
-class Blip2:
+class Blip2(_InSequence):
     """BLIP-2: tower -> Q-Former with learnable queries -> tokens in the sequence."""
-
-    model: Any
-    image_token: int
 
     def __post_init__(self) -> None:
         self.placeholders = self.model.config.num_query_tokens
+
+    @property
+    def body(self) -> Any:
+        return self.model.language_model.model
+
+    @property
+    def writer(self) -> Any:
+        return self.model.language_model
 
     def encode(self, pixel_values: Tensor) -> Tensor:
         seen = self.model.vision_model(pixel_values=pixel_values).last_hidden_state
         queries = self.model.query_tokens.expand(len(seen), -1, -1)
         asked = self.model.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
         return self.model.language_projection(asked)
-
-    def _embeds(self, ids: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
-        embeds = self.model.get_input_embeddings()(ids)
-        return _scatter(embeds, ids == self.image_token, features, owner)
-
-    def hidden(self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
-        return self.model.language_model.model(
-            inputs_embeds=self._embeds(ids, features, owner), attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state
-
-    def head(self, hidden: Tensor) -> Tensor:
-        return self.model.language_model.lm_head(hidden)
-
-    def generate(
-        self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor, **options: Any
-    ) -> Tensor:
-        return self.model.language_model.generate(
-            inputs_embeds=self._embeds(ids, features, owner), attention_mask=attention_mask, **options
-        )
 
 
 @dataclass
