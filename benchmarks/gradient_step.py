@@ -1,8 +1,9 @@
-"""One gradient step of a universal attack: our adapter against the published loop, side by side in one run.
+"""One gradient step on the testbed's victims: our adapter against the published loop, side by side in one run.
 
 Baseline: the loop of Qi et al. 2023's LLaVA code: the picture repeated once per target, the model's own forward with
-pixel_values and labels (logits everywhere), frozen weights. Ours: the picture encoded once, logits only where a target
-token is predicted. Prints the ratio of the medians with its spread, and the largest relative gradient difference.
+pixel_values and labels (logits everywhere), frozen weights. Ours: `loss_and_grad`, which runs once what pairs share.
+Prints the ratio of the medians with its spread, the path that was taken, and the largest relative gradient difference.
+The shape of a real model is in attack_step.py.
 
     python benchmarks/gradient_step.py [--victim testbed-linear] [--targets 8] [--repeats 15]
 """
@@ -47,6 +48,7 @@ def main() -> None:
     print(
         f"published loop / ours: {middle:.2f} x (quartiles {low:.2f} to {high:.2f}, {asked.repeats} interleaved pairs)"
     )
+    print(f"ours went {victim.gradient_path()}")
     print(f"largest gradient difference over largest gradient: {float((a - b).abs().max() / b.abs().max()):.1e}")
 
 

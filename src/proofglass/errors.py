@@ -33,3 +33,7 @@ class StoreError(UsageError):
 
 class NothingMeasured(ProofglassError):
     """A cell ended without one judged sample: the run failed (exit code 1), whatever else it holds."""
+
+
+class ZeroGradient(ProofglassError):
+    """An attack whose objective does not depend on the picture: it would optimise rounding noise."""

@@ -13,8 +13,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
+from proofglass.errors import UsageError
 from proofglass.flow import Flow, drive
 from proofglass.types import (
     Artefact,
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
     import torch
 
 Access = Literal["black", "encoder", "white"]
-Weighting = Literal["token", "pair", "sum"]
+Weighting = Literal["token", "pair", "sum", "given"]
+Layer = Literal["pooled", "patches"]
+# A target is a text, or its parts in order: each part is tokenised by itself, so that its tokens are a span.
+Target = str | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -123,11 +127,42 @@ class Victim(Plug, ABC):
 @dataclass(frozen=True)
 class LossAndGrad:
     """nll: float [B, P], mean negative log-likelihood per token of each pair; loss: float [B], what was
-    differentiated; pixels: gradient of `loss.sum()`, float32 [B, 3, H, W]."""
+    differentiated; pixels: gradient of `loss.sum()`, float32 [B, 3, H, W]; text: its gradient with respect to the
+    text perturbations, shaped as they were given, None where none were."""
 
     nll: torch.Tensor
     loss: torch.Tensor
     pixels: torch.Tensor
+    text: tuple[tuple[torch.Tensor, ...], ...] | None = None
+
+
+class Prepared(Protocol):
+    """B pictures x P tokenised pairs: what a victim needs to score targets again and again.
+
+    spans[b][p]: number of tokens of each part of the target (one part for a plain text; the end token, where asked
+    for, belongs to the last part). text_tokens[b][p]: number of prompt tokens that are text (the template included,
+    place holders of pictures and the target not).
+    """
+
+    @property
+    def spans(self) -> tuple[tuple[tuple[int, ...], ...], ...]: ...
+
+    @property
+    def text_tokens(self) -> tuple[tuple[int, ...], ...]: ...
+
+    def rows(self, picks: Sequence[int]) -> Self:
+        """These pictures, in this order; repeats are allowed."""
+
+    def select(self, picks: Sequence[Sequence[int]]) -> Self:
+        """picks[b]: which pairs of picture b, without tokenising anew."""
+
+    def weighted(self, weights: Sequence[Sequence[Sequence[float]]]) -> Self:
+        """weights[b][p]: one weight per target token, for `weighting="given"`: loss = sum of weight x NLL.
+        Trailing zeros cost nothing: those tokens are not run."""
+
+    def taught(self, teachers: Sequence[Sequence[torch.Tensor]]) -> Self:
+        """teachers[b][p]: logits float32 [T, V] of a teacher at the target positions. The NLL of a token becomes the
+        cross-entropy against softmax(teacher) (soft labels)."""
 
 
 class WhiteBoxVictim(Victim):
@@ -138,20 +173,46 @@ class WhiteBoxVictim(Victim):
         """`image` as this model takes it: float32 [1, 3, H, W] in [0, 1], at the tower's own size."""
 
     @abstractmethod
-    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, str]]]) -> Any:
-        """B images x P pairs of (chat, target), tokenised once. The chat's picture is a place holder."""
+    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, Target]]], *, append_eos: bool = False) -> Any:
+        """B pictures x P pairs of (chat, target), tokenised once (a `Prepared`). The chat's picture is a place
+        holder. append_eos: the end token belongs to the target (papers differ)."""
 
     @abstractmethod
     def loss_and_grad(
-        self, pixels: torch.Tensor, prepared: Any, *, weighting: Weighting = "token", need_grad: bool = True
+        self,
+        pixels: torch.Tensor,
+        prepared: Any,
+        *,
+        weighting: Weighting = "token",
+        need_grad: bool = True,
+        text: Sequence[Sequence[torch.Tensor]] | None = None,
     ) -> LossAndGrad:
         """Teacher-forced cross-entropy of the targets, and its gradient.
 
         pixels: float32 [B, 3, H, W] in [0, 1]; raises ValueError outside (catches double normalisation).
         weighting: "token" = mean over all target tokens of a row (Hugging Face's labels loss), "pair" = mean
-        over pairs of per-pair means, "sum" = sum over tokens. Rows are independent: each row's gradient equals
-        the one of its own run.
+        over pairs of per-pair means, "sum" = sum over tokens, "given" = `prepared`'s own weights. Rows are
+        independent: each row's gradient equals the one of its own run.
+        text[b][p]: float32 [text_tokens[b][p], width], added to the embeddings of the prompt's text tokens.
         """
+
+    def target_logits(self, pixels: torch.Tensor, prepared: Any) -> list[list[torch.Tensor]]:
+        """Per picture and pair: logits float32 [T, V] at the target positions, without gradient."""
+        raise NotImplementedError(f"{self.name}: gives no logits")
+
+    def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
+        """What the vision tower makes of `pixels`, differentiable: "pooled" [B, d] or "patches" [B, n, d], the
+        patch tokens that the rest of the model reads (paper by paper: the penultimate layer in LLaVA)."""
+        raise NotImplementedError(f"{self.name}: does not open its vision tower")
+
+    @property
+    def embedding_width(self) -> int:
+        """Width of the language model's token embeddings."""
+        raise NotImplementedError(f"{self.name}: does not open its embeddings")
+
+    def gradient_path(self) -> str:
+        """How `loss_and_grad` computes on this model and why: noted in traces and reports. Empty: nothing to say."""
+        return ""
 
 
 class Attack(Plug, ABC):
@@ -159,19 +220,30 @@ class Attack(Plug, ABC):
 
     access: black, encoder or white. threat: "user" or "third party". changes: "image", "text".
     scope: "universal" crafts on the crafting split and serves all samples, "sample" crafts per judged sample.
+    reports: what its paper reports, one line with victim, data and figure; "" where nothing could be verified.
+    reads_loss: a black box that returns scores: it takes the target's loss from the victim, never a gradient.
     """
 
     access: ClassVar[Access] = "black"
     threat: ClassVar[str] = "user"
     changes: ClassVar[tuple[str, ...]] = ()
     scope: ClassVar[Literal["universal", "sample"]] = "universal"
+    reports: ClassVar[str] = ""
+    reads_loss: ClassVar[bool] = False
+
+    @property
+    def opens_victim(self) -> bool:
+        """Whether crafting looks inside the victim (a `WhiteBoxVictim`). An encoder attack that is given an encoder of
+        its own does not: what it makes is shown to any victim."""
+        return self.access in ("encoder", "white") or self.reads_loss
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
     ) -> Iterator[Artefact]:
         """Artefacts for `samples` against `victim`. Default: one empty universal artefact (nothing to buy).
 
-        budget: cap on forward equivalents (forward + 2 x backward passes), None for the attack's own steps.
+        budget: cap per picture on forward equivalents (forward + 2 x backward passes + queries), or
+        `types.Seconds`; None for the attack's own steps.
         """
         yield Artefact(crafted_on="", meta={"seed": seed})
 
@@ -244,3 +316,26 @@ class Judge(Plug, ABC):
 
 class Model(Plug, ABC):
     """A helper of a method (encoder, detector, guard, language model), passed in by name."""
+
+
+class Encoder(Model):
+    """An image encoder, perhaps with a text tower in the same space: a surrogate, or a source of trigger embeddings."""
+
+    @abstractmethod
+    def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
+        """float [B, d] or [B, n, d] of float32 [B, 3, H, W] in [0, 1], differentiable; other sizes than the
+        encoder's own are resized inside, normalisation happens inside."""
+
+    def text_features(self, texts: Sequence[str]) -> torch.Tensor:
+        """float [n, d] in the space of the pooled features, no gradient. Raises UsageError without a text tower."""
+        raise UsageError(f"{self.name}: has no text tower; name an encoder that has one")
+
+
+class Detector(Model):
+    """A differentiable detector (faces, forbidden content). threshold: score from which it fires."""
+
+    threshold: float = 0.5
+
+    @abstractmethod
+    def scores(self, pixels: torch.Tensor) -> torch.Tensor:
+        """float [B, anchors] in (0, 1) of float32 [B, 3, H, W] in [0, 1], differentiable; a classifier has one."""

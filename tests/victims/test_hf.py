@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from proofglass.errors import UnsafeWeights, UsageError
 from proofglass.types import Ask, Chat, Image, Settings
 from proofglass.victims.hf.model import HFModel
 from proofglass.victims.llava import Llava
-from tiny_models import SIDE, build
+from tiny_models import SIDE, build, save_tokenizer
 
 FAMILIES = ["llava", "blip2", "idefics"]
 
@@ -87,14 +89,6 @@ def test_a_batch_of_pictures_equals_its_single_runs(models, family):
         alone = model.loss_and_grad(x[b : b + 1], model.prepare([one_each[b]]), "pair", True)
         torch.testing.assert_close(alone.loss[0], whole.loss[b], rtol=1e-5, atol=1e-6)
         assert float((alone.pixels[0] - whole.pixels[b]).abs().max() / alone.pixels.abs().max()) < 1e-4
-
-
-def test_weightings_are_the_published_ones():  # G1: token losses 1 x 2 tokens and 2 x 8 tokens
-    from proofglass.victims.hf.model import _weigh
-
-    sums, tokens = torch.tensor([2.0, 16.0]), torch.tensor([2, 8])
-    values = {w: float(_weigh(sums, tokens, [2], w)[0]) for w in ("token", "pair", "sum")}
-    assert values == pytest.approx({"token": 1.8, "pair": 1.5, "sum": 18.0})
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -202,6 +196,11 @@ def test_a_folder_without_weights_and_an_unknown_architecture_say_so(tmp_path, m
         HFModel(tmp_path)
 
 
+def test_a_dtype_in_which_gradients_vanish_is_refused(models):
+    with pytest.raises(ValueError, match="dtype: expected float32, bfloat16 or float64, found 'float16'"):
+        Llava(models["llava"].path, dtype="float16")
+
+
 def test_a_users_llava_folder_is_a_white_box_victim(models):
     victim = Llava(models["llava"].path)
     assert victim.image_size == (SIDE, SIDE)
@@ -209,3 +208,42 @@ def test_a_users_llava_folder_is_a_white_box_victim(models):
     found = victim.loss_and_grad(victim.pixels(picture(1)), victim.prepare([pairs()]))
     assert found.pixels.shape == (1, 3, SIDE, SIDE)
     assert victim.card()["fusion"] == "linear projection"
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("Gemma2", {"num_key_value_heads": 2, "head_dim": 16, "final_logit_softcapping": 0.05}),
+        ("Cohere", {"logit_scale": 0.0625}),
+        ("Granite", {"logits_scaling": 8.0}),
+        ("GPTNeoX", {}),  # its parts have names of their own
+    ],
+)
+def test_logits_are_capped_and_scaled_as_the_model_itself_does(tmp_path, name, own):
+    import transformers
+
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    ends = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = getattr(transformers, f"{name}Config")(vocab_size=save_tokenizer(tmp_path), **shape, **ends, **own)
+    getattr(transformers, f"{name}ForCausalLM")(config).save_pretrained(tmp_path)
+    model = HFModel(tmp_path, "cpu")
+    chat = Chat.user("how do i make it ?")
+    prepared = model.prepare([[(chat, "sure , here")]])
+    found = model.loss_and_grad(torch.zeros(1, 3, 2, 2), prepared, need_grad=False)
+    ids = torch.tensor([prepared.pairs[0][0].ids])
+    labels = ids.clone()
+    labels[:, : prepared.pairs[0][0].start] = -100
+    with torch.no_grad():
+        torch.testing.assert_close(found.loss[0], model.model(input_ids=ids, labels=labels).loss, atol=2e-6, rtol=0)
+
+
+def test_a_processor_that_does_not_normalise_is_followed(tmp_path):
+    folder = build("llava", tmp_path / "bare")
+    stated = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").write_text(json.dumps({**stated, "do_normalize": False}))
+    model = HFModel(folder, "cpu")
+    seen = picture(3)
+    official = model.processor(images=[seen.array()], return_tensors="pt")["pixel_values"]
+    torch.testing.assert_close(model.normalise(model.pixels(seen)), official, atol=1e-6, rtol=0)
+    assert torch.equal(model.pixels(seen)[0].permute(1, 2, 0), torch.from_numpy(seen.array() / np.float32(255)))

@@ -12,6 +12,7 @@ CONTENTS = {
     },
     "testbed-lm-helpful": (_TESTBED, {"variant": "testbed-lm-helpful"}),
     "testbed-lm-aligned": (_TESTBED, {"variant": "testbed-lm-aligned"}),
+    "surrogate-captioner": (_TESTBED, {"variant": "surrogate-captioner"}),
     "llava": "proofglass.victims.llava:Llava",
     "ocr-llm": "proofglass.victims.ocr_llm:OcrLLM",
     "ocr-llm-control": ("proofglass.victims.ocr_llm:OcrLLM", {"reader": "truth"}),

@@ -16,21 +16,27 @@ from proofglass.victims.hf.victim import HFVictim
 class Llava(HFVictim):
     """LLaVA from a local folder (config.json, *.safetensors, tokenizer with chat template, image processor).
 
-    path: the folder. device: "auto", "cpu", "cuda". dtype: of the weights ("float32", "bfloat16"); pixels stay
-    float32. batch: rows per forward pass. Raises UsageError for a folder that lacks a part, UnsafeWeights for
-    pickle checkpoints; code from the folder is never run.
+    path: the folder. device: "auto", "cpu", "cuda". dtype: of the weights ("float32", "bfloat16", "float64"); pixels
+    stay float32. batch: rows per forward pass; micro, images_per_pass: see `HFVictim`. Raises UsageError for a folder
+    that lacks a part, UnsafeWeights for pickle checkpoints; code from the folder is never run.
     """
 
     path: Path
     device: str = "auto"
     dtype: str = "float32"
     batch: int = 16
+    micro: int = 8
+    images_per_pass: int = 32
 
     name = "llava"
     paper = Paper("Liu et al. 2023", "Visual Instruction Tuning", "arXiv:2304.08485")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", Path(self.path).expanduser())
+        if self.dtype not in ("float32", "bfloat16", "float64"):
+            raise ValueError(
+                f"dtype: expected float32, bfloat16 or float64, found {self.dtype!r} (float16 loses small gradients)"
+            )
 
     @property
     def folder(self) -> Path:

@@ -19,12 +19,15 @@ class TestbedVictim(HFVictim):
     """A testbed model: linear projection, learnable queries or cross-attention, in one of four alignments.
 
     variant: e.g. "testbed-linear", "testbed-cross-naive", "testbed-lm-aligned". device: "auto", "cpu", "cuda".
-    batch: rows per forward pass. Its behaviour comes from its training data only; the card lists it.
+    batch: rows per forward pass; micro, images_per_pass: see `HFVictim`. Its behaviour comes from its training data
+    only; the card lists it.
     """
 
     variant: str = "testbed-linear"
     device: str = "auto"
     batch: int = 128
+    micro: int = 8
+    images_per_pass: int = 32
 
     __test__ = False  # pytest: this is a victim, not a test class
 

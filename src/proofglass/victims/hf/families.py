@@ -1,4 +1,4 @@
-"""What truly differs between model families: how pictures reach the language model. All else is in `model.py`.
+"""What truly differs between model families: how pictures reach the language model. All else is shared.
 
 A family sees token ids in which every picture is already expanded to its own number of place holders.
 """
@@ -13,16 +13,34 @@ from torch import Tensor
 
 
 class Family(Protocol):
-    """placeholders: tokens that one picture takes in the sequence."""
+    """placeholders: tokens that one picture takes in the sequence. paths: ways to compute gradients that share work
+    between the pairs of a picture, the fastest first (`gradient.py`)."""
 
     placeholders: int
+    paths: tuple[str, ...]
 
     def encode(self, pixel_values: Tensor) -> Tensor:
         """Normalised pixels [N, 3, H, W] -> picture features [N, ...], with gradient."""
 
-    def hidden(self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
-        """Last hidden states [R, T, d] of right-padded rows. owner: long [R], which of the N pictures a row
-        shows, -1 for none."""
+    def look(self, pixel_values: Tensor, layer: str) -> Tensor:
+        """The tower's "pooled" output [N, d], or the "patches" [N, n, d] that the rest of the model reads."""
+
+    def hidden(
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        features: Tensor | None,
+        owner: Tensor,
+        *,
+        positions: Tensor | None = None,
+        cache: Any = None,
+        added: Tensor | None = None,
+    ) -> Tensor:
+        """Last hidden states [R, T, d]. mask: [R, T] of right-padded rows, or [R, 1, T, P + T], None without padding.
+
+        owner: long [R], which of the N pictures a row shows, -1 for none. cache: keys and values of the P tokens
+        before `ids`; those of `ids` are appended. added: [R, T, width], a perturbation of the text embeddings.
+        """
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states."""
@@ -31,6 +49,23 @@ class Family(Protocol):
         self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor, **options: Any
     ) -> Tensor:
         """New tokens [R, <= max_new_tokens] of left-padded rows, by transformers' own `generate`."""
+
+
+def _embed(model: Any, ids: Tensor, added: Tensor | None) -> Tensor:
+    embeds = model.get_input_embeddings()(ids)
+    return embeds if added is None else embeds + added.to(embeds.dtype)
+
+
+def _logits(writer: Any, hidden: Tensor) -> Tensor:
+    """Logits as a "...ForCausalLM" makes them: some cap (Gemma 2) or scale (Cohere, Granite) what their head gives."""
+    logits, config = writer.get_output_embeddings()(hidden), writer.config.get_text_config()
+    if cap := getattr(config, "final_logit_softcapping", None):
+        logits = cap * torch.tanh(logits / cap)
+    return logits * (getattr(config, "logit_scale", None) or 1) / (getattr(config, "logits_scaling", None) or 1)
+
+
+def _cached(cache: Any) -> dict[str, Any]:
+    return {"use_cache": False} if cache is None else {"cache": cache, "use_cache": True}
 
 
 def _scatter(embeds: Tensor, is_image: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
@@ -50,6 +85,7 @@ class _InSequence:
 
     model: Any
     image_token: int
+    paths = ("prefix", "expanded", "vision")
 
     @property
     def body(self) -> Any:
@@ -59,14 +95,23 @@ class _InSequence:
     def writer(self) -> Any:
         raise AttributeError(f"{type(self).__name__}: a family names the part that generates")
 
-    def _embeds(self, ids: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
-        embeds = self.model.get_input_embeddings()(ids)
-        return _scatter(embeds, ids == self.image_token, features, owner)
+    def _embeds(self, ids: Tensor, features: Tensor | None, owner: Tensor, added: Tensor | None = None) -> Tensor:
+        return _scatter(_embed(self.model, ids, added), ids == self.image_token, features, owner)
 
-    def hidden(self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
-        return self.body(
-            inputs_embeds=self._embeds(ids, features, owner), attention_mask=attention_mask, use_cache=False
-        ).last_hidden_state
+    def hidden(
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        features: Tensor | None,
+        owner: Tensor,
+        *,
+        positions: Tensor | None = None,
+        cache: Any = None,
+        added: Tensor | None = None,
+    ) -> Tensor:
+        given = {} if positions is None else {"position_ids": positions}
+        embeds = self._embeds(ids, features, owner, added)
+        return self.body(inputs_embeds=embeds, attention_mask=mask, **given, **_cached(cache)).last_hidden_state
 
     def head(self, hidden: Tensor) -> Tensor:
         return self.writer.lm_head(hidden)
@@ -100,6 +145,16 @@ class Llava(_InSequence):
         found = self.model.get_image_features(pixel_values=pixel_values).pooler_output
         return torch.stack(list(found)) if isinstance(found, (list, tuple)) else found
 
+    def look(self, pixel_values: Tensor, layer: str) -> Tensor:
+        seen = self.model.model.vision_tower(pixel_values=pixel_values, output_hidden_states=True)
+        if layer == "pooled":
+            return seen.pooler_output
+        config = self.model.config
+        taken = config.vision_feature_layer
+        first = int(config.vision_feature_select_strategy == "default")  # drops the class token
+        layers = [taken] if isinstance(taken, int) else taken
+        return torch.cat([seen.hidden_states[k][:, first:] for k in layers], -1)
+
 
 @dataclass
 class Blip2(_InSequence):
@@ -122,6 +177,13 @@ class Blip2(_InSequence):
         asked = self.model.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
         return self.model.language_projection(asked)
 
+    def head(self, hidden: Tensor) -> Tensor:
+        return _logits(self.writer, hidden)
+
+    def look(self, pixel_values: Tensor, layer: str) -> Tensor:
+        seen = self.model.vision_model(pixel_values=pixel_values)
+        return seen.pooler_output if layer == "pooled" else seen.last_hidden_state
+
 
 @dataclass
 class Idefics:
@@ -130,11 +192,16 @@ class Idefics:
     model: Any
     image_token: int
     placeholders: int = 1
+    paths = ("packed", "prefix", "expanded", "vision")
 
     def encode(self, pixel_values: Tensor) -> Tensor:
         return self.model.model.vision_model(pixel_values=pixel_values).last_hidden_state
 
-    def _sight(self, ids: Tensor, features: Tensor | None, owner: Tensor) -> tuple[Tensor, Tensor]:
+    def look(self, pixel_values: Tensor, layer: str) -> Tensor:
+        seen = self.model.model.vision_model(pixel_values=pixel_values)
+        return seen.pooler_output if layer == "pooled" else seen.last_hidden_state
+
+    def _sight(self, ids: Tensor, features: Tensor | None, owner: Tensor, cache: Any = None) -> tuple[Tensor, Tensor]:
         """Each row's picture [R, 1, n, d], zeros for none, and who sees it [R, T, 1]: the marker and all after.
 
         Rows without a picture get an all-zero mask, for which the class closes its cross-attention gates.
@@ -144,17 +211,30 @@ class Idefics:
             tokens = (vision.image_size // vision.patch_size) ** 2 + 1
             features = torch.zeros(1, tokens, vision.embed_dim, dtype=self.model.dtype, device=ids.device)
         picture = features[owner.clamp(min=0)] * (owner >= 0).to(features.dtype)[:, None, None]
-        sees = ((ids == self.image_token).cumsum(1) > 0) & (owner >= 0)[:, None]
-        return picture[:, None], sees.long()[..., None]
+        marks = ids == self.image_token
+        # Behind a cached marker every token sees the picture.
+        after = torch.ones_like(marks) if cache is not None and not bool(marks.any()) else marks.cumsum(1) > 0
+        return picture[:, None], (after & (owner >= 0)[:, None]).long()[..., None]
 
-    def hidden(self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
-        picture, sees = self._sight(ids, features, owner)
+    def hidden(
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        features: Tensor | None,
+        owner: Tensor,
+        *,
+        positions: Tensor | None = None,
+        cache: Any = None,
+        added: Tensor | None = None,
+    ) -> Tensor:
+        picture, sees = self._sight(ids, features, owner, cache)
         return self.model.model(
-            input_ids=ids,
-            attention_mask=attention_mask,
+            inputs_embeds=_embed(self.model, ids, added),
+            attention_mask=mask,
+            position_ids=positions,
             image_encoder_embeddings=picture,
             image_attention_mask=sees,
-            use_cache=False,
+            **_cached(cache),
         ).last_hidden_state
 
     def head(self, hidden: Tensor) -> Tensor:
@@ -181,15 +261,32 @@ class CausalLM:
     model: Any
     image_token: int = -1
     placeholders: int = 0
+    paths = ("vision",)
 
     def encode(self, pixel_values: Tensor) -> Tensor:
         raise ValueError("a text-only model takes no picture")
 
-    def hidden(self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
-        return self.model.model(input_ids=ids, attention_mask=attention_mask, use_cache=False).last_hidden_state
+    def look(self, pixel_values: Tensor, layer: str) -> Tensor:
+        raise ValueError("a text-only model has no vision tower")
+
+    def hidden(
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        features: Tensor | None,
+        owner: Tensor,
+        *,
+        positions: Tensor | None = None,
+        cache: Any = None,
+        added: Tensor | None = None,
+    ) -> Tensor:
+        given = {} if positions is None else {"position_ids": positions}
+        embeds = _embed(self.model, ids, added)
+        body = self.model.base_model
+        return body(inputs_embeds=embeds, attention_mask=mask, **given, **_cached(cache)).last_hidden_state
 
     def head(self, hidden: Tensor) -> Tensor:
-        return self.model.lm_head(hidden)
+        return _logits(self.model, hidden)
 
     def generate(
         self, ids: Tensor, attention_mask: Tensor, features: Tensor | None, owner: Tensor, **options: Any

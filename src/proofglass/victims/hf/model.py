@@ -8,19 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from proofglass.errors import UnsafeWeights, UsageError
-from proofglass.interfaces import LossAndGrad, Weighting
+from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 from proofglass.victims.hf.families import FAMILIES, Family, family_of
+from proofglass.victims.hf.gradient import GradientStep
+from proofglass.victims.hf.prepared import Pair, Prepared, pair_of
 
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -52,33 +52,17 @@ def weights_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One tokenised (chat, target): ids with pictures expanded, and where the target starts."""
-
-    ids: tuple[int, ...]
-    start: int
-    shows_image: bool
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """B pictures x P tokenised pairs. `select` picks some pairs of each picture, without tokenising anew."""
-
-    rows: tuple[tuple[_Row, ...], ...]
-
-    def select(self, picks: Sequence[Sequence[int]]) -> Prepared:
-        return Prepared(tuple(tuple(row[k] for k in chosen) for row, chosen in zip(self.rows, picks, strict=True)))
-
-
 class HFModel:
     """Weights, tokenizer and image processor of one folder, loaded once.
 
     device: "auto" takes a GPU if there is one. dtype of the weights: float32 (pixels are float32 always).
+    micro, images_per_pass: what a gradient step holds in memory at once (`GradientStep`).
     Raises UsageError for an unknown architecture or a missing chat template, UnsafeWeights for pickles.
     """
 
-    def __init__(self, path: Path, device: str = "auto", dtype: str = "float32") -> None:
+    def __init__(
+        self, path: Path, device: str = "auto", dtype: str = "float32", micro: int = 8, images_per_pass: int = 32
+    ) -> None:
         import transformers
 
         check_folder(path)
@@ -116,6 +100,15 @@ class HFModel:
         self.has_system_role = self._has_system_role()
         text = self.model.config.get_text_config()
         self.max_positions = int(getattr(text, "max_position_embeddings", 0) or 0)
+        self.step = GradientStep(
+            self.model,
+            self.family,
+            self.normalise,
+            self.device,
+            pad=self.tokenizer.pad_token_id or 0,
+            micro=micro,
+            images_per_pass=images_per_pass,
+        )
 
     # ---- text -------------------------------------------------------------------------------------------------
 
@@ -275,69 +268,53 @@ class HFModel:
 
     # ---- gradients --------------------------------------------------------------------------------------------
 
-    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, str]]]) -> Prepared:
-        return Prepared(tuple(tuple(self._row(chat, target) for chat, target in row) for row in pairs))
+    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, Target]]], append_eos: bool = False) -> Prepared:
+        return Prepared(tuple(tuple(self._pair(chat, target, append_eos) for chat, target in row) for row in pairs))
 
-    def _row(self, chat: Chat, target: str) -> _Row:
+    def _pair(self, chat: Chat, target: Target, append_eos: bool) -> Pair:
         """ids(prompt) + ids(target): the prompt ids are the very ones used for generation."""
-        if not target:
-            raise ValueError("target: expected text to teach, found none")
-        prompt = self.encode_chat(chat)
-        answer = self.tokenizer(target, add_special_tokens=False)["input_ids"]
-        return _Row((*prompt, *answer), len(prompt), bool(chat.images))
+        parts = (target,) if isinstance(target, str) else target
+        end = self.tokenizer.eos_token_id if append_eos else None
+        if append_eos and end is None:
+            raise ValueError("append_eos: this tokenizer has no end token")
+        answers = [self.tokenizer(part, add_special_tokens=False)["input_ids"] if part else [] for part in parts]
+        return pair_of(self.encode_chat(chat), answers, self.image_token, self.family.placeholders, end)
 
-    def loss_and_grad(self, pixels: Tensor, prepared: Prepared, weighting: Weighting, need_grad: bool) -> LossAndGrad:
-        low, high = float(pixels.min()), float(pixels.max())
-        if low < 0 or high > 1:
-            raise ValueError(f"pixels: expected values in [0, 1], found [{low:.4f}, {high:.4f}]")
-        if len(pixels) != len(prepared.rows):
-            raise ValueError(f"pixels: {len(pixels)} pictures for {len(prepared.rows)} prepared rows")
-        x = pixels.detach().to(self.device, torch.float32).requires_grad_(need_grad)
-        with torch.set_grad_enabled(need_grad):
-            # The tower and projector run once per picture, whatever the number of targets.
-            features = self.family.encode(self.normalise(x))
-            rows = [(b, row) for b, of_b in enumerate(prepared.rows) for row in of_b]
-            per_pair, tokens = self._nll(features, rows)
-            loss, nll = _weigh(per_pair, tokens, [len(of_b) for of_b in prepared.rows], weighting)
-            grad = torch.autograd.grad(loss.sum(), x)[0] if need_grad else torch.zeros_like(x)
-        return LossAndGrad(nll.detach(), loss.detach(), grad)
+    def prepare_tokens(self, rows: Sequence[Sequence[tuple[Sequence[int], Sequence[int]]]]) -> Prepared:
+        """From token ids: (prompt with expanded place holders, target) for each picture."""
+        return Prepared(
+            tuple(
+                tuple(pair_of(prompt, [target], self.image_token, self.family.placeholders) for prompt, target in row)
+                for row in rows
+            )
+        )
 
-    def _nll(self, features: Tensor, rows: list[tuple[int, _Row]]) -> tuple[Tensor, Tensor]:
-        """Summed target NLL [R] and number of target tokens [R]. Logits only where a target token is predicted."""
-        longest = max(len(row.ids) for _, row in rows)
-        pad = self.tokenizer.pad_token_id or 0
-        ids = torch.tensor([list(row.ids) + [pad] * (longest - len(row.ids)) for _, row in rows], device=self.device)
-        place = torch.arange(longest, device=self.device)[None]
-        lengths = torch.tensor([len(row.ids) for _, row in rows], device=self.device)[:, None]
-        starts = torch.tensor([row.start for _, row in rows], device=self.device)[:, None]
-        owner = torch.tensor([b if row.shows_image else -1 for b, row in rows], device=self.device)
-        hidden = self.family.hidden(ids, (place < lengths).long(), features, owner)[:, :-1]
-        wanted = ((place >= starts) & (place < lengths))[:, 1:]
-        # Softmax in float32 whatever the weights' dtype, as transformers does.
-        logits = self.family.head(hidden[wanted]).float()
-        token_nll = F.cross_entropy(logits, ids[:, 1:][wanted], reduction="none")
-        per_row = wanted.sum(1)
-        index = torch.arange(len(rows), device=self.device).repeat_interleave(per_row)
-        return torch.zeros(len(rows), device=self.device).index_add(0, index, token_nll), per_row
+    def loss_and_grad(
+        self,
+        pixels: Tensor,
+        prepared: Prepared,
+        weighting: Weighting = "token",
+        need_grad: bool = True,
+        text: Sequence[Sequence[Tensor]] | None = None,
+    ) -> LossAndGrad:
+        return self.step(pixels, prepared, weighting, need_grad, text)
 
+    def target_logits(self, pixels: Tensor, prepared: Prepared) -> list[list[Tensor]]:
+        return self.step.target_logits(pixels, prepared)
 
-def _weigh(sums: Tensor, tokens: Tensor, pairs: list[int], weighting: Weighting) -> tuple[Tensor, Tensor]:
-    """Loss [B] and mean NLL per pair [B, P]; pictures with fewer pairs are padded with NaN."""
-    losses, means = [], []
-    at = 0
-    for count in pairs:
-        s, t = sums[at : at + count], tokens[at : at + count]
-        at += count
-        means.append(F.pad(s / t, (0, max(pairs) - count), value=float("nan")))
-        if weighting == "token":
-            losses.append(s.sum() / t.sum())
-        elif weighting == "pair":
-            losses.append((s / t).mean())
-        elif weighting == "sum":
-            losses.append(s.sum())
-        else:
-            raise ValueError(f"weighting: expected token, pair or sum, found {weighting!r}")
-    return torch.stack(losses), torch.stack(means)
+    def features(self, pixels: Tensor, layer: Layer = "pooled") -> Tensor:
+        """What the tower makes of `pixels`, float32, with gradient. Raises ValueError for another layer."""
+        if layer not in ("pooled", "patches"):
+            raise ValueError(f"layer: expected pooled or patches, found {layer!r}")
+        return self.family.look(self.normalise(pixels.to(self.device, torch.float32)), layer).float()
+
+    @property
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        return _mean_std(self.processor)
+
+    @property
+    def embedding_width(self) -> int:
+        return int(self.model.get_input_embeddings().weight.shape[1])
 
 
 def _image_processor(path: Path) -> Any:
@@ -348,6 +325,8 @@ def _image_processor(path: Path) -> Any:
 
 
 def _mean_std(processor: Any) -> tuple[Tensor, Tensor]:
+    if not getattr(processor, "do_normalize", True):
+        return torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
     mean = torch.tensor(processor.image_mean, dtype=torch.float32).reshape(1, 3, 1, 1)
     return mean, torch.tensor(processor.image_std, dtype=torch.float32).reshape(1, 3, 1, 1)
 
