@@ -1,8 +1,67 @@
-"""White-box optimisation: objectives, constraints, step rules, and `minimise`, the only pixel loop."""
+"""White-box optimisation: objectives, constraints, step rules, and `minimise`, the only pixel loop.
 
-from proofglass.engine.constraints import Box, LInf
-from proofglass.engine.minimise import Found, Schedule, minimise, quantise
-from proofglass.engine.objectives import Evaluation, TargetNLL
-from proofglass.engine.steps import SignStep
+Parts combine freely: any objective (`objectives`, `expectation`, `estimate`) under any constraint with any step rule
+(`steps`, `apgd`, `transfer`, `search`), schedule and selector.
+"""
 
-__all__ = ["Box", "Evaluation", "Found", "LInf", "Schedule", "SignStep", "TargetNLL", "minimise", "quantise"]
+from proofglass.engine.apgd import APGDStep
+from proofglass.engine.constraints import L2, Border, Box, LInf, Patch, Rows, Within, check_epsilon
+from proofglass.engine.estimate import Estimated
+from proofglass.engine.expectation import Cycle, Placed, Transformed
+from proofglass.engine.found import Found, quantise
+from proofglass.engine.minimise import minimise
+from proofglass.engine.objectives import (
+    Differentiable,
+    Evaluation,
+    Objective,
+    TargetNLL,
+    Weighted,
+    embedding_distance,
+    mean_of,
+    negated,
+)
+from proofglass.engine.schedule import Check, Schedule
+from proofglass.engine.search import SquareStep
+from proofglass.engine.seeds import seed_of
+from proofglass.engine.steps import Adam, GradientStep, Iterate, MomentumStep, NormalisedStep, Rule, SignStep
+from proofglass.engine.transfer import CommonWeakness, Spectrum
+
+__all__ = [
+    "L2",
+    "APGDStep",
+    "Adam",
+    "Border",
+    "Box",
+    "Check",
+    "CommonWeakness",
+    "Cycle",
+    "Differentiable",
+    "Estimated",
+    "Evaluation",
+    "Found",
+    "GradientStep",
+    "Iterate",
+    "LInf",
+    "MomentumStep",
+    "NormalisedStep",
+    "Objective",
+    "Patch",
+    "Placed",
+    "Rows",
+    "Rule",
+    "Schedule",
+    "SignStep",
+    "Spectrum",
+    "SquareStep",
+    "TargetNLL",
+    "Transformed",
+    "Weighted",
+    "Within",
+    "check_epsilon",
+    "embedding_distance",
+    "mean_of",
+    "minimise",
+    "negated",
+    "quantise",
+    "seed_of",
+]

@@ -1,0 +1,101 @@
+"""Checkpoints of long optimisations. The runner names a folder; attacks and `minimise` know nothing of it.
+
+A craft calls `minimise` in a fixed order, so the n-th call of a rerun finds the n-th file. Restoring is exact: every
+random draw depends on seeds and the step number alone, and tensors are kept bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+DEFAULT_EVERY = 25
+
+
+@dataclass
+class _Folder:
+    path: Path
+    every: int
+    calls: int = 0
+
+
+_folder: ContextVar[_Folder | None] = ContextVar("proofglass_checkpoints", default=None)
+
+
+@contextmanager
+def kept_in(path: Path, every: int = DEFAULT_EVERY) -> Iterator[None]:
+    """Every `minimise` inside writes its state to `path` every `every` steps, and goes on from what it finds there."""
+    if every < 1:
+        raise ValueError(f"every: expected 1 step or more, found {every}")
+    token = _folder.set(_Folder(path, every))
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The file of one `minimise` call. fingerprint: what must be equal for its content to be used."""
+
+    file: Path
+    every: int
+    fingerprint: str
+
+    def load(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | None:
+        """Tensors and facts of the last checkpoint; None if there is none, it is damaged or of another run."""
+        from safetensors import SafetensorError, safe_open
+
+        if not self.file.is_file():
+            return None
+        try:
+            with safe_open(self.file, framework="pt") as content:
+                facts = json.loads((content.metadata() or {}).get("facts", "{}"))
+                if facts.pop("fingerprint", None) != self.fingerprint:
+                    return None
+                return {name: content.get_tensor(name) for name in content.keys()}, facts  # noqa: SIM118
+        except (SafetensorError, json.JSONDecodeError, OSError):
+            return None
+
+    def save(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
+        """Write both, whole or not at all."""
+        from safetensors.torch import save
+
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        # Cloned: a rule may keep one tensor under two names, which the file format refuses.
+        plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        content = save(plain, metadata={"facts": json.dumps(facts | {"fingerprint": self.fingerprint})})
+        draft = self.file.with_suffix(f".{os.getpid()}.part")
+        with draft.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(self.file)
+
+
+def fingerprint(pictures: Sequence[torch.Tensor | None], *parts: object) -> str:
+    """Sha256 of the pictures that a run begins with and of what it is made of, by their `repr`."""
+    digest = hashlib.sha256(json.dumps([None if x is None else list(x.shape) for x in pictures]).encode())
+    for x in pictures:
+        digest.update(b"" if x is None else x.cpu().numpy().tobytes())
+    digest.update(json.dumps(list(map(repr, parts))).encode())
+    return digest.hexdigest()
+
+
+def next_slot(fingerprint: str) -> Slot | None:
+    """The slot of this call of `minimise`; None outside of `kept_in`."""
+    folder = _folder.get()
+    if folder is None:
+        return None
+    folder.calls += 1
+    return Slot(folder.path / f"{folder.calls:05d}.safetensors", folder.every, fingerprint)

@@ -1,0 +1,104 @@
+"""Gradients from values alone: NES, SPSA and RGF. They feed any step rule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Self
+
+from proofglass.engine.objectives import Evaluation, Objective
+from proofglass.engine.seeds import stream
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass
+class Estimated(Objective):
+    """The gradient of `objective` by queries, without its own.
+
+    kind "nes": two-sided, Gaussian directions, (1/q) sum [J(x + s v) - J(x - s v)] / (2 s) v, 2 q queries (Ilyas et
+    al. 2018). "spsa": the same with random signs (Spall 1992; Uesato et al. 2018). "rgf": one-sided, Gaussian,
+    (1/q) sum [J(x + s v) - J(x)] / s v, q + 1 queries (Nesterov & Spokoiny 2017).
+    sigma: pixel units; against a victim that takes 8-bit pictures it must be 1/255 or more. draws: q. Directions
+    depend on (seeds[b], step) only. Probes are clamped to [0, 1], which a picture can hold: at the border of the box
+    the estimate is biased inwards. The loss reported is J(x) for "rgf" and the mean over probes for the other two
+    (which spend no query on x itself; such losses are not comparable).
+    """
+
+    objective: Objective
+    kind: Literal["nes", "spsa", "rgf"]
+    sigma: float
+    draws: int
+    seeds: Sequence[int]
+    at_once: int = 64
+    fixed: bool = field(init=False)
+    _wide: dict[int, Objective] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("nes", "spsa", "rgf"):
+            raise ValueError(f"kind: expected nes, spsa or rgf, found {self.kind!r}")
+        if not self.sigma > 0:
+            raise ValueError(f"sigma: expected more than 0 (pixels are in [0, 1]), found {self.sigma:g}")
+        if self.draws < 1:
+            raise ValueError(f"draws: expected at least 1, found {self.draws}")
+        self.fixed = self.objective.fixed and self.kind == "rgf"
+
+    def directions(self, like: torch.Tensor, seed: int, step: int) -> torch.Tensor:
+        """float [draws, 3, H, W] for one picture."""
+        import torch
+
+        generator = stream(seed, self.kind, step)
+        shape = (self.draws, *like.shape)
+        if self.kind == "spsa":
+            return (torch.randint(0, 2, shape, generator=generator) * 2 - 1).to(like)
+        return torch.randn(shape, generator=generator).to(like)
+
+    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
+        if not need_grad:
+            return self.objective(x, step, need_grad=False)
+        import torch
+
+        directions = torch.stack([self.directions(x[b], seed, step) for b, seed in enumerate(self.seeds)])
+        ahead, forward = self._probe(x, directions, step)
+        if self.kind == "rgf":
+            here = self.objective(x, step, need_grad=False)
+            slopes, loss = (ahead - here.loss[:, None]) / self.sigma, here.loss
+            forward += here.forward
+        else:
+            behind, more = self._probe(x, -directions, step)
+            slopes, loss = (ahead - behind) / (2 * self.sigma), (ahead + behind).mean(1) / 2
+            forward += more
+        grad = (slopes[:, :, None, None, None] * directions).mean(1)
+        return Evaluation(loss, grad, forward, 0)
+
+    def _probe(self, x: torch.Tensor, directions: torch.Tensor, step: int) -> tuple[torch.Tensor, int]:
+        """J(x + sigma v) for every direction, float [B, draws], and the passes spent."""
+        import torch
+
+        losses, forward = [], 0
+        for first in range(0, self.draws, self.at_once):
+            some = directions[:, first : first + self.at_once]
+            probes = (x[:, None] + self.sigma * some).clamp(0, 1).flatten(0, 1)
+            seen = self._widened(len(x), some.shape[1])(probes, step, need_grad=False)
+            losses.append(seen.loss.reshape(len(x), -1))
+            forward += seen.forward
+        return torch.cat(losses, 1), forward
+
+    def _widened(self, pictures: int, count: int) -> Objective:
+        if count not in self._wide:
+            self._wide[count] = self.objective.rows([b for b in range(pictures) for _ in range(count)])
+        return self._wide[count]
+
+    def value(self, x: torch.Tensor) -> Evaluation:
+        return self.objective.value(x)
+
+    def price(self, need_grad: bool) -> float:
+        looks = (self.draws + 1 if self.kind == "rgf" else 2 * self.draws) if need_grad else 1
+        return looks * self.objective.price(False)
+
+    def rows(self, picks: Sequence[int]) -> Self:
+        return dataclasses.replace(
+            self, objective=self.objective.rows(picks), seeds=tuple(self.seeds[b] for b in picks)
+        )
