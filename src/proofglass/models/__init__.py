@@ -1,0 +1,16 @@
+"""Models that help a method: surrogate encoders and detectors. A table of contents that imports nothing."""
+
+from typing import Any
+
+_ENCODER = "proofglass.models.testbed:TestbedEncoder"
+_DETECTOR = "proofglass.models.testbed:TestbedDetector"
+
+CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
+    "testbed-clip": (_ENCODER, {"variant": "testbed-clip"}),
+    "surrogate-vit": (_ENCODER, {"variant": "surrogate-vit"}),
+    "surrogate-cnn": (_ENCODER, {"variant": "surrogate-cnn"}),
+    "surrogate-clip": (_ENCODER, {"variant": "surrogate-clip"}),
+    "testbed-detector": (_DETECTOR, {"variant": "testbed-detector"}),
+    "testbed-detector-held": (_DETECTOR, {"variant": "testbed-detector-held"}),
+    "centerface": "proofglass.models.centerface:CenterFace",
+}
