@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+import torch
 
-from proofglass.engine import TargetNLL
+from proofglass.engine import TargetNLL, quantise
+from proofglass.errors import UsageError
+from proofglass.interfaces import Defended, Victim
 from proofglass.registry import build as plug
 from proofglass.types import Chat, Image, Sample
 from proofglass.victims.llava import Llava
+from scripted_victims import Scripted, asked
 from tiny_models import SIDE, build
 
 
@@ -52,6 +57,24 @@ def test_qi2023_makes_one_picture_inside_the_ball_whose_loss_fell(victim):
     assert chat.last_text == samples()[3].chat.last_text
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["carlini2023", "qi2023", "cropa", "bagdasaryan2023", "schlarmann2023", "bailey2023", "fu2023", "pgd", "apgd"],
+)
+def test_a_victim_without_gradients_is_refused_with_what_to_do(name, victim):
+    class Closed(Victim):
+        name = key = "closed"
+
+        def reply(self, asks):
+            raise AssertionError("asked")
+
+    for shut in (Closed(), Defended(victim, plug("defenses", "system-prompt"))):
+        with pytest.raises(
+            UsageError, match=rf"{name}: needs gradients.*{shut.name} gives replies only.*choose a white"
+        ):
+            list(plug("attacks", name).craft(shut, samples(2), seed=0))
+
+
 def test_qi2023_unbounded_knows_no_clean_picture(victim):
     attack = plug("attacks", "qi2023", epsilon=None, steps=3)
     (artefact,) = attack.craft(victim, samples(), seed=1)
@@ -77,6 +100,72 @@ def test_qi2023_draws_every_target_equally_often_and_never_twice_in_a_batch(vict
     assert abs(rates - 8 / 66).max() < 0.03  # 0.1212 +- 5 standard deviations of a rate over 3000 steps
 
 
+SLOPES = torch.tensor([1.0, -1.0, 2.0, -0.5]).reshape(1, 1, 2, 2).expand(1, 3, 2, 2)  # G15: J = c . x
+
+
+@dataclass
+class Sloping(Scripted):
+    """J = c . x whatever the targets; notes which ones each step was given."""
+
+    given: list = field(default_factory=list)
+
+    def loss_and_grad(self, pixels, prepared, *, weighting="token", need_grad=True, text=None):
+        assert weighting == "token"
+        self.given.append(prepared.names[0])
+        return super().loss_and_grad(pixels, prepared, need_grad=need_grad)
+
+
+def sloping():
+    return Sloping(lambda x, names: (SLOPES * x).flatten(1).sum(1))
+
+
+@pytest.mark.parametrize("steps", [1, 7, 130])  # theirs: one update more, and a snapshot of step 100
+def test_g15_qi2023_makes_so_many_steps_without_a_bound_and_returns_the_last(steps):
+    victim = sloping()
+    (found,) = plug("attacks", "qi2023", epsilon=None, steps=steps).craft(victim, asked(3), seed=0)
+    start = victim.seen[0][0]
+    assert sum(need_grad for _, need_grad in victim.seen) == steps
+    for i, (x, _) in enumerate(victim.seen[: steps + 1]):
+        torch.testing.assert_close(x, (start - i / 255 * SLOPES.sign()).clamp(0, 1), atol=2e-5, rtol=0)
+    assert found.images[0] == quantise(victim.seen[steps][0])[0]
+
+
+def test_g15_qi2023_is_in_the_corner_of_its_ball_after_thirty_two_steps():
+    victim = sloping()
+    (found,) = plug("attacks", "qi2023", epsilon=16 / 255, steps=32).craft(victim, asked(3), seed=3)
+    wanted = 128 - 16 * SLOPES.sign()[0].permute(1, 2, 0).int().numpy()
+    assert (found.images[0].array() == wanted).all()
+
+
+def test_g15_qi2023_gives_every_step_eight_of_the_targets_of_its_corpus():
+    victim, corpus = sloping(), tuple(f"t {k}" for k in range(66))
+    list(plug("attacks", "qi2023", epsilon=None, steps=400, targets=corpus).craft(victim, [], seed=5))
+    drawn = [names for names, (_, need_grad) in zip(victim.given, victim.seen, strict=True) if need_grad]
+    assert all(len(set(names)) == len(names) == 8 for names in drawn)
+    counts = Counter(name for names in drawn for name in names)
+    assert set(counts) == set(corpus)
+    assert max(abs(n / 400 - 8 / 66) for n in counts.values()) < 0.08  # 5 standard deviations of a rate
+
+
+def test_a_victim_that_takes_text_only_is_refused():
+    class TextOnly(Scripted):
+        name = "text-only"
+        sees_images = False
+
+    for name in ("pgd", "square", "qi2023", "schlarmann2023", "bagdasaryan2023", "cropa"):
+        todo = [Sample("a", "toy", Chat.user("hi"), target="t", references=("r",))]
+        with pytest.raises(UsageError, match="text-only: takes text only"):
+            list(plug("attacks", name).craft(TextOnly(lambda x, names: x.flatten(1).sum(1)), todo, seed=0))
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd", "square", "black-box-pgd", "bagdasaryan2023"])
+def test_a_sample_without_a_target_is_named_before_any_is_paid_for(name):
+    victim = Scripted(lambda x, names: x.flatten(1).sum(1))
+    with pytest.raises(ValueError, match=r"'last'.*target"):
+        list(plug("attacks", name, batch=1).craft(victim, [*asked(2), Sample("last", "toy", Chat.user("hi"))], seed=0))
+    assert not victim.seen
+
+
 def test_qi2023_teaches_under_an_empty_prompt_as_the_paper_does(victim):
     attack = plug("attacks", "qi2023")
     (chat, target), *_ = attack._pairs(samples(), picture(0))
@@ -99,6 +188,14 @@ def test_qi2023_without_targets_says_what_to_give(victim):
         ("qi2023", {"steps": -1}, "steps"),
         ("qi2023", {"targets_per_step": 0}, "targets_per_step"),
         ("qi2023", {"context": "sample", "targets": ("x",)}, "targets"),
+        ("qi2023", {"context": "samples"}, "context: expected empty or sample"),
+        ("qi2023", {"weighting": "mean"}, "weighting: expected token, pair or sum"),
+        ("qi2023", {"step_size": 1.5}, "step_size.*1.5/255"),
+        ("qi2023", {"targets": "one text"}, "targets: expected a list of texts"),
+        ("qi2023", {"targets": ("a", " ")}, "targets: expected a list of texts, none of them empty"),
+        ("cropa", {"prompts": "one text"}, "prompts: expected a list of texts"),
+        ("bagdasaryan2023", {"turns": "one text", "target": "x"}, "turns: expected a list of texts"),
+        ("schlarmann2023", {"decoys": "maybe"}, "decoys: expected a list of texts"),
         ("pgd", {"epsilon": 8}, "epsilon.*8/255"),
         ("pgd", {"batch": 0}, "batch"),
     ],

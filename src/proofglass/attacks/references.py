@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.attacks.image.pixels import target_pairs
+from proofglass.attacks.image.scored import with_losses
 from proofglass.engine.constraints import check_epsilon
-from proofglass.interfaces import Attack, Victim
-from proofglass.types import Artefact, Chat, Image, Sample
+from proofglass.interfaces import Attack, Victim, WhiteBoxVictim
+from proofglass.types import Artefact, Chat, Cost, Image, Sample, Seconds
 
 MID_GREY = 128
 DEFAULT_SIZE = (224, 224)  # px, for a victim that takes any size
+AT_ONCE = 32  # noises scored together
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,14 @@ class NoAttack(Attack):
 class RandomNoise(Attack):
     """Noise of size `epsilon` on the sample's first picture, or on mid-grey where it has none.
 
-    The control for adversarial images: a victim that gives way to noise was not attacked. epsilon: in pixels of
-    [0, 1]. kind: "sign" is +-epsilon in every channel of every pixel, "uniform" is drawn from [-epsilon, epsilon].
-    The noise depends on the seed and the sample's id only.
+    The control for adversarial images: a victim that gives way to noise was not attacked. The picture keeps its size,
+    while attacks work at the victim's: where a victim shrinks it, the noise is averaged too, and the control is the
+    weaker one. epsilon: in pixels of [0, 1]. kind: "sign" is +-epsilon in every channel of every pixel, "uniform" is
+    drawn from [-epsilon, epsilon]. The noise depends on the seed and the sample's id only.
+    tries 1: nothing is asked while crafting, and the rate over samples is the mean over noises. More: per sample, the
+    one of so many noises with the lowest loss of the sample's target, which is what noise buys at an attack's budget
+    (a try is one forward pass; the first noise is that of tries 1; a budget lowers `tries`). That takes a victim that
+    opens its loss, never a gradient.
     """
 
     name = "random-noise"
@@ -39,30 +49,83 @@ class RandomNoise(Attack):
 
     epsilon: float = 16 / 255
     kind: Literal["sign", "uniform"] = "sign"
+    tries: int = 1
 
     def __post_init__(self) -> None:
         check_epsilon(self.epsilon)
         if self.kind not in ("sign", "uniform"):
             raise ValueError(f"kind: expected 'sign' or 'uniform', found {self.kind!r}")
+        if self.tries < 1:
+            raise ValueError(f"tries: expected at least 1, found {self.tries}")
+        if self.tries > 1:
+            object.__setattr__(self, "scope", "sample")
+            object.__setattr__(self, "reads_loss", True)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
     ) -> Iterator[Artefact]:
-        yield Artefact(meta={"seed": seed, "size": list(victim.image_size or DEFAULT_SIZE)})
+        size = victim.image_size or DEFAULT_SIZE
+        if self.tries == 1:
+            yield Artefact(meta={"seed": seed, "size": list(size)})
+            return
+        open_victim = with_losses(self, victim)
+        for sample in samples:
+            yield self._best(open_victim, sample, size, seed, budget)
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        if artefact.images:
+            return sample.chat.with_image(artefact.images[0])
+        clean = _clean(sample, artefact.meta["size"])
+        return sample.chat.with_image(self._noisy(clean, artefact.meta["seed"], sample.id))
+
+    def _best(
+        self, victim: WhiteBoxVictim, sample: Sample, size: Sequence[int], seed: int, budget: float | None
+    ) -> Artefact:
+        """The noise that brings the target's loss down most; the first of equals."""
+        import torch
+
+        from proofglass.engine import TargetNLL
+
+        clean = _clean(sample, size)
+        one = TargetNLL(victim, target_pairs([sample], [clean]))
+        tries = self.tries
+        losses: list[float] = []
+        if isinstance(budget, Seconds):
+            until = time.perf_counter() + budget
+        else:
+            until, tries = math.inf, tries if budget is None else max(1, min(tries, int(budget)))
+        while len(losses) < tries and (not losses or time.perf_counter() < until):
+            some = range(len(losses), min(len(losses) + AT_ONCE, tries))
+            x = torch.cat([victim.pixels(self._noisy(clean, seed, sample.id, k)) for k in some])
+            losses += one.rows([0] * len(some)).value(x).loss.tolist()
+        best = min(range(len(losses)), key=losses.__getitem__)
+        return Artefact(
+            sample.id,
+            (self._noisy(clean, seed, sample.id, best),),
+            clean=clean,
+            crafted_on=victim.key,
+            cost=Cost(forward=len(losses)),
+            trace={"loss": [round(loss, 6) for loss in losses], "loss_after_rounding": losses[best]},
+        )
+
+    def _noisy(self, clean: Image, seed: int, sample_id: str, k: int = 0) -> Image:
+        """`clean` under the k-th noise of this seed and sample."""
         import numpy as np
 
-        own = sample.chat.images
-        width, height = artefact.meta["size"]
-        clean = own[0].array() if own else np.full((height, width, 3), MID_GREY, np.uint8)
-        digest = hashlib.sha256(f"{artefact.meta['seed']}:{sample.id}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        named = f"{seed}:{sample_id}" + (f":{k}" if k else "")
+        rng = np.random.default_rng(int.from_bytes(hashlib.sha256(named.encode()).digest()[:8], "big"))
         # In grey levels; half a level is rounded up, as a PNG writer of floats does.
-        size = 255 * self.epsilon
+        size, pixels = 255 * self.epsilon, clean.array()
         if self.kind == "sign":
-            noise = size * rng.choice((-1.0, 1.0), clean.shape)
+            noise = size * rng.choice((-1.0, 1.0), pixels.shape)
         else:
-            noise = rng.uniform(-size, size, clean.shape)
-        noisy = np.floor(clean + noise + 0.5).clip(0, 255).astype(np.uint8)
-        return sample.chat.with_image(Image.from_array(noisy))
+            noise = rng.uniform(-size, size, pixels.shape)
+        return Image.from_array(np.floor(pixels + noise + 0.5).clip(0, 255).astype(np.uint8))
+
+
+def _clean(sample: Sample, size: Sequence[int]) -> Image:
+    """The sample's first picture, or mid-grey of `size` (width, height)."""
+    import numpy as np
+
+    own = sample.chat.images
+    return own[0] if own else Image.from_array(np.full((size[1], size[0], 3), MID_GREY, np.uint8))

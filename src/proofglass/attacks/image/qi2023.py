@@ -13,9 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.attacks.image.pixels import start_pixels
+from proofglass.attacks.image.pixels import path_of, start_pixels, texts
+from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.constraints import check_epsilon
-from proofglass.interfaces import Attack, Paper, Victim, Weighting, WhiteBoxVictim
+from proofglass.interfaces import Attack, Paper, Victim, Weighting
 from proofglass.types import Artefact, Chat, Image, Sample
 
 
@@ -41,6 +42,7 @@ class Qi2023(Attack):
     start: Image | None = None
 
     name = "qi2023"
+    version = 2  # random starts belong to the sample, no longer to its place in a batch
     paper = Paper(
         "Qi et al. 2023",
         "Visual Adversarial Examples Jailbreak Aligned Large Language Models",
@@ -50,23 +52,35 @@ class Qi2023(Attack):
     threat = "user"
     changes = ("image",)
     scope = "universal"
+    reports = (
+        "RealToxicityPrompts, any of six attributes above 0.5, MiniGPT-4: 34.8 % clean, 67.2 % at 64/255 "
+        "(figures from memory, unverified)"
+    )
 
     def __post_init__(self) -> None:
+        from proofglass.engine import SignStep
+
+        object.__setattr__(self, "targets", texts("targets", self.targets))
         if self.epsilon is not None:
             check_epsilon(self.epsilon)
+        SignStep(self.step_size)
         if self.steps < 0:
             raise ValueError(f"steps: expected 0 or more, found {self.steps}")
         if self.targets_per_step < 1:
             raise ValueError(f"targets_per_step: expected at least 1, found {self.targets_per_step}")
+        if self.context not in ("empty", "sample"):
+            raise ValueError(f"context: expected empty or sample, found {self.context!r}")
+        if self.weighting not in ("token", "pair", "sum"):
+            raise ValueError(f"weighting: expected token, pair or sum, found {self.weighting!r}")
         if self.context == "sample" and self.targets:
             raise ValueError("targets: with context 'sample' each crafting sample brings its own target")
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import Box, LInf, Schedule, SignStep, TargetNLL, minimise
 
-        assert isinstance(victim, WhiteBoxVictim)
+        victim = with_gradients(self, victim)
         first = next((s.chat for s in samples if s.chat.images), Chat.user(""))
         (clean,), x0 = start_pixels(victim, [Chat.user("") if self.start else first], self.start)
         objective = TargetNLL(victim, [self._pairs(samples, clean)], self.targets_per_step, seed, self.weighting)
@@ -84,7 +98,7 @@ class Qi2023(Attack):
             clean=None if self.epsilon is None else clean,
             crafted_on=victim.key,
             cost=found.cost,
-            trace=found.trace,
+            trace=found.trace() | path_of(victim),
         )
 
     def _pairs(self, samples: Sequence[Sample], clean: Image) -> list[tuple[Chat, str]]:

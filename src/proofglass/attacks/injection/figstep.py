@@ -73,7 +73,7 @@ class FigStep(Attack):
         return super().key if self.incitement_file is None else key_of([super().key, self._from_file()])
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
     ) -> Iterator[Artefact]:
         """One universal artefact: the layout resolved on `victim`, and the text prompt. Costs nothing."""
         layout, source = self.resolve(victim)

@@ -1,0 +1,275 @@
+"""Attack on captions and answers, Schlarmann & Hein (2023), arXiv:2308.10741: an honest user, a third party's picture.
+
+A list of passes, each an APGD of its own, away from one ground truth after another; the picture with the lowest score
+is kept, and a sample whose score is low enough is left alone. The workshop paper's code was not found; facts are those
+of RobustVLM, by the same group.
+Departures from that code:
+- its passes are in float16 but for the last, which starts from the best picture so far in float32, where steps smaller
+  than float16's spacing (4.9e-4 above 0.5) still count. Here pixels and steps are float32 in every pass, and the model
+  has the dtype of the victim; the last pass is kept for its new start.
+- scores are of the 8-bit picture, one query each; theirs of the float picture. A sample is finished at `threshold` or
+  below (theirs: below 10 CIDEr points on COCO, 2 on Flickr30k, or a VQA accuracy of 0). Captions are scored by matching
+  references, not by CIDEr, which depends on the other pictures of a set.
+- an attacked picture is preferred to the clean one at an equal score; theirs keeps the first.
+- chats have one picture, so that there are no context pictures to mask. The text is tokenised apart from the prompt;
+  theirs finds it behind the last colon.
+- the first look for progress compares with the loss at the start (see `engine.APGDStep`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from proofglass.attacks.image.pixels import left_of, path_of, start_pixels, texts
+from proofglass.attacks.image.scored import with_gradients
+from proofglass.engine.apgd import APGDStep
+from proofglass.engine.constraints import LInf, check_epsilon
+from proofglass.engine.schedule import Schedule
+from proofglass.errors import UsageError
+from proofglass.interfaces import Attack, Paper, Victim, WhiteBoxVictim
+from proofglass.registry import build
+from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Image, Sample, Settings
+
+if TYPE_CHECKING:
+    import torch
+
+STEP = 3  # forward equivalents: one pass forward, one backward
+
+
+@dataclass(frozen=True)
+class Schlarmann2023(Attack):
+    """One picture per sample, from the passes: clean; APGD away from each of the first `truths` references, from the
+    clean picture; with `again`, APGD from the best picture, away from the reference that made it; APGD towards each of
+    `decoys` (theirs for VQA: "maybe", "Word"), from the clean picture. Goal "targeted": clean; APGD towards the target.
+
+    score: 1 - the judge's verdict on the reply (at most `answer_tokens` long): accuracy under `wrong-answer` with
+    `metric`; under `target-string` for "targeted". The worst of the passes is chosen by the very measure that is
+    reported, which no real attacker could do so well: the trace holds "score_first_attack", of the first attack alone,
+    and truths=1, again=False makes it the whole.
+    epsilon: radius, 1/255 to 4/255 in the paper. eta: the first step size, None: epsilon (theirs; Croce & Hein 2 x).
+    steps: per pass, None: 100, targeted 10,000. A budget is spent pass by pass and shortens a pass from the start,
+    since the places of APGD's checks depend on their number. reduction: "sum" over the tokens (theirs for
+    OpenFlamingo) or "mean" (LLaVA); the end token belongs to the text. target: empty: each sample's own.
+    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each result equals
+    its own run.
+    """
+
+    goal: Literal["untargeted", "targeted"] = "untargeted"
+    target: str = ""
+    epsilon: float = 4 / 255
+    eta: float | None = None
+    steps: int | None = None
+    truths: int = 5
+    again: bool = True
+    decoys: tuple[str, ...] = ()
+    threshold: float = 0.0
+    metric: Literal["contains", "vqa"] = "contains"
+    reduction: Literal["sum", "mean"] = "sum"
+    answer_tokens: int = 32
+    start: Image | None = None
+    batch: int = 32
+
+    name = "schlarmann2023"
+    paper = Paper(
+        "Schlarmann & Hein 2023",
+        "On the Adversarial Robustness of Multi-Modal Foundation Models",
+        "arXiv:2308.10741",
+    )
+    access = "white"
+    threat = "third party"
+    changes = ("image",)
+    scope = "sample"
+    reports = (
+        "4/255, as kept up in RobustVLM: COCO CIDEr of OpenFlamingo-9B 79.7 to 1.1, of LLaVA-1.5-7B 115.5 to 3.1; "
+        "TextVQA accuracy 23.8 to 0 and 37.1 to 0"
+    )
+
+    def __post_init__(self) -> None:
+        check_epsilon(self.epsilon)
+        object.__setattr__(self, "decoys", texts("decoys", self.decoys))
+        allowed = {
+            "goal": ("untargeted", "targeted"), "metric": ("contains", "vqa"), "reduction": ("sum", "mean"),
+        }  # fmt: skip
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name}: expected {' or '.join(values)}, found {getattr(self, name)!r}")
+        for name in ("truths", "answer_tokens", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
+        if self.target and self.goal == "untargeted":
+            raise ValueError("target: an untargeted attack has none; set goal to 'targeted'")
+        self.rule()
+        self._schedule(None)
+
+    def rule(self) -> APGDStep:
+        return APGDStep(self.epsilon if self.eta is None else self.eta)
+
+    def passes(self) -> tuple[str, ...]:
+        """Names of the passes after the clean one, in order."""
+        if self.goal == "targeted":
+            return ("target",)
+        truths = [f"truth {k}" for k in range(self.truths)]
+        return (*truths, *(["again"] if self.again else []), *(f"decoy {k}" for k in range(len(self.decoys))))
+
+    def craft(
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+    ) -> Iterator[Artefact]:
+        victim = with_gradients(self, victim)
+        for sample in samples:
+            self._check(sample)
+        for at in range(0, len(samples), self.batch):
+            part = samples[at : at + self.batch]
+            clean, x0 = start_pixels(victim, [s.chat for s in part], self.start)
+            cases = [Case(s, c, x0[b : b + 1]) for b, (s, c) in enumerate(zip(part, clean, strict=True))]
+            began = time.perf_counter()
+            for case, score in zip(cases, self.scores(victim, cases, clean), strict=True):
+                case.scored("clean", score)
+            for name in self.passes():
+                for group in self._ready(cases, name):
+                    # 1: the query that scores this pass
+                    self._run(victim, name, group, left_of(budget, group[0].spent + 1, began))
+            yield from (case.artefact(victim) for case in cases)
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return sample.chat.with_image(artefact.images[0])
+
+    def scores(self, victim: Victim, cases: Sequence[Case], pictures: Sequence[Image]) -> list[float]:
+        """How well each case still does on its picture: 1 right (targeted: target not said), 0 wrong."""
+        if self.goal == "targeted":
+            judge = build("judges", "target-string", target=self.target or None)
+        else:
+            judge = build("judges", "wrong-answer", metric=self.metric)
+        settings = Settings(max_new_tokens=self.answer_tokens)
+        asks = [Ask(case.sample.chat.with_image(p), settings) for case, p in zip(cases, pictures, strict=True)]
+        replies = victim.reply(asks)
+        attempts = [Attempt(c.sample, a.chat, r) for c, a, r in zip(cases, asks, replies, strict=True)]
+        verdicts = judge.score(attempts)
+        for case, verdict in zip(cases, verdicts, strict=True):
+            if verdict.value is None:
+                raise UsageError(f"sample {case.sample.id!r}: no score to choose passes by: {verdict.reason}")
+        return [1 - verdict.value for verdict in verdicts]
+
+    # ---- a pass -----------------------------------------------------------------------------------------------------
+
+    def _ready(self, cases: Sequence[Case], name: str) -> list[list[Case]]:
+        """Who takes part in a pass, grouped by what they have spent: a pass has one budget."""
+        groups: dict[int, list[Case]] = {}
+        for case in cases:
+            if case.score > self.threshold and self._text(case, name):
+                groups.setdefault(case.spent, []).append(case)
+        return list(groups.values())
+
+    def _text(self, case: Case, name: str) -> str:
+        """What a pass is about; empty: nothing to do in it."""
+        kind, _, number = name.partition(" ")
+        references = case.sample.references
+        if kind == "target":
+            return self.target or case.sample.target
+        if kind == "decoy":
+            return self.decoys[int(number)]
+        if kind == "again":
+            return references[case.truth] if case.truth is not None else ""
+        return references[int(number)] if int(number) < len(references) else ""
+
+    def _run(self, victim: WhiteBoxVictim, name: str, cases: Sequence[Case], budget: float | None) -> None:
+        import torch
+
+        from proofglass.engine import TargetNLL, minimise, negated
+
+        schedule = self._schedule(budget)
+        if schedule.steps == 0 or budget == 0:
+            return
+        pairs = [[(case.sample.chat.with_image(case.clean), self._text(case, name))] for case in cases]
+        nll = TargetNLL(victim, pairs, weighting="sum" if self.reduction == "sum" else "token", append_eos=True)
+        found = minimise(
+            nll if name.startswith(("target", "decoy")) else negated(nll),
+            torch.cat([case.x0 for case in cases]),
+            constraint=LInf(self.epsilon, "clean"),
+            step=self.rule(),
+            schedule=schedule,
+            budget=budget,
+            select="best",
+            start=torch.cat([case.best for case in cases]) if name == "again" else None,
+        )
+        for b, score in enumerate(self.scores(victim, cases, found.images())):
+            trace = found.trace(b) | {"pass": name}
+            cases[b].scored(name, score, found.x[b : b + 1], found.images()[b], found.costs[b], trace)
+
+    def _schedule(self, budget: float | None) -> Schedule:
+        steps = {"untargeted": 100, "targeted": 10_000}[self.goal] if self.steps is None else self.steps
+        return Schedule(steps).within(budget, price=STEP)
+
+    def _check(self, sample: Sample) -> None:
+        if self.goal == "targeted" and not (self.target or sample.target):
+            raise UsageError(f"sample {sample.id!r}: target: the attack needs a text to teach, found none")
+        if self.goal == "untargeted" and not any(sample.references):
+            raise UsageError(f"sample {sample.id!r}: references: the attack needs a right answer to leave, found none")
+
+
+@dataclass
+class Case:
+    """One sample on its way through the passes.
+
+    x0, best: float32 [1, 3, H, W], the clean and the best attacked picture; best_score: the latter's; truth: the
+    ground truth it left; score: the lowest of all passes; scores: of each pass that ran.
+    """
+
+    sample: Sample
+    clean: Image
+    x0: torch.Tensor
+    best: torch.Tensor = field(init=False)
+    best_score: float = float("inf")
+    truth: int | None = None
+    score: float = float("inf")
+    picture: Image | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+    trace: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.best = self.x0
+
+    @property
+    def spent(self) -> int:
+        return self.cost.forward + 2 * self.cost.backward + self.cost.queries
+
+    def scored(
+        self,
+        name: str,
+        score: float,
+        x: torch.Tensor | None = None,
+        picture: Image | None = None,
+        cost: Cost | None = None,
+        trace: dict[str, Any] | None = None,
+    ) -> None:
+        """Note a pass. An attacked picture replaces an attacked one only if it scores lower, the clean one also if it
+        scores as low."""
+        self.scores[name] = score
+        self.cost = self.cost + (cost or Cost()) + Cost(queries=1)
+        if x is not None and score < self.best_score:
+            self.best, self.best_score = x, score
+            self.truth = int(name.split()[1]) if name.startswith("truth") else self.truth
+        if score < self.score or (x is not None and self.picture is None and score == self.score):
+            self.score, self.picture, self.trace = score, picture, trace or {}
+
+    def artefact(self, victim: WhiteBoxVictim) -> Artefact:
+        attacks = [score for name, score in self.scores.items() if name != "clean"]
+        return Artefact(
+            self.sample.id,
+            (self.picture or self.clean,),
+            clean=self.clean,
+            crafted_on=victim.key,
+            cost=self.cost,
+            trace={"loss": [], "pass": "clean", "steps": 0}
+            | self.trace
+            | {
+                "passes": list(self.scores),
+                "scores": list(self.scores.values()),
+                "score": self.score,
+                "score_first_attack": attacks[0] if attacks else self.score,
+            }
+            | path_of(victim),
+        )

@@ -1,0 +1,80 @@
+"""The Square attack (Andriushchenko et al. 2020), per sample: random search, the reference without gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from proofglass.attacks.image.pixels import check_targets, craft_each, target_pairs
+from proofglass.attacks.image.scored import with_losses
+from proofglass.engine.schedule import Schedule
+from proofglass.engine.search import SquareStep
+from proofglass.interfaces import Attack, Paper, Victim
+from proofglass.types import Artefact, Chat, Image, Sample
+
+
+@dataclass(frozen=True)
+class Square(Attack):
+    """One picture per sample: squares of +-epsilon at random places, each kept if the target's loss falls.
+
+    epsilon: l-infinity radius in pixel units of [0, 1]. steps: proposals, the stripes of the start among them; each
+    costs one query, and a budget lowers their number first, since the side of the squares shrinks over all of them.
+    p_init: share of the pixels that the first square changes. start: picture for samples without one (None:
+    mid-grey). batch: pictures searched together; each picture's result equals its own run.
+    Access: a score-based black box. A query is one forward pass that returns the loss of the target, never a
+    gradient; a victim that gives replies only cannot be searched so, and raises UsageError.
+    Source: Andriushchenko et al. 2020, l-infinity, and the code in AutoAttack. Departures: teacher-forced
+    cross-entropy of `sample.target` instead of the margin between classes, so the search does not stop at a success;
+    the clean picture costs one query more and stands if nothing beats it.
+    """
+
+    epsilon: float = 16 / 255
+    steps: int = 5000
+    p_init: float = 0.8
+    start: Image | None = None
+    batch: int = 32
+
+    name = "square"
+    paper = Paper(
+        "Andriushchenko et al. 2020",
+        "Square Attack: a query-efficient black-box adversarial attack via random search",
+        "arXiv:1912.00049",
+    )
+    access = "black"
+    threat = "user"
+    changes = ("image",)
+    scope = "sample"
+    reads_loss = True
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise ValueError(f"batch: expected at least 1, found {self.batch}")
+        self._rule()
+        Schedule(self.steps)
+
+    def craft(
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+    ) -> Iterator[Artefact]:
+        from proofglass.engine import LInf, TargetNLL
+
+        open_victim = with_losses(self, victim)
+        check_targets(samples)
+        yield from craft_each(
+            open_victim,
+            samples,
+            lambda part, clean, x0, seeds: TargetNLL(open_victim, target_pairs(part, clean)),
+            seed=seed,
+            batch=self.batch,
+            start=self.start,
+            constraint=LInf(self.epsilon, "clean"),
+            step=self._rule(),
+            schedule=Schedule(self.steps).within(budget, price=1),
+            budget=budget,
+            select="best",
+        )
+
+    def _rule(self) -> SquareStep:
+        return SquareStep(self.epsilon, self.p_init)
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return sample.chat.with_image(artefact.images[0])

@@ -1,0 +1,67 @@
+"""Surrogates: the models that a transfer attack is crafted on, which must not be the victim under another name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proofglass.attacks.image.pixels import grey
+from proofglass.errors import UsageError
+from proofglass.interfaces import Encoder, Model, Victim, WhiteBoxVictim, innermost
+from proofglass.registry import build, entries
+from proofglass.types import Image
+
+
+def surrogate(named: str | Model | Victim) -> Any:
+    """The plug, or the one registered under this name as a model, else as a victim. Raises UnknownName."""
+    if not isinstance(named, str):
+        return named
+    victims = entries("victims")
+    return build("victims" if named in victims and named not in entries("models") else "models", named)
+
+
+def encoder_named(name: str) -> Encoder:
+    """The encoder registered under `name`. Raises UnknownName, or UsageError for a model of another kind."""
+    model = build("models", name)
+    if not isinstance(model, Encoder):
+        raise UsageError(f"encoder: {name!r} is no image encoder; `proofglass list models` shows which are")
+    return model
+
+
+def size_of(victim: WhiteBoxVictim, image: Image) -> tuple[int, int]:
+    """Height and width in pixels at which `victim` takes `image`."""
+    height, width = victim.pixels(image).shape[-2:]
+    return height, width
+
+
+def check_apart(model: Model | Victim, victim: Victim) -> None:
+    """Raises UsageError if `model` is the victim, has its weights, or is the vision tower that it reads: an attack on
+    these is no transfer. The tower is compared by what it makes of a noise picture, the rest by name and hash."""
+    inner = innermost(victim)
+    same = model.name == inner.name or model.key == inner.key
+    own, its = getattr(model, "weights_hash", None), getattr(inner, "weights_hash", None)
+    if same or (own is not None and own == its) or _same_tower(model, inner):
+        raise UsageError(
+            f"surrogates: {model.name!r} shares weights with the victim {inner.name!r}: that is a white-box attack, "
+            "not a transfer. Name surrogates that were trained apart."
+        )
+
+
+def _same_tower(model: Model | Victim, victim: Victim) -> bool:
+    import torch
+
+    from proofglass.engine.seeds import stream
+
+    if not (isinstance(model, (Encoder, WhiteBoxVictim)) and isinstance(victim, WhiteBoxVictim)):
+        return False
+    size = size_of(victim, grey(victim))
+    if isinstance(model, WhiteBoxVictim) and size_of(model, grey(victim)) != size:
+        return False
+    noise = torch.rand(1, 3, *size, generator=stream("tower"))
+    try:
+        with torch.no_grad():
+            one, other = (seen.features(noise, "patches").float().cpu() for seen in (model, victim))
+    except NotImplementedError:  # a closed tower: nothing to compare
+        return False
+    n = min(one.shape[1], other.shape[1])  # one may keep a class token in front of the patches
+    one, other = one[:, -n:], other[:, -n:]
+    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,97 @@
+"""`proofglass victims`: is a victim fit to be attacked with gradients?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from proofglass.cli.console import note, say, say_json, table
+from proofglass.errors import UsageError
+
+if TYPE_CHECKING:
+    from proofglass.attacks.sanity import Finding
+    from proofglass.interfaces import Victim
+
+app = typer.Typer(
+    help="The models under test: check that a gradient tells the truth before an attack relies on it.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def victims() -> None:
+    """The models under test: check that a gradient tells the truth before an attack relies on it."""
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A victim; `proofglass list victims` shows all.")],
+    given: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the victim; may be repeated.")
+    ] = None,
+    samples: Annotated[int, typer.Option("--samples", min=1, help="How many samples to look at.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", help="Of the samples, starts and draws.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Check a victim before you trust an attack on it that found nothing.
+
+    A low success rate has two readings: the victim is robust, or the gradient misled the attack. Seven short checks
+    tell them apart: do replies and losses repeat; is the gradient there and is it the slope of the loss; do a few
+    steps lower the loss; is a search without gradients no better than one with them (if it is: gradient masking);
+    does a picture keep its loss as a PNG. Requests and pictures come from the testbed's restricted-image set.
+    Exit code 1 if a check fails; "?" is what could not be measured.
+
+    \b
+    Examples:
+      proofglass victims check testbed-linear
+      proofglass victims check llava --set path=models/llava --set dtype=bfloat16 --samples 2
+      proofglass victims check testbed-cross --samples 8 --json
+    """
+    from proofglass.attacks.sanity import examine
+    from proofglass.interfaces import WhiteBoxVictim
+    from proofglass.registry import build
+
+    victim = _build(name, given or [])
+    data = build("datasets", "testbed", part="restricted-image", n=samples, craft_n=1, seed=seed)
+    findings = examine(victim, list(data)[:samples], seed=seed)
+    path = victim.gradient_path() if isinstance(victim, WhiteBoxVictim) else ""
+    if as_json:
+        say_json({"victim": name, "gradient_path": path, "findings": [dataclasses.asdict(each) for each in findings]})
+    else:
+        say(_text(findings, path))
+    failed = [each.check for each in findings if each.ok is False]
+    if failed:
+        note(f"{name}: {len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
+        raise typer.Exit(1)
+
+
+def _build(name: str, given: list[str]) -> Victim:
+    """The victim with its fields set; a value is JSON, or else text."""
+    from proofglass.registry import build
+
+    fields: dict[str, Any] = {}
+    for each in given:
+        field, equals, value = each.partition("=")
+        if not equals or not field:
+            raise UsageError(f"--set {each!r}: expected FIELD=VALUE, such as dtype=bfloat16")
+        try:
+            fields[field] = json.loads(value)
+        except json.JSONDecodeError:
+            fields[field] = value
+    try:
+        victim: Victim = build("victims", name, **fields)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"victim {name}: {error}") from error
+    return victim
+
+
+def _text(findings: list[Finding], path: str) -> str:
+    marks = {True: "ok", False: "FAILED", None: "?"}
+    lines = []
+    for each in findings:
+        lines += [table([[marks[each.ok], each.check]], gap="  "), f"    {each.measured}", f"    {each.meaning}"]
+    return "\n".join([*lines, "", f"gradient path: {path or 'nothing to say'}"])

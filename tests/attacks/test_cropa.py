@@ -1,0 +1,355 @@
+"""CroPA through its registered class: the two players, which prompt when, and what is never judged."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proofglass.engine import checkpoints
+from proofglass.errors import UsageError
+from proofglass.interfaces import LossAndGrad, WhiteBoxVictim
+from proofglass.registry import build as plug
+from proofglass.types import Chat, Cost, Image, Reply, Sample
+from proofglass.victims.llava import Llava
+from scripted_victims import asked, grey
+from tiny_models import SIDE, build
+
+PROMPTS = tuple(f"look {k} ?" for k in range(10))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return Llava(build("llava", tmp_path_factory.mktemp("tiny") / "llava"), device="cpu")
+
+
+def picture(seed):
+    return Image.from_array(np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
+
+
+def samples(n=2):
+    return [Sample(f"s{k}", "toy", Chat.user(picture(k), f"please mend kite {k}"), target="no") for k in range(n)]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Prepared pairs that remember the number of each prompt; every prompt has two text tokens."""
+
+    names: tuple
+
+    @property
+    def text_tokens(self):
+        return tuple(tuple(2 for _ in row) for row in self.names)
+
+    def rows(self, picks):
+        return Places(tuple(self.names[b] for b in picks))
+
+    def select(self, picks):
+        return Places(tuple(tuple(row[p] for p in some) for row, some in zip(self.names, picks, strict=True)))
+
+
+@dataclass
+class Toy(WhiteBoxVictim):
+    """J = 1/2 (x + b t - aim)^2 with x the picture's first value and t the two text embeddings of width 1, b = (-1, 1).
+
+    G18's toy: its b = (1, -1, 1, 2) has the picture's place and the target's outside, where nothing may move.
+    """
+
+    image_size = (2, 2)
+    embedding_width = 1
+    name = key = "toy"
+    said: str = "clean answer"
+    aim: float = 1.0
+    seen: list = dataclasses.field(default_factory=list)
+
+    def pixels(self, image):
+        return torch.from_numpy(image.array().copy()).permute(2, 0, 1)[None].float() / 255
+
+    def prepare(self, pairs, *, append_eos=False):
+        assert append_eos
+        return Places(tuple(tuple((chat.last_text, target) for chat, target in row) for row in pairs))
+
+    def reply(self, asks):
+        return [Reply(self.said) for _ in asks]
+
+    def loss_and_grad(self, pixels, prepared, *, weighting="token", need_grad=True, text=None):
+        assert float(pixels.min()) >= 0
+        assert float(pixels.max()) <= 1
+        b = torch.tensor([-1.0, 1.0])
+        rest = torch.zeros(len(pixels))
+        if text is not None:
+            rest = torch.stack([(b * row[0][:, 0]).sum() for row in text])
+        if need_grad:
+            self.seen.append((prepared.names, None if text is None else [row[0].clone() for row in text]))
+        residual = pixels[:, 0, 0, 0] + rest - self.aim
+        grad = torch.zeros_like(pixels)
+        grad[:, 0, 0, 0] = residual
+        moved = None if text is None else tuple(((r * b)[:, None],) for r in residual)
+        return LossAndGrad(residual[:, None] ** 2 / 2, residual**2 / 2, grad, moved)
+
+
+def game(victim, count=1, **fields):
+    attack = plug("attacks", "cropa", prompts=PROMPTS, **fields)
+    part = asked(count, grey(102))  # 102/255 = .4
+    return attack.objective(victim, part, [s.chat.images[0] for s in part], [["no"] * 10] * count, list(range(count)))
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted"),
+    [
+        (1, (300,)),
+        (5, tuple(range(60, 301, 60))),
+        (10, tuple(range(30, 301, 30))),
+        (50, tuple(range(6, 301, 6))),
+        (100, tuple(range(3, 301, 3))),
+    ],
+)
+def test_g17_prompts_move_until_step_300_and_rarely(count, wanted):
+    assert plug("attacks", "cropa", prompts=tuple(map(str, range(count)))).prompt_steps() == wanted
+
+
+def test_g17_the_papers_interval_goes_on_to_the_end():
+    found = plug("attacks", "cropa", prompt_update="interval", prompt_interval=10, steps=1700).prompt_steps()
+    assert (found[0], found[-1], len(found)) == (10, 1690, 169)
+
+
+def test_g18_the_picture_goes_downhill_and_the_prompt_uphill():
+    objective = game(Toy(), alpha2=0.02)
+    place = objective.place(0, 30)
+    objective.recall({f"prompt {p}": torch.tensor([[[0.0], [0.26]]]) for p in range(10)})
+    x = torch.full((1, 3, 2, 2), 0.4)
+    seen = objective(x, 30)
+    assert float(seen.loss[0]) == pytest.approx(0.34**2 / 2)
+    assert float(seen.grad[0, 0, 0, 0]) == pytest.approx(-0.34)  # so that a sign step adds 1/255
+    for p in range(10):
+        wanted = [0.02, 0.24] if p == place else [0.0, 0.26]
+        assert objective.moves[p].flatten().tolist() == pytest.approx(wanted)
+    # The prompt's step lowers x + b t - 1 from -.34 to -.38, the picture's raises it by 1/255.
+    assert float(objective(x, 30, need_grad=False).loss[0]) == pytest.approx(0.38**2 / 2)
+    assert float(objective(x + 1 / 255, 30, need_grad=False).loss[0]) == pytest.approx((0.38 - 1 / 255) ** 2 / 2)
+
+
+def test_g18_untargeted_flips_both_signs():
+    objective = game(Toy(), alpha2=0.02, goal="untargeted")
+    objective.recall({f"prompt {p}": torch.tensor([[[0.0], [0.26]]]) for p in range(10)})
+    seen = objective(torch.full((1, 3, 2, 2), 0.4), 30)
+    assert float(seen.grad[0, 0, 0, 0]) == pytest.approx(0.34)
+    # t - alpha2 * sign of (.34, -.34): the cross-entropy falls there, the negated one rises; .28 is clipped to .27
+    assert objective.moves[objective.place(0, 30)].flatten().tolist() == pytest.approx([-0.02, 0.27])
+
+
+def test_the_two_players_pull_apart_on_a_model(tiny):
+    """One image step lowers the loss of the prompt it was taken on, one prompt step raises it."""
+    attack = plug("attacks", "cropa", prompts=PROMPTS[:2], alpha2=0.01)
+    part = samples(1)
+    objective = attack.objective(tiny, part, [part[0].chat.images[0]], [["no", "no"]], [1])
+    x = tiny.pixels(part[0].chat.images[0])
+    step = next(s for s in attack.prompt_steps() if objective.place(1, s) == 0)
+    before = objective(x, step, need_grad=False)
+    seen = objective(x, step)
+    assert torch.equal(seen.loss, before.loss)  # the loss is the one before the prompt moved
+    after = objective(x, step, need_grad=False)
+    assert float(after.loss) > float(seen.loss)
+    downhill = objective((x - 1e-3 * seen.grad.sign()).clamp(0, 1), step, need_grad=False)
+    assert float(downhill.loss) < float(after.loss)
+
+
+def test_every_round_sees_every_prompt_once_and_rounds_are_rotated():
+    objective = game(Toy())
+    rounds = [[objective.place(7, 10 * turn + k) for k in range(10)] for turn in range(200)]
+    assert rounds[0] == list(range(10))
+    for seen in rounds:
+        assert [(p - seen[0]) % 10 for p in seen] == list(range(10))
+    assert {seen[0] for seen in rounds} == set(range(10))
+
+
+@given(st.integers(0, 200), st.floats(0.001, 0.5))
+def test_perturbations_stay_in_the_codes_interval_and_only_the_prompt_of_the_step_moves(seed, alpha2):
+    objective = game(Toy(), alpha2=alpha2, prompt_update="interval", prompt_interval=1)
+    noise = torch.Generator().manual_seed(seed)
+    for step in range(1, 25):
+        before = [moves.clone() for moves in objective.moves]
+        objective(torch.rand(1, 3, 2, 2, generator=noise), step)
+        for p, (old, new) in enumerate(zip(before, objective.moves, strict=True)):
+            assert float(new.min()) >= -0.23 - 1e-7
+            assert float(new.max()) <= 0.27 + 1e-7
+            assert p == objective.place(0, step) or torch.equal(old, new)
+
+
+def test_without_a_second_player_no_prompt_is_touched():
+    victim = Toy()
+    list(plug("attacks", "cropa", prompts=PROMPTS, alpha2=0.0, steps=40).craft(victim, asked(1, grey(102)), seed=0))
+    assert all(text is None for _, text in victim.seen)
+
+
+@pytest.mark.parametrize(("count", "alpha2"), [(1, 0.01), (5, 0.025), (10, 0.01), (50, 0.015), (7, 0.01)])
+def test_the_prompts_step_is_the_codes_for_their_number(count, alpha2):
+    attack = plug("attacks", "cropa", prompts=tuple(map(str, range(count))))
+    part = asked(1, grey())
+    assert attack.objective(Toy(), part, [grey()], [["no"] * count], [0]).alpha2 == alpha2
+
+
+def test_the_loss_falls_inside_the_ball_under_prompts_that_move(tiny):
+    attack = plug("attacks", "cropa", prompts=PROMPTS[:3], target="no", steps=24, prompt_update="interval",
+                  prompt_interval=2)  # fmt: skip
+    todo = samples()
+    before = [s.chat.images[0].array().copy() for s in todo]
+    whole = list(attack.craft(tiny, todo, seed=2))
+    for sample, artefact, pixels in zip(todo, whole, before, strict=True):
+        assert np.array_equal(sample.chat.images[0].array(), pixels)
+        assert np.abs(artefact.images[0].array().astype(int) - artefact.clean.array()).max() <= 16
+        x = tiny.pixels(artefact.clean)
+        part = dataclasses.replace(sample, target="no")
+        objective = attack.objective(tiny, [part], [artefact.clean], [["no"] * 3], [0])
+        assert artefact.trace["loss_after_rounding"] < float(objective.value(x).loss)
+        assert (artefact.cost.forward, artefact.cost.backward) == (24, 24)
+        alone = next(attack.craft(tiny, [sample], seed=2))
+        assert (alone.images[0].array() == artefact.images[0].array()).mean() > 0.99
+
+
+def test_a_killed_game_goes_on_where_both_players_stood(tmp_path):
+    """Resumed from a checkpoint, every later prompt perturbation and the picture are the same."""
+    attack = plug("attacks", "cropa", prompts=PROMPTS, target="no", steps=70, alpha2=0.02)
+
+    @dataclass
+    class Dying(Toy):
+        life: int = 47
+
+        def loss_and_grad(self, *args, **named):
+            self.life -= 1
+            if self.life < 0:
+                raise KeyboardInterrupt
+            return super().loss_and_grad(*args, **named)
+
+    whole = Toy()
+    (wanted,) = attack.craft(whole, asked(1, grey(102)), seed=5)
+    with pytest.raises(KeyboardInterrupt), checkpoints.kept_in(tmp_path, 20):
+        list(attack.craft(Dying(), asked(1, grey(102)), seed=5))
+    again = Toy()
+    with checkpoints.kept_in(tmp_path, 20):
+        (found,) = attack.craft(again, asked(1, grey(102)), seed=5)
+    assert found.images == wanted.images
+    assert len(again.seen) == 30  # from step 40
+    for (names, text), (wanted_names, wanted_text) in zip(again.seen, whole.seen[40:], strict=True):
+        assert names == wanted_names
+        assert torch.equal(text[0], wanted_text[0])
+    assert any(float(text[0].abs().max()) > 0 for _, text in again.seen)
+
+
+def test_faithful_keeps_the_lowest_loss_even_if_the_unprojected_first_noise_has_it():
+    attack = plug("attacks", "cropa", prompts=PROMPTS, target="no", steps=30, alpha2=0.0, faithful=True)
+    noise_won = []
+    for seed in range(8):
+        (found,) = attack.craft(Toy(aim=2.0), asked(1, grey(102)), seed=seed)
+        losses = found.trace["loss"]
+        assert found.trace["loss_before_rounding"] == pytest.approx(min(losses), abs=1e-6)
+        moved = np.abs(found.images[0].array().astype(int) - 102).max()
+        noise_won.append(moved > 16)
+        assert noise_won[-1] == (losses[0] == min(losses))  # the ball's best, 118/255, is worse than much noise
+    assert set(noise_won) == {True, False}
+
+
+@pytest.mark.parametrize(("faithful", "steps"), [(False, 20), (True, 16)])
+def test_a_budget_is_kept_and_used(faithful, steps):
+    attack = plug("attacks", "cropa", prompts=PROMPTS, alpha2=0.0, faithful=faithful)
+    (found,) = attack.craft(Toy(aim=2.0), asked(1, grey(102)), seed=0, budget=60)
+    assert found.cost.forward + 2 * found.cost.backward <= 60
+    assert found.cost.backward == steps  # faithful: 10 forward passes at the end judge the last iterate
+
+
+def test_answers_that_use_up_the_budget_leave_none_for_a_step():
+    class Counted(Toy):
+        def reply(self, asks):
+            return [Reply(self.said, cost=Cost(queries=1)) for _ in asks]
+
+    attack = plug("attacks", "cropa", prompts=PROMPTS, goal="untargeted")
+    (found,) = attack.craft(Counted(), asked(1, grey(102)), seed=0, budget=10)
+    assert (found.cost.queries, found.cost.forward, found.cost.backward) == (10, 0, 0)
+
+
+def test_faithful_noise_is_gaussian_and_unprojected():
+    from proofglass.attacks.image.cropa import _NoBox
+
+    x0 = torch.full((1, 3, 64, 64), 0.5)
+    ball = _NoBox(16 / 255)
+    noise = ball.begin(x0, torch.rand(x0.shape, generator=torch.Generator().manual_seed(0))) - x0
+    assert float(noise.mean()) == pytest.approx(0, abs=0.05)
+    assert float(noise.std()) == pytest.approx(1, abs=0.03)
+    assert float(ball.project(x0 + 1, x0).max()) == pytest.approx(0.5 + 16 / 255)
+    assert float(ball.project(torch.ones_like(x0) * 2, torch.ones_like(x0)).max()) > 1  # no box
+
+
+def test_untargeted_leaves_the_victims_own_answers_and_pays_for_them():
+    victim = Toy()
+    attack = plug("attacks", "cropa", prompts=PROMPTS, goal="untargeted", steps=5, alpha2=0.0)
+    (found,) = attack.craft(victim, asked(1, grey(102)), seed=0, budget=10 + 3 * 3)
+    assert {target for names, _ in victim.seen for row in names for _, target in row} == {"clean answer"}
+    assert found.cost.queries == 0  # the toy's replies cost nothing; those of a model count one each
+    assert found.cost.backward == 3
+    with pytest.raises(UsageError, match=r"answers.*with nothing"):
+        list(attack.craft(Toy(said=" "), asked(1, grey(102)), seed=0))
+
+
+def test_a_models_answers_are_counted(tiny):
+    attack = plug("attacks", "cropa", prompts=PROMPTS[:2], goal="untargeted", steps=1, answer_tokens=3)
+    todo = samples(1)
+    (found,) = attack.craft(tiny, todo, seed=0)
+    assert found.cost.queries == 2
+
+
+def test_a_sample_that_asks_one_of_the_prompts_is_refused():
+    attack = plug("attacks", "cropa", prompts=("Question  0", "other"), steps=1)
+    (sample,) = asked(1)
+    with pytest.raises(UsageError, match=r"'s0'.*one of `prompts`"):
+        list(attack.craft(Toy(), [sample], seed=0))
+    fine = plug("attacks", "cropa", prompts=("other",), steps=1)
+    (artefact,) = fine.craft(Toy(), [sample], seed=0)
+    with pytest.raises(UsageError, match="one of `prompts`"):
+        attack.apply(artefact, sample)
+
+
+def test_each_samples_own_target_is_taught_where_none_is_given():
+    victim = Toy()
+    list(plug("attacks", "cropa", prompts=("look ?",), target="", steps=1).craft(victim, asked(2), seed=0))
+    assert victim.seen[0][0] == ((("look ?", "t0"),), (("look ?", "t1"),))
+    with pytest.raises(UsageError, match="target"):
+        list(plug("attacks", "cropa", target="").craft(victim, [Sample("a", "toy", Chat.user("hi"))], seed=0))
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        ({"epsilon": 16}, "epsilon.*16/255"),
+        ({"alpha1": 0}, "step_size"),
+        ({"alpha2": -0.1}, "alpha2"),
+        ({"steps": -1}, "steps"),
+        ({"prompts": ()}, "prompts"),
+        ({"prompts": ("a", "A ")}, "prompts"),
+        ({"goal": "both"}, "goal"),
+        ({"prompt_update": "never"}, "prompt_update"),
+        ({"prompt_interval": 0}, "prompt_interval"),
+        ({"batch": 0}, "batch"),
+    ],
+)
+def test_bad_parameters_name_the_field(bad, field):
+    with pytest.raises(ValueError, match=field):
+        plug("attacks", "cropa", **bad)
+
+
+def test_the_gradient_is_the_slope_of_the_loss_with_moved_prompts(tiny):
+    attack = plug("attacks", "cropa", prompts=PROMPTS[:2], goal="untargeted")
+    (part,) = samples(1)
+    objective = attack.objective(tiny, [part], [part.chat.images[0]], [["no", "yes"]], [1])
+    noise = torch.Generator().manual_seed(3)
+    objective.moves = [0.1 * torch.randn(moves.shape, generator=noise) for moves in objective.moves]
+    objective.updates = frozenset()
+    x = tiny.pixels(part.chat.images[0]).clamp(0.1, 0.9)
+    grad = objective(x, 0).grad
+    h = 1e-4  # float32: curvature and rounding leave three digits
+    up, down = (objective(x + side * h * grad.sign(), 0, need_grad=False).loss for side in (1, -1))
+    assert float((up - down) / (2 * h)) == pytest.approx(float(grad.abs().sum()), rel=3e-3)

@@ -1,0 +1,88 @@
+"""`proofglass victims check`: what it prints, and the exit code that a script can rely on."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from proofglass import registry
+from proofglass import victims as victims_table
+from proofglass.cli import main as cli
+from scripted_victims import Scripted
+
+
+@pytest.fixture
+def proofglass(capsys, monkeypatch):
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["proofglass", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+def uphill(factor: float = 1.0, label: str = "") -> Scripted:
+    """A victim whose gradient is turned round (factor -1), as a registered name builds it."""
+    return Scripted(
+        lambda x, names: 1 + ((x - 0.3) ** 2).flatten(1).mean(1),
+        image_size=None,
+        grad=lambda grad: factor * grad,
+        answer=lambda ask: label or "sure",
+    )
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    monkeypatch.setitem(victims_table.CONTENTS, "scripted", f"{__name__}:uphill")
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[uphill.__module__])
+    return registry.entry("victims", "scripted")
+
+
+def test_a_testbed_victim_passes_and_its_gradient_path_is_shown(proofglass):
+    code, out, err = proofglass("victims", "check", "testbed-linear", "--samples", "2")
+    assert (code, err) == (0, "")
+    assert out.count("ok  ") == 7
+    assert "gradient path: plain: one pair per picture" in out
+
+
+def test_json_holds_every_finding(proofglass, scripted):
+    code, out, _ = proofglass("victims", "check", "scripted", "--samples", "2", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert told["victim"] == "scripted"
+    assert [set(each) for each in told["findings"]] == [{"check", "ok", "measured", "meaning"}] * 7
+    assert all(each["ok"] is True for each in told["findings"]), told
+
+
+def test_a_failed_check_is_named_and_ends_with_code_1(proofglass, scripted):
+    code, out, err = proofglass("victims", "check", "scripted", "--set", "factor=-1", "--samples", "2")
+    assert code == 1
+    assert "FAILED  slope agrees" in out
+    assert "3 of 7 checks failed: slope agrees, loss moves, gradient wins" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("testbed-linaer",), "Did you mean"),
+        (("testbed-linear", "--set", "batch"), "expected FIELD=VALUE"),
+        (("testbed-linear", "--set", "colour=red"), "colour"),
+        (("testbed-lm-aligned", "--samples", "1"), "testbed-lm-aligned: takes text only"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_with_code_2(proofglass, words, message):
+    code, out, err = proofglass("victims", "check", *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_help_says_what_the_checks_are_for(proofglass):
+    code, out, _ = proofglass("victims", "check", "--help")
+    assert code == 0
+    for words in ("gradient masking", "Exit code 1", "--set", "Examples:"):
+        assert words in " ".join(out.split())
