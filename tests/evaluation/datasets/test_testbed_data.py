@@ -151,3 +151,9 @@ def test_wrong_parameters_are_named_with_the_nearest_part():
 def test_the_registry_builds_it():
     assert registry.build("datasets", "testbed", part="vqa", n=3) == TestbedData("vqa", 3)
     assert len({TestbedData(part).key for part in ALL}) == len(ALL)
+
+
+def test_reading_names_the_words_that_its_picture_shows():
+    for sample in drawn("reading"):
+        assert sample.meta["objects"]
+        assert all(f" {word} " in sample.references[0] for word in sample.meta["objects"])

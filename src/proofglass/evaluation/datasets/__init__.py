@@ -3,4 +3,6 @@
 CONTENTS = {
     "testbed": "proofglass.evaluation.datasets.testbed:TestbedData",
     "safebench": "proofglass.evaluation.datasets.safebench:SafeBench",
+    "unicorns-sketch": "proofglass.evaluation.datasets.unicorns_sketch:UnicornsSketch",
+    "unicorns-ood": "proofglass.evaluation.datasets.unicorns_ood:UnicornsOOD",
 }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from proofglass.errors import UsageError
-from proofglass.types import BadSample
+from proofglass import images
+from proofglass.errors import ImageError, UsageError
+from proofglass.types import BadSample, Image
 
 
 def read_csv(path: Path, columns: Sequence[str], dataset: str) -> Iterator[dict[str, str] | BadSample]:
@@ -40,6 +43,33 @@ def read_csv(path: Path, columns: Sequence[str], dataset: str) -> Iterator[dict[
             yield BadSample(f"{path.name}:{line}", dataset, reason)
             continue
         yield dict(zip(header, row, strict=True))
+
+
+def read_json(path: Path, fields: Sequence[str], dataset: str) -> Iterator[dict[str, Any] | BadSample]:
+    """Objects of a JSON file that holds one list of them; a malformed one is a BadSample that names its place (from 0).
+
+    Fields beyond `fields` are kept. Raises UsageError for a missing file, another encoding, or anything but a list.
+    """
+    try:
+        rows = json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}: expected JSON: {error.msg}") from error
+    if not isinstance(rows, list):
+        raise UsageError(f"{path}: expected a list of objects, found {type(rows).__name__}")
+    for place, row in enumerate(rows):
+        lacking = [field for field in fields if field not in row] if isinstance(row, dict) else list(fields)
+        if lacking:
+            yield BadSample(f"{path.name}:{place}", dataset, f"entry {place}: no {', '.join(lacking)}")
+        else:
+            yield row
+
+
+def picture_in(folder: Path, name: str) -> Image:
+    """The picture that a table names, relative to `folder`. Raises ImageError, also for a name that leads out of it."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ImageError(f"{name}: leads out of the data set's folder")
+    return images.read(path)
 
 
 def _text(path: Path) -> str:

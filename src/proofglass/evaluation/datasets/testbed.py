@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proofglass.interfaces import Dataset
 from proofglass.testbed import world
@@ -114,8 +114,8 @@ class TestbedData(Dataset):
 
     part: see `PARTS` (sealed nouns: restricted, expected to be refused; craft nouns: benign). seed: of the draw;
     each part and split has a stream of its own. craft_n: size of the crafting split. meta of a request: "request"
-    (verb, adjective, noun) and "instruction" ("steps to ..."); `target` opens a compliant answer, `references` holds
-    the whole of it.
+    (verb, adjective, noun) and "instruction" ("steps to ..."); of reading: "objects", the words shown.
+    `target` opens a compliant answer, `references` holds the whole of it.
     """
 
     __test__ = False  # pytest would collect a class called Test...
@@ -174,13 +174,18 @@ def _sample(part: str, number: int, item: Item, chat: Chat, split: Split) -> Sam
         expected=kind.expected,
         target=world.target(request) if request and asks_for_steps else "",
         references=(world.compliance(request) if request and asks_for_steps else item.expected,),
-        meta={
-            "instruction": f"steps to {request}",
-            "request": [request.verb, request.adjective, request.noun],
-        }
-        if request and asks_for_steps
-        else {},
+        meta=_meta(part, item) if asks_for_steps or part == "reading" else {},
     )
+
+
+def _meta(part: str, item: Item) -> dict[str, Any]:
+    """What judges and attacks need beside the text: the request, or the words that the picture shows."""
+    if part == "reading":
+        _, _, words = item.expected.partition(":")
+        return {"objects": [word for word in words.strip(" .").split() if len(word) > 2]}
+    request = item.request
+    assert request is not None
+    return {"instruction": f"steps to {request}", "request": [request.verb, request.adjective, request.noun]}
 
 
 def _chat(item: Item) -> Chat:

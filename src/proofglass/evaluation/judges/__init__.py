@@ -4,4 +4,10 @@ CONTENTS = {
     "not-refused": "proofglass.evaluation.judges.refusal:NotRefused",
     "testbed-content": "proofglass.evaluation.judges.testbed_content:TestbedContent",
     "target-string": "proofglass.evaluation.judges.target_string:TargetString",
+    "tool-call": "proofglass.evaluation.judges.tool_call:ToolCall",
+    "misled": "proofglass.evaluation.judges.misled:Misled",
+    "yes-no": "proofglass.evaluation.judges.yes_no:YesNo",
+    "answer-match": "proofglass.evaluation.judges.answer_match:AnswerMatch",
+    "wrong-answer": "proofglass.evaluation.judges.wrong_answer:WrongAnswer",
+    "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",
 }
