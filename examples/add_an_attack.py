@@ -17,7 +17,7 @@ class Inverted(Attack):
     figstep: FigStep = field(default_factory=FigStep)  # a method is given a part, it inherits nothing
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
     ) -> Iterator[Artefact]:
         """Bought once: the layout that this victim reads."""
         yield from self.figstep.craft(victim, samples, seed=seed, budget=budget)

@@ -108,6 +108,28 @@ def run(
     return Run(folder)
 
 
+def curve(
+    study: Study | Path | str,
+    budgets: Sequence[float],
+    out: Path | str | None = None,
+    limit: int | None = None,
+    *,
+    progress: bool = True,
+) -> Path:
+    """Success against budget: run `study` once per budget and draw both; returns the page.
+
+    budgets: per picture, in forward equivalents, increasing. out: default runs/<name of the study>-curve, which gets
+    a run folder per budget, index.html and curve.csv. Raises as `run`.
+    """
+    from proofglass.report import curves
+    from proofglass.studies import curve_study
+
+    loaded = _loaded(study)
+    folder = Path(out) if out else Path("runs") / f"{loaded.name}-curve"
+    stores = curve_study(loaded, folder, budgets, limit, progress)
+    return curves.write(stores, folder)
+
+
 def judge_study(study: Study | Path | str, out: Path | str | None = None) -> Run:
     """Score a finished run anew with the judges that `study` names now; no victim is asked. Raises as `run`."""
     from proofglass import studies

@@ -23,6 +23,7 @@ class Listed(StrEnum):
     victims = "victims"
     datasets = "datasets"
     judges = "judges"
+    models = "models"
 
 
 def list_plugs(
@@ -30,7 +31,7 @@ def list_plugs(
     name: Annotated[str | None, typer.Argument(help="One of them: its parameters and defaults.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """What there is: attacks, defenses, victims, datasets, judges; with a NAME, its parameters.
+    """What there is: attacks, defenses, victims, datasets, judges, models; with a NAME, its parameters.
 
     Plugs that other installed packages add (entry points `proofglass.attacks`, ...) are listed too.
 
@@ -65,6 +66,7 @@ def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
     told["paper"] = dataclasses.asdict(paper) if paper else None
     if deep:
         told |= {"text": text, "target": entry.target, "parameters": parameters(plug, entry.defaults)}
+        told["reports"] = getattr(plug, "reports", "")
     return told
 
 
@@ -122,6 +124,8 @@ def _detail(one: dict[str, Any]) -> str:
         blocks.append("\n".join(traits))
     if paper:
         blocks.append(f"paper: {paper['short']}, {paper['title']}, {paper['link']}")
+    if one["reports"]:
+        blocks.append(f"what it reports: {one['reports']}")
     rows = [[f"  {p['name']}", p["type"], f"= {p['default']}" if "default" in p else "(needed)"]
             for p in one["parameters"]]  # fmt: skip
     blocks.append("parameters:\n" + table(rows) if rows else "parameters: none")
@@ -151,9 +155,9 @@ def _type_name(annotation: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A default as a study file writes it: floats that are n/255 as the fraction that papers state."""
+    """A default as a study file writes it: a float that is n/255 as that fraction, unless its decimals are shorter."""
     if isinstance(value, float) and 0 < value < 1 and abs(value * 255 - round(value * 255)) < 1e-9:
-        return f"{round(value * 255)}/255"
+        return min(repr(value), f"{round(value * 255)}/255", key=len)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return repr(value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proofglass import __version__
-from proofglass.cli import doctor, listing, testbed
+from proofglass.cli import doctor, listing, testbed, victims
 from proofglass.cli.console import note, one_line, say
 from proofglass.errors import NothingMeasured, ProofglassError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(testbed.app, name="testbed")
+app.add_typer(victims.app, name="victims")
 app.command("list")(listing.list_plugs)
 app.command("doctor")(doctor.doctor)
 
@@ -117,6 +118,34 @@ def run(
       proofglass run my_study.yaml --out runs/second-try --quiet
     """
     _run(study, out, limit=limit, with_report=not no_report, quiet=quiet)
+
+
+@app.command()
+def curve(
+    study: StudyName,
+    budgets: Annotated[
+        list[float],
+        typer.Option("--budget", help="Forward equivalents per picture; give it several times, increasing."),
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="Folder. Default: runs/<name of the study>-curve.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="Only the first N samples of each data set.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+) -> None:
+    """Success against budget: all attacks of a study on the same samples, once per budget, as a figure.
+
+    A budget caps what an attack may spend on one picture: forward + 2 x backward passes + queries. The page shows
+    success with its interval against what was really spent, and against seconds. Stopped, the same command goes on.
+
+    \b
+    Examples:
+      proofglass curve attacks-jailbreak --budget 15 --budget 60 --budget 240
+      proofglass curve my_study.yaml --budget 30 --budget 300 --limit 40 --out runs/curve
+    """
+    from proofglass import api
+
+    say(f"figure: {api.curve(study, budgets, out, limit, progress=not quiet)}")
 
 
 @app.command()

@@ -5,6 +5,7 @@ journal.jsonl                      every answered batch (records.journal)
 cells/<cell>.parquet, .json        records of a finished cell; its status and cost
 scores/<cell>.<judge key>.parquet  a judge's scores: a table of its own, so judging anew asks nobody
 artefacts/<key>.json, ab/<sha>.png what crafting bought; every picture
+drafts/<key>/                      checkpoints of a craft that is not finished
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from proofglass.types import Artefact, Cost, Image, Score
 if TYPE_CHECKING:
     import polars as pl
 
-_MINE = {"manifest.json", "journal.jsonl", "lock", "cells", "scores", "artefacts"}
+_MINE = {"manifest.json", "journal.jsonl", "lock", "cells", "scores", "artefacts", "drafts"}
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,20 @@ class Store:
         self._manifest = with_judges(self._manifest, judges, success)
         write_whole(self.path / "manifest.json", json_bytes(self._manifest))
 
+    def drafts(self, key: str) -> Path:
+        """Where the craft `key` keeps its checkpoints while it runs."""
+        self._check_lock()
+        return self.path / "drafts" / key
+
+    def drop_drafts(self, key: str) -> None:
+        """The craft `key` is bought: its checkpoints are of no more use."""
+        import shutil
+
+        folder = self.drafts(key)
+        if folder.exists():
+            with guarded(folder):
+                shutil.rmtree(folder)
+
     def gc(self) -> Swept:
         """Delete cells, scores, artefacts and pictures that the plan's records do not name.
 
@@ -258,7 +273,7 @@ class Store:
         kept = self._named()
         unused = [
             path
-            for folder in ("cells", "scores", "artefacts")
+            for folder in ("cells", "scores", "artefacts", "drafts")
             for path in (self.path / folder).rglob("*")
             if path.is_file() and path not in kept
         ]

@@ -165,6 +165,7 @@ def loss_curves(run: Run) -> list[dict[str, Any]]:
                 "last": finite[-1],
                 "stopped": trace.get("stopped") or "",
                 "nonfinite": trace.get("nonfinite_steps") or 0,
+                "path": trace.get("gradient_path") or "",
                 "alt": f"Loss of {craft['attack']} on {craft['victim']} over {len(losses) - 1} steps, from "
                 f"{number(finite[0])} to {number(finite[-1])}",
             }

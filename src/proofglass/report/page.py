@@ -17,6 +17,7 @@ from proofglass.report.findings import headline
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.run import COUNTS, Cell, Run
+from proofglass.report.sanity import sanity
 from proofglass.report.tables import (
     RULE,
     answering,
@@ -42,7 +43,7 @@ def page(run: Run) -> str:
     # Markup: our own file, which the hash in the policy covers to the byte.
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             run=run,
@@ -59,6 +60,7 @@ def page(run: Run) -> str:
             useful_sets=list(dict.fromkeys(cell.dataset for cell in utility_cells(run))),
             crafting=crafting(run).rows,
             crafts=crafts(run),
+            sanity=sanity(run),
             answering=answering(run).rows,
             spent=spent(run),
             curves=charts.loss_curves(run),
@@ -136,7 +138,7 @@ def spent(run: Run) -> dict[tuple[str, str, str], dict[str, float]]:
     return totals
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

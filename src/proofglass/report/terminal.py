@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from proofglass.report.findings import headline
 from proofglass.report.run import COUNTS, Cell, Run
+from proofglass.report.sanity import sanity
 from proofglass.report.visible import visible
 from proofglass.report.wording import interval, number, percent, plural
 
@@ -28,6 +29,7 @@ def summary(run: Run) -> Group:
     for cell in run.troubles:
         style = "bold red" if cell.state in ("failed", "empty") else "yellow"
         parts.append(Text(visible(f"{cell.state}: {' x '.join(cell.place)}: {cell.reason}"), style=style))
+    parts += [Text(visible(f"check the gradient: {finding}"), style="yellow") for finding in sanity(run)]
     parts += [_matrix(run, expected, victim, d) for victim in run.victims for expected, d in _sets(run)]
     apart = ", ".join(f"{number(counts[name])} {name}" for name in COUNTS)
     parts.append(Text(f"Rates with 95 % intervals over judged samples; over the run: {apart}.", style="dim"))

@@ -57,10 +57,11 @@ def mebibytes(value: float | None) -> str:
 
 
 def grey_levels(value: float) -> str:
-    """A pixel quantity in [0, 1] as the papers write it, "16/255", where it is a multiple of a level."""
+    """A pixel quantity in [0, 1] as the papers write it, "16/255", where it is a multiple of a level (and 0.2 as
+    0.2, which is shorter than 51/255)."""
     levels = value * 255
     whole = 0.5 < levels < 255 and math.isclose(levels, round(levels), abs_tol=1e-6)
-    return f"{round(levels)}/255" if whole else number(value)
+    return f"{round(levels)}/255" if whole and len(repr(value)) > 5 else number(value)
 
 
 def settings(values: Mapping[str, Any], skip: Sequence[str] = ()) -> str:

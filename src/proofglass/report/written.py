@@ -15,6 +15,7 @@ from proofglass.report.findings import headline
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.gallery import gallery
 from proofglass.report.run import Run
+from proofglass.report.sanity import sanity
 from proofglass.report.tables import RULE, Table, scalar
 from proofglass.report.visible import csv_cell
 
@@ -31,6 +32,7 @@ def document(run: Run, tables: list[Table]) -> dict[str, Any]:
         "counting_rule": RULE,
         "gallery_rule": GALLERY_RULE,
         "caveats": run.caveats,
+        "sanity": sanity(run),
         "counts": run.counts,
         "tables": {t.name: _table(t) for t in tables if not t.volatile},
         "gallery": gallery(run),

@@ -1,13 +1,16 @@
-"""Studies: read one, run it, judge it anew. `load(...)`, `run_study(...)` and `judge_study(...)` are all of it."""
+"""Studies: read one, run it, run it at several budgets, judge it anew."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
+from proofglass.errors import UsageError
 from proofglass.records.store import Store
 from proofglass.studies.study import Study, load, shipped
 
-__all__ = ["Study", "judge_study", "load", "run_study", "shipped"]
+__all__ = ["Study", "curve_study", "judge_study", "load", "run_study", "shipped"]
 
 
 def run_study(study: Study, out: Path | str, limit: int | None = None, progress: bool = True) -> Store:
@@ -34,6 +37,43 @@ def run_study(study: Study, out: Path | str, limit: int | None = None, progress:
         finally:
             watching.close()
     return Store(out)
+
+
+def curve_study(
+    study: Study, out: Path | str, budgets: Sequence[float], limit: int | None = None, progress: bool = True
+) -> list[Store]:
+    """Run `study` once per budget, each in a folder of its own under `out`; returns the stores in that order.
+
+    The budget caps what every attack may spend on one picture. Attacks that spend nothing run at the first one only.
+    Stopped, the same call goes on. Raises as `run_study`, UsageError for budgets that are no increasing row.
+    """
+    if not budgets or any(b <= 0 for b in budgets) or list(budgets) != sorted(set(budgets)):
+        raise UsageError(f"budgets: expected an increasing row of numbers above 0, found {list(budgets)}")
+    stores: list[Store] = []
+    for budget in (int(b) if float(b).is_integer() else b for b in budgets):  # 60.0 and 60 are one budget
+        folder = Path(out) / f"budget-{budget:g}"
+        stores.append(run_study(dataclasses.replace(study, budget=budget), folder, limit, progress))
+        if len(stores) == 1:
+            study = _spenders(study, stores[0])
+    return stores
+
+
+def _spenders(study: Study, store: Store) -> Study:
+    """`study` with those attacks only that spent something in `store`, or would have with a larger budget."""
+    spent = {
+        cell["attack"]
+        for cell in store.cells()
+        if (craft := cell["craft"]) and (craft["forward"] or craft["queries"] or (craft["trace"] or {}).get("stopped"))
+    }
+    datasets = [
+        dataclasses.replace(item, only=None if item.only is None else tuple(a for a in item.only if a in spent))
+        for item in study.datasets
+    ]
+    return dataclasses.replace(
+        study,
+        attacks=tuple(item for item in study.attacks if item.label in spent),
+        datasets=tuple(item for item in datasets if item.only != ()),
+    )
 
 
 def judge_study(study: Study, out: Path | str) -> Store:

@@ -28,7 +28,7 @@ class Trial:
     victim: Victim
     model: Victim
     settings: Settings
-    budget: int | None
+    budget: float | None
     store: Store
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from proofglass.engine.checkpoints import kept_in
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Victim, key_of
 from proofglass.records.schema import plain
@@ -15,12 +16,13 @@ from proofglass.types import Artefact, Sample
 
 
 def craft(
-    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None, store: Store
+    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None, store: Store
 ) -> Crafted:
     """Artefacts of `attack` against `victim` (the model itself), from the store if they were bought before.
 
     Pictures come back as read from their PNG files: what is judged is what a file can hold. An attack that does
-    not override `craft` has nothing to buy and leaves no artefact.
+    not override `craft` has nothing to buy and leaves no artefact. Its optimisations keep checkpoints in the store
+    until it is done: a killed craft goes on where it stood and makes the same picture.
     """
     if type(attack).craft is Attack.craft:
         return Crafted("", tuple(attack.craft(victim, samples, seed=seed, budget=budget)))
@@ -34,9 +36,10 @@ def craft(
     key = key_of(origin)
     known = store.crafted(key)
     if known is None:
-        with Meter() as meter:
+        with Meter() as meter, kept_in(store.drafts(key)):
             found = tuple(attack.craft(victim, samples, seed=seed, budget=budget))
         store.put_crafted(Crafted(key, found, meter.seconds, meter.peak_bytes), origin)
+        store.drop_drafts(key)
         known = store.crafted(key)
         assert known is not None
     return known
@@ -101,13 +104,18 @@ def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
 
 
 def _mean_trace(artefacts: Sequence[Artefact]) -> dict:
-    """Numbers and equally long lists of numbers averaged over artefacts; anything else as the first has it."""
+    """Numbers averaged over artefacts, yes and no as the share of yes, lists step by step over those that got so far;
+    texts that differ are counted, e.g. "12 x budget spent"."""
 
     def mean(values: Sequence) -> object:
-        if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values):
+        if all(isinstance(v, list) for v in values):
+            steps = range(max(len(v) for v in values))
+            return [mean([v[k] for v in values if k < len(v)]) for k in steps]
+        if all(isinstance(v, (int, float)) for v in values):
             return sum(values) / len(values)
-        lists = all(isinstance(v, list) for v in values) and len({len(v) for v in values}) == 1
-        return [mean(step) for step in zip(*values, strict=True)] if lists else values[0]
+        if len(set(map(str, values))) == 1:
+            return values[0]
+        return ", ".join(f"{n} x {v}" for v, n in Counter(map(str, values)).most_common() if v)
 
     first = artefacts[0].trace
     if len(artefacts) == 1:

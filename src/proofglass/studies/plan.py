@@ -22,7 +22,7 @@ from proofglass.flow import drive
 from proofglass.interfaces import Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
 from proofglass.studies.study import Item, Study, every_item
-from proofglass.types import Ask, BadSample, Chat, Reply, Sample
+from proofglass.types import Ask, BadSample, Chat, Reply, Sample, Seconds
 
 Row = Sample | BadSample
 _ENDLESS = 64  # a defense that asks on and on is expected to ask so often
@@ -143,8 +143,11 @@ def _rows(dataset: Dataset) -> Iterator[Row]:
 
 
 def _skip(victim: Victim, attack: Attack) -> str:
-    if attack.access in ("white", "encoder") and not isinstance(victim, WhiteBoxVictim):
-        return f"{attack.name} needs gradients ({attack.access} box access), this victim gives replies only"
+    if attack.opens_victim and not isinstance(victim, WhiteBoxVictim):
+        needs = (
+            "searches by the target's loss" if attack.reads_loss else f"needs gradients ({attack.access} box access)"
+        )
+        return f"{attack.name} {needs}, this victim gives replies only"
     if "image" in attack.changes and not victim.sees_images:
         return f"{attack.name} changes the picture, this victim takes text only"
     return ""
@@ -198,7 +201,7 @@ def manifest(plan: Plan) -> dict[str, Any]:
         "seed": study.seed,
         "settings": asdict(study.settings),
         "chunk": study.chunk,
-        "budget": study.budget,
+        "budget": repr(study.budget) if isinstance(study.budget, Seconds) else study.budget,
         "limit": plan.limit,
         "judges": [item.label for item in study.judges],
         "success": study.success,

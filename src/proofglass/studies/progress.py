@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from proofglass.engine.progress import Pace
 from proofglass.studies.plan import Cell, Plan
 
 
@@ -37,8 +38,13 @@ class Progress:
         self._cell, self._asks_in_cell = cell, 0
         self.show(cell.title)
 
-    def crafting(self, step: int, steps: int, loss: float) -> None:
-        self.show(f"crafting, step {step} of {steps}, loss {loss:.3f}")
+    def crafting(self, pace: Pace) -> None:
+        text = f"crafting, step {pace.step} of {pace.steps}, loss {pace.loss:.3f}"
+        if pace.succeeded is not None:
+            text += f", {pace.succeeded} of {pace.pictures} succeeded"
+        if pace.seconds_left is not None:
+            text += f", {pace.per_second:.1f} steps/s, {_clock(pace.seconds_left)} left"
+        self.show(text)
 
     def asking(self) -> None:
         """The clock of the rate starts: from here on the victim answers."""

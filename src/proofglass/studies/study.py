@@ -18,7 +18,7 @@ from proofglass.registry import Kind
 from proofglass.studies import located
 from proofglass.studies.configure import construct, find, parameters
 from proofglass.studies.located import Located, nearest
-from proofglass.types import Settings
+from proofglass.types import Seconds, Settings
 
 P = TypeVar("P", bound=Plug)
 _BASES: dict[Kind, type] = {
@@ -60,7 +60,8 @@ class Item(Generic[P]):
 @dataclass(frozen=True)
 class Study:
     """What to measure. success: label of the judge whose mean score is the success rate. chunk: samples per
-    batch. budget: cap on what each crafting may spend, in forward equivalents. text: the YAML, secrets masked.
+    batch. budget: cap on what crafting one picture may spend, in forward equivalents, or `Seconds`.
+    text: the YAML, secrets masked.
     """
 
     name: str
@@ -69,7 +70,7 @@ class Study:
     seed: int
     settings: Settings
     chunk: int
-    budget: int | None
+    budget: float | None
     victims: tuple[Item[Victim], ...]
     attacks: tuple[Item[Attack], ...]
     defenses: tuple[Item[Defense], ...]
@@ -118,7 +119,7 @@ def parse(source: Located) -> Study:
             ("settings",),
         ),
         chunk=_whole(source, "chunk", 100),
-        budget=_whole(source, "budget", 0) or None if "budget" in values else None,
+        budget=_budget(source),
         victims=_items(source, "victims"),
         attacks=attacks,
         defenses=_items(source, "defenses", default=["none"]),
@@ -228,6 +229,17 @@ def _whole(source: Located, name: str, default: int, least: int | None = 1) -> i
         wanted = "a whole number" + (f", at least {least}" if least is not None else "")
         raise source.error((name,), f"found {value!r}. Expected {wanted}.")
     return value
+
+
+def _budget(source: Located) -> float | None:
+    """`budget: 200` in forward equivalents, `budget: 60 s` in seconds; None where the study has none."""
+    value = source.values.get("budget")
+    timed = re.fullmatch(r"(\d+(?:\.\d+)?) ?s", value) if isinstance(value, str) else None
+    if timed and float(timed[1]) > 0:
+        return Seconds(timed[1])
+    if isinstance(value, str):
+        raise source.error(("budget",), f"found {value!r}. Expected forward equivalents such as 200, or `60 s`.")
+    return _whole(source, "budget", 0) if value is not None else None
 
 
 def every_item(study: Study) -> Iterator[tuple[Kind, Item[Any]]]:

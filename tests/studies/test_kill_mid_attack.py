@@ -1,0 +1,55 @@
+"""SIGKILL in the middle of an optimisation: the same command goes on from a checkpoint and makes the same PNG."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+STUDY = """\
+name: killed
+seed: 5
+victims: [testbed-linear]
+attacks:
+  - qi2023: {steps: 90, targets_per_step: 2, context: sample}
+datasets:
+  - testbed: {part: restricted-image, n: 2, craft_n: 6}
+judges: [testbed-content]
+"""
+
+
+def command(folder):
+    files = [str(folder / "study.yaml"), "--out", str(folder / "run")]
+    return [sys.executable, "-m", "proofglass", "run", *files, "--quiet", "--no-report"]
+
+
+def pngs(folder):
+    return {path.name: path.read_bytes() for path in (folder / "run" / "artefacts").rglob("*.png")}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_a_run_killed_inside_an_optimisation_makes_the_same_picture(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    folders = [tmp_path / name for name in ("whole", "killed")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "study.yaml").write_text(STUDY)
+    whole, killed = folders
+    subprocess.run(command(whole), check=True, env=environment, timeout=240)
+    assert not list((whole / "run" / "drafts").rglob("*.safetensors"))  # of no more use once bought
+
+    process = subprocess.Popen(command(killed), env=environment)
+    until = time.monotonic() + 200
+    while not list((killed / "run" / "drafts").rglob("*.safetensors")):
+        assert process.poll() is None, "the run ended before it wrote a checkpoint"
+        assert time.monotonic() < until
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed / "run" / "artefacts").exists() or not list((killed / "run" / "artefacts").glob("*.json"))
+    subprocess.run(command(killed), check=True, env=environment, timeout=240)
+    assert pngs(killed) == pngs(whole)
