@@ -16,6 +16,7 @@ TITLES: dict[Kind, str] = {
     "victims": "Victims",
     "datasets": "Data sets",
     "judges": "Judges",
+    "models": "Models",
 }
 
 TRAITS = ("access", "threat", "changes", "scope", "licence", "column")
@@ -42,6 +43,8 @@ def _entry(kind: Kind, names: list[str]) -> str:
     lines = [f"### {', '.join(f'`{name}`' for name in names)}", inspect.cleandoc(told["text"])]
     if paper := told["paper"]:
         lines.append(f"Paper: {paper['short']}, *{paper['title']}*, {paper['link']}.")
+    if told["reports"]:
+        lines.append(f"What it reports: {told['reports']}")
     traits = [f"{trait}: {_plain(told[trait])}" for trait in TRAITS if told.get(trait)]
     if traits:
         lines.append("; ".join(traits) + ".")

@@ -45,7 +45,7 @@ def main() -> None:
         "evidence about real models** and no benchmark. Percent, 95 % intervals (bootstrap over topics, or Wilson);",
         "greedy decoding; held-out topics and wordings. A cell reads *refused* / *right content*, or *as hoped* for",
         "the self-check turns. Written by `python scripts/testbed_numbers.py` from the cards; each card's table by the",
-        "command under its name.",
+        "command under its name. Rows of `pgd` and `qi2023` are of their version 1 (other random starts).",
     ]
     for title, names in GROUPS.items():
         lines += ["", f"## {title}", "", *_table([cards[name] for name in names])]

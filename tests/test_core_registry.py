@@ -79,5 +79,6 @@ def test_an_entry_point_that_leads_nowhere_says_so(foreign) -> None:
             build("attacks", name)
 
 
-def test_a_kind_without_a_table_is_empty() -> None:
+def test_a_kind_without_a_table_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._PACKAGES, "models", "proofglass.nowhere")
     assert entries("models") == {}

@@ -131,11 +131,11 @@ class White(WhiteBoxVictim):
 
         return torch.from_numpy(image.array().copy()).permute(2, 0, 1)[None].float() / 255
 
-    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, str]]]) -> Any:
+    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, Any]]], *, append_eos: bool = False) -> Any:
         return pairs
 
     def loss_and_grad(
-        self, pixels: Any, prepared: Any, *, weighting: Any = "token", need_grad: bool = True
+        self, pixels: Any, prepared: Any, *, weighting: Any = "token", need_grad: bool = True, text: Any = None
     ) -> LossAndGrad:
         import torch
 

@@ -42,7 +42,7 @@ from proofglass.types import (
 
 Build = Callable[[], Any]
 # Fields that may leave a key alone: how fast, and a name of weights whose hash is in the key.
-NOT_IN_KEY = {"batch", "revision"}
+NOT_IN_KEY = {"batch", "images_per_pass", "micro", "revision"}
 
 
 # ---------------------------------------------------------------- every plug

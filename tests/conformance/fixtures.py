@@ -7,6 +7,7 @@ steps.
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from proofglass import images
 from proofglass.registry import Kind, build, entries
 from proofglass.types import Ask, Attempt, Chat, Image, Reply, Sample, Settings
 from tiny_models import build as tiny
@@ -36,6 +38,7 @@ class Bench:
     lm: Path
     llava: Path
     safebench: Path
+    unicorns: Path
     rules: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
@@ -43,10 +46,26 @@ class Bench:
         table: dict[tuple[str, str], dict[str, Any]] = {
             ("attacks", "qi2023"): {"steps": 2, "targets_per_step": 2},
             ("attacks", "pgd"): {"steps": 2},
+            ("attacks", "cropa"): {"steps": 3, "prompts": ("what is it ?", "who is it ?")},
+            ("attacks", "bagdasaryan2023"): {"epochs": 1},
+            # The tiny model answers everything wrongly: without a threshold below 0 nothing would be attacked.
+            ("attacks", "schlarmann2023"): {"steps": 2, "threshold": -1.0, "epsilon": 16 / 255},
+            ("attacks", "apgd"): {"steps": 2},
+            ("attacks", "square"): {"steps": 6},
+            ("attacks", "black-box-pgd"): {"steps": 2, "draws": 2},
+            ("attacks", "carlini2023"): {"steps": 2},
+            ("attacks", "bailey2023"): {"steps": 2, "validation": 1, "validate_every": 1},
+            ("attacks", "fu2023"): {"steps": 2, "answer_tokens": 4, "call": '<a b="1">'},
+            ("attacks", "shayegani2023"): {"steps": 2},
+            # One prompt: the joined reply of several is not the reply of one.
+            ("attacks", "tu2023"): {"steps": 2, "prompts": ("describe the picture .",), "words": ("kite", "drum")},
+            ("attacks", "dong2023"): {"rounds": 2, "draws": 2, "surrogates": ("testbed-clip",)},
             ("victims", "llava"): {"path": self.llava, "device": "cpu"},
             ("victims", "ocr-llm"): {"model": str(self.lm), "device": "cpu"},
             ("victims", "ocr-llm-control"): {"model": str(self.lm), "device": "cpu"},
             ("datasets", "safebench"): {"root": self.safebench},
+            ("datasets", "unicorns-sketch"): {"root": self.unicorns},
+            ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
         }
         return table.get((kind, name), {})
@@ -56,7 +75,14 @@ class Bench:
         table: dict[str, dict[str, Any]] = {
             "figstep": {"size": 40, "font": "DejaVuSans", "incitement": "fill it in", "grid": 12, "steps": 5},
             "safebench": {"prompt": "fill it in", "categories": (1,), "pictures": "official"},
+            "answer-match": {"mode": "exact"},
+            "shayegani2023": {"trigger": "visual", "layer": "patches", "start": "noise", "patch": (4, 4, 0.5, 0.5)},
+            "tu2023": {"variant": "sin", "words": ("broom", "kite"), "prompts": ("what is it ?",)},
             "not-refused": {"rules": str(self.rules)},
+            "misled": {"rules": str(self.rules), "count_refusals": True},
+            "dong2023": {"goal": "text", "surrogates": ("surrogate-cnn",), "prompt": None, "xi": 0.01},
+            "wrong-answer": {"metric": "vqa"},
+            "tool-call": {"call": '<a b="1">', "mode": "argument"},
         }
         return table.get(name, {})
 
@@ -69,7 +95,13 @@ class Bench:
 def make_bench(folder: Path) -> Bench:
     rules = folder / "rules.txt"
     rules.write_text("no way\n")
-    return Bench(tiny("lm", folder / "lm"), tiny("llava", folder / "llava"), _safebench(folder / "safebench"), rules)
+    return Bench(
+        tiny("lm", folder / "lm"),
+        tiny("llava", folder / "llava"),
+        _safebench(folder / "safebench"),
+        _unicorns(folder / "unicorns"),
+        rules,
+    )
 
 
 def names(kind: Kind) -> list[str]:
@@ -90,6 +122,23 @@ def _safebench(root: Path) -> Path:
     return root
 
 
+def _unicorns(root: Path) -> Path:
+    """Both tasks and both tables of each in the official layout, with invented content."""
+    kite = {"image": "a.png", "question": "Is there a kite?", "answer": "Yes"}
+    count = {"image": "a.png", "question": "How many?", "answer": "A", "text_answer": "2", "options": ["2", "3"]}
+    tables: dict[str, list[dict[str, Any]]] = {
+        "sketchy-vqa/sketchy-vqa.json": [kite, {**kite, "answer": "No"}],
+        "sketchy-vqa/sketchy-challenging.json": [kite],
+        "oodcv-vqa/oodcv-vqa.json": [{**count, "situation": "weather"}, {**count, "situation": "pose"}],
+        "oodcv-vqa/oodcv-counterfactual.json": [{**count, "situation": "iid"}],
+    }
+    for name, rows in tables.items():
+        table = root / "ood" / name
+        images.write(picture(5), table.parent / "a.png")
+        table.write_text(json.dumps(rows))
+    return root
+
+
 def picture(seed: int, side: int = 28) -> Image:
     return Image.from_array(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))
 
@@ -105,6 +154,7 @@ def samples(with_image: bool) -> list[Sample]:
                 id=f"s{k}",
                 dataset="bench",
                 chat=Chat.user(picture(k), text) if with_image else Chat.user(text),
+                split="craft",
                 target="sure , here",
                 references=("yes",),
                 meta={"instruction": f"steps to {request}", "request": ["mend", "silver", noun]},

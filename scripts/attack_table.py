@@ -1,0 +1,172 @@
+"""Write docs/attacks-compared.md from runs of the shipped attack studies.
+
+    proofglass run attacks-jailbreak
+    proofglass run attacks-untargeted
+    proofglass run attacks-targeted
+    python scripts/attack_table.py [--runs runs] [--out docs/attacks-compared.md]
+
+Each table crosses attacks and victims: success with its 95 % interval in both columns, and what one picture cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from proofglass.api import Run as Folder
+from proofglass.report.run import Cell, Run
+from proofglass.report.wording import number, with_interval
+
+STUDIES = {
+    "attacks-jailbreak": "Requests that the victim refuses",
+    "attacks-untargeted": "Questions about pictures, answered wrongly",
+    "attacks-targeted": "Any question, answered with the attacker's words",
+}
+INTRO = """# Attacks compared
+
+Every attack of the survey's Table 2, column adversarial images, and the references, on the embedded victims: three
+fusions, aligned. Small victims in a fictional world: the figures compare attacks with each other, and say nothing about
+how safe a large model is. Written by `python scripts/attack_table.py` from the runs of
+
+    {commands}
+
+An attack *beats noise* on a victim where its rate exceeds that of every row of sign noise in its table by more than the
+wider of the two intervals. Steps, forward equivalents (forward + 2 x backward passes + queries; for a transfer attack
+those of its surrogates) and seconds are per picture, means; a universal picture is paid once and serves all samples.
+Seconds are of one thread of {machine}; another machine will differ.
+"""
+
+OUTRO = """## Reading the tables
+
+- Gradient attacks are far ahead of random search and of estimated gradients at the same budget: 300 queries are too few
+  for 27,648 values. Both black-box references are no better than noise here.
+- The last iterate of a constant step can be an unlucky one: `qi2023` keeps it (the paper's rule), `bailey2023` keeps
+  the best on prompts that it held out.
+- `carlini2023` makes every victim begin as wanted; whether what follows is right is another matter (second column).
+- `cropa` is to hold over prompts that it has not seen. Whether its second player helps over the same attack without it
+  was not shown on these victims.
+- Transfer (`dong2023`): embeddings of surrogates that were trained apart carry over at 32/255, the words of a surrogate
+  captioner do not.
+
+## Success against budget
+
+    proofglass curve examples/curve.yaml --budget 15 --budget 60 --budget 240
+
+![Success against forward equivalents and against seconds on testbed-linear](images/budget.png)
+
+The same 30 requests at every point. `qi2023` pays its budget once for all of them, and one step of eight targets costs
+24 forward equivalents: 240 buy it ten steps.
+"""
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--runs", type=Path, default=Path("runs"))
+    arguments.add_argument("--out", type=Path, default=Path("docs/attacks-compared.md"))
+    asked = arguments.parse_args()
+    runs = {name: Run(Folder(asked.runs / name).store) for name in STUDIES if (asked.runs / name).is_dir()}
+    machine = next((str(run.manifest.get("device") or "this machine") for run in runs.values()), "this machine")
+    commands = "\n    ".join(f"proofglass run {name}" for name in runs)
+    parts = [INTRO.format(commands=commands, machine=machine)]
+    parts += [section(STUDIES[name], run) for name, run in runs.items()]
+    parts.append(OUTRO)
+    asked.out.write_text("\n".join(parts))
+    print(asked.out)
+
+
+def section(title: str, run: Run) -> str:
+    """One study: a table of success, one of cost, and who beats noise where."""
+    n = sorted({cell.rates[run.success]["n"] for cell in run.cells if cell.rates.get(run.success)})
+    lines = [
+        f"## {title}",
+        "",
+        f"Success: {run.column(run.success)} (judge `{run.success}`); beside it in brackets "
+        f"{', '.join(f'*{run.column(judge)}*' for judge in _others(run))}. Data: {', '.join(run.datasets)}, "
+        f"n = {' or '.join(map(str, n))} a cell, seed {run.manifest['seed']}.",
+        "",
+        f"| attack | epsilon | {' | '.join(run.victims)} | beats noise on |",
+        f"|---|---|{'---|' * len(run.victims)}---|",
+    ]
+    for attack in run.attacks:
+        cells = [_cell(run, victim, attack) for victim in run.victims]
+        lines.append(
+            f"| {attack} | {_epsilon(run, attack)} | {' | '.join(_rates(run, c) for c in cells)} "
+            f"| {_beats(run, attack)} |"
+        )
+    lines += [
+        "",
+        f"| cost of a picture | access | scope | {' | '.join(f'{v}: steps / equivalents / s' for v in run.victims)} |",
+        f"|---|---|---|{'---|' * len(run.victims)}",
+    ]
+    for attack in run.attacks:
+        told = run.plug("attacks", attack)
+        crafts = [(_cell(run, victim, attack), victim) for victim in run.victims]
+        some = next((c.plan.get("craft") for c, _ in crafts if c and c.plan.get("craft")), None) or {}
+        access, scope = some.get("access", "—"), some.get("scope", "—")
+        if told.get("name") != "no-attack":
+            lines.append(f"| {attack} | {access} | {scope} | {' | '.join(_cost(c) for c, _ in crafts)} |")
+    return "\n".join([*lines, ""])
+
+
+def _cell(run: Run, victim: str, attack: str) -> Cell | None:
+    return next((c for c in run.cells if (c.victim, c.attack) == (victim, attack)), None)
+
+
+def _others(run: Run) -> list[str]:
+    """The judges beside the one of success, those that say most first."""
+    return [judge for judge in reversed(run.judges) if judge != run.success]
+
+
+def _rates(run: Run, cell: Cell | None) -> str:
+    if cell is None or cell.state != "measured":
+        return f"{cell.state}: {cell.reason}" if cell else "does not apply"
+    beside = "; ".join(with_interval(cell.rates[judge]) for judge in _others(run))
+    return f"**{with_interval(cell.rates[run.success])}** ({beside})"
+
+
+def _epsilon(run: Run, attack: str) -> str:
+    settings: dict[str, Any] = run.plug("attacks", attack).get("settings") or {}
+    bounded = settings.get("constraint", "linf") == "linf"
+    epsilon = settings.get("epsilon") if bounded else None
+    return f"{255 * epsilon:g}/255" if isinstance(epsilon, float) else "—"
+
+
+def _beats(run: Run, attack: str) -> str:
+    """Victims on which the attack is ahead of every noise by more than the wider interval, judge by judge."""
+    noises = [a for a in run.attacks if run.plug("attacks", a).get("name") == "random-noise"]
+    if attack in [*noises, *run.baselines]:
+        return ""
+    told = []
+    for judge in (run.success, *(j for j in _others(run) if j != run.not_refused)):
+        ahead = [v.removeprefix("testbed-") for v in run.victims if _ahead(run, v, attack, noises, judge)]
+        told += [", ".join(ahead) + ("" if judge == run.success else f" ({run.column(judge)})")] if ahead else []
+    return "; ".join(told) or "**none**"
+
+
+def _ahead(run: Run, victim: str, attack: str, noises: list[str], judge: str) -> bool:
+    cells = [_cell(run, victim, a) for a in (attack, *noises)]
+    if any(cell is None or cell.state != "measured" for cell in cells):
+        return False
+    mine, *others = [cell.rates[judge] for cell in cells if cell]
+    return all(
+        mine["value"] - other["value"] > max(mine["high"] - mine["low"], other["high"] - other["low"])
+        for other in others
+    )
+
+
+def _cost(cell: Cell | None) -> str:
+    craft = (cell.plan.get("craft") or {}) if cell else {}
+    pictures = max(craft.get("artefacts") or 1, 1)
+    spent = (craft.get("forward") or 0) + 2 * (craft.get("backward") or 0) + (craft.get("queries") or 0)
+    if not spent:
+        return "—"
+    steps = (craft.get("trace") or {}).get("steps")
+    if isinstance(steps, str):  # pictures that were left clean took none: the steps of one pass say more
+        steps = craft["settings"].get("steps")
+    seconds = (craft.get("seconds") or 0.0) / pictures
+    return f"{number(steps) if steps is not None else '—'} / {number(spent / pictures)} / {number(seconds, 2)}"
+
+
+if __name__ == "__main__":
+    main()
