@@ -14,8 +14,10 @@ import pytest
 import proofglass
 from proofglass.defenses.inference.none import NoDefense
 from proofglass.defenses.inference.system_prompt import SystemPrompt
+from proofglass.engine import Objective
+from proofglass.errors import ClosedVictim
 from proofglass.flow import Flow
-from proofglass.interfaces import Defended, Defense, Victim, innermost, key_of
+from proofglass.interfaces import Defended, Defense, Victim, WhiteBoxVictim, innermost, key_of
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 
 
@@ -141,3 +143,49 @@ def test_import_proofglass_loads_nothing_heavy() -> None:
     code = f"import sys, proofglass; print([m for m in {heavy!r} if m in sys.modules])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told.strip() == "[]"
+
+
+def test_a_victim_says_which_part_it_does_not_open():
+    class Closed(WhiteBoxVictim):
+        name = "closed"
+
+        def reply(self, asks):
+            return []
+
+        def pixels(self, image):
+            return None
+
+        def prepare(self, pairs, *, append_eos=False):
+            return None
+
+        def loss_and_grad(self, pixels, prepared, *, weighting="token", need_grad=True, text=None):
+            return None
+
+    victim = Closed()
+    for ask, part in (
+        (lambda: victim.target_logits(None, None), "logits"),
+        (lambda: victim.features(None), "vision tower"),
+        (lambda: victim.embedding_width, "embeddings"),
+    ):
+        with pytest.raises(ClosedVictim, match=rf"'closed'.*{part}.*override"):
+            ask()
+
+
+def test_an_objective_without_its_two_methods_cannot_be_made():
+    class Half(Objective):
+        def rows(self, picks):
+            return self
+
+    with pytest.raises(TypeError, match="__call__"):
+        Half()
+
+
+def test_an_objective_refuses_a_memory_that_it_does_not_keep():
+    import torch
+
+    from proofglass.engine import Differentiable
+
+    objective = Differentiable(lambda x, rows: x.flatten(1).sum(1), 1)
+    objective.recall({})
+    with pytest.raises(ValueError, match="memory: Differentiable keeps none, found second"):
+        objective.recall({"second": torch.zeros(1)})

@@ -19,6 +19,10 @@ class MissingExtra(UsageError):
     """A package of an optional extra is absent; the message holds the exact command that gets it."""
 
 
+class ClosedVictim(UsageError):
+    """A victim does not open the part that was asked for; the message names it."""
+
+
 class UnsafeWeights(UsageError):
     """Weights in a format that can run code on loading (pickle); the message says how to convert them."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
-from proofglass.errors import UsageError
+from proofglass.errors import ClosedVictim, UsageError
 from proofglass.flow import Flow, drive
 from proofglass.types import (
     Artefact,
@@ -197,18 +197,24 @@ class WhiteBoxVictim(Victim):
         """
 
     def target_logits(self, pixels: torch.Tensor, prepared: Any) -> list[list[torch.Tensor]]:
-        """Per picture and pair: logits float32 [T, V] at the target positions, without gradient."""
-        raise NotImplementedError(f"{self.name}: gives no logits")
+        """Per picture and pair: logits float32 [T, V] at the target positions, without gradient. Raises ClosedVictim
+        (the default) if the victim gives none."""
+        raise ClosedVictim(f"victim {self.name!r}: gives no logits; override `target_logits`, or take another victim")
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         """What the vision tower makes of `pixels`, differentiable: "pooled" [B, d] or "patches" [B, n, d], the
-        patch tokens that the rest of the model reads (paper by paper: the penultimate layer in LLaVA)."""
-        raise NotImplementedError(f"{self.name}: does not open its vision tower")
+        patch tokens that the rest of the model reads (paper by paper: the penultimate layer in LLaVA). Raises
+        ClosedVictim (the default) if the tower is closed."""
+        raise ClosedVictim(
+            f"victim {self.name!r}: does not open its vision tower; override `features`, or name an encoder"
+        )
 
     @property
     def embedding_width(self) -> int:
-        """Width of the language model's token embeddings."""
-        raise NotImplementedError(f"{self.name}: does not open its embeddings")
+        """Width of the language model's token embeddings. Raises ClosedVictim (the default) if they are closed."""
+        raise ClosedVictim(
+            f"victim {self.name!r}: does not open its embeddings; override `embedding_width`, or take another victim"
+        )
 
     def gradient_path(self) -> str:
         """How `loss_and_grad` computes on this model and why: noted in traces and reports. Empty: nothing to say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
@@ -25,7 +26,7 @@ class Evaluation:
     backward: int
 
 
-class Objective:
+class Objective(ABC):
     """What `minimise` minimises, over pictures that are independent of each other.
 
     `fixed`: the same function at every step (a sampled one is not, and its losses cannot be compared).
@@ -33,17 +34,17 @@ class Objective:
 
     fixed: bool = True
 
+    @abstractmethod
     def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
         """Loss and gradient at `x` as drawn for step `step` (0-based; draws depend on seed and step only)."""
-        raise NotImplementedError
 
     def value(self, x: torch.Tensor) -> Evaluation:
         """The whole objective without gradient: what is compared before and after rounding."""
         return self(x, 0, need_grad=False)
 
+    @abstractmethod
     def rows(self, picks: Sequence[int]) -> Self:
         """The objective of these pictures, in this order; repeats are allowed."""
-        raise NotImplementedError
 
     def price(self, need_grad: bool) -> float:
         """Forward equivalents per picture of a step with gradient, or of `value`: what a budget must hold before the
@@ -55,7 +56,9 @@ class Objective:
         return {}
 
     def recall(self, memory: dict[str, torch.Tensor]) -> None:
-        """Go on from a checkpoint's `memory`."""
+        """Go on from a checkpoint's `memory`. Raises ValueError for a memory that this objective does not keep."""
+        if memory:
+            raise ValueError(f"memory: {type(self).__name__} keeps none, found {', '.join(sorted(memory))}")
 
 
 @dataclass

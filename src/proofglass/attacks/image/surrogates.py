@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proofglass.attacks.image.pixels import grey
-from proofglass.errors import UsageError
+from proofglass.errors import ClosedVictim, UsageError
 from proofglass.interfaces import Encoder, Model, Victim, WhiteBoxVictim, innermost
 from proofglass.registry import build, entries
 from proofglass.types import Image
@@ -60,7 +60,7 @@ def _same_tower(model: Model | Victim, victim: Victim) -> bool:
     try:
         with torch.no_grad():
             one, other = (seen.features(noise, "patches").float().cpu() for seen in (model, victim))
-    except NotImplementedError:  # a closed tower: nothing to compare
+    except ClosedVictim:  # a closed tower: nothing to compare
         return False
     n = min(one.shape[1], other.shape[1])  # one may keep a class token in front of the patches
     one, other = one[:, -n:], other[:, -n:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,14 @@ def read_json(path: Path, fields: Sequence[str], dataset: str) -> Iterator[dict[
             yield BadSample(f"{path.name}:{place}", dataset, f"entry {place}: no {', '.join(lacking)}")
         else:
             yield row
+
+
+def digest_of(path: Path, dataset: str) -> str:
+    """Sha256 of a table: part of a data set's key, so that an edited file is another data set. Raises UsageError."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"{dataset}: cannot read {path}: {error.strerror or error}") from error
 
 
 def picture_in(folder: Path, name: str) -> Image:

@@ -6,7 +6,6 @@ Official layout (github.com/ThuCCSLab/FigStep, folder `data`): `question/safeben
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -15,7 +14,7 @@ from typing import Literal
 
 from proofglass import images
 from proofglass.errors import ImageError, UsageError
-from proofglass.evaluation.datasets.reading import read_csv
+from proofglass.evaluation.datasets.reading import digest_of, read_csv
 from proofglass.images import typography
 from proofglass.interfaces import Dataset, Paper, key_of
 from proofglass.types import BadSample, Chat, Sample
@@ -61,11 +60,7 @@ class SafeBench(Dataset):
     @property
     def key(self) -> str:
         """Holds the content of the table: an edited file is another data set."""
-        try:
-            digest = hashlib.sha256(self._table().read_bytes()).hexdigest()
-        except OSError as error:
-            raise UsageError(f"safebench: cannot read {self._table()}: {error.strerror or error}") from error
-        return key_of([super().key, digest])
+        return key_of([super().key, digest_of(self._table(), self.name)])
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         bad: list[BadSample] = []

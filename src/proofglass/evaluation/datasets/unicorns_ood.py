@@ -7,14 +7,13 @@ relative to that folder, which holds the pictures of OOD-CV (Zhao et al. 2022). 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proofglass.errors import ImageError, UsageError
-from proofglass.evaluation.datasets.reading import picture_in, read_json
+from proofglass.errors import ImageError
+from proofglass.evaluation.datasets.reading import digest_of, picture_in, read_json
 from proofglass.interfaces import Dataset, Paper, key_of
 from proofglass.types import BadSample, Chat, Sample
 
@@ -44,11 +43,7 @@ class UnicornsOOD(Dataset):
     @property
     def key(self) -> str:
         """Holds the content of the table: an edited file is another data set."""
-        try:
-            digest = hashlib.sha256(self._table().read_bytes()).hexdigest()
-        except OSError as error:
-            raise UsageError(f"{self.name}: cannot read {self._table()}: {error.strerror or error}") from error
-        return key_of([super().key, digest])
+        return key_of([super().key, digest_of(self._table(), self.name)])
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         for place, row in enumerate(read_json(self._table(), FIELDS, self.name)):

@@ -68,6 +68,12 @@ def _cached(cache: Any) -> dict[str, Any]:
     return {"use_cache": False} if cache is None else {"cache": cache, "use_cache": True}
 
 
+def _hidden(body: Any, embeds: Tensor, mask: Tensor | None, positions: Tensor | None, cache: Any) -> Tensor:
+    """Last hidden states [R, T, d] of a language model's body."""
+    given = {} if positions is None else {"position_ids": positions}
+    return body(inputs_embeds=embeds, attention_mask=mask, **given, **_cached(cache)).last_hidden_state
+
+
 def _scatter(embeds: Tensor, is_image: Tensor, features: Tensor | None, owner: Tensor) -> Tensor:
     """Write each row's picture tokens into its place holders; `features` [N, n, d]."""
     if features is None or not bool(is_image.any()):
@@ -109,9 +115,7 @@ class _InSequence:
         cache: Any = None,
         added: Tensor | None = None,
     ) -> Tensor:
-        given = {} if positions is None else {"position_ids": positions}
-        embeds = self._embeds(ids, features, owner, added)
-        return self.body(inputs_embeds=embeds, attention_mask=mask, **given, **_cached(cache)).last_hidden_state
+        return _hidden(self.body, self._embeds(ids, features, owner, added), mask, positions, cache)
 
     def head(self, hidden: Tensor) -> Tensor:
         return self.writer.lm_head(hidden)
@@ -280,10 +284,7 @@ class CausalLM:
         cache: Any = None,
         added: Tensor | None = None,
     ) -> Tensor:
-        given = {} if positions is None else {"position_ids": positions}
-        embeds = _embed(self.model, ids, added)
-        body = self.model.base_model
-        return body(inputs_embeds=embeds, attention_mask=mask, **given, **_cached(cache)).last_hidden_state
+        return _hidden(self.model.base_model, _embed(self.model, ids, added), mask, positions, cache)
 
     def head(self, hidden: Tensor) -> Tensor:
         return _logits(self.model, hidden)
