@@ -45,14 +45,14 @@ def read(path: Path | str) -> Image:
     return Image(sha256, pixels.shape[1], pixels.shape[0], again)
 
 
-def decode(data: bytes, name: str) -> Image:
+def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image:
     """The picture in `data`, the bytes of a picture file; `name` is what an error calls it.
 
     Palettes and CMYK become RGB, transparency is laid on white, the EXIF orientation is applied, the first frame
     of an animation is taken, 16-bit samples keep their high byte. Raises ImageError for anything else: truncated,
     too large, float or 32-bit samples, not a picture.
     """
-    return Image.from_array(_pixels_of(data, name))
+    return Image.from_array(_pixels_of(data, name, max_pixels))
 
 
 def encode(image: Image) -> bytes:
@@ -87,7 +87,7 @@ def _bytes_of(path: Path) -> bytes:
         raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _pixels_of(data: bytes, name: str) -> np.ndarray:
+def _pixels_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """RGB pixels of a picture file, uint8 [H, W, 3]."""
     from PIL import Image as Pillow
     from PIL import UnidentifiedImageError
@@ -98,7 +98,7 @@ def _pixels_of(data: bytes, name: str) -> np.ndarray:
         try:
             opened = Pillow.open(io.BytesIO(data), formats=FORMATS)
         except (Pillow.DecompressionBombWarning, Pillow.DecompressionBombError) as error:
-            raise ImageError(f"{name}: {_too_large()}") from error
+            raise ImageError(f"{name}: {_too_large(max_pixels)}") from error
         except UnidentifiedImageError as error:
             raise ImageError(
                 f"{name}: not a picture that can be read ({len(data)} bytes); expected one of {', '.join(FORMATS)}"
@@ -106,8 +106,8 @@ def _pixels_of(data: bytes, name: str) -> np.ndarray:
         except Exception as error:  # decoders fail in as many ways as files can be broken
             raise ImageError(f"{name}: broken picture: {error}") from error
         with opened:
-            if opened.width * opened.height > MAX_PIXELS or max(opened.size) > MAX_SIDE:
-                raise ImageError(f"{name}: {opened.width} x {opened.height} px, {_too_large()}")
+            if opened.width * opened.height > max_pixels or max(opened.size) > MAX_SIDE:
+                raise ImageError(f"{name}: {opened.width} x {opened.height} px, {_too_large(max_pixels)}")
             try:
                 return _rgb(opened, name)
             except ImageError:
@@ -116,8 +116,8 @@ def _pixels_of(data: bytes, name: str) -> np.ndarray:
                 raise ImageError(f"{name}: {_why(opened.format or 'picture', data, error)}") from error
 
 
-def _too_large() -> str:
-    return f"larger than the limit of {MAX_PIXELS} pixels and {MAX_SIDE} px a side"
+def _too_large(max_pixels: int) -> str:
+    return f"larger than the limit of {max_pixels} pixels and {MAX_SIDE} px a side"
 
 
 def _why(kind: str, data: bytes, error: Exception) -> str:
