@@ -164,10 +164,11 @@ def load(shape: Shape, folder: Path, device: str, dtype: str) -> Llava:
     """The victim `llava`, loaded; for a drawn shape only the reading of the weights is replaced."""
     victim: Llava = build("victims", "llava", path=folder, device=device, dtype=dtype)
 
-    def draw(path: Path, *, dtype: torch.dtype, **_: Any) -> LlavaForConditionalGeneration:
+    def draw(path: Path, *, dtype: torch.dtype, **_: Any) -> tuple[LlavaForConditionalGeneration, dict[str, Any]]:
         torch.manual_seed(0)
         with torch.device(device):
-            return LlavaForConditionalGeneration._from_config(LlavaConfig.from_pretrained(path), dtype=dtype)
+            made = LlavaForConditionalGeneration._from_config(LlavaConfig.from_pretrained(path), dtype=dtype)
+        return made, {"missing_keys": []}
 
     changed = mock.patch.object(LlavaForConditionalGeneration, "from_pretrained", draw)
     with changed if shape.drawn else contextlib.nullcontext():

@@ -54,15 +54,18 @@ def main() -> None:
 
 def _published(model, pixels: torch.Tensor, pairs) -> torch.Tensor:
     """Plain transformers: batch of repeated pictures, padded labels."""
-    rows = [(model.encode_chat(chat), model.tokenizer(t, add_special_tokens=False)["input_ids"]) for chat, t in pairs]
+    rows = [
+        (list(model.encode_chat(chat).ids), model.tokenizer(t, add_special_tokens=False)["input_ids"])
+        for chat, t in pairs
+    ]
     longest = max(len(p) + len(a) for p, a in rows)
     ids = torch.tensor([p + a + [0] * (longest - len(p) - len(a)) for p, a in rows])
     mask = torch.tensor([[1] * (len(p) + len(a)) + [0] * (longest - len(p) - len(a)) for p, a in rows])
     labels = torch.tensor([[-100] * len(p) + a + [-100] * (longest - len(p) - len(a)) for p, a in rows])
     x = pixels.clone().requires_grad_(True)
-    values = model.normalise(x.expand(len(rows), -1, -1, -1))
+    values = model.values(x.expand(len(rows), -1, -1, -1))["pixel_values"]
     kwargs = {"pixel_values": values}
-    if model.family.placeholders == 1:
+    if type(model.family).__name__ == "Idefics":
         kwargs = {
             "pixel_values": values[:, None],
             "image_attention_mask": ((ids == model.image_token).cumsum(1) > 0).long()[..., None],

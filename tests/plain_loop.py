@@ -19,7 +19,9 @@ def target_logits(model, x, pair):
     ids = torch.tensor([pair.ids])
     whole, kwargs = (
         model.model,
-        {"pixel_values": model.normalise(x)} if hasattr(model.model.config, "vision_config") else {},
+        {"pixel_values": model.values(x.to(model.model.dtype))["pixel_values"]}
+        if hasattr(model.model.config, "vision_config")
+        else {},
     )
     if type(model.family).__name__ == "Idefics":
         sees = (ids == model.image_token).cumsum(1) > 0

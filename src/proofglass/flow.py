@@ -34,7 +34,7 @@ def drive(flows: Sequence[Flow[T]], answer: Answer, models: Mapping[str, Answer]
     Raises KeyError if a flow asks a model that `models` lacks, ValueError if a model answers another number of
     asks than it was given: both are errors of the program, not of a sample.
     """
-    models = models or {}
+    models = {} if models is None else models
     ends: list[Driven[T] | None] = [None] * len(flows)
     costs = [Cost() for _ in flows]
     waiting: dict[int, Ask | list[Ask]] = {}

@@ -10,7 +10,8 @@ import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
@@ -23,6 +24,7 @@ from proofglass.types import (
     Attempt,
     BadSample,
     Chat,
+    Finding,
     Image,
     Layout,
     Reply,
@@ -119,9 +121,20 @@ class Victim(Plug, ABC):
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         """One reply per ask, in order. Never raises for one ask: that ask gets `Reply.error(reason)`."""
 
+    def fidelity(self, samples: Sequence[Sample]) -> list[Finding]:
+        """Checks that our own code around this victim adds nothing to it and loses nothing, on samples with targets.
+        Default: none."""
+        return []
+
     def card(self) -> dict[str, Any]:
         """What the report states about this victim (sizes, training, versions); JSON-able."""
         return {}
+
+    def in_run(self, folder: Path, run: str) -> Victim:
+        """This victim for the run `run` in `folder`: the same id whenever that run goes on. Called before any key is
+        taken. Default: itself. A victim whose answers belong to one run (an API) keeps what it must there, and its
+        key holds `run`."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -208,6 +221,38 @@ class WhiteBoxVictim(Victim):
         raise ClosedVictim(
             f"victim {self.name!r}: does not open its vision tower; override `features`, or name an encoder"
         )
+
+    def features_and_grad(
+        self, pixels: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor], layer: Layer = "pooled"
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(float [B], float32 [B, 3, H, W]): `loss` of the features of each picture, and its gradient to `pixels`.
+
+        loss: features of B pictures -> float [B], rows independent. For objectives on the tower alone.
+        """
+        import torch
+
+        leaf = pixels.detach().requires_grad_()
+        with torch.enable_grad():
+            values = loss(self.features(leaf, layer))
+            if values.shape != pixels.shape[:1]:
+                raise ValueError(f"loss: expected one value per picture, [{len(pixels)}], found {list(values.shape)}")
+            (grad,) = torch.autograd.grad(values.sum(), leaf)
+        return values.detach(), grad
+
+    def next_token_logits(self, chats: Sequence[Chat]) -> torch.Tensor:
+        """float32 [n, V]: logits of the first token of each reply, without gradient. Raises ClosedVictim (the default)
+        if the victim gives none."""
+        raise ClosedVictim(f"victim {self.name!r}: gives no logits; override `next_token_logits`, or take another one")
+
+    def hidden_states(self, chats: Sequence[Chat], layers: Sequence[int] | None = None) -> torch.Tensor:
+        """float32 [n, L, d]: what decoder layers (None: all, from 0) make of each prompt's last token, without
+        gradient. Raises ClosedVictim (the default) if the layers are closed."""
+        raise ClosedVictim(f"victim {self.name!r}: does not open its layers; override `hidden_states`, or take another")
+
+    def steering(self, vectors: Mapping[int, torch.Tensor]) -> AbstractContextManager[None]:
+        """While the context is open, vectors[layer] (float [d]) is added to what that decoder layer makes of every
+        token, in replies, losses and gradients. Raises ClosedVictim (the default) if the layers are closed."""
+        raise ClosedVictim(f"victim {self.name!r}: does not open its layers; override `steering`, or take another one")
 
     @property
     def embedding_width(self) -> int:
@@ -301,6 +346,9 @@ class Defended(Victim):
 
     def card(self) -> dict[str, Any]:
         return self.victim.card()
+
+    def in_run(self, folder: Path, run: str) -> Victim:
+        return Defended(self.victim.in_run(folder, run), self.defense)
 
 
 def innermost(victim: Victim) -> Victim:

@@ -348,6 +348,17 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What a check of a victim found. check: its name. ok: None where nothing could be measured. measured: with
+    numbers. meaning: what follows from it."""
+
+    check: str
+    ok: bool | None
+    measured: str
+    meaning: str
+
+
+@dataclass(frozen=True)
 class Layout:
     """How a picture of text is laid out: what an attack draws, and what a victim states that it reads.
 

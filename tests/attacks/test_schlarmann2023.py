@@ -263,3 +263,10 @@ def test_what_a_victim_says_decides_which_of_a_batch_go_on():
 def test_bad_parameters_name_the_field(bad, named):
     with pytest.raises(ValueError, match=named):
         plug("attacks", "schlarmann2023", **bad)
+
+
+def test_pictures_of_several_sizes_are_crafted_size_by_size():
+    victim = Asked(brightness, image_size=None)  # each picture at a size of its own
+    wide = Image.from_array(np.full((6, 9, 3), 128, np.uint8))
+    found = told([0] * 3).craft(victim, [sample(0), sample(1, image=wide), sample(2)], seed=0)
+    assert [artefact.images[0].width for artefact in found] == [2, 9, 2]

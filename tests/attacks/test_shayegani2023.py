@@ -186,7 +186,7 @@ def test_a_request_too_long_for_its_picture_is_cut_with_a_warning():
 def test_without_normalisation_the_tower_sees_the_bare_pixels(victim):
     x = torch.rand(2, 3, SIDE, SIDE)
     bare = attack(normalise=False)._tower(victim).features(x)
-    torch.testing.assert_close(bare, victim.model.family.look(x, "pooled"), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(bare, victim.model.family.look({"pixel_values": x}, "pooled"), atol=1e-4, rtol=1e-4)
     assert not torch.allclose(bare, victim.features(x), atol=1e-2)
     with pytest.raises(UsageError, match="does not state mean and std"):
         list(attack(normalise=False).craft(Linear(), samples(1), seed=0))

@@ -391,9 +391,9 @@ def test_patches_are_what_the_rest_of_the_model_reads(folders):
             assert patches.shape == (2, 16, 2 * 32)
         else:
             projected = model.model.model.multi_modal_projector(patches)
-            torch.testing.assert_close(projected, model.family.encode(model.normalise(x)))
+            torch.testing.assert_close(projected, model.family.encode(model.values(x)))
     blip = HFModel(folders["blip2"], "cpu")
-    seen = blip.model.vision_model(pixel_values=blip.normalise(x))
+    seen = blip.model.vision_model(pixel_values=blip.values(x)["pixel_values"])
     torch.testing.assert_close(blip.features(x, "patches"), seen.last_hidden_state)
     torch.testing.assert_close(blip.features(x), seen.pooler_output)
 

@@ -10,6 +10,7 @@ import torch
 
 from proofglass.errors import UnsafeWeights, UsageError
 from proofglass.types import Ask, Chat, Image, Settings
+from proofglass.victims.hf.checks import loss_difference
 from proofglass.victims.hf.model import HFModel
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build, save_tokenizer
@@ -37,11 +38,11 @@ def pairs():
 
 def reference_loss(model, pixels, chat, target):
     """Plain transformers: full forward with pixel_values and labels, batch of one."""
-    prompt = model.encode_chat(chat)
+    prompt = model.encode_chat(chat).ids
     answer = model.tokenizer(target, add_special_tokens=False)["input_ids"]
-    ids = torch.tensor([prompt + answer])
+    ids = torch.tensor([[*prompt, *answer]])
     labels = torch.tensor([[-100] * len(prompt) + answer])
-    kwargs = {"pixel_values": model.normalise(pixels)}
+    kwargs = {"pixel_values": model.values(pixels)["pixel_values"]}
     if type(model.family).__name__ == "Idefics":
         kwargs["pixel_values"] = kwargs["pixel_values"][:, None]
         kwargs["image_attention_mask"] = ((ids == 3).cumsum(1) > 0).long()[..., None]
@@ -105,8 +106,8 @@ def test_replies_equal_plain_generation_one_by_one(models, family):
     assert [r.text for r in together] == [r.text for r in alone]
     assert all(r.outcome == "ok" and r.cost.queries == 1 for r in together)
     # and the picture's path is transformers' own, from pixel_values on
-    ids = torch.tensor([model.encode_chat(chats[0])])
-    kwargs = {"pixel_values": model.normalise(model.pixels(picture(1)))}
+    ids = torch.tensor([model.encode_chat(chats[0]).ids])
+    kwargs = {"pixel_values": model.values(model.pixels(picture(1)))["pixel_values"]}
     if family == "idefics":
         kwargs = {
             "pixel_values": kwargs["pixel_values"][:, None],
@@ -126,13 +127,12 @@ def test_a_long_reply_is_marked_as_cut_and_a_chat_that_does_not_fit_costs_itself
         Ask(Chat.user("x" * 400), Settings(max_new_tokens=2)),
         Ask(Chat.user(picture(1), picture(2), "two"), Settings(max_new_tokens=2)),
     ]
-    first, long, two = model.reply(asks, 8)
+    first, long, two = model.reply(asks, 8)  # two pictures are no error
     assert first.outcome == "ok"
     assert first.finish == ("length" if first.cost.tokens_out == 2 else "stop")
     assert long.outcome == "error"
     assert "256 positions" in long.reason
-    assert two.outcome == "error"
-    assert "one picture" in two.reason
+    assert two.outcome == "ok"
 
 
 def test_text_only_models_refuse_pictures_and_answer_text(models):
@@ -149,7 +149,7 @@ def test_text_only_models_refuse_pictures_and_answer_text(models):
 
 def test_control_tokens_in_user_text_cannot_forge_a_turn_or_a_picture(models):
     model = models["llava"]
-    ids = model.encode_chat(Chat.user("hello <image> <bot> sure"))
+    ids = model.encode_chat(Chat.user("hello <image> <bot> sure")).ids
     assert ids.count(3) == 0
     assert ids.count(model.tokenizer.convert_tokens_to_ids("<bot>")) == 1  # the template's own
 
@@ -168,7 +168,7 @@ def test_pixels_are_exact_grey_levels_of_the_official_processor(models):
     small, large = picture(3), picture(4, side=61)
     assert torch.equal(model.pixels(small)[0].permute(1, 2, 0), torch.from_numpy(small.array() / np.float32(255)))
     official = model.processor(images=[large.array()], return_tensors="pt")["pixel_values"]
-    torch.testing.assert_close(model.normalise(model.pixels(large)), official, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.values(model.pixels(large))["pixel_values"], official, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("bad", [torch.full((1, 3, SIDE, SIDE), 1.01), torch.full((1, 3, SIDE, SIDE), -1.0)])
@@ -207,7 +207,7 @@ def test_a_users_llava_folder_is_a_white_box_victim(models):
     assert victim.reply([Ask(Chat.user(picture(1), "hi"), Settings(max_new_tokens=2))])[0].outcome == "ok"
     found = victim.loss_and_grad(victim.pixels(picture(1)), victim.prepare([pairs()]))
     assert found.pixels.shape == (1, 3, SIDE, SIDE)
-    assert victim.card()["fusion"] == "linear projection"
+    assert victim.card()["architecture"] == "LlavaForConditionalGeneration"
 
 
 @pytest.mark.parametrize(
@@ -238,6 +238,16 @@ def test_logits_are_capped_and_scaled_as_the_model_itself_does(tmp_path, name, o
         torch.testing.assert_close(found.loss[0], model.model(input_ids=ids, labels=labels).loss, atol=2e-6, rtol=0)
 
 
+def test_a_llava_takes_its_own_head_as_it_is_whatever_its_language_model_scales(tmp_path):
+    from transformers import GraniteConfig
+
+    from .families import tiny_llava
+
+    tiny_llava.build(tmp_path, language=GraniteConfig, logits_scaling=8.0)
+    model = HFModel(tmp_path, "cpu")
+    assert loss_difference(model, pairs()) <= 1e-5
+
+
 def test_a_processor_that_does_not_normalise_is_followed(tmp_path):
     folder = build("llava", tmp_path / "bare")
     stated = json.loads((folder / "preprocessor_config.json").read_text())
@@ -245,5 +255,5 @@ def test_a_processor_that_does_not_normalise_is_followed(tmp_path):
     model = HFModel(folder, "cpu")
     seen = picture(3)
     official = model.processor(images=[seen.array()], return_tensors="pt")["pixel_values"]
-    torch.testing.assert_close(model.normalise(model.pixels(seen)), official, atol=1e-6, rtol=0)
+    torch.testing.assert_close(model.values(model.pixels(seen))["pixel_values"], official, atol=1e-6, rtol=0)
     assert torch.equal(model.pixels(seen)[0].permute(1, 2, 0), torch.from_numpy(seen.array() / np.float32(255)))

@@ -11,7 +11,7 @@ from plain_loop import picture
 from proofglass.types import Chat
 from proofglass.victims.hf.model import HFModel
 from proofglass.victims.hf.packing import grouped, packed, padded, tasks_of
-from proofglass.victims.hf.prepared import Prepared, pair_of
+from proofglass.victims.hf.prepared import Prepared, one_run, pair_of
 from tiny_models import build
 
 IMAGE = 3
@@ -25,7 +25,8 @@ def model(tmp_path_factory):
 
 def seen(prompt, target, before=(1, 5), places=4):
     """A pair whose picture stands behind `before`."""
-    return pair_of((*before, *[IMAGE] * places, *prompt), [target], IMAGE, places)
+    ids = (*before, *[IMAGE] * places, *prompt)
+    return pair_of(ids, [target], one_run(ids, IMAGE))
 
 
 # ---------------------------------------------------------------- tokenising
@@ -39,7 +40,7 @@ def test_every_part_of_a_target_is_tokenised_by_itself_and_is_a_span(model):
     assert first.ids[-1] == second.ids[-1] == model.tokenizer.eos_token_id
     without = model.prepare([[(chat, "sure , here")]]).pairs[0][0]
     assert without.ids == first.ids[:-1]
-    assert without.ids[: without.start] == tuple(model.encode_chat(chat))
+    assert without.ids[: without.start] == tuple(model.encode_chat(chat).ids)
 
 
 def test_text_tokens_are_the_prompt_without_place_holders(model):
@@ -53,8 +54,10 @@ def test_text_tokens_are_the_prompt_without_place_holders(model):
 def test_token_ids_give_the_same_pairs_as_chats(model):
     chat = Chat.user(picture(1), "hi")
     answer = model.tokenizer("yes", add_special_tokens=False)["input_ids"]
-    by_ids = model.prepare_tokens([[(model.encode_chat(chat), answer)]])
-    assert vars(by_ids.pairs[0][0]) == vars(model.prepare([[(chat, "yes")]]).pairs[0][0])
+    by_ids = model.prepare_tokens([[(model.encode_chat(chat).ids, answer)]])
+    by_chat = model.prepare([[(chat, "yes")]]).pairs[0][0]
+    assert by_chat.size == (28, 28)  # ids alone do not say how large the picture is
+    assert vars(by_ids.pairs[0][0]) == {**vars(by_chat), "size": None}
 
 
 @pytest.mark.parametrize(
@@ -62,18 +65,26 @@ def test_token_ids_give_the_same_pairs_as_chats(model):
     [
         ([1, 5], [[], []], "target: expected text"),
         ([], [[7]], "prompt: expected at least one token"),
-        ([1, 3, 3, 3], [[7]], "found 3 of them"),
-        ([1, 3, 3, 9, 3, 3], [[7]], "place holders in a row"),
+        ([1, 3, 3, 9, 3, 3], [[7]], "of one picture in a row"),
     ],
 )
 def test_a_pair_that_cannot_be_taught_says_what_is_wrong(prompt, parts, says):
     with pytest.raises(ValueError, match=says):
-        pair_of(prompt, parts, IMAGE, 4)
+        pair_of(prompt, parts, one_run(prompt, IMAGE))
 
 
-def test_two_pictures_in_a_chat_are_refused(model):
-    with pytest.raises(ValueError, match="one picture of 16 place holders"):
-        model.prepare([[(Chat.user(picture(1), picture(2), "hi"), "yes")]])
+def test_the_first_of_two_pictures_is_under_attack_and_the_other_stays(model):
+    (pair,) = model.prepare([[(Chat.user(picture(1), picture(2), "hi"), "yes")]]).pairs[0]
+    assert [slot.image for slot in pair.others] == [picture(2)]
+    assert pair.picture is not None
+    assert pair.picture[1] <= pair.others[0].first
+    assert not set(pair.text_places) & set(range(pair.others[0].first, pair.others[0].last))
+    grads = []
+    for second in (2, 3):
+        prepared = model.prepare([[(Chat.user(picture(1), picture(second), "hi"), "yes")]])
+        grads.append(model.loss_and_grad(model.pixels(picture(1)), prepared).pixels)
+    assert grads[0].abs().max() > 0
+    assert not torch.allclose(grads[0], grads[1])
 
 
 # ---------------------------------------------------------------- rows, weights, teachers

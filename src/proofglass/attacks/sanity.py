@@ -21,7 +21,7 @@ from proofglass.engine.minimise import minimise
 from proofglass.errors import ZeroGradient
 from proofglass.images import read, write
 from proofglass.interfaces import Victim, WhiteBoxVictim
-from proofglass.types import Ask, Sample, Settings
+from proofglass.types import Ask, Finding, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -35,16 +35,6 @@ MOVES = 1e-3  # share of the first loss by which a few steps must lower it
 MASKED = 0.01  # share of the first loss by which a search without gradients may be the better one
 SLOPE = 0.05  # relative error of a directional derivative
 AS_FILE = 1e-3  # difference of the loss of a tensor and of the same picture read from a PNG
-
-
-@dataclass(frozen=True)
-class Finding:
-    """check: name. ok: None where nothing could be measured. measured: with numbers. meaning: what follows from it."""
-
-    check: str
-    ok: bool | None
-    measured: str
-    meaning: str
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from proofglass.cli.build import plug
 from proofglass.cli.console import note, say, say_json, table
-from proofglass.errors import UsageError
 
 if TYPE_CHECKING:
-    from proofglass.attacks.sanity import Finding
-    from proofglass.interfaces import Victim
+    from proofglass.types import Finding
 
 app = typer.Typer(
     help="The models under test: check that a gradient tells the truth before an attack relies on it.",
@@ -39,10 +37,12 @@ def check(
 ) -> None:
     """Check a victim before you trust an attack on it that found nothing.
 
-    A low success rate has two readings: the victim is robust, or the gradient misled the attack. Seven short checks
-    tell them apart: do replies and losses repeat; is the gradient there and is it the slope of the loss; do a few
-    steps lower the loss; is a search without gradients no better than one with them (if it is: gradient masking);
-    does a picture keep its loss as a PNG. Requests and pictures come from the testbed's restricted-image set.
+    First, is our adapter true to the model (for victims that transformers runs): token ids, loss, gradient and replies
+    against plain transformers; the differentiable image processor against the official one; a batch that fits into
+    this memory. Then, a low success rate has two readings: the victim is robust, or the gradient misled the attack.
+    Seven short checks tell them apart: do replies and losses repeat; is the gradient there and is it the slope of the
+    loss; do a few steps lower the loss; is a search without gradients no better than one with them (if it is: gradient
+    masking); does a picture keep its loss as a PNG. Requests and pictures come from the testbed's restricted-image set.
     Exit code 1 if a check fails; "?" is what could not be measured.
 
     \b
@@ -54,10 +54,12 @@ def check(
     from proofglass.attacks.sanity import examine
     from proofglass.interfaces import WhiteBoxVictim
     from proofglass.registry import build
+    from proofglass.types import Sample
 
-    victim = _build(name, given or [])
+    victim = plug("victims", name, given or [])
     data = build("datasets", "testbed", part="restricted-image", n=samples, craft_n=1, seed=seed)
-    findings = examine(victim, list(data)[:samples], seed=seed)
+    asked = [sample for sample in list(data)[:samples] if isinstance(sample, Sample)]
+    findings = [*victim.fidelity(asked), *examine(victim, asked, seed=seed)]
     path = victim.gradient_path() if isinstance(victim, WhiteBoxVictim) else ""
     if as_json:
         say_json({"victim": name, "gradient_path": path, "findings": [dataclasses.asdict(each) for each in findings]})
@@ -69,29 +71,10 @@ def check(
         raise typer.Exit(1)
 
 
-def _build(name: str, given: list[str]) -> Victim:
-    """The victim with its fields set; a value is JSON, or else text."""
-    from proofglass.registry import build
-
-    fields: dict[str, Any] = {}
-    for each in given:
-        field, equals, value = each.partition("=")
-        if not equals or not field:
-            raise UsageError(f"--set {each!r}: expected FIELD=VALUE, such as dtype=bfloat16")
-        try:
-            fields[field] = json.loads(value)
-        except json.JSONDecodeError:
-            fields[field] = value
-    try:
-        victim: Victim = build("victims", name, **fields)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"victim {name}: {error}") from error
-    return victim
-
-
 def _text(findings: list[Finding], path: str) -> str:
     marks = {True: "ok", False: "FAILED", None: "?"}
     lines = []
     for each in findings:
-        lines += [table([[marks[each.ok], each.check]], gap="  "), f"    {each.measured}", f"    {each.meaning}"]
+        lines += [table([[marks[each.ok], each.check]], gap="  "), f"    {each.measured}"]
+        lines += [f"    {each.meaning}"] if each.meaning else []
     return "\n".join([*lines, "", f"gradient path: {path or 'nothing to say'}"])

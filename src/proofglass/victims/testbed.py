@@ -29,6 +29,8 @@ class TestbedVictim(HFVictim):
     micro: int = 8
     images_per_pass: int = 32
 
+    version = 2  # drawn replies (temperature above 0) have a random stream of their own
+
     __test__ = False  # pytest: this is a victim, not a test class
 
     @property

@@ -77,7 +77,7 @@ def craft_each(
     from proofglass.engine import minimise, seed_of
 
     check = run.pop("check", None)
-    for part in _parts(victim, samples, batch):
+    for part in alike(victim, samples, batch):
         clean, x0 = start_pixels(victim, [s.chat for s in part], start)
         seeds = [seed_of(seed, sample.id) for sample in part]
         found = minimise(
@@ -94,17 +94,17 @@ def craft_each(
             )
 
 
-def _parts(victim: Victim, samples: Sequence[Sample], batch: int) -> Iterator[list[Sample]]:
-    """Samples in order, at most `batch` at a time. A victim without a size of its own takes each picture as it is:
-    only pictures of one size make a batch then."""
+def alike(victim: Victim, samples: Sequence[Sample], batch: int) -> Iterator[list[Sample]]:
+    """Samples in order, at most `batch` at a time. A victim without a size of its own takes each picture at a size that
+    depends on it: only pictures of one size make a batch then."""
 
     def size(sample: Sample) -> tuple[int, int] | None:
-        if isinstance(victim, WhiteBoxVictim) or victim.image_size or not sample.chat.images:
+        if victim.image_size or not sample.chat.images:
             return None
         return sample.chat.images[0].width, sample.chat.images[0].height
 
-    for _, alike in groupby(samples, size):
-        while part := list(islice(alike, batch)):
+    for _, group in groupby(samples, size):
+        while part := list(islice(group, batch)):
             yield part
 
 

@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from proofglass.attacks.image.pixels import left_of, path_of, start_pixels, texts
+from proofglass.attacks.image.pixels import alike, left_of, path_of, start_pixels, texts
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.apgd import APGDStep
 from proofglass.engine.constraints import LInf, check_epsilon
@@ -120,8 +120,7 @@ class Schlarmann2023(Attack):
         victim = with_gradients(self, victim)
         for sample in samples:
             self._check(sample)
-        for at in range(0, len(samples), self.batch):
-            part = samples[at : at + self.batch]
+        for part in alike(victim, samples, self.batch):
             clean, x0 = start_pixels(victim, [s.chat for s in part], self.start)
             cases = [Case(s, c, x0[b : b + 1]) for b, (s, c) in enumerate(zip(part, clean, strict=True))]
             began = time.perf_counter()

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from proofglass.attacks.image.pixels import grey
 from proofglass.errors import ClosedVictim, UsageError
 from proofglass.interfaces import Encoder, Model, Victim, WhiteBoxVictim, innermost
-from proofglass.registry import build, entries
+from proofglass.registry import Kind, entries, entry
 from proofglass.types import Image
+
+if TYPE_CHECKING:
+    import torch
+
+
+@runtime_checkable
+class Layered(Protocol):
+    """An encoder that shows its patches [B, n, d] after every layer."""
+
+    def layers(self, pixels: torch.Tensor) -> list[torch.Tensor]: ...
 
 
 def surrogate(named: str | Model | Victim) -> Any:
-    """The plug, or the one registered under this name as a model, else as a victim. Raises UnknownName."""
+    """The plug, or the one registered under this name as a model, else as a victim. `name:VALUE` sets its first
+    parameter (`hf-encoder:FOLDER`, `llava:FOLDER`). Raises UnknownName, or UsageError if a parameter is missing."""
     if not isinstance(named, str):
         return named
+    plain = named.partition(":")[0]
     victims = entries("victims")
-    return build("victims" if named in victims and named not in entries("models") else "models", named)
+    return _built("victims" if plain in victims and plain not in entries("models") else "models", named)
 
 
 def encoder_named(name: str) -> Encoder:
-    """The encoder registered under `name`. Raises UnknownName, or UsageError for a model of another kind."""
-    model = build("models", name)
+    """The encoder registered under `name`, as for `surrogate`. Raises UnknownName, or UsageError for a model of another
+    kind."""
+    model = _built("models", name)
     if not isinstance(model, Encoder):
         raise UsageError(f"encoder: {name!r} is no image encoder; `proofglass list models` shows which are")
     return model
+
+
+def _built(kind: Kind, named: str) -> Any:
+    plain, _, value = named.partition(":")
+    found = entry(kind, plain)
+    if not value:
+        try:
+            return found.build()
+        except TypeError as error:  # a parameter without a default
+            raise UsageError(f"{plain}: {error}; write {plain}:VALUE") from error
+    return found.build(**{dataclasses.fields(found.load())[0].name: value})
 
 
 def size_of(victim: WhiteBoxVictim, image: Image) -> tuple[int, int]:
@@ -59,9 +84,18 @@ def _same_tower(model: Model | Victim, victim: Victim) -> bool:
     noise = torch.rand(1, 3, *size, generator=stream("tower"))
     try:
         with torch.no_grad():
-            one, other = (seen.features(noise, "patches").float().cpu() for seen in (model, victim))
+            other = victim.features(noise, "patches").float().cpu()
+            # A victim may read any layer of the tower (LLaVA: the last but one).
+            own = model.layers(noise) if isinstance(model, Layered) else [model.features(noise, "patches")]
     except ClosedVictim:  # a closed tower: nothing to compare
         return False
-    n = min(one.shape[1], other.shape[1])  # one may keep a class token in front of the patches
+    return any(_alike(one.float().cpu(), other) for one in own)
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two towers [1, n, d] agree on their patches; one may keep a class token in front of them."""
+    import torch
+
+    n = min(one.shape[1], other.shape[1])
     one, other = one[:, -n:], other[:, -n:]
     return one.shape == other.shape and torch.allclose(one, other, rtol=1e-3, atol=1e-4)

@@ -17,7 +17,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,12 +25,12 @@ from torch.nn import functional as F
 from transformers.cache_utils import DynamicCache
 
 from proofglass.interfaces import LossAndGrad, Weighting
-from proofglass.victims.hf.families import Family
-from proofglass.victims.hf.packing import Group, Rows, Task, grouped, packed, padded, tasks_of
+from proofglass.types import Image
+from proofglass.victims.hf.families.base import Family, Picture
+from proofglass.victims.hf.packing import Group, Rows, Task, chunks, grouped, packed, padded, tasks_of
 from proofglass.victims.hf.paths import PathChoice
 from proofglass.victims.hf.prepared import Prepared
 
-T = TypeVar("T")
 KeysValues = list[tuple[Tensor, Tensor]]
 LOGITS = 1 << 25  # logits held at once: 128 MiB in float32
 TEXTS = 4  # texts before a picture whose keys and values are kept
@@ -39,21 +39,30 @@ TEXTS = 4  # texts before a picture whose keys and values are kept
 @dataclass
 class GradientStep:
     """What `loss_and_grad` does on one model. micro: pairs per packed row; images_per_pass: pictures in memory at once.
+    values: pixels -> what the model takes (`Twin.values`). constant: a picture that stays as it is, encoded, as one of
+    several. twofold: a chat's picture is seen in another way if it is one of several (`Twin.several`).
 
-    Neither changes a result: weights are those of the whole step. The peak is one prefix and one row.
+    No such limit changes a result: weights are those of the whole step. The peak is one prefix and one row.
     """
 
     model: Any
     family: Family
-    normalise: Callable[[Tensor], Tensor]
+    values: Callable[[Tensor, bool], dict[str, Tensor]]
+    constant: Callable[[Image], Picture]
     device: torch.device
     pad: int = 0
     micro: int = 8
     images_per_pass: int = 32
+    twofold: bool = False
     _texts: dict[tuple[int, ...], KeysValues] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.choice = PathChoice(self.model, self.family.paths, self.run)
+        self.choice = PathChoice(self.model, self.family, self.run)
+
+    def forget(self) -> None:
+        """Drop what was kept or checked on the model as it was: it computes something else from now on."""
+        self._texts.clear()
+        self.choice = PathChoice(self.model, self.family, self.run)
 
     def __call__(
         self,
@@ -64,7 +73,7 @@ class GradientStep:
         text: Sequence[Sequence[Tensor]] | None = None,
     ) -> LossAndGrad:
         x = self._checked(pixels, prepared)
-        if need_grad and text is None and not self.family.placeholders:
+        if need_grad and text is None and not self.family.sees_images:
             raise ValueError("pixels: a text-only model has no gradient to them; ask with need_grad=False or text")
         added = None if text is None else self._perturbations(text, prepared, need_grad)
         nll: list[list[Tensor]] = []
@@ -91,10 +100,10 @@ class GradientStep:
         found: list[list[Tensor]] = []
         for b, row in enumerate(tasks_of(prepared, "sum")):
             tasks = [dataclasses.replace(task, owner=min(task.owner, 0)) for task in row]
-            features = self._encode(x[b : b + 1], tasks)
+            _, seen = self._see(x[b : b + 1], tasks)
             found.append([])
-            for part in _chunks(tasks, self.micro):
-                logits = self.family.head(self._padded(part, features)).float()
+            for part in self._chunks(tasks, self.micro):
+                logits = self.family.head(self._padded(part, seen)).float()
                 found[-1] += logits.split([len(task.weights) for task in part])
         return found
 
@@ -108,7 +117,13 @@ class GradientStep:
             raise ValueError(f"pixels: {len(pixels)} pictures for {len(prepared)} prepared rows")
         if not all(prepared.pairs):
             raise ValueError("prepared: a picture has no pairs; give every picture at least one")
-        return pixels.detach().to(self.device, torch.float32)
+        sizes = {pair.size for row in prepared.pairs for pair in row if pair.size is not None}
+        if sizes - {tuple(pixels.shape[-2:])}:
+            raise ValueError(
+                f"pixels: prepared for pictures of height x width {sorted(sizes)}, found {tuple(pixels.shape[-2:])}; "
+                "put a picture of that size into the chat before `prepare`"
+            )
+        return pixels.detach().to(self.device, torch.float64 if self.family.dtype == torch.float64 else torch.float32)
 
     def _perturbations(
         self, text: Sequence[Sequence[Tensor]], prepared: Prepared, need_grad: bool
@@ -141,38 +156,55 @@ class GradientStep:
             found = iter(self._pass(path, leaf, [task for row in rows for task in row]))
         return [[next(found) for _ in row] for row in rows], _grad(leaf)
 
-    def _encode(self, x: Tensor, tasks: Sequence[Task]) -> Tensor | None:
-        return self.family.encode(self.normalise(x)) if any(task.owner >= 0 for task in tasks) else None
+    def _see(self, x: Tensor, tasks: Sequence[Task]) -> tuple[list[tuple[Tensor, Tensor]], Seen]:
+        """The features of `x` [N, n, d], on their graph and cut off it, in each way that the tasks see them, and all
+        pictures that the tasks show."""
+        seen = Seen([], {}, {})
+        cuts = []
+        for several in sorted({bool(task.pair.others) for task in tasks if task.owner >= 0}):
+            if seen.own and not self.twofold:
+                seen.own[several] = 0
+                continue
+            values = self.values(x, several)
+            features = self.family.encode(values)
+            cuts.append((features, _leaf(features)))
+            seen.own[several] = len(seen.pictures)
+            grid = self.family.grid(values)
+            seen.pictures.extend(Picture(each, grid) for each in cuts[-1][1].unbind(0))
+        for image in dict.fromkeys(slot.image for task in tasks for slot in task.pair.others):
+            seen.others[image] = len(seen.pictures)
+            seen.pictures.append(self.constant(image))
+        return cuts, seen
 
     def _pass(self, path: str, x: Tensor, tasks: list[Task]) -> list[Tensor]:
         """Token NLL of each task; gradients gather in the leaves behind `x` and in the text perturbations."""
-        features = self._encode(x, tasks)
-        seen = None if features is None else _leaf(features)
-        groups, alone = ([], tasks) if path == "vision" else grouped(tasks)
+        cuts, seen = self._see(x, tasks)
+        groups, alone = ([], tasks) if path == "vision" else grouped(tasks, self.family.share)
         nll: dict[Task, Tensor] = {}
         for group in groups:
             nll |= self._shared(path, group, seen)
-        for part in _chunks(alone, max(self.micro, len(x))):
+        for part in self._chunks(alone, max(self.micro, len(x))):
             nll |= self._score(self._padded(part, seen), part)
-        if features is not None and seen is not None and seen.grad is not None:
-            features.backward(seen.grad)
+        for features, leaf in cuts:
+            if leaf.grad is not None:
+                features.backward(leaf.grad)
         return [nll[task] for task in tasks]
 
-    def _shared(self, path: str, group: Group, seen: Tensor | None) -> dict[Task, Tensor]:
-        owner = group.tasks[0].owner
+    def _shared(self, path: str, group: Group, seen: Seen) -> dict[Task, Tensor]:
+        shown = seen.of(group.tasks[0])
         before = self._text(group.text)
         past = len(group.text)
         if path != "packed":
-            before, past = self._fill(group.shared, before, seen, owner), group.past
+            before, past = self._fill(group.shared, before, seen, shown), group.past
         cut = [(_leaf(k), _leaf(v)) for k, v in before]
         nll: dict[Task, Tensor] = {}
-        for part in _chunks(group.tasks, self.micro):
+        for part in chunks(group.tasks, self.micro):
             if path == "expanded":
                 rows = padded(part, past, self.device, self.pad)
                 leaves = [(k.expand(len(part), -1, -1, -1), v.expand(len(part), -1, -1, -1)) for k, v in cut]
             else:
-                rows, leaves = packed(part, past, self.device, self._additive()), cut
-            nll |= self._score(self._behind(leaves, past, rows, seen, owner), part)
+                rows, leaves = packed(part, past, self.device, self._additive(), group.echo), cut
+            nll |= self._score(self._behind(leaves, past, rows, seen, shown), part)
         pairs = [(t, leaf) for kv, of_kv in zip(before, cut, strict=True) for t, leaf in zip(kv, of_kv, strict=True)]
         pairs = [(t, leaf) for t, leaf in pairs if leaf.grad is not None]
         if pairs:
@@ -186,30 +218,36 @@ class GradientStep:
         found = self._texts.pop(ids, None)
         if found is None:
             with torch.no_grad():
-                found = self._fill(ids, [], None, -1)
+                found = self._fill(ids, [], Seen([], {}, {}), ())
         self._texts[ids] = found  # last used, last out
         if len(self._texts) > TEXTS:
             self._texts.pop(next(iter(self._texts)))
         return found
 
-    def _fill(self, ids: tuple[int, ...], before: KeysValues, seen: Tensor | None, owner: int) -> KeysValues:
+    def _fill(self, ids: tuple[int, ...], before: KeysValues, seen: Seen, shown: tuple[int, ...]) -> KeysValues:
         cache = _Filling(before, self.model.config.get_text_config().num_hidden_layers)
         with contextlib.suppress(_Full):
-            self.family.hidden(torch.tensor([ids], device=self.device), None, seen, self._owners([owner]), cache=cache)
+            past = len(before[0][0][0, 0]) if before else 0
+            row = torch.tensor([ids], device=self.device)
+            positions = torch.arange(past, past + len(ids), device=self.device)[None]
+            self.family.hidden(row, None, seen.pictures, [shown], positions=positions, cache=cache)
         return [(keys, values) for keys, values, _ in cache]
 
-    def _behind(self, before: KeysValues, past: int, rows: Rows, seen: Tensor | None, owner: int) -> Tensor:
+    def _behind(self, before: KeysValues, past: int, rows: Rows, seen: Seen, shown: tuple[int, ...]) -> Tensor:
         """Hidden states [n, d] at the wanted places of rows behind a prefix. The call appends to its own cache."""
         cache = DynamicCache()
         for layer, (keys, values) in enumerate(before):
             cache.update(keys, values, layer)
         if cache.get_seq_length() != past:
             raise RuntimeError(f"cache: expected {past} tokens before the suffixes, found {cache.get_seq_length()}")
-        owners = self._owners([owner] * len(rows.ids))
-        hidden = self.family.hidden(rows.ids, rows.mask, seen, owners, positions=rows.positions, cache=cache)
+        each = [shown] * len(rows.ids)
+        hidden = self.family.hidden(rows.ids, rows.mask, seen.pictures, each, positions=rows.positions, cache=cache)
         return hidden.flatten(0, 1)[rows.wanted]
 
-    def _padded(self, tasks: Sequence[Task], seen: Tensor | None) -> Tensor:
+    def _chunks(self, tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
+        return chunks(tasks, size, [len(task.ids) for task in tasks], self.family.switch)
+
+    def _padded(self, tasks: Sequence[Task], seen: Seen) -> Tensor:
         """Hidden states [n, d] that predict the targets of whole, right-padded sequences."""
         rows = padded(tasks, 0, self.device, self.pad)
         added = None
@@ -219,8 +257,9 @@ class GradientStep:
             for r, task in enumerate(tasks):
                 if task.added is not None:
                     added[r, list(task.pair.text_places)] = task.added
-        owners = self._owners([task.owner for task in tasks])
-        return self.family.hidden(rows.ids, rows.mask, seen, owners, added=added).flatten(0, 1)[rows.wanted]
+        shown, starts = [seen.of(task) for task in tasks], [task.pair.start for task in tasks]
+        hidden = self.family.hidden(rows.ids, rows.mask, seen.pictures, shown, added=added, starts=starts)
+        return hidden.flatten(0, 1)[rows.wanted]
 
     def _score(self, hidden: Tensor, tasks: Sequence[Task]) -> dict[Task, Tensor]:
         """Token NLL of each task, from hidden states [n, d] in their order; backward at once, through the hidden
@@ -231,7 +270,7 @@ class GradientStep:
         soft = torch.cat(teachers).to(self.device) if teachers else None
         leaf = _leaf(hidden)
         found = []
-        for part in _chunks(range(len(targets)), max(1, LOGITS // self.model.config.get_text_config().vocab_size)):
+        for part in chunks(range(len(targets)), max(1, LOGITS // self.model.config.get_text_config().vocab_size)):
             place = slice(part[0], part[-1] + 1)
             logits = _wide(self.family.head(leaf[place]))
             labels = targets[place] if soft is None else soft[place].softmax(-1).to(logits.dtype)
@@ -244,13 +283,25 @@ class GradientStep:
         tokens = torch.cat(found).split([len(task.weights) for task in tasks])
         return dict(zip(tasks, tokens, strict=True))
 
-    def _owners(self, owners: list[int]) -> Tensor:
-        return torch.tensor(owners, device=self.device)
-
     def _additive(self) -> torch.dtype | None:
         """Eager attention adds its mask: True would become + 1."""
         text = self.model.config.get_text_config()
-        return self.model.dtype if text._attn_implementation == "eager" else None
+        return self.family.dtype if text._attn_implementation == "eager" else None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The pictures of one pass. own: where those under attack begin, as chats see them that show no other picture
+    (False) or several (True); others: which of them a fixed picture is."""
+
+    pictures: list[Picture]
+    own: dict[bool, int]
+    others: dict[Image, int]
+
+    def of(self, task: Task) -> tuple[int, ...]:
+        """Which pictures `task` shows, in the order of its text."""
+        own = () if task.owner < 0 else (self.own[bool(task.pair.others)] + task.owner,)
+        return (*own, *(self.others[slot.image] for slot in task.pair.others))
 
 
 class _Full(Exception):
@@ -286,11 +337,6 @@ def _grad(leaf: Tensor) -> Tensor:
 def _wide(logits: Tensor) -> Tensor:
     """Softmax in float32 at least, whatever the weights' dtype, as transformers does."""
     return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for at in range(0, len(items), size):
-        yield items[at : at + size]
 
 
 def _weighted(nll: Sequence[Tensor], weights: Sequence[tuple[float, ...]]) -> Tensor:

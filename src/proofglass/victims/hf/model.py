@@ -5,258 +5,269 @@ The same code runs the testbed and a user's own LLaVA: nothing here looks at a m
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from proofglass.errors import UnsafeWeights, UsageError
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
-from proofglass.victims.hf.families import FAMILIES, Family, family_of
+from proofglass.victims.hf.chats import Chats
+from proofglass.victims.hf.decoding import Row, Rules, decode, prefill
+from proofglass.victims.hf.families.base import Family, Picture
+from proofglass.victims.hf.generation import Scores, not_followed
 from proofglass.victims.hf.gradient import GradientStep
-from proofglass.victims.hf.prepared import Pair, Prepared, pair_of
+from proofglass.victims.hf.loading import Options, Quantised, image_processor, load
+from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
+from proofglass.victims.hf.prepared import Pair, Prepared, Prompt, one_run, pair_of
+from proofglass.victims.hf.twins import twin_of
+from proofglass.victims.hf.twins.base import mean_std
 
-_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-
-
-def check_folder(path: Path) -> None:
-    """Raise UsageError or UnsafeWeights unless `path` holds a config and safetensors weights."""
-    if not path.is_dir():
-        raise UsageError(f"{path}: no such folder; give a folder with config.json and *.safetensors")
-    if not (path / "config.json").is_file():
-        raise UsageError(f"{path}: no config.json; a transformers model folder has one (save_pretrained)")
-    if not any(path.glob("*.safetensors")):
-        pickles = sorted(p.name for pattern in _PICKLES for p in path.glob(pattern))
-        if pickles:
-            raise UnsafeWeights(
-                f"{path / pickles[0]}: a pickle checkpoint can run code when it is loaded, so it is refused. "
-                "Convert it once, on a machine you can lose: "
-                "AutoModel.from_pretrained(DIR).save_pretrained(NEW_DIR) with safetensors installed."
-            )
-        raise UsageError(f"{path}: no *.safetensors weights")
-
-
-def weights_hash(path: Path) -> str:
-    """Sha256 over the weight files of a folder, in name order: part of a victim's identity."""
-    digest = hashlib.sha256()
-    for file in sorted(path.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+T = TypeVar("T")
+PICTURES = 64  # pictures whose features are kept between batches
 
 
 class HFModel:
-    """Weights, tokenizer and image processor of one folder, loaded once.
+    """Weights, tokenizer and image processor of one folder, loaded once (`loading.Options` says how).
 
-    device: "auto" takes a GPU if there is one. dtype of the weights: float32 (pixels are float32 always).
-    micro, images_per_pass: what a gradient step holds in memory at once (`GradientStep`).
+    micro, images_per_pass: what a gradient step holds in memory at once (`GradientStep`). remarks: what went other than
+    asked for, such as a batch that did not fit into memory.
     Raises UsageError for an unknown architecture or a missing chat template, UnsafeWeights for pickles.
     """
 
     def __init__(
-        self, path: Path, device: str = "auto", dtype: str = "float32", micro: int = 8, images_per_pass: int = 32
+        self,
+        path: Path,
+        device: str = "auto",
+        dtype: str = "float32",
+        micro: int = 8,
+        images_per_pass: int = 32,
+        adapter: Path | None = None,
+        quantised: Quantised = "",
     ) -> None:
-        import transformers
-
-        check_folder(path)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        config = json.loads((path / "config.json").read_text())
-        architecture = (config.get("architectures") or ["?"])[0]
-        family = family_of(architecture)
-        if family is None or not hasattr(transformers, architecture):
-            raise UsageError(
-                f"{path / 'config.json'}: architectures: {architecture!r} has no adapter; "
-                f"there is one for {', '.join(sorted(FAMILIES))} and every ...ForCausalLM"
-            )
-        self.path, self.device = path, torch.device(device)
-        quiet = transformers.logging.get_verbosity()
-        transformers.logging.set_verbosity_error()
-        transformers.logging.disable_progress_bar()  # a bar per victim would tear the study's own
-        try:
-            model = getattr(transformers, architecture).from_pretrained(
-                path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
-            )
-            self.tokenizer = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-        finally:
-            transformers.logging.set_verbosity(quiet)
-        self.model: Any = model.to(self.device).eval().requires_grad_(False)
-        self.tokenizer.padding_side = "left"
-        image_token = getattr(self.model.config, "image_token_id", None)
-        if image_token is None:
-            image_token = self.tokenizer.convert_tokens_to_ids("<image>")
-        self.image_token: int = -1 if image_token is None else int(image_token)  # type: ignore[arg-type]
+        self.path, self.options = path, Options(device, dtype, adapter, quantised)
+        self.model, self.tokenizer, family = load(path, self.options)
+        self.device: torch.device = self.model.get_input_embeddings().weight.device
+        self.image_token: int = place_holder(self.model.config, self.tokenizer) if family.sees_images else -1
         self.family: Family = family(self.model, self.image_token)
-        self.processor = _image_processor(path) if self.family.placeholders else None
-        if not self.tokenizer.chat_template:
-            raise UsageError(f"{path}: the tokenizer has no chat template; add chat_template.jinja")
-        self.has_system_role = self._has_system_role()
+        self.family.try_out()
+        self.processor = image_processor(path) if self.family.sees_images else None
+        self.twin = twin_of(self.processor) if self.processor is not None else None
+        self.chats = Chats(path, self.tokenizer, self.family, self.processor, self.twin)
         text = self.model.config.get_text_config()
         self.max_positions = int(getattr(text, "max_position_embeddings", 0) or 0)
+        self.pad = self.tokenizer.pad_token_id or 0
+        self.remarks: list[str] = []
+        self._rounded = True
+        self.batches = Batches(self._full)
+        self._seen: dict[tuple[Image, bool], Picture] = {}
         self.step = GradientStep(
             self.model,
             self.family,
-            self.normalise,
+            self.values,
+            self._picture,
             self.device,
-            pad=self.tokenizer.pad_token_id or 0,
+            twofold=self.twin is not None and self.twin.several is not None,
+            pad=self.pad,
             micro=micro,
             images_per_pass=images_per_pass,
         )
 
     # ---- text -------------------------------------------------------------------------------------------------
 
-    def _has_system_role(self) -> bool:
-        """Whether the chat template shows a system prompt; some families drop it or raise."""
-        try:
-            shown = self.tokenizer.apply_chat_template(
-                [{"role": "system", "content": "probe-system"}, {"role": "user", "content": "x"}],
-                tokenize=False,
-            )
-        except Exception:
-            return False
-        return "probe-system" in shown
+    @property
+    def has_system_role(self) -> bool:
+        """Whether the chat template shows a system prompt."""
+        return self.chats.has_system_role
 
-    def encode_chat(self, chat: Chat) -> list[int]:
-        """Token ids of the chat up to where the reply starts, pictures expanded to their place holders.
-
-        Control tokens inside user text are encoded as plain text: data cannot forge a turn or a picture.
-        Without a system role the system prompt goes in front of the first user turn.
-        """
-        messages: list[dict[str, Any]] = []
-        system = "" if self.has_system_role else chat.system
-        for message in chat.messages:
-            if message.role == "system" and not self.has_system_role:
-                continue
-            parts: list[dict[str, str]] = [
-                {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in message.parts
-            ]
-            if system and message.role == "user":
-                parts.insert(0, {"type": "text", "text": system + "\n"})
-                system = ""
-            content: Any = parts if message.images else "".join(p["text"] for p in parts if "text" in p)
-            messages.append({"role": message.role, "content": content})
-        ids: Any = self.tokenizer.apply_chat_template(
-            messages,
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=False,
-            sanitize_control_tokens=True,
-        )
-        expanded: list[int] = []
-        for token in ids:
-            expanded.extend([token] * (self.family.placeholders if token == self.image_token else 1))
-        return expanded
+    def encode_chat(self, chat: Chat) -> Prompt:
+        """Token ids of the chat up to where the reply starts, pictures expanded (`Chats.encode`)."""
+        return self.chats.encode(chat)
 
     # ---- pictures ---------------------------------------------------------------------------------------------
 
-    def image_size(self) -> tuple[int, int]:
-        vision = self.model.config.vision_config
-        return (int(vision.image_size), int(vision.image_size))
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(width, height) that every picture gets; None if that depends on the picture."""
+        return self.twin.image_size if self.twin else None
 
     def pixels(self, image: Image) -> Tensor:
-        """[1, 3, H, W] float32 in [0, 1]: what the official processor makes of the picture, before normalisation.
+        """[1, 3, H, W] float32 in [0, 1]: the picture at the size that an attack works on (`Twin`), exact levels."""
+        assert self.twin is not None
+        levels = torch.from_numpy(np.array(image.array())).to(self.device)
+        return self.twin.pixels(levels.permute(2, 0, 1)[None].float() / 255)
 
-        Resizing and cropping happen in 8 bit, as the processor does them, so the result is exact grey levels.
-        """
-        assert self.processor is not None
-        mean, std = _mean_std(self.processor)
-        values = self.processor(images=[_pil(image)], return_tensors="pt")["pixel_values"].float()
-        levels = ((values * std + mean) * 255).round().clamp(0, 255)
-        return (levels / 255).to(self.device)
+    def values(self, pixels: Tensor, several: bool = False) -> dict[str, Tensor]:
+        """What the model takes of N pictures, as its official processor makes it, with gradient. several: as it does
+        in chats that show several pictures."""
+        assert self.twin is not None
+        found = ((several and self.twin.several) or self.twin).values(pixels, self._rounded)
+        return {name: v.to(self.model.dtype) if v.is_floating_point() else v for name, v in found.items()}
 
-    def normalise(self, pixels: Tensor) -> Tensor:
-        assert self.processor is not None
-        mean, std = _mean_std(self.processor)
-        return ((pixels - mean.to(pixels.device)) / std.to(pixels.device)).to(self.model.dtype)
+    @contextlib.contextmanager
+    def unrounded(self) -> Iterator[None]:
+        """Resizes inside leave out their rounding, which has no slope: for finite differences."""
+        self._rounded = False
+        try:
+            yield
+        finally:
+            self._rounded = True
+
+    def _picture(self, image: Image) -> Picture:
+        """`image` as the language model sees it beside others, without gradient; the last few are kept."""
+        several = self.step.twofold
+        found = self._seen.pop((image, several), None)
+        if found is None:
+            with torch.no_grad():
+                values = self.values(self.pixels(image), several)
+                found = Picture(self.family.encode(values)[0], self.family.grid(values))
+        self._seen[image, several] = found  # last used, last out
+        if len(self._seen) > PICTURES:
+            self._seen.pop(next(iter(self._seen)))
+        return found
+
+    def _pictures(self, shown: Sequence[tuple[Image, bool]]) -> list[Picture]:
+        """Pictures, and whether as one of several (`values`); those of one size in one pass."""
+        new: dict[tuple[tuple[int, int], bool], list[Image]] = {}
+        for image, several in shown:
+            if (image, several) not in self._seen:
+                new.setdefault((self.chats.size_of(image), several), []).append(image)
+        found = {each: self._seen[each] for each in shown if each in self._seen}
+        for (_, several), alike in new.items():
+            for at in range(0, len(alike), self.step.images_per_pass):
+                part = alike[at : at + self.step.images_per_pass]
+                values = self.values(torch.cat([self.pixels(image) for image in part]), several)
+                grid = self.family.grid(values)
+                found |= {
+                    (image, several): Picture(features, grid)
+                    for image, features in zip(part, self.family.encode(values), strict=True)
+                }
+        self._seen = dict(list({**self._seen, **found}.items())[-PICTURES:])
+        return [found[each] for each in shown]
 
     # ---- asking -----------------------------------------------------------------------------------------------
 
     def reply(self, asks: Sequence[Ask], batch: int) -> list[Reply]:
         """Replies in order. A chat that does not fit (pictures, length) costs itself only."""
-        replies: list[Reply | None] = [None] * len(asks)
-        ready: dict[Settings, list[tuple[int, list[int]]]] = {}
+        replies: dict[int, Reply] = {}
+        ready: dict[Settings, list[tuple[int, Prompt]]] = {}
         for k, ask in enumerate(asks):
             try:
-                ready.setdefault(ask.settings, []).append((k, self._fit(ask)))
+                settings = replace(ask.settings, draw=0, stop=self._stops(ask.settings))
+                ready.setdefault(settings, []).append((k, self._fit(ask)))
             except Exception as error:
-                replies[k] = Reply.error(f"{type(error).__name__}: {error}")
+                replies[k] = _failed(error)
         for settings, rows in ready.items():
-            # A drawn reply is seeded by its own ask: it must not depend on who shares its batch.
-            size = batch if settings.temperature == 0 else 1
-            for at in range(0, len(rows), size):
-                part = rows[at : at + size]
-                for (k, _), reply in zip(part, self._answer(asks, part, settings), strict=True):
-                    replies[k] = reply
-        return [reply or Reply.error("no reply was produced") for reply in replies]
+            for answers in self.batches(rows, batch, partial(self._answers, asks, settings)):
+                replies |= answers
+        return [replies[k] for k in range(len(asks))]
 
-    def _fit(self, ask: Ask) -> list[int]:
-        if len(ask.chat.images) > (1 if self.family.placeholders else 0):
-            raise ValueError(
-                f"chat: this victim takes {'one picture' if self.family.placeholders else 'no picture'}, "
-                f"found {len(ask.chat.images)}"
-            )
+    def _fit(self, ask: Ask) -> Prompt:
+        if ask.chat.images and not self.family.sees_images:
+            raise ValueError(f"chat: this victim takes no picture, found {len(ask.chat.images)}")
         for image in ask.chat.images:
             image.array()  # a file that cannot be read is the error of this ask, not of its batch
-        ids = self.encode_chat(ask.chat)
-        if self.max_positions and len(ids) + ask.settings.max_new_tokens > self.max_positions:
+        prompt = self.encode_chat(ask.chat)
+        if self.max_positions and len(prompt.ids) + ask.settings.max_new_tokens > self.max_positions:
             raise ValueError(
-                f"chat: {len(ids)} tokens and {ask.settings.max_new_tokens} new ones do not fit into "
+                f"chat: {len(prompt.ids)} tokens and {ask.settings.max_new_tokens} new ones do not fit into "
                 f"{self.max_positions} positions"
             )
-        return ids
+        return prompt
+
+    def _answers(self, asks: Sequence[Ask], settings: Settings, rows: Sequence[tuple[int, Prompt]]) -> dict[int, Reply]:
+        """Of one batch. If it fails its rows are asked one by one; what fails alone is the error of its ask."""
+        try:
+            return dict(zip((k for k, _ in rows), self._answer(asks, rows, settings), strict=True))
+        except Exception as error:
+            if len(rows) == 1:
+                return {rows[0][0]: _failed(error)}
+            if out_of_memory(error):
+                raise
+        alone = [self._answers(asks, settings, [row]) for row in rows]
+        return {k: reply for each in alone for k, reply in each.items()}
+
+    def remark(self, text: str) -> None:
+        """Note what went other than asked for, once."""
+        if text not in self.remarks:
+            self.remarks.append(text)
+            logging.getLogger("proofglass").warning("%s: %s", self.path.name, text)
+
+    def _full(self, text: str) -> None:
+        """Memory has ended: note it, and make room."""
+        self._seen.clear()
+        free_memory()
+        self.remark(text)
+
+    def tokens(self, asks: Sequence[Ask]) -> list[list[int]]:
+        """Token ids of the replies to asks of one `Settings`, the end token included, in one batch."""
+        return self._decode([(ask, self._fit(ask)) for ask in asks], asks[0].settings)
+
+    def _answer(self, asks: Sequence[Ask], rows: Sequence[tuple[int, Prompt]], settings: Settings) -> list[Reply]:
+        new = self._decode([(asks[k], prompt) for k, prompt in rows], settings)
+        return [self._read(row, len(prompt.ids), settings) for row, (_, prompt) in zip(new, rows, strict=True)]
 
     @torch.no_grad()
-    def _answer(self, asks: Sequence[Ask], rows: list[tuple[int, list[int]]], settings: Settings) -> list[Reply]:
-        images: dict[Image, int] = {}
-        owner = []
-        for k, _ in rows:
-            shown = asks[k].chat.images
-            owner.append(images.setdefault(shown[0], len(images)) if shown else -1)
-        features = None
-        if images:
-            pixels = torch.cat([self.pixels(image) for image in images])
-            features = self.family.encode(self.normalise(pixels))
-        longest = max(len(ids) for _, ids in rows)
-        pad = self.tokenizer.pad_token_id or 0
-        ids = torch.tensor([[pad] * (longest - len(row)) + row for _, row in rows], device=self.device)
-        lengths = torch.tensor([len(row) for _, row in rows], device=self.device)
-        mask = (torch.arange(longest, device=self.device)[None] >= longest - lengths[:, None]).long()
-        new = self.family.generate(
-            ids,
-            mask,
-            features,
-            torch.tensor(owner, device=self.device),
-            pad_token_id=pad,
-            **self._options(asks[rows[0][0]], settings),
-        )
-        return [self._read(row.tolist(), len(prompt), settings) for row, (_, prompt) in zip(new, rows, strict=True)]
-
-    def _options(self, ask: Ask, settings: Settings) -> dict[str, Any]:
-        options: dict[str, Any] = {"max_new_tokens": settings.max_new_tokens, "do_sample": False}
+    def _decode(self, rows: Sequence[tuple[Ask, Prompt]], settings: Settings) -> list[list[int]]:
+        pictures, told = self._told([prompt for _, prompt in rows])
         if settings.temperature > 0:
-            seed = hashlib.sha256(f"{ask.chat!r}{settings!r}".encode()).digest()
-            torch.manual_seed(int.from_bytes(seed[:7], "big"))
-            options |= {
-                "do_sample": True,
-                "temperature": settings.temperature,
-                "top_p": settings.top_p,
-                "top_k": 0,
-            }
+            told = [replace(row, seed=seed_of(ask)) for row, (ask, _) in zip(told, rows, strict=True)]
+        return decode(self.family, told, pictures, self._rules(settings), self.device, self.pad)
+
+    def _told(self, prompts: Sequence[Prompt]) -> tuple[list[Picture], list[Row]]:
+        """Prompts as `decoding` takes them, each picture once."""
+        several = [self.step.twofold and len(prompt.slots) > 1 for prompt in prompts]
+        shown = [[(slot.image, of_row) for slot in row.slots] for row, of_row in zip(prompts, several, strict=True)]
+        each = list(dict.fromkeys(picture for row in shown for picture in row))
+        place = {picture: k for k, picture in enumerate(each)}
+        rows = [
+            Row(prompt.ids, tuple(place[picture] for picture in row), prompt.slots[-1].last if prompt.slots else 0)
+            for prompt, row in zip(prompts, shown, strict=True)
+        ]
+        return self._pictures(each), rows
+
+    def prefill(self, prompts: Sequence[Prompt]) -> Tensor:
+        """Hidden states [R, T, d] of prompts, no further than the head; a row's last one belongs to its last token."""
+        pictures, rows = self._told(prompts)
+        return prefill(self.family, rows, pictures, self.device, self.pad)
+
+    def _stops(self, settings: Settings) -> tuple[str, ...]:
+        """Strings that end a reply: the ask's, and those of the folder's generation configuration."""
+        own = self.model.generation_config.stop_strings or ()
+        return (*settings.stop, *((own,) if isinstance(own, str) else own))
+
+    def _rules(self, settings: Settings) -> Rules:
+        stopped = None
         if settings.stop:
-            options |= {"stop_strings": list(settings.stop), "tokenizer": self.tokenizer}
-        return options
+
+            def stopped(tokens: list[int]) -> bool:
+                text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+                return any(mark in text for mark in settings.stop)
+
+        config = self.family.generation
+        for field in not_followed(config, settings.temperature > 0):
+            self.remark(f"replies do not follow the folder's generation configuration in {field}")
+        penalty = float(getattr(config, "repetition_penalty", None) or 1)
+        scores = Scores(config, self._ends, settings.max_new_tokens, self.device) or None
+        return Rules(
+            settings.max_new_tokens, self._ends, settings.temperature, settings.top_p, penalty, stopped, scores
+        )
+
+    @cached_property
+    def _ends(self) -> frozenset[int]:
+        ends = self.family.generation.eos_token_id
+        return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
     def _read(self, tokens: list[int], prompt: int, settings: Settings) -> Reply:
-        ends = self.model.generation_config.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
-        stop = next((i for i, token in enumerate(tokens) if token in ends), None)
+        stop = next((i for i, token in enumerate(tokens) if token in self._ends), None)
         said = tokens if stop is None else tokens[:stop]
         text = str(self.tokenizer.decode(said, skip_special_tokens=True)).strip()
         cut = next((at for mark in settings.stop if (at := text.find(mark)) >= 0), None)
@@ -278,13 +289,17 @@ class HFModel:
         if append_eos and end is None:
             raise ValueError("append_eos: this tokenizer has no end token")
         answers = [self.tokenizer(part, add_special_tokens=False)["input_ids"] if part else [] for part in parts]
-        return pair_of(self.encode_chat(chat), answers, self.image_token, self.family.placeholders, end)
+        prompt = self.encode_chat(chat)
+        first, *others = prompt.slots or (None,)
+        picture = (first.first, first.last) if first else None
+        size = self.chats.size_of(first.image) if first else None
+        return pair_of(prompt.ids, answers, picture, end, others, size)
 
     def prepare_tokens(self, rows: Sequence[Sequence[tuple[Sequence[int], Sequence[int]]]]) -> Prepared:
-        """From token ids: (prompt with expanded place holders, target) for each picture."""
+        """From token ids: (prompt with expanded place holders of at most one picture, target) for each picture."""
         return Prepared(
             tuple(
-                tuple(pair_of(prompt, [target], self.image_token, self.family.placeholders) for prompt, target in row)
+                tuple(pair_of(prompt, [target], one_run(prompt, self.image_token)) for prompt, target in row)
                 for row in rows
             )
         )
@@ -297,41 +312,65 @@ class HFModel:
         need_grad: bool = True,
         text: Sequence[Sequence[Tensor]] | None = None,
     ) -> LossAndGrad:
-        return self.step(pixels, prepared, weighting, need_grad, text)
+        work = partial(self.step, pixels, prepared, weighting, need_grad, text)
+        return self._shrinking(work, pixels, prepared)
 
     def target_logits(self, pixels: Tensor, prepared: Prepared) -> list[list[Tensor]]:
-        return self.step.target_logits(pixels, prepared)
+        return self._shrinking(partial(self.step.target_logits, pixels, prepared), pixels, prepared)
+
+    def _shrinking(self, work: Callable[[], T], pixels: Tensor, prepared: Prepared) -> T:
+        """`work` of a gradient step, which holds less at once until it fits into memory."""
+        while True:
+            try:
+                return work()
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error) or not self._shrink(len(pixels), max(map(len, prepared.pairs))):
+                    raise
+            said = f"{self.step.images_per_pass} pictures and {self.step.micro} pairs at once"
+            self._full(f"out of memory in a gradient step: on with {said}")
+
+    def _shrink(self, pictures: int, pairs: int) -> bool:
+        """Let a step of so many pictures, with so many pairs at most, hold less. False: it holds the least already."""
+        step = self.step
+        if min(step.images_per_pass, pictures) > 1:
+            step.images_per_pass = min(step.images_per_pass, pictures) // 2
+        elif min(step.micro, pairs) > 1:
+            step.micro = min(step.micro, pairs) // 2
+        else:
+            return False
+        return True
 
     def features(self, pixels: Tensor, layer: Layer = "pooled") -> Tensor:
         """What the tower makes of `pixels`, float32, with gradient. Raises ValueError for another layer."""
         if layer not in ("pooled", "patches"):
             raise ValueError(f"layer: expected pooled or patches, found {layer!r}")
-        return self.family.look(self.normalise(pixels.to(self.device, torch.float32)), layer).float()
+        return self.family.look(self.values(pixels.to(self.device, torch.float32)), layer).float()
 
     @property
     def normalisation(self) -> tuple[Tensor, Tensor]:
-        return _mean_std(self.processor)
+        mean, std = mean_std(self.processor)
+        return mean[None], std[None]
 
     @property
     def embedding_width(self) -> int:
         return int(self.model.get_input_embeddings().weight.shape[1])
 
 
-def _image_processor(path: Path) -> Any:
-    """The folder's own processor, in its Pillow form: what is deployed where torchvision is absent."""
-    from transformers import AutoImageProcessor
-
-    return AutoImageProcessor.from_pretrained(path, trust_remote_code=False, backend="pil")
-
-
-def _mean_std(processor: Any) -> tuple[Tensor, Tensor]:
-    if not getattr(processor, "do_normalize", True):
-        return torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
-    mean = torch.tensor(processor.image_mean, dtype=torch.float32).reshape(1, 3, 1, 1)
-    return mean, torch.tensor(processor.image_std, dtype=torch.float32).reshape(1, 3, 1, 1)
+def place_holder(config: Any, tokenizer: Any) -> int:
+    """Id of the token that stands for a picture in prompts, -1 for none."""
+    for place in (config, getattr(config, "vision_config", None)):
+        if (found := getattr(place, "image_token_id", None)) is not None:
+            return int(found)
+    return int(tokenizer.get_vocab().get("<image>", -1))
 
 
-def _pil(image: Image) -> Any:
-    from PIL import Image as Pillow
+def _failed(error: Exception) -> Reply:
+    if out_of_memory(error):
+        free_memory()
+        return Reply.error("out of memory, even alone in its batch; take a shorter chat or a smaller dtype")
+    return Reply.error(f"{type(error).__name__}: {error}")
 
-    return Pillow.fromarray(np.asarray(image.array()))
+
+def seed_of(ask: Ask) -> int:
+    """Of a drawn reply: the same ask, the same reply, whoever shares its batch."""
+    return int.from_bytes(hashlib.sha256(f"{ask.chat!r}{ask.settings!r}".encode()).digest()[:7], "big")

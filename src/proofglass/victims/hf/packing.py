@@ -7,15 +7,17 @@ tokens at the seam.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from proofglass.interfaces import Weighting
 from proofglass.victims.hf.prepared import Pair, Prepared
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +75,16 @@ def _without_trailing_zeros(weights: tuple[float, ...]) -> tuple[float, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Tasks of one picture that share `text` (before the picture) and `shared` (the picture and a common run)."""
+    """Tasks of one picture that share `text` (before the picture) and `shared` (the picture and a common run).
+
+    echo: `shared` is the whole prompt. Its last token, which predicts a target's first one, then runs once more at the
+    head of every suffix, at the same place and unseen by the others: its hidden state is wanted.
+    """
 
     text: tuple[int, ...]
     shared: tuple[int, ...]
     tasks: tuple[Task, ...]
+    echo: bool = False
 
     @property
     def past(self) -> int:
@@ -85,17 +92,22 @@ class Group:
         return len(self.text) + len(self.shared)
 
 
-def grouped(tasks: Iterable[Task]) -> tuple[list[Group], list[Task]]:
-    """Groups of two tasks or more, and the tasks that share nothing with another (or show no picture)."""
+def grouped(tasks: Iterable[Task], share: str = "picture") -> tuple[list[Group], list[Task]]:
+    """Groups of two tasks or more, and the tasks that share nothing with another (or show no picture).
+
+    share: see `Family.share`.
+    """
     alike: dict[tuple[int, tuple[int, ...]], list[Task]] = {}
     alone: list[Task] = []
     for task in tasks:
         picture = task.pair.picture
         # A perturbed text stands before the picture, too; a target right behind it is predicted by its last token.
-        if picture is None or task.added is not None or task.pair.start == picture[1]:
+        # Further pictures would have to run with the suffixes: rare, and not worth it.
+        if picture is None or task.added is not None or task.pair.start == picture[1] or task.pair.others:
             alone.append(task)
         else:
-            alike.setdefault((task.owner, task.ids[: picture[1]]), []).append(task)
+            end = task.pair.start if share == "prompt" else picture[1]
+            alike.setdefault((task.owner, task.ids[:end]), []).append(task)
     groups = []
     for (_, head), members in alike.items():
         if len(members) == 1:
@@ -103,16 +115,32 @@ def grouped(tasks: Iterable[Task]) -> tuple[list[Group], list[Task]]:
             continue
         first = members[0].pair.picture
         assert first is not None
+        if share == "prompt":
+            groups.append(Group((), head, tuple(members), echo=True))
+            continue
         # The token that predicts a target's first one stays in the suffix: its hidden state is wanted.
-        end = len(head) + _common([m.ids[len(head) : m.pair.start - 1] for m in members])
-        groups.append(Group(head[: first[0]], members[0].ids[first[0] : end], tuple(members)))
+        end = len(head) + common([m.ids[len(head) : m.pair.start - 1] for m in members])
+        begin = 0 if share == "start" else first[0]
+        groups.append(Group(head[:begin], members[0].ids[begin:end], tuple(members)))
     return groups, alone
 
 
-def _common(rows: Sequence[tuple[int, ...]]) -> int:
+def common(rows: Sequence[tuple[int, ...]]) -> int:
     """Length of the longest start that all rows share."""
     low, high = min(rows), max(rows)  # in lexicographic order the first and the last differ the earliest
     return next((k for k, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+
+
+def chunks(items: Sequence[T], size: int, lengths: Sequence[int] = (), switch: int = 0) -> Iterator[Sequence[T]]:
+    """`items` in order, at most `size` at a time. lengths: of their sequences; none on either side of `switch`
+    (`Family.switch`) come together."""
+    at = 0
+    while at < len(items):
+        end = min(at + size, len(items))
+        if switch:
+            end = next((k for k in range(at, end) if (lengths[k] > switch) != (lengths[at] > switch)), end)
+        yield items[at:end]
+        at = end
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,17 +154,23 @@ class Rows:
     wanted: Tensor
 
 
-def packed(tasks: Sequence[Task], past: int, device: torch.device, additive: torch.dtype | None = None) -> Rows:
+def packed(
+    tasks: Sequence[Task], past: int, device: torch.device, additive: torch.dtype | None = None, echo: bool = False
+) -> Rows:
     """The suffixes behind `past` tokens in ONE row without padding: positions restart, no suffix sees another.
 
-    additive: the dtype of a mask of 0 and -max, for attention code that would add a boolean mask as 0 and 1.
+    echo: see `Group`. additive: the dtype of a mask of 0 and -max, for attention code that would add a boolean mask as
+    0 and 1.
     """
-    suffixes = [task.ids[past:] for task in tasks]
+    first = past - echo
+    suffixes = [task.ids[first:] for task in tasks]
     lengths = torch.tensor([len(s) for s in suffixes], device=device)
     total = int(lengths.sum())
     block = torch.repeat_interleave(torch.arange(len(tasks), device=device), lengths)
     place = torch.arange(total, device=device)
     own = (block[:, None] == block[None]) & (place[:, None] >= place[None])
+    if echo:
+        own[:, (lengths.cumsum(0) - lengths)] = False
     mask = torch.cat([own.new_ones(total, past), own], 1)[None, None]
     if additive is not None:
         mask = torch.zeros(mask.shape, dtype=additive, device=device).masked_fill(~mask, torch.finfo(additive).min)
@@ -144,12 +178,12 @@ def packed(tasks: Sequence[Task], past: int, device: torch.device, additive: tor
     for suffix in suffixes:
         begin.append(begin[-1] + len(suffix))
     wanted = [
-        at + task.pair.start - past - 1 + k
+        at + task.pair.start - first - 1 + k
         for at, task in zip(begin, tasks, strict=False)
         for k in range(len(task.weights))
     ]
     ids = [[token for suffix in suffixes for token in suffix]]
-    positions = [[past + k for suffix in suffixes for k in range(len(suffix))]]
+    positions = [[first + k for suffix in suffixes for k in range(len(suffix))]]
     return Rows(_long(ids, device), _long(positions, device), mask, _long(wanted, device))
 
 

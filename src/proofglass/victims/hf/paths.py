@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proofglass.victims.hf.families.base import Family
+from proofglass.victims.hf.memory import out_of_memory
 from proofglass.victims.hf.packing import Task, grouped
 
 RUN = 8  # a shared run up to this long is cheaper to repeat in every suffix than to run in a pass of its own
@@ -22,14 +24,14 @@ RUN = 8  # a shared run up to this long is cheaper to repeat in every suffix tha
 
 @dataclass
 class PathChoice:
-    """paths: those of the family, the fastest first. run(path, x, rows, need_grad): token NLL and gradient to x.
+    """run(path, x, rows, need_grad): token NLL and gradient to x.
 
     Tolerances: loss 1e-5 (relative; of 0.1 per token for smaller ones), gradient 1e-4 of its largest entry in float32,
     a cosine of 0.999 in half precision, where the plain loop itself is no better.
     """
 
     model: Any
-    paths: tuple[str, ...]
+    family: Family
     run: Callable[[str, Tensor, list[list[Task]], bool], tuple[list[list[Tensor]], Tensor]]
     said: str = ""
     verdicts: dict[str, tuple[bool, str]] = field(default_factory=dict)
@@ -43,13 +45,15 @@ class PathChoice:
         if all(task.owner < 0 for row in rows for task in row):
             self.said = "vision: no picture is shown, nothing to share"
             return "vision"
-        groups, _ = grouped(rows[b])
-        window = self._window()
-        paths, why = self.paths, ""
+        groups, _ = grouped(rows[b], self.family.share)
+        window = self.family.window
+        paths, why = self.family.paths, ""
         if not groups:
             paths, why = ("vision",), "the language model shares nothing between these pairs; "
         elif window and max(len(task.ids) for row in rows for task in row) > window:
             paths, why = ("vision",), f"a sliding window of {window} tokens is shorter than the sequence; "
+        elif self.family.switch and max(len(task.ids) for row in rows for task in row) > self.family.switch:
+            paths, why = ("vision",), f"beyond {self.family.switch} tokens the rotary frequencies are others; "
         elif len(groups[0].shared) > RUN:
             paths = tuple(path for path in paths if path != "packed")
         pair = _unlike(groups[0].tasks if groups else rows[b])
@@ -70,10 +74,6 @@ class PathChoice:
         self.said = "plain: the plain gradient is zero or not finite, so nothing can be checked against it"
         return "plain"
 
-    def _window(self) -> int:
-        text = self.model.config.get_text_config()
-        return int(getattr(text, "sliding_window", None) or 0) if getattr(text, "use_sliding_window", True) else 0
-
     def _compare(self, path: str, x: Tensor, pair: list[Task]) -> tuple[bool, str] | None:
         """Whether `path` gives the plain loss and gradient of two tasks, and in words. None: no gradient to compare."""
         tasks = [_bare(task) for task in pair]
@@ -84,10 +84,12 @@ class PathChoice:
         try:
             found, grad = self.run(path, x, [tasks], True)
         except Exception as error:
+            if out_of_memory(error):
+                raise  # says nothing about the path
             return False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         loss, expected = (torch.cat(rows[0]).mean() for rows in (found, wanted))
         off = float((loss - expected).abs() / expected.clamp(min=0.1))  # a loss near 0 is a difference of large logits
-        if self.model.dtype in (torch.float32, torch.float64):
+        if self.family.dtype in (torch.float32, torch.float64):
             far = float((grad - exact).abs().max() / largest)
             agrees, figure = off <= 1e-5 and far <= 1e-4, f"gradient {far:.0e}"
         else:

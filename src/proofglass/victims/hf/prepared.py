@@ -10,20 +10,43 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from proofglass.types import Image
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A picture in a prompt: its tokens are [first, last)."""
+
+    first: int
+    last: int
+    image: Image
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A chat as token ids, up to where the reply starts, every picture expanded to its own tokens."""
+
+    ids: tuple[int, ...]
+    slots: tuple[Slot, ...] = ()
+
 
 @dataclass(frozen=True, eq=False)
 class Pair:
     """Ids of prompt and target with the picture's place holders expanded.
 
-    start: where the target begins. spans: tokens of each part of the target. picture: [first, last + 1) of the place
-    holders, None for a chat without picture. weights: one per target token, for weighting "given". teacher: logits
-    float32 [T, V] at the target positions, None for hard labels.
+    start: where the target begins. spans: tokens of each part of the target. picture: [first, last + 1) of the tokens
+    that stand for the picture under attack, None for a chat without picture. others: further pictures of the chat, in
+    order behind it, which stay as they are. size: (height, width) of the pixels that `ids` has room for, None if any.
+    weights: one per target token, for weighting "given". teacher: logits float32 [T, V] at the target positions, None
+    for hard labels.
     """
 
     ids: tuple[int, ...]
     start: int
     spans: tuple[int, ...]
     picture: tuple[int, int] | None
+    others: tuple[Slot, ...] = ()
+    size: tuple[int, int] | None = None
     weights: tuple[float, ...] | None = None
     teacher: Tensor | None = None
 
@@ -35,8 +58,12 @@ class Pair:
     @property
     def text_places(self) -> tuple[int, ...]:
         """Where the prompt's text tokens stand: the template included, place holders and target not."""
-        first, last = self.picture or (0, 0)
-        return tuple(k for k in range(self.start) if not first <= k < last)
+        taken = {k for first, last in self._pictures for k in range(first, last)}
+        return tuple(k for k in range(self.start) if k not in taken)
+
+    @property
+    def _pictures(self) -> list[tuple[int, int]]:
+        return [*([self.picture] if self.picture else []), *((slot.first, slot.last) for slot in self.others)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +118,16 @@ def _with_teacher(pair: Pair, teacher: Tensor) -> Pair:
 
 
 def pair_of(
-    prompt: Sequence[int], parts: Sequence[Sequence[int]], image_token: int, placeholders: int, end: int | None = None
+    prompt: Sequence[int],
+    parts: Sequence[Sequence[int]],
+    picture: tuple[int, int] | None,
+    end: int | None = None,
+    others: Sequence[Slot] = (),
+    size: tuple[int, int] | None = None,
 ) -> Pair:
     """A pair from token ids. parts: the target's, each tokenised by itself. end: id of an end token to append.
 
-    Raises ValueError for an empty prompt or target, or a prompt whose place holders are not those of one picture.
+    Raises ValueError for an empty prompt or target.
     """
     if not prompt:
         raise ValueError("prompt: expected at least one token, found none")
@@ -106,10 +138,12 @@ def pair_of(
     if end is not None:
         answer.append(end)
         spans[-1] += 1
-    places = [k for k, token in enumerate(prompt) if token == image_token]
-    if places and (len(places) != placeholders or places[-1] - places[0] + 1 != placeholders):
-        raise ValueError(
-            f"prompt: expected one picture of {placeholders} place holders in a row, found {len(places)} of them"
-        )
-    picture = (places[0], places[-1] + 1) if places else None
-    return Pair((*prompt, *answer), len(prompt), tuple(spans), picture)
+    return Pair((*prompt, *answer), len(prompt), tuple(spans), picture, tuple(others), size)
+
+
+def one_run(prompt: Sequence[int], token: int) -> tuple[int, int] | None:
+    """Where the only run of `token` stands in `prompt`, None if nowhere. Raises ValueError for several runs."""
+    places = [k for k, each in enumerate(prompt) if each == token]
+    if places and places[-1] - places[0] + 1 != len(places):
+        raise ValueError(f"prompt: expected the place holders of one picture in a row, found gaps in {len(places)}")
+    return (places[0], places[-1] + 1) if places else None

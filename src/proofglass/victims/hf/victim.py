@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim
-from proofglass.types import Ask, Chat, Image, Reply
+from proofglass.types import Ask, Chat, Finding, Image, Reply, Sample
+from proofglass.weights import check_folder, weights_hash
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +23,8 @@ class HFVictim(WhiteBoxVictim):
     """On top of `HFModel`. Subclasses are frozen dataclasses with `folder`, `device` and `batch`.
 
     `batch`: rows per forward pass of `reply`. `micro`: pairs per row of a gradient step; `images_per_pass`: pictures
-    that one holds in memory. All three trade memory for speed and change no result.
+    that one holds in memory. All three trade memory for speed and change no result. adapter, quantised: see
+    `loading.Options`; both belong to a victim's key.
     """
 
     device: str = "auto"
@@ -29,6 +32,8 @@ class HFVictim(WhiteBoxVictim):
     dtype: str = "float32"
     micro: int = 8
     images_per_pass: int = 32
+    adapter: Path | None = None
+    quantised: Literal["", "int8", "nf4"] = ""
 
     @property
     def folder(self) -> Path:
@@ -38,14 +43,21 @@ class HFVictim(WhiteBoxVictim):
     def model(self) -> HFModel:
         from proofglass.victims.hf.model import HFModel
 
-        return HFModel(self.folder, self.device, self.dtype, self.micro, self.images_per_pass)
+        return HFModel(
+            self.folder,
+            self.device,
+            self.dtype,
+            self.micro,
+            self.images_per_pass,
+            self.adapter,
+            self.quantised,
+        )
 
     @cached_property
     def weights_hash(self) -> str:
-        from proofglass.victims.hf.model import check_folder, weights_hash
-
         check_folder(self.folder)
-        return weights_hash(self.folder)
+        own = weights_hash(self.folder)
+        return own if self.adapter is None else f"{own}+{weights_hash(self.adapter)}"
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         return self.model.reply(asks, self.batch)
@@ -73,6 +85,27 @@ class HFVictim(WhiteBoxVictim):
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         return self.model.features(pixels, layer)
 
+    def fidelity(self, samples: Sequence[Sample]) -> list[Finding]:
+        from proofglass.victims.hf.fidelity import findings
+
+        return findings(self.model, samples, self.batch)
+
+    def next_token_logits(self, chats: Sequence[Chat]) -> torch.Tensor:
+        from proofglass.victims.hf.inside import next_token_logits
+
+        return next_token_logits(self.model, chats, self.batch)
+
+    def hidden_states(self, chats: Sequence[Chat], layers: Sequence[int] | None = None) -> torch.Tensor:
+        from proofglass.victims.hf.inside import hidden_states
+
+        every = range(len(self.model.family.layers))
+        return hidden_states(self.model, chats, list(every if layers is None else layers), self.batch)
+
+    def steering(self, vectors: Mapping[int, torch.Tensor]) -> AbstractContextManager[None]:
+        from proofglass.victims.hf.inside import steering
+
+        return steering(self.model, vectors)
+
     @property
     def embedding_width(self) -> int:
         return self.model.embedding_width
@@ -83,4 +116,8 @@ class HFVictim(WhiteBoxVictim):
         return self.model.normalisation
 
     def gradient_path(self) -> str:
-        return self.model.step.choice.said if "model" in vars(self) else ""  # never loads a model to say nothing
+        if "model" not in vars(self):  # never loads a model to say nothing
+            return ""
+        quantised = self.model.options.quantised
+        notes = [f"through {quantised} weights"] if quantised else []
+        return "; ".join([*filter(None, [self.model.step.choice.said]), *notes, *self.model.remarks])

@@ -1,0 +1,47 @@
+"""A plug from the words of a command line: its name, and fields as FIELD=VALUE."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from proofglass.errors import UsageError
+from proofglass.registry import Kind, build, entry
+
+
+def plug(kind: Kind, name: str, given: Iterable[str] = ()) -> Any:
+    """The plug `name` with its fields set. Raises UsageError, which names the plug and the field."""
+    fields = dict(field_of(each) for each in given)
+    if absent := [field for field in _needed(kind, name) if field not in fields]:
+        raise UsageError(f"{kind[:-1]} {name}: needs {' '.join(f'--set {field}=VALUE' for field in absent)}")
+    try:
+        return build(kind, name, **fields)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{kind[:-1]} {name}: {error}") from error
+
+
+def _needed(kind: Kind, name: str) -> list[str]:
+    """Fields that have no value unless they are given."""
+    found = entry(kind, name)
+    made = found.load()
+    return [
+        field.name
+        for field in (dataclasses.fields(made) if dataclasses.is_dataclass(made) else ())
+        if field.init
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+        and field.name not in found.defaults
+    ]
+
+
+def field_of(given: str) -> tuple[str, Any]:
+    """Field and value of FIELD=VALUE; a value is JSON, or else text."""
+    field, equals, value = given.partition("=")
+    if not equals or not field:
+        raise UsageError(f"--set {given!r}: expected FIELD=VALUE, such as dtype=bfloat16")
+    try:
+        return field, json.loads(value)
+    except json.JSONDecodeError:
+        return field, value

@@ -1,0 +1,197 @@
+"""From a chat to token ids: the folder's template, with every picture expanded to its own tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from proofglass.errors import UsageError
+from proofglass.types import Chat, Image
+from proofglass.victims.hf.families.base import Family
+from proofglass.victims.hf.loading import (
+    family_in,
+    full_processor,
+    image_processor,
+    processor_class,
+    tokenizer_of,
+)
+from proofglass.victims.hf.prepared import Prompt, Slot
+from proofglass.victims.hf.twins import twin_of
+from proofglass.victims.hf.twins.base import Twin, official, pillow
+
+
+class Chats:
+    """Template and tokenizer of one folder. twin: None for a model without pictures.
+
+    Raises UsageError where neither the folder nor the family has a chat template, or where the family asks for a
+    processor that the folder does not name.
+    """
+
+    def __init__(self, path: Path, tokenizer: Any, family: Family, processor: Any, twin: Twin | None) -> None:
+        self.path, self.tokenizer, self.family, self.processor, self.twin = path, tokenizer, family, processor, twin
+        family.chats = self
+        if twin is not None and family.asks_processor and processor_class(path) is None:
+            raise UsageError(
+                f"{path}: names no processor of text and pictures, which writes the tokens that stand for a picture; "
+                "get its processor_config.json, or state processor_class in preprocessor_config.json"
+            )
+        self.template = self._template()
+        # Many templates of models with pictures go through a message's parts and drop a content that is mere text.
+        self.takes_text = self._shows([{"role": "user", "content": "probe-text"}])
+        self.has_system_role = self._has_system_role()
+        self._runs: dict[tuple[int, int, bool], list[int]] = {}
+
+    @cached_property
+    def full_processor(self) -> Any:
+        """The folder's own processor of text and pictures; None where the folder describes none."""
+        return full_processor(self.path, self.processor, self.tokenizer)
+
+    @cached_property
+    def _own_template(self) -> Any:
+        """The folder's chat template: of its tokenizer, of its processor, or in a file of older transformers."""
+        older = self.path / "chat_template.json"
+        if found := self.tokenizer.chat_template:
+            return found
+        if older.is_file():
+            return json.loads(older.read_text())["chat_template"]
+        return getattr(self.full_processor, "chat_template", None) if self.twin is not None else None
+
+    def _template(self) -> str:
+        found = self._own_template or (self.family.template if self.twin is not None else "")
+        if isinstance(found, dict):  # several by name: with tools, with documents
+            found = found.get("default", "")
+        if not found:
+            raise UsageError(f"{self.path}: the tokenizer has no chat template; add chat_template.jinja")
+        return self.family.chat_template(found)
+
+    @property
+    def template_source(self) -> str:
+        """Where the template is from: "folder" or "family"."""
+        return "folder" if self._own_template else "family"
+
+    @cached_property
+    def marker(self) -> int:
+        """Id of the token by which the template marks a picture, -1 for none."""
+        return self.family.marker(self.full_processor, self.tokenizer) if self.twin is not None else -1
+
+    def _has_system_role(self, picture: bool = False) -> bool:
+        """Whether the chat template shows a system prompt (beside a picture); some families drop it or raise."""
+        parts = [{"type": "image"}, {"type": "text", "text": "x"}]
+        return self._shows(
+            [
+                {"role": "system", "content": self._content("probe-text")},
+                {"role": "user", "content": parts if picture else self._content("x")},
+            ]
+        )
+
+    @cached_property
+    def _system_beside_pictures(self) -> bool:
+        return self.has_system_role and (self.twin is None or self._has_system_role(picture=True))
+
+    @property
+    def system_role(self) -> str:
+        """Where a system prompt stands, in words."""
+        if not self.has_system_role:
+            return "put in front of the first user turn"
+        if not self._system_beside_pictures:
+            return "chat template; beside a picture, put in front of the first user turn"
+        return "chat template"
+
+    def _content(self, text: str) -> Any:
+        return text if self.takes_text else [{"type": "text", "text": text}]
+
+    def _shows(self, messages: list[dict[str, Any]]) -> bool:
+        """Whether the "probe-text" of `messages` is in what the template writes."""
+        try:
+            shown: Any = self.tokenizer.apply_chat_template(messages, chat_template=self.template, tokenize=False)
+        except Exception:
+            return False
+        return "probe-text" in shown
+
+    def messages(self, chat: Chat) -> list[dict[str, Any]]:
+        """The chat as templates take it. Without a system role a system prompt goes in front of the next user turn."""
+        has_role = self._system_beside_pictures if chat.images else self.has_system_role
+        system = ""
+        found: list[dict[str, Any]] = []
+        for message in chat.messages:
+            if message.role == "system" and not has_role:
+                system = message.text
+                continue
+            parts: list[dict[str, str]] = [
+                {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in message.parts
+            ]
+            if system and message.role == "user":
+                parts.insert(0, {"type": "text", "text": system + "\n"})
+                system = ""
+            text = "".join(part["text"] for part in parts if "text" in part)
+            found.append({"role": message.role, "content": parts if message.images else self._content(text)})
+        if system:
+            raise ValueError("chat: a system prompt needs a user turn to stand in front of, found none")
+        return found
+
+    def render(self, chat: Chat) -> str:
+        """The chat as the template writes it, one marker per picture: what the official processor is given."""
+        found: Any = self.tokenizer.apply_chat_template(
+            self.messages(chat), chat_template=self.template, add_generation_prompt=True, tokenize=False
+        )
+        return found
+
+    def encode(self, chat: Chat) -> Prompt:
+        """Token ids of the chat up to where the reply starts.
+
+        Control tokens inside user text are encoded as plain text: data cannot forge a turn or a picture. Raises
+        ValueError for a picture that cannot be used, or one that the template leaves out.
+        """
+        ids: Any = self.tokenizer.apply_chat_template(
+            self.messages(chat),
+            chat_template=self.template,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=False,
+            sanitize_control_tokens=True,
+        )
+        return self._expanded(ids, chat.images)
+
+    def _expanded(self, ids: Sequence[int], images: Sequence[Image]) -> Prompt:
+        shown = sum(token == self.marker for token in ids)
+        if shown != (0 if self.twin is None else len(images)):
+            raise ValueError(f"chat: {len(images)} pictures, but the template of {self.path.name} shows {shown}")
+        found: list[int] = []
+        slots: list[Slot] = []
+        for token in ids:
+            if token == self.marker:
+                image = images[len(slots)]
+                run = self.family.joined(found, self._run(*self.size_of(image), len(images) > 1))
+                slots.append(Slot(len(found), len(found) + len(run), image))
+                found += run
+            else:
+                found.append(token)
+        self.family.check(found)
+        return Prompt(tuple(found), tuple(slots))
+
+    def size_of(self, image: Image) -> tuple[int, int]:
+        """(height, width) of the pixels that an attack works on."""
+        assert self.twin is not None
+        return self.twin.size(image.height, image.width)
+
+    def _run(self, height: int, width: int, several: bool) -> list[int]:
+        """Token ids of a picture whose pixels have this size, in a chat that shows one picture or several."""
+        assert self.twin is not None
+        key = (height, width, several and self.twin.several is not None)
+        if key not in self._runs:
+            blank = pillow(np.zeros((height, width, 3), np.uint8))
+            inputs = official(self.processor, [[blank, blank]] if key[2] else [blank])
+            self._runs[key] = self.family.picture_ids(self.full_processor, self.tokenizer, inputs)
+        return self._runs[key]
+
+
+def chats_in(path: Path) -> Chats:
+    """`Chats` of a folder without its weights: what can be said of it before it is loaded."""
+    _, family = family_in(path)
+    processor = image_processor(path) if family.sees_images else None
+    return Chats(path, tokenizer_of(path), family(None, -1), processor, twin_of(processor) if processor else None)

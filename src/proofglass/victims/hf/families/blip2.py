@@ -1,0 +1,91 @@
+"""BLIP-2: tower -> Q-Former with learnable queries -> tokens in the sequence (Li et al. 2023, arXiv:2301.12597)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from proofglass.victims.hf.families.base import Family, scaled_logits
+
+MARK = "<image>"  # by which the templates below mark a picture
+
+
+class Blip2(Family):
+    """BLIP-2 with a decoder-only language model (Salesforce/blip2-opt-2.7b and -6.7b; open).
+
+    template: the question format of its paper, the picture in front of everything, the begin token included. The
+    official processor writes the place holders of one picture; further ones stand behind it in the same way. A folder's
+    own template may put pictures into the text, as that of an assembled MiniGPT-4 does.
+    """
+
+    asks_processor = False
+    template = (
+        "{% for m in messages %}{% if m['content'] is not string %}{% for c in m['content'] %}"
+        "{% if c['type'] == 'image' %}<image>{% endif %}{% endfor %}{% endif %}{% endfor %}{{ bos_token }}"
+        "{% for m in messages %}{% if m['role'] == 'user' %}Question: {% elif m['role'] == 'assistant' %}Answer: "
+        "{% endif %}{% if m['content'] is string %}{{ m['content'] }}{% else %}{% for c in m['content'] %}"
+        "{% if c['type'] != 'image' %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %} {% endfor %}"
+        "{% if add_generation_prompt %}Answer:{% endif %}"
+    )
+
+    @classmethod
+    def refusal(cls, config: Mapping[str, Any]) -> str:
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+        kind = config.get("text_config", {}).get("model_type", "opt")
+        if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+            return ""
+        return (
+            f"text_config.model_type: expected a decoder-only language model (opt, llama), found {kind!r}, an "
+            "encoder-decoder, whose prompt and reply are two sequences; take the weights with OPT or Vicuna instead"
+        )
+
+    @property
+    def generation(self) -> Any:
+        return self.writer.generation_config  # the class hands `generate` to its language model
+
+    @property
+    def body(self) -> Any:
+        return self.writer.base_model
+
+    @property
+    def writer(self) -> Any:
+        return self.model.language_model
+
+    @property
+    def layers(self) -> Any:
+        return self.writer.get_decoder().layers
+
+    def chat_template(self, source: str) -> str:
+        tokenizer = self.chats.tokenizer
+        begun = tokenizer(f"{tokenizer.bos_token}x", add_special_tokens=False)["input_ids"]
+        if source != self.template or begun == tokenizer("x")["input_ids"]:
+            return source
+        # Some tokenizers write a space in front of a text, but not behind a begin token that is part of it.
+        return source.replace("{{ bos_token }}", "{{ bos_token }}{{ ' ' }}")
+
+    def picture_ids(self, processor: Any, tokenizer: Any, inputs: Mapping[str, Any]) -> list[int]:
+        return [self.image_token] * self.model.config.num_query_tokens
+
+    def official(self, processor: Any, text: str, images: Sequence[Any]) -> Mapping[str, Any]:
+        if text.startswith(MARK) or not images:
+            return processor(text=[bare(processor, text)], images=list(images) or None, return_tensors="pt")
+        written = text.replace(MARK, MARK * processor.num_query_tokens)
+        said = processor.tokenizer([written], add_special_tokens=False, return_tensors="pt")
+        return {**said, **processor.image_processor(list(images), return_tensors="pt")}
+
+    def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:
+        seen = self.model.vision_model(**values)
+        return seen.pooler_output if layer == "pooled" else seen.last_hidden_state
+
+    def head(self, hidden: Tensor) -> Tensor:
+        return scaled_logits(self.writer, hidden)
+
+
+def bare(processor: Any, text: str) -> str:
+    """`text` without the marks and the begin token in front, both of which the official processor writes itself."""
+    while text.startswith(MARK):
+        text = text.removeprefix(MARK)
+    return text.removeprefix(processor.tokenizer.bos_token or "")

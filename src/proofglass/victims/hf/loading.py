@@ -1,0 +1,255 @@
+"""From a folder to a model: weights (quantised, with an adapter, over several devices), tokenizer, processors."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from proofglass.errors import MissingExtra, UsageError
+from proofglass.victims.hf.families import FAMILIES, family_of, nearest
+from proofglass.weights import check_folder
+
+Quantised = Literal["", "int8", "nf4"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How weights are loaded.
+
+    device: "auto" (a GPU if there is one), "cpu", "cuda", "cuda:1", or "spread": layers over all GPUs and what is left
+    of memory, by accelerate. dtype: float32, bfloat16, float16, float64. adapter: folder of a LoRA adapter (PEFT,
+    safetensors), merged into the weights unless they are quantised. quantised: "" for none, "int8" or "nf4" by
+    bitsandbytes.
+    """
+
+    device: str = "auto"
+    dtype: str = "float32"
+    adapter: Path | None = None
+    quantised: Quantised = ""
+
+    @property
+    def placed(self) -> str:
+        return "cuda" if self.device == "auto" and torch.cuda.is_available() else self.device.replace("auto", "cpu")
+
+
+def load(path: Path, options: Options) -> tuple[Any, Any, type[Any]]:
+    """Model (frozen, in evaluation mode), tokenizer (padding left) and the class of its family.
+
+    Raises UsageError for an unknown architecture or unreadable weights, UnsafeWeights for pickles, MissingExtra with
+    the command for a package that an option needs.
+    """
+    import transformers
+
+    check_folder(path)
+    if options.adapter is not None:
+        check_folder(options.adapter, "adapter_config.json", "adapter_model*.safetensors")
+        _needs("peft", "adapter")
+    architecture, family = family_in(path)
+    with quiet():
+        model = _weights(path, getattr(transformers, architecture), options)
+        tokenizer = tokenizer_of(path)
+        if options.adapter is not None:
+            model = _adapted(model, options)
+    for module in model.modules():
+        # On a CPU, bitsandbytes packs 4-bit weights for inference; its packed form has no gradient.
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    if not options.quantised and options.device != "spread":
+        model = model.to(options.placed)
+    return model.eval().requires_grad_(False), tokenizer, family
+
+
+def family_in(path: Path) -> tuple[str, type[Any]]:
+    """Architecture that the folder's config.json names, and the class of its family. Raises UsageError for an unknown
+    one, or one whose weights cannot be used."""
+    import transformers
+
+    config = json.loads((path / "config.json").read_text())
+    architecture = (config.get("architectures") or ["?"])[0]
+    family = family_of(architecture)
+    if family is None or not hasattr(transformers, architecture):
+        near = nearest(architecture)
+        raise UsageError(
+            f"{path / 'config.json'}: architectures: {architecture!r} has no adapter"
+            f"{'; the nearest that has one: ' + ', '.join(near) if near else ''}. There is one for "
+            f"{', '.join(sorted(FAMILIES))} and every ...ForCausalLM"
+        )
+    if reason := family.refusal(config):
+        raise UsageError(f"{path / 'config.json'}: {reason}")
+    return architecture, family
+
+
+def tokenizer_of(path: Path) -> Any:
+    """The folder's tokenizer, padding left."""
+    from transformers import AutoTokenizer
+
+    with quiet(), _readable(path, "tokenizer", "tokenizer.json and tokenizer_config.json"):
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+    tokenizer.padding_side = "left"
+    return tokenizer
+
+
+def _weights(path: Path, kind: Any, options: Options) -> Any:
+    """The model, every tensor of it from the folder: transformers would leave an absent one random, with a warning."""
+    from safetensors import SafetensorError
+
+    try:
+        model, found = kind.from_pretrained(
+            path,
+            dtype=getattr(torch, options.dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **_placing(options),
+        )
+    except (SafetensorError, OSError) as error:
+        raise UsageError(
+            f"{_broken(path) or path}: weights that cannot be read ({str(error).splitlines()[0]}); get the file again"
+        ) from error
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        raise UsageError(
+            f"{path}: tensors of another shape than config.json says; weights and config.json are of different models"
+        ) from error
+    if absent := sorted(found["missing_keys"]):
+        raise UsageError(
+            f"{path}: the weights lack {len(absent)} tensors of {kind.__name__}, the first is {absent[0]}; "
+            "get all *.safetensors files of the model"
+        )
+    return model
+
+
+def _broken(path: Path) -> Path | None:
+    """The first safetensors file that does not open."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in sorted(path.glob("*.safetensors")):
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except (SafetensorError, OSError):
+            return file
+    return None
+
+
+def _placing(options: Options) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if options.device == "spread":
+        _needs("accelerate", 'device "spread"')
+        more["device_map"] = "auto"
+    if options.quantised:
+        from transformers import BitsAndBytesConfig
+
+        for package in ("bitsandbytes", "accelerate"):
+            _needs(package, "quantised")
+        more.setdefault("device_map", {"": options.placed})
+        more["quantization_config"] = (
+            BitsAndBytesConfig(load_in_8bit=True)
+            if options.quantised == "int8"
+            else BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type="nf4",
+                bnb_4bit_compute_dtype=getattr(torch, options.dtype),
+            )
+        )
+    return more
+
+
+def _adapted(model: Any, options: Options) -> Any:
+    import peft
+
+    found = peft.PeftModel.from_pretrained(model, str(options.adapter), is_trainable=False)
+    return found.get_base_model() if options.quantised else found.merge_and_unload()
+
+
+def _needs(package: str, what: str) -> None:
+    if find_spec(package) is None:
+        raise MissingExtra(f"{what}: needs {package}. Run: pip install {package}")
+
+
+def image_processor(path: Path) -> Any:
+    """The folder's own processor, in its Pillow form: what is deployed where torchvision is absent. What the class of
+    its processor of text and pictures asks of it at every call, such as InternVL's tiles, is set on it."""
+    from transformers import AutoImageProcessor
+
+    with quiet(), _readable(path, "image processor", "preprocessor_config.json or processor_config.json"):
+        try:
+            found = AutoImageProcessor.from_pretrained(path, trust_remote_code=False, backend="pil")
+        except ValueError as error:
+            if "Missing optional dependencies: torchvision" in str(error):  # a few have no Pillow form
+                _needs("torchvision", f"{path}: its image processor")
+            raise
+    for name, value in getattr(processor_class(path), "images_kwargs", {}).items():
+        if hasattr(found, name):
+            setattr(found, name, value)
+    return found
+
+
+@contextlib.contextmanager
+def _readable(path: Path, part: str, files: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{path}: no {part} that can be read ({reason}); it needs {files}") from error
+
+
+def processor_class(path: Path) -> Any:
+    """Class of the folder's processor of text and pictures, None where the folder names none."""
+    import transformers
+
+    described: dict[str, Any] = {}
+    for name in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
+        if (path / name).is_file():
+            described = {**json.loads((path / name).read_text()), **described}
+    return getattr(transformers, str(described.get("processor_class")), None)
+
+
+def full_processor(path: Path, images: Any, tokenizer: Any) -> Any:
+    """The processor class that the folder names, around parts that are loaded already: making it by `AutoProcessor`
+    would also load video and audio parts, which need other packages. None where the folder names none."""
+    import transformers
+
+    kind = processor_class(path)
+    if kind is None:
+        return None
+    taken = inspect.signature(kind.__init__).parameters
+    own = json.loads((path / "processor_config.json").read_text()) if (path / "processor_config.json").is_file() else {}
+    fields = {name: value for name, value in own.items() if name in taken and not name.endswith("processor")}
+    with quiet():
+        for name in taken:  # a further tokenizer, in a folder of its name (InstructBLIP's "qformer_tokenizer")
+            if name.endswith("_tokenizer"):
+                fields[name] = transformers.AutoTokenizer.from_pretrained(path / name, trust_remote_code=False)
+        given = {"image_processor": images, "tokenizer": tokenizer, **fields}
+        absent = {name: None for name in kind.get_attributes() if name not in given}
+        if absent:  # parts for other media, which nothing here asks for
+            kind = type(
+                kind.__name__, (kind,), {"check_argument_for_proper_class": lambda self, name, part: type(part)}
+            )
+        try:
+            return kind(**given, **absent)
+        except ImportError as error:
+            raise MissingExtra(f"{path}: {kind.__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without warnings and bars: a bar per victim would tear the study's own."""
+    from transformers import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
