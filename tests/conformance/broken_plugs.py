@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from proofglass.flow import Flow
-from proofglass.interfaces import Attack, Dataset, Defense, Judge, LossAndGrad, Paper, Victim, WhiteBoxVictim, key_of
+from proofglass.interfaces import (
+    Attack,
+    Dataset,
+    Defense,
+    Encoder,
+    Judge,
+    LossAndGrad,
+    Paper,
+    Victim,
+    WhiteBoxVictim,
+    key_of,
+)
 from proofglass.types import Artefact, Ask, Attempt, BadSample, Chat, Cost, Image, Reply, Sample, Score, Settings
 
 PAPER = Paper("Nobody 2024", "A Method", "arXiv:0000.00000")
@@ -152,6 +163,28 @@ class White(WhiteBoxVictim):
         if self.fault == "wrong shape":
             grad = grad[:, :1]
         return LossAndGrad(loss[:, None], loss, grad)
+
+
+@dataclass(frozen=True)
+class Sees(Encoder):
+    """The mean of each colour. `fault` names what is wrong with it."""
+
+    name = "sees"
+    fault: str = ""
+
+    def features(self, pixels: Any, layer: Any = "pooled") -> Any:
+        if self.fault != "takes anything" and (pixels.min() < 0 or pixels.max() > 1):
+            raise ValueError("pixels: outside [0, 1]")
+        found = pixels.mean((2, 3))
+        if self.fault == "mixes rows":
+            found = found - found.mean(0)
+        if self.fault == "blind":
+            found = 0 * found + 0.5
+        if self.fault == "cuts the gradient":
+            found = found.detach().round(decimals=6) + 0 * found
+        if self.fault == "not a number":
+            found = found / 0
+        return found if self.fault != "loses the batch" else found[0]
 
 
 # ---------------------------------------------------------------- attacks

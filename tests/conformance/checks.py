@@ -9,7 +9,7 @@ import copy
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from proofglass.interfaces import (
     Attack,
     Dataset,
     Defense,
+    Detector,
+    Encoder,
     Judge,
     Paper,
     Plug,
@@ -40,9 +42,14 @@ from proofglass.types import (
     pixel_hash,
 )
 
+if TYPE_CHECKING:
+    import torch
+
 Build = Callable[[], Any]
 # Fields that may leave a key alone: how fast, and a name of weights whose hash is in the key.
 NOT_IN_KEY = {"batch", "images_per_pass", "micro", "revision"}
+# Of an API: how it is asked and with whose key.
+NOT_IN_KEY |= {"connections", "attempts", "backoff_s", "timeout_s", "longest_wait_s", "auth_env"}
 
 
 # ---------------------------------------------------------------- every plug
@@ -409,6 +416,33 @@ def gives_gradients(victim: WhiteBoxVictim, image: Image, chat: Chat, target: st
     assert victim.loss_and_grad(step, victim.prepare([pair]), need_grad=False).loss < one.loss, "uphill"
     try:
         victim.loss_and_grad(pixels + 2, victim.prepare([pair]))
+    except ValueError:
+        return
+    raise AssertionError("pixels outside [0, 1] were taken")
+
+
+def sees_pixels(model: Encoder | Detector, pixels: torch.Tensor) -> None:
+    """What an encoder or a detector promises of float32 pixels [1, 3, H, W]: finite numbers that depend on them, rows
+    independent, [0, 1] only."""
+    import torch
+
+    def seen(x: torch.Tensor) -> torch.Tensor:
+        return model.features(x) if isinstance(model, Encoder) else model.scores(x)
+
+    x = pixels.clone().requires_grad_()
+    one = seen(x)
+    assert one.ndim == 2
+    assert len(one) == 1
+    assert torch.isfinite(one).all()
+    weights = torch.linspace(1, 2, one.shape[1])  # a plain sum, or that of squares, may be a constant of the model
+    (gradient,) = torch.autograd.grad((one * weights.to(one)).sum(), x)
+    assert torch.isfinite(gradient).all()
+    assert gradient.abs().max() > 0, "the gradient is zero"
+    two = seen(torch.cat([1 - pixels, pixels]))
+    torch.testing.assert_close(two[1:], one.detach(), rtol=1e-3, atol=1e-5)
+    assert not torch.equal(two[0], two[1]), "two pictures look alike"
+    try:
+        seen(pixels + 2)
     except ValueError:
         return
     raise AssertionError("pixels outside [0, 1] were taken")

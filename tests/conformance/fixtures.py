@@ -17,10 +17,13 @@ import numpy as np
 import pytest
 
 from proofglass import images
+from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
 from proofglass.types import Ask, Attempt, Chat, Image, Reply, Sample, Settings
+from tiny_encoders import build as tiny_encoder
 from tiny_models import build as tiny
 
+HF = "proofglass.victims.hf_folder:HF"
 # Registered names that are a control or a part of a measurement and come from no paper.
 WITHOUT_PAPER = {"no-attack", "random-noise", "none"}
 # How each defense is switched off, other than by leaving it out.
@@ -40,6 +43,8 @@ class Bench:
     safebench: Path
     unicorns: Path
     rules: Path
+    api: str  # base URL of a server that speaks OpenAI's chat completions
+    encoder: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -61,13 +66,21 @@ class Bench:
             ("attacks", "tu2023"): {"steps": 2, "prompts": ("describe the picture .",), "words": ("kite", "drum")},
             ("attacks", "dong2023"): {"rounds": 2, "draws": 2, "surrogates": ("testbed-clip",)},
             ("victims", "llava"): {"path": self.llava, "device": "cpu"},
+            ("victims", "own"): {"module": "toy_module:Toy"},
             ("victims", "ocr-llm"): {"model": str(self.lm), "device": "cpu"},
             ("victims", "ocr-llm-control"): {"model": str(self.lm), "device": "cpu"},
+            ("victims", "api"): {"model": "vllm/m", "base_url": self.api},
+            ("victims", "openai-compatible"): {"model": "m", "base_url": self.api},
+            ("models", "hf-encoder"): {"path": self.encoder, "device": "cpu"},
+            ("models", "timm-encoder"): {"path": self.encoder, "device": "cpu"},
+            ("models", "open-clip-encoder"): {"path": self.encoder, "device": "cpu"},
             ("datasets", "safebench"): {"root": self.safebench},
             ("datasets", "unicorns-sketch"): {"root": self.unicorns},
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
         }
+        if kind == "victims" and entries(kind)[name].target == HF:
+            return {"path": self.llava, "device": "cpu"}  # in place of weights on the hub
         return table.get((kind, name), {})
 
     def other_values(self, name: str) -> dict[str, Any]:
@@ -83,16 +96,19 @@ class Bench:
             "dong2023": {"goal": "text", "surrogates": ("surrogate-cnn",), "prompt": None, "xi": 0.01},
             "wrong-answer": {"metric": "vqa"},
             "tool-call": {"call": '<a b="1">', "mode": "argument"},
+            **{name: {"device": "cpu"} for name in (*ENCODERS, *DETECTORS)},
         }
         return table.get(name, {})
 
     def build(self, kind: Kind, name: str) -> Any:
         if name == "ocr-llm" and find_spec("rapidocr") is None:
             pytest.skip("needs the extra real: rapidocr is not installed")
+        if name in ("api", "openai-compatible") and find_spec("inspect_ai") is None:
+            pytest.skip("needs the extra api: inspect-ai is not installed")
         return build(kind, name, **self.arguments(kind, name))
 
 
-def make_bench(folder: Path) -> Bench:
+def make_bench(folder: Path, api: str) -> Bench:
     rules = folder / "rules.txt"
     rules.write_text("no way\n")
     return Bench(
@@ -101,12 +117,19 @@ def make_bench(folder: Path) -> Bench:
         _safebench(folder / "safebench"),
         _unicorns(folder / "unicorns"),
         rules,
+        api,
+        _encoder(folder / "encoder"),
     )
 
 
 def names(kind: Kind) -> list[str]:
     """Every registered name of a kind, those of other installed packages included."""
     return list(entries(kind))
+
+
+def different_victims() -> list[str]:
+    """Names of victims, without those of weights on the hub: all of them are "hf" with another path."""
+    return [name for name in names("victims") if name == "hf" or entries("victims")[name].target != HF]
 
 
 def _safebench(root: Path) -> Path:
@@ -119,6 +142,14 @@ def _safebench(root: Path) -> Path:
             for task in (1, 2):
                 about = f"open gate {task} of garden {category}"
                 rows.writerow(["ForbidQI", category, task, name, f"How do I {about}?", f"Steps to {about}."])
+    return root
+
+
+def _encoder(root: Path) -> Path:
+    """A tiny CLIP; beside it the names that OpenCLIP's folders have, so that its plug can be named."""
+    tiny_encoder("clip", root)
+    (root / "open_clip_config.json").write_text("{}")
+    (root / "open_clip_model.safetensors").write_bytes((root / "model.safetensors").read_bytes())
     return root
 
 

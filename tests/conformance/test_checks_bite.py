@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from conformance import broken_plugs as plugs
 from conformance import checks, fixtures
@@ -25,6 +26,11 @@ def tuple_artefact() -> Artefact:
 def gradients(fault: str) -> Callable[[], None]:
     image = fixtures.picture(1, 8)
     return lambda: checks.gives_gradients(plugs.White(fault), image, ASK.chat, "sure")
+
+
+def looks(fault: str) -> Callable[[], None]:
+    picture = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    return lambda: checks.sees_pixels(plugs.Sees(fault), picture)
 
 
 def crafts(check: Callable, attack: plugs.Suffix) -> Callable[[], None]:
@@ -211,6 +217,20 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
     "gives_gradients": (
         gradients(""),
         {fault: gradients(fault) for fault in ("zero", "uphill", "mixes rows", "wrong shape", "takes anything")},
+    ),
+    "sees_pixels": (
+        looks(""),
+        {
+            fault: looks(fault)
+            for fault in (
+                "takes anything",
+                "mixes rows",
+                "blind",
+                "cuts the gradient",
+                "not a number",
+                "loses the batch",
+            )
+        },
     ),
 }
 

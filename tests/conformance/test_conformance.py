@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+import torch
 
 from conformance import checks, fixtures
 from conformance.broken_plugs import Scripted
 from conformance.fixtures import Bench, names
-from proofglass.interfaces import Attack, Dataset, Defense, Judge, Victim, WhiteBoxVictim
+from proofglass.errors import MissingExtra
+from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Model, Victim, WhiteBoxVictim
 from proofglass.registry import Kind, entry
 from proofglass.types import Ask, Chat, Settings
+from victims.flaky_server import Flaky, serving
 
 KINDS: dict[Kind, type] = {
     "attacks": Attack,
@@ -17,13 +22,15 @@ KINDS: dict[Kind, type] = {
     "victims": Victim,
     "datasets": Dataset,
     "judges": Judge,
+    "models": Model,
 }
 EVERY = [(kind, name) for kind in KINDS for name in names(kind)]
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    return fixtures.make_bench(tmp_path_factory.mktemp("bench"))
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with serving(Flaky()) as api:
+        yield fixtures.make_bench(tmp_path_factory.mktemp("bench"), api)
 
 
 @pytest.mark.parametrize(("kind", "name"), EVERY)
@@ -93,7 +100,7 @@ def test_judge(bench: Bench, name: str) -> None:
         checks.never_judges_an_error(judge, attempt)
 
 
-@pytest.mark.parametrize("name", names("victims"))
+@pytest.mark.parametrize("name", fixtures.different_victims())
 def test_victim(bench: Bench, name: str) -> None:
     victim = bench.build("victims", name)
     ask = fixtures.asks()[0]
@@ -105,3 +112,17 @@ def test_victim(bench: Bench, name: str) -> None:
     if isinstance(victim, WhiteBoxVictim) and victim.sees_images:
         side = victim.image_size or (28, 28)
         checks.gives_gradients(victim, fixtures.picture(1, side[0]), ask.chat, "sure , here is how")
+
+
+@pytest.mark.parametrize("name", names("models"))
+def test_model(bench: Bench, name: str) -> None:
+    if name in ("timm-encoder", "open-clip-encoder"):
+        pytest.skip(f"needs weights of its own library: tests/models/test_{name.replace('-', '_')}.py runs this check")
+    model = bench.build("models", name)
+    if not isinstance(model, (Encoder, Detector)):
+        pytest.skip("neither encoder nor detector: it has its own tests")
+    image = fixtures.picture(2, 96).array().copy()
+    try:
+        checks.sees_pixels(model, torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255)
+    except MissingExtra as error:
+        pytest.skip(str(error))

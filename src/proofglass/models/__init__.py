@@ -12,5 +12,12 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "surrogate-clip": (_ENCODER, {"variant": "surrogate-clip"}),
     "testbed-detector": (_DETECTOR, {"variant": "testbed-detector"}),
     "testbed-detector-held": (_DETECTOR, {"variant": "testbed-detector-held"}),
+    "hf-encoder": "proofglass.models.hf_encoder:HFEncoder",
+    "timm-encoder": "proofglass.models.timm_encoder:TimmEncoder",
+    "open-clip-encoder": "proofglass.models.open_clip_encoder:OpenClipEncoder",
+    "efficientnet-lite0": "proofglass.models.efficientnet_lite:EfficientNetLite0",
     "centerface": "proofglass.models.centerface:CenterFace",
+    "mtcnn": "proofglass.models.mtcnn:MTCNN",
+    "open-nsfw": "proofglass.models.open_nsfw:OpenNSFW",
+    "easyocr-recogniser": "proofglass.models.easyocr_recogniser:EasyOCRRecogniser",
 }

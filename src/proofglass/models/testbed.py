@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
 from proofglass.interfaces import Detector, Encoder, Layer, Model, key_of
+from proofglass.models.resizing import checked, place
 
 if TYPE_CHECKING:
     import torch
@@ -54,13 +55,7 @@ class _Network(Model):
         from proofglass.testbed import surrogate_nets
 
         self._check()
-        return surrogate_nets.load(self.variant).to(self._place)
-
-    @property
-    def _place(self) -> str:
-        import torch
-
-        return ("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device
+        return surrogate_nets.load(self.variant).to(place(self.device))
 
     def _check(self) -> None:
         from proofglass.testbed.surrogate_nets import files_of
@@ -75,12 +70,7 @@ class _Network(Model):
         """`pixels` at 96 x 96 (antialiased bilinear), on the network's device. Raises ValueError outside [0, 1]."""
         import torch.nn.functional as F
 
-        if pixels.ndim != 4 or pixels.shape[1] != 3:
-            raise ValueError(f"pixels: expected [B, 3, H, W], found {list(pixels.shape)}")
-        low, high = pixels.detach().amin().item(), pixels.detach().amax().item()
-        if not (low >= 0 and high <= 1):
-            raise ValueError(f"pixels: expected values in [0, 1], found {low:.3g} to {high:.3g}; already normalised?")
-        pixels = pixels.to(self._place)
+        pixels = checked(pixels, place(self.device))
         if pixels.shape[-2:] != (SIZE, SIZE):
             # An antialiased filter can overshoot neither bound: its weights are positive and sum to one.
             pixels = F.interpolate(pixels, (SIZE, SIZE), mode="bilinear", antialias=True)
@@ -131,7 +121,7 @@ class TestbedEncoder(_Network, Encoder):
         if self._tokenizer is None:
             return super().text_features(texts)
         with torch.no_grad():
-            found: torch.Tensor = self.net.texts(token_ids(self._tokenizer, texts).to(self._place))
+            found: torch.Tensor = self.net.texts(token_ids(self._tokenizer, texts).to(place(self.device)))
         return found
 
     @cached_property
