@@ -171,7 +171,7 @@ def measure(
     """
     from proofglass.studies import run_study
 
-    study = _cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk)
+    study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk)
     if out is not None:
         run_study(study, out, limit=limit, progress=False)
         return _rates_of(Run(Path(out)))
@@ -180,7 +180,7 @@ def measure(
         return _rates_of(Run(Path(folder) / "run"))
 
 
-def _cell_study(
+def cell_study(
     victim: Victim | str,
     attack: Attack | str,
     dataset: Dataset | str,
@@ -190,6 +190,7 @@ def _cell_study(
     settings: Settings,
     chunk: int,
 ) -> Study:
+    """The study of one cell; plugs and `judges` as in `measure`. Raises UsageError."""
     from proofglass.studies import Study
     from proofglass.studies.study import ALWAYS
 
@@ -224,7 +225,7 @@ def _item(kind: Kind, given: Plug | str, base: type) -> Item[Any]:
         raise UsageError(f"{kind}: expected {base.__name__} or a name, found {type(plug).__name__}")
     name = given if isinstance(given, str) else plug.name or type(plug).__name__
     # `make` gives back the object itself: a victim that the caller loaded is not loaded twice.
-    return Item(name, name, plug, lambda: plug, {})  # type: ignore[arg-type]
+    return Item(name, name, plug, lambda: plug, {})
 
 
 def _rates_of(run: Run) -> dict[str, Rate]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from proofglass.errors import NothingMeasured, StoreError, UsageError
@@ -18,6 +19,7 @@ from proofglass.studies.plan import asks_of, derive, expand, manifest
 from proofglass.studies.progress import Progress
 from proofglass.studies.runners import local
 from proofglass.studies.study import Study, parse
+from proofglass.types import Score
 from scripted_plugs import EchoVictim
 
 TESTS = Path(__file__).parent.parent
@@ -238,6 +240,13 @@ def test_a_judge_that_breaks_leaves_its_samples_unjudged(study, tmp_path: Path) 
     loud = scores.filter(scores["judge"] == "loud")
     assert loud["value"].null_count() == len(loud) == 70
     assert "RuntimeError: too loud to hear" in loud["reason"][0]
+
+
+def test_a_judge_that_quotes_half_a_character_costs_no_cell(study, tmp_path: Path, monkeypatch) -> None:
+    said = Score("long", 1.0, "says \ud800", "because \udfff")
+    monkeypatch.setattr("scripted_plugs.Long.score", lambda self, attempts: [said] * len(attempts))
+    store = run(study(WHOLE), tmp_path / "run")
+    assert set(store.scores().filter(pl.col("judge") == "long")["reason"]) == {"because ?"}
 
 
 def test_crafting_that_breaks_costs_its_cells_only(study, tmp_path: Path) -> None:

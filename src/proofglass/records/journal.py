@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,8 @@ class JournaledVictim(Victim):
     """`victim` whose answers go through `journal`. Defenses wrap this; attacks get `victim` itself.
 
     heard: called after each batch with the number of asks and whether they were asked now or recalled.
-    asked, recalled: asks so far; seconds: what the victim took for all of them, whichever run asked.
+    asked, recalled: asks so far; seconds: what the victim took for all of them, whichever run asked. unsent: asks
+    that ended as an error without a query, so that nothing was sent (a budget is spent), and why.
     """
 
     name = "journaled"
@@ -140,6 +142,7 @@ class JournaledVictim(Victim):
         self._key = victim.key
         self.asked = self.recalled = 0
         self.seconds = 0.0
+        self.unsent: Counter[str] = Counter()
 
     @property
     def key(self) -> str:
@@ -180,7 +183,10 @@ class JournaledVictim(Victim):
             replies = (Reply.error(reason),) * len(asks)
             return Answered(batch, self.key, replies, time.perf_counter() - start)
         answered = Answered(batch, self.key, replies, time.perf_counter() - start)
-        self.journal.append(answered)
+        unsent = Counter(r.reason for r in replies if r.outcome == "error" and not r.cost.queries)
+        self.unsent += unsent
+        if not unsent:  # else the batch is not answered: a run that goes on asks it again
+            self.journal.append(answered)
         return answered
 
 

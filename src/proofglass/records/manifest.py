@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
             f"Read them with the Proofglass that wrote them ({wrote}), or run the study again into a new folder."
         )
     return manifest
+
+
+def run_id(path: Path) -> str:
+    """The id of the run in the folder `path`: the same whenever it goes on; a new one where no run is yet."""
+    file = path / "manifest.json"
+    return (read_json(file).get("run") if file.exists() else None) or uuid.uuid4().hex
 
 
 def continued(path: Path, before: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

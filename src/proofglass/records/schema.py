@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 # Fields that may differ between two runs of the same study: leave them out to compare runs.
-VOLATILE = ("seconds", "peak_bytes", "started", "platform", "device", "threads", "versions")
+VOLATILE = ("seconds", "peak_bytes", "started", "run", "platform", "device", "threads", "versions")
 
 # Whole words, so that keywords, tokenizer and max_new_tokens stay readable.
 _SECRET = re.compile(

@@ -6,6 +6,7 @@ cells/<cell>.parquet, .json        records of a finished cell; its status and co
 scores/<cell>.<judge key>.parquet  a judge's scores: a table of its own, so judging anew asks nobody
 artefacts/<key>.json, ab/<sha>.png what crafting bought; every picture
 drafts/<key>/                      checkpoints of a craft that is not finished
+ledger/<model>/                    what was sent to an API, what came back and what it cost (victims.api.ledger)
 """
 
 from __future__ import annotations
@@ -244,6 +245,13 @@ class Store:
         self._check_lock()
         self._manifest = with_judges(self._manifest, judges, success)
         write_whole(self.path / "manifest.json", json_bytes(self._manifest))
+
+    def put_card(self, victim: str, card: Mapping[str, Any]) -> None:
+        """The card of the victim with this label, as it stands after it was asked."""
+        self._check_lock()
+        if self._manifest["cards"].get(victim) != card:
+            self._manifest["cards"][victim] = dict(card)
+            write_whole(self.path / "manifest.json", json_bytes(self._manifest))
 
     def drafts(self, key: str) -> Path:
         """Where the craft `key` keeps its checkpoints while it runs."""

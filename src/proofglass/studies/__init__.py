@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proofglass.errors import UsageError
+from proofglass.records.manifest import run_id
 from proofglass.records.store import Store
-from proofglass.studies.study import Study, load, shipped
+from proofglass.studies.study import Study, in_run, load, shipped
 
 __all__ = ["Study", "curve_study", "judge_study", "load", "run_study", "shipped"]
 
@@ -24,8 +25,10 @@ def run_study(study: Study, out: Path | str, limit: int | None = None, progress:
     from proofglass.studies.progress import watcher
     from proofglass.studies.runners import local
 
+    run = run_id(Path(out))
+    study = _in_run(study, Path(out), run)
     plan = expand(study, limit)
-    with Store.create(out, manifest(plan)) as store:
+    with Store.create(out, {**manifest(plan), "run": run}) as store:
         watching = watcher(progress)
         try:
             local.run(plan, store, watching)
@@ -85,9 +88,15 @@ def judge_study(study: Study, out: Path | str) -> Store:
     from proofglass.studies.runners import local
 
     with Store(out).locked() as store:
+        study = _in_run(study, Path(out), run_id(Path(out)))
         plan = expand(study, store.manifest()["limit"])
         local.judge_anew(plan, store)
     return Store(out)
+
+
+def _in_run(study: Study, folder: Path, run: str) -> Study:
+    """`study` whose victims know the run that asks them."""
+    return dataclasses.replace(study, victims=tuple(in_run(item, folder, run) for item in study.victims))
 
 
 def _shipped() -> Path:

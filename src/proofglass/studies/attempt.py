@@ -175,7 +175,8 @@ def judge(judge: Judge, label: str, attempts: Mapping[str, Attempt]) -> dict[str
         raise
     except Exception as error:
         given = [Score.unjudged(label, f"judge {label}: {type(error).__name__}: {error}")] * len(shown)
-    scores |= {name: dataclasses.replace(s, judge=label) for name, s in zip(shown, given, strict=True)}
+    for name, score in zip(shown, given, strict=True):  # it may quote a model, which may write half a character
+        scores[name] = dataclasses.replace(score, judge=label, label=utf8(score.label), reason=utf8(score.reason))
     return {name: scores[name] for name in attempts}
 
 

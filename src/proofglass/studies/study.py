@@ -7,8 +7,8 @@ expected and the nearest name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -48,13 +48,22 @@ class Item(Generic[P]):
     name: str
     label: str
     plug: P
-    make: type[P] = field(repr=False)
+    make: Callable[..., P] = field(repr=False)
     values: dict[str, Any] = field(repr=False)
     only: tuple[str, ...] | None = None
 
     def build(self) -> P:
         """A fresh plug: what it loads is freed with it."""
         return self.make(**self.values)
+
+
+def in_run(item: Item[Victim], folder: Path, run: str) -> Item[Victim]:
+    """`item` whose victims know the run that asks them (`Victim.in_run`)."""
+
+    def make(**values: Any) -> Victim:
+        return item.make(**values).in_run(folder, run)
+
+    return replace(item, plug=item.plug.in_run(folder, run), make=make)
 
 
 @dataclass(frozen=True)

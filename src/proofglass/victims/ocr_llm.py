@@ -23,6 +23,7 @@ from proofglass.errors import MissingExtra, UsageError
 from proofglass.images import typography
 from proofglass.interfaces import Victim, key_of
 from proofglass.types import Ask, Chat, Image, Reply
+from proofglass.weights import folder_of, weights_hash
 
 if TYPE_CHECKING:
     from proofglass.victims.hf.model import HFModel
@@ -57,6 +58,7 @@ class OcrLLM(Victim):
     batch: int = 8
 
     name = "ocr-llm"
+    version = 2  # drawn replies (temperature above 0) have a random stream of their own
 
     def __post_init__(self) -> None:
         if self.reader not in ("ocr", "truth"):
@@ -69,8 +71,6 @@ class OcrLLM(Victim):
     @cached_property
     def key(self) -> str:
         """Holds the weights and the version of the reader: another OCR model reads other text."""
-        from proofglass.victims.hf.model import weights_hash
-
         reader = _version("rapidocr") if self.reader == "ocr" else "truth"
         if reader is None:
             raise _missing(_READER)
@@ -82,8 +82,7 @@ class OcrLLM(Victim):
         """Where the language model's safetensors lie."""
         if self.model == "smollm2":
             return smollm2_folder()
-        path = Path(self.model).expanduser()
-        return path if path.exists() or self.model.count("/") != 1 else _from_hub(self.model, self.revision)
+        return folder_of(self.model, self.revision)
 
     @cached_property
     def language_model(self) -> HFModel:
@@ -96,14 +95,14 @@ class OcrLLM(Victim):
         return rapidocr_reader() if self.reader == "ocr" else true_text
 
     @cached_property
-    def _read_before(self) -> dict[Image, str]:
-        return {}
+    def _read_before(self) -> dict[str, str]:
+        return {}  # by sha256: a key that were the picture would keep its pixels for good
 
     def text_of(self, image: Image) -> str:
         """What this victim reads in `image`; a picture that comes again is not read again."""
-        if image not in self._read_before:
-            self._read_before[image] = self._reads(image)
-        return self._read_before[image]
+        if image.sha256 not in self._read_before:
+            self._read_before[image.sha256] = self._reads(image)
+        return self._read_before[image.sha256]
 
     def as_text(self, chat: Chat) -> Chat:
         """`chat` with every picture replaced by the wrapped text in it: what the language model gets."""
@@ -273,25 +272,6 @@ def _convert_gguf(source: Path, folder: Path) -> None:
             os.replace(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _from_hub(name: str, revision: str) -> Path:
-    """A hub model's configuration, tokenizer and safetensors; nothing that could hold code is fetched."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision,
-                allow_patterns=["*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt"],
-            )
-        )
-    except Exception as error:
-        raise UsageError(
-            f"model {name!r}: neither a folder here nor to be had from the hub ({type(error).__name__}); "
-            "give the path of a folder with config.json and *.safetensors, or 'smollm2'"
-        ) from error
 
 
 def _version(package: str) -> str | None:

@@ -11,7 +11,7 @@ from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
 from proofglass.interfaces import Judge, Victim
 from proofglass.records.journal import Journal, JournaledVictim
-from proofglass.records.schema import Record
+from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
 from proofglass.studies.attempt import Trial, attempt, attempts_of, buy, judge, nothing_measured
 from proofglass.studies.craft import check_apart, summary
@@ -44,6 +44,7 @@ def run(plan: Plan, store: Store, progress: Progress | None = None) -> None:
     ]
     _judge_cells(plan, lacking, store)
     _report_failures(plan, store)
+    _report_unfinished(store)
 
 
 def judge_anew(plan: Plan, store: Store) -> None:
@@ -87,6 +88,8 @@ def _run_victim(
             status, reason = "failed", str(error) if known else f"{type(error).__name__}: {error}"
             store.put_status(cell.key, {"status": status, "reason": reason})
         progress.cell_done(status, reason)
+    if model is not None:
+        store.put_card(item.label, plain(model.card()))
     del model
     gc.collect()
 
@@ -110,8 +113,12 @@ def _run_cell(
             bought += [] if universal else [crafted]
             progress.chunk(len(rows))
     scores = _score(plan, cell, [vars(record) for record in records], store)
-    reason = nothing_measured([vars(record) for record in records], scores[study.success])
-    status = "failed" if reason else "done"
+    status, reason = "done", nothing_measured([vars(record) for record in records], scores[study.success])
+    if asked.unsent:
+        why, _ = asked.unsent.most_common(1)[0]
+        status, reason = "pending", f"{asked.unsent.total()} asks were not sent; {why}"
+    elif reason:
+        status = "failed"
     store.seal(
         cell.key,
         records,
@@ -163,6 +170,17 @@ def _report_failures(plan: Plan, store: Store) -> None:
         raise NothingMeasured(f"{len(failed)} of {len(told)} cells measured nothing. " + "; ".join(lines))
     if all(cell["status"] == "skipped" for cell in told):
         raise NothingMeasured(f"no cell can run. {_title(told[0])}: {told[0]['reason']}")
+
+
+def _report_unfinished(store: Store) -> None:
+    told = store.cells()
+    unfinished = [cell for cell in told if cell["status"] == "pending"]
+    if unfinished:
+        lines = "; ".join(f"{_title(cell)}: {cell['reason']}" for cell in unfinished)
+        raise NothingMeasured(
+            f"{len(unfinished)} of {len(told)} cells are not finished. {lines}. "
+            "What was answered is kept: raise the budget, then run the same command again."
+        )
 
 
 def _title(cell: dict) -> str:

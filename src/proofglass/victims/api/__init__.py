@@ -1,0 +1,1 @@
+"""Parts of the API victim (`victims.inspect`): calls, ledger, prices, cache, limits, faults."""

@@ -1,0 +1,290 @@
+"""The ledger of an API victim: what was sent, what came back, what it cost. It outlives the process.
+
+`calls.jsonl` has one line per event, on disk before the program goes on:
+
+    {"do": "sent", "n": 7, "ask": ..., "try": 1, "estimate": 900, "tokens": 964, "money": 0.01, "at": ...}
+    {"do": "answered", "n": 7, "reply": {...}, "model": ..., "tokens_in": 812, "tokens_out": 20, "money": 0.004}
+    {"do": "failed", "n": 7, "reason": "429: slow down", "paid": "no"}
+
+`sent` holds the worst case (`tokens` in and out, `money`). An attempt that has no end (the process was killed), or that
+ended by a time-out or a broken connection (`"paid": "possibly"`), may have been answered and billed: it counts with
+its worst case, so a budget holds over any number of kills. An answer that the study did not get to keep is served
+from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from proofglass.errors import StoreError
+from proofglass.records.files import guarded
+from proofglass.records.lock import Lock
+from proofglass.records.schema import utf8
+from proofglass.types import Cost, Reply
+
+FILE = "calls.jsonl"
+
+
+@dataclass(frozen=True)
+class Bill:
+    """So many calls, tokens (in and out) and US dollars."""
+
+    calls: int = 0
+    tokens: int = 0
+    money: float = 0.0
+
+    def __add__(self, other: Bill) -> Bill:
+        return Bill(self.calls + other.calls, self.tokens + other.tokens, self.money + other.money)
+
+    def __sub__(self, other: Bill) -> Bill:
+        return Bill(self.calls - other.calls, self.tokens - other.tokens, self.money - other.money)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Hard limits, None: none. Calls are attempts, retries included."""
+
+    money: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+
+    def lacks(self, bill: Bill) -> str:
+        """Which limit `bill` exceeds, empty if none."""
+        if self.calls is not None and bill.calls > self.calls:
+            return f"{self.calls} calls"
+        if self.tokens is not None and bill.tokens > self.tokens:
+            return f"{self.tokens} tokens"
+        if self.money is not None and bill.money > self.money + 1e-12:  # sums of floats
+            return f"{self.money:g} USD"
+        return ""
+
+
+class BudgetSpent(Exception):
+    """The next attempt, at its worst, would exceed a limit; the message names it."""
+
+
+@dataclass
+class Book:
+    """What the lines of a ledger add up to.
+
+    known: answered, at the API's own count. possibly: sent, perhaps answered and billed, at the worst case. open:
+    attempts under way -> their worst case and their estimate of the tokens in. scale: highest ratio of the API's count
+    of tokens in to our estimate, at least 1. answers: ask -> where its answers lie in the file (offset, bytes).
+    """
+
+    known: Bill = Bill()
+    possibly: Bill = Bill()
+    open: dict[int, tuple[Bill, int]] = field(default_factory=dict)
+    models: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+    scale: float = 1.0
+    next: int = 0
+    asks: dict[int, str] = field(default_factory=dict)
+    answers: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+
+    def sent(self, n: int, worst: Bill, estimate: int) -> None:
+        self.open[n] = worst, estimate
+        self.next = max(self.next, n + 1)
+
+    def answered(self, n: int, line: Mapping[str, Any]) -> None:
+        worst, estimate = self.open.pop(n)
+        self.models[line["model"]] += 1
+        if line["tokens_in"] is None:  # the API did not count: the worst case stands
+            self.possibly += worst
+            return
+        self.known += Bill(1, line["tokens_in"] + line["tokens_out"], line["money"])
+        if estimate:
+            self.scale = max(self.scale, line["tokens_in"] / estimate)
+
+    def failed(self, n: int, reason: str, possibly_paid: bool) -> None:
+        worst, _ = self.open.pop(n)
+        self.failures[reason] += 1
+        if possibly_paid:
+            self.possibly += worst
+        else:
+            self.known += Bill(worst.calls)
+
+    @property
+    def settled(self) -> Bill:
+        return self.known + self.possibly
+
+    @property
+    def committed(self) -> Bill:
+        """Everything that may have to be paid, attempts under way at their worst."""
+        return sum((worst for worst, _ in self.open.values()), self.settled)
+
+
+class Ledger:
+    """The ledger in `folder`, None: in memory only. One process writes at a time; one event loop uses it.
+
+    Raises StoreError if another process has it open, or if a line other than the last is damaged.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.book = Book()
+        self._back: dict[str, Reply] = {}
+        self._file: int | None = None
+        self._end = 0
+        self._lines: list[bytes] = []
+        self._group: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self._settled = asyncio.Event()
+        if folder is None:
+            return
+        lock = Lock(folder)
+        weakref.finalize(self, lock.release)
+        path = folder / FILE
+        with guarded(path):
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        weakref.finalize(self, os.close, self._file)
+        self.book, self._end = read(path)
+        with guarded(path):
+            os.ftruncate(self._file, self._end)
+        for worst, _ in self.book.open.values():  # an earlier process was killed over them
+            self.book.possibly += worst
+        self.book.open.clear()
+
+    def recall(self, ask: str) -> Reply | None:
+        """An answer to `ask` that was paid and that nobody got to keep: of an earlier process, or given back. Once."""
+        if ask in self._back:
+            return self._back.pop(ask)
+        places = self.book.answers.get(ask)
+        if not places or self._file is None:
+            return None
+        offset, length = places.pop(0)
+        told = json.loads(os.pread(self._file, length, offset))["reply"]
+        return Reply(**{**told, "decisions": (), "cost": Cost(**told["cost"])})
+
+    def give_back(self, ask: str, reply: Reply) -> None:
+        """`reply` to `ask` was not delivered: `recall` gives it."""
+        self._back[ask] = reply
+
+    def afford(self, worst: Bill, budget: Budget) -> bool:
+        """Whether `worst` fits now; False: attempts under way will tell. Raises BudgetSpent if it never will."""
+        lack = budget.lacks(self.book.committed + worst)
+        if lack and budget.lacks(self.book.settled + Bill(len(self.book.open)) + worst):
+            raise BudgetSpent(lack)
+        return not lack
+
+    async def sent(self, ask: str, attempt: int, worst: Bill, estimate: int, budget: Budget) -> int:
+        """Take the worst case from the budget and note the attempt; its number. On return it may be sent.
+
+        estimate: of the tokens in. Waits while attempts under way decide whether there is enough. Raises BudgetSpent
+        if there is not.
+        """
+        while not self.afford(worst, budget):
+            self._settled.clear()
+            await self._settled.wait()
+        n = self.book.next
+        self.book.sent(n, worst, estimate)
+        line = {"do": "sent", "n": n, "ask": ask, "try": attempt, "estimate": estimate, "tokens": worst.tokens}
+        try:
+            await self._append({**line, "money": worst.money, "at": _now()})
+        except BaseException:
+            self.lost(n)
+            raise
+        return n
+
+    async def answered(self, n: int, reply: Reply, model: str, tokens: tuple[int, int] | None, money: float) -> None:
+        """The API answered (whatever the outcome) and counted `tokens` (in, out), None if it did not count."""
+        tokens_in, tokens_out = tokens or (None, None)
+        line = {"do": "answered", "n": n, "model": model, "tokens_in": tokens_in, "tokens_out": tokens_out}
+        line |= {"money": money, "reply": {k: v for k, v in dataclasses.asdict(reply).items() if k != "decisions"}}
+        self.book.answered(n, line)
+        self._settled.set()
+        await self._append(line)
+
+    async def failed(self, n: int, reason: str, possibly_paid: bool) -> None:
+        """The attempt brought no answer."""
+        self.book.failed(n, kind_of(reason), possibly_paid)
+        self._settled.set()
+        await self._append({"do": "failed", "n": n, "reason": reason, "paid": "possibly" if possibly_paid else "no"})
+
+    def lost(self, n: int) -> None:
+        """The attempt was cancelled under way. No line: a `sent` without an end says the same."""
+        self.book.failed(n, "cancelled", possibly_paid=True)
+        self._settled.set()
+
+    async def _append(self, line: Mapping[str, Any]) -> None:
+        """Write and sync, together with the lines of others that wait."""
+        if self._file is None:
+            return
+        self._lines.append(utf8(json.dumps(line, separators=(",", ":"))).encode() + b"\n")
+        if self._group is None:
+            self._group = asyncio.get_running_loop().create_task(self._sync())
+        await asyncio.shield(self._group)
+
+    async def _sync(self) -> None:
+        async with self._writing:  # lines that come during a sync are the next group
+            lines, self._lines, self._group = self._lines, [], None
+            await asyncio.to_thread(self._put, b"".join(lines))
+
+    def _put(self, lines: bytes) -> None:
+        assert self._file is not None
+        assert self.folder is not None
+        with guarded(self.folder / FILE):
+            try:
+                written = 0
+                while written < len(lines):
+                    written += os.write(self._file, lines[written:])
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, self._end)
+                raise
+        self._end += len(lines)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def kind_of(reason: str) -> str:
+    """What stands before the first colon: "429", "time-out", ..."""
+    return reason.partition(":")[0]
+
+
+def read(path: Path) -> tuple[Book, int]:
+    """What the ledger at `path` adds up to and its length in bytes, a torn last line left out.
+
+    Attempts without an end are in `open`. Raises StoreError for a damaged line.
+    """
+    book, end = Book(), 0
+    if not path.exists():
+        return book, end
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                break  # torn by a crash: a `sent` that is not whole was not sent
+            try:
+                _enter(book, json.loads(line), end, len(line))
+            except (ValueError, KeyError, TypeError):
+                raise StoreError(
+                    f"{path}:{number}: not a line of the ledger. Restore the file from a copy; "
+                    "if there is none, move it away: what it holds then counts against no budget."
+                ) from None
+            end += len(line)
+    return book, end
+
+
+def _enter(book: Book, line: Mapping[str, Any], offset: int, length: int) -> None:
+    n = line["n"]
+    if line["do"] == "sent":
+        book.sent(n, Bill(1, line["tokens"], line["money"]), line["estimate"])
+        book.asks[n] = line["ask"]
+    elif line["do"] == "answered":
+        book.answered(n, line)
+        book.answers.setdefault(book.asks.pop(n), []).append((offset, length))
+    else:
+        book.failed(n, kind_of(line["reason"]), line["paid"] == "possibly")
+        book.asks.pop(n)
