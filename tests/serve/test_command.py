@@ -1,0 +1,176 @@
+"""`proofglass serve`: what it refuses at the start, what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from proofglass import serve as package
+from proofglass.cli import main as cli
+from proofglass.cli import serve as command
+from proofglass.errors import UsageError
+from proofglass.interfaces import Defended
+from proofglass.serve import server as http
+from proofglass.types import Reply
+from serve.live import Live, Teller, everything, head
+
+
+@pytest.fixture
+def proofglass(capsys, monkeypatch):
+    monkeypatch.delenv("PROOFGLASS_TOKEN", raising=False)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["proofglass", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("testbed-linaer",), "Did you mean"),
+        (("testbed-linear", "--defense", "self-moderatoin"), "Did you mean"),
+        (("testbed-linear", "--set", "colour=red"), "colour"),
+        (("testbed-linear", "--set", "batch"), "expected FIELD=VALUE"),
+        (("testbed-linear", "--set", "self-moderation.rounds=2"), "no --defense 'self-moderation' is named"),
+        (("testbed-linear", "--defense", "self-moderation", "--set", "self-moderation.rounds=-1"), "rounds"),
+        (("testbed-linear", "--host", "0.0.0.0", "--port", "0"), "a token of yours is needed"),
+        (("testbed-linear", "--host", "no.such.host.example", "--port", "0"), "cannot be listened on"),
+        (("testbed-linear", "--token-file", "no-such-file", "--port", "0"), "no-such-file: cannot be read"),
+        (("testbed-linear", "--deadline", "0"), "deadline_s: expected more than 0"),
+        (("testbed-linear", "--deadline", "inf"), "deadline_s: expected more than 0, and an end, found inf"),
+        (("testbed-linear", "--name", "it's $(mine)"), '--name "it\'s $(mine)": expected letters'),
+        (("llava", "--set", "path=no-such-folder", "--port", "0"), "no-such-folder"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_with_code_2(proofglass, words, message):
+    code, out, err = proofglass("serve", *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_port_that_is_taken_is_said_to_be(proofglass):
+    with http.listen("127.0.0.1", 0) as taken:
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        code, _, err = proofglass("serve", "testbed-linear", "--port", port)
+    assert code == 2
+    assert f"--port {port}: cannot be listened on" in err
+
+
+def test_a_missing_package_is_named_with_its_command(proofglass, monkeypatch):
+    monkeypatch.setattr(package, "find_spec", lambda name: None if name == "uvicorn" else object())
+    code, _, err = proofglass("serve", "testbed-linear")
+    assert code == 2
+    assert 'uvicorn not installed. Run: pip install "proofglass[serve]"' in err
+
+
+@pytest.mark.parametrize(
+    "token", ["", "short", "sixteen letters and spaces", "sixteen-letters-\u00e9", "0123456789abcdef\x1b"]
+)
+def test_a_weak_token_is_refused(tmp_path, token, monkeypatch):
+    monkeypatch.delenv("PROOFGLASS_TOKEN", raising=False)
+    (tmp_path / "token").write_text(token)
+    with pytest.raises(UsageError, match="at least 16 ASCII characters"):
+        command.token_of(tmp_path / "token", True)
+
+
+def test_a_token_comes_from_the_file_else_the_environment_else_is_made_up(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PROOFGLASS_TOKEN", "of-the-environment")
+    file = tmp_path / "token"
+    file.write_text("of-the-token-file\n")
+    file.chmod(0o600)
+    assert command.token_of(file, False) == ("of-the-token-file", False)
+    assert command.token_of(None, False) == ("of-the-environment", False)
+    monkeypatch.delenv("PROOFGLASS_TOKEN")
+    (one, made), (other, _) = command.token_of(None, True), command.token_of(None, True)
+    assert made
+    assert one != other
+    assert len(one) >= 32
+    assert capsys.readouterr().err == ""
+    file.chmod(0o644)
+    command.token_of(file, True)
+    assert "chmod 600" in capsys.readouterr().err
+
+
+def test_the_first_defense_is_the_innermost():
+    victim, chain = command.guarded(
+        "testbed-linear", ["self-moderation", "system-prompt"], ["batch=4", "system-prompt.mode=append"]
+    )
+    assert isinstance(victim, Defended)
+    assert isinstance(victim.victim, Defended)
+    assert (victim.defense.name, victim.defense.mode) == ("system-prompt", "append")
+    assert (victim.victim.defense.name, victim.victim.victim.batch) == ("self-moderation", 4)
+    assert chain == "system-prompt -> self-moderation -> testbed-linear"
+
+
+def test_a_model_that_fails_at_its_first_ask_is_not_served():
+    def fails(ask):
+        raise RuntimeError("no such weights")
+
+    with pytest.raises(UsageError, match="cannot be loaded: RuntimeError: no such weights"):
+        command.ask_once(Teller(fails))
+    with pytest.raises(UsageError, match="did not answer a first ask: out of coffee"):
+        command.ask_once(Teller(lambda ask: Reply.error("out of coffee")))
+
+
+def test_help_shows_how_to_call_it_and_what_is_safe(proofglass):
+    code, out, _ = proofglass("serve", "--help")
+    told = " ".join(out.split())
+    assert code == 0
+    for words in ("OpenAI-compatible", "innermost", "bearer token", "Ctrl-C finishes", "Examples:", "--defense NAME"):
+        assert words in told
+
+
+def test_it_serves_until_ctrl_c_and_finishes_what_runs():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "proofglass", "serve", "testbed-linear", "--defense", "self-moderation", "--port", "0",
+         "--batch", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PROOFGLASS_TOKEN": ""},
+    )  # fmt: skip
+    watchdog = threading.Timer(90, process.kill)
+    watchdog.start()
+    try:
+        assert process.stdout is not None
+        printed = ""
+        while "Ctrl-C" not in printed:
+            line = process.stdout.readline()
+            assert line, process.communicate()[1]
+            printed += line
+        (url,) = re.findall(r"^serving testbed-linear at (\S+)$", printed, re.M)
+        (token,) = re.findall(r"^export PROOFGLASS_TOKEN=(\S+)", printed, re.M)
+        assert printed.count(token) == 1
+        assert "an ask passes self-moderation -> testbed-linear" in printed
+        said = {"model": "testbed-linear", "messages": [{"role": "user", "content": "what is it?"}], "max_tokens": 60}
+        body = json.dumps(said).encode()
+        with contextlib.ExitStack() as stack:
+            callers = [stack.enter_context(Live(int(url.split(":")[2][:-3])).connect()) for _ in range(8)]
+            for each in callers:
+                each.sendall(head(len(body), "Connection: close", token=token) + body)
+            answers = [everything(callers[0])]
+            process.send_signal(signal.SIGINT)  # seven still wait: asks go one by one
+            answers += [everything(each) for each in callers[1:]]
+        _, err = process.communicate()
+    finally:
+        watchdog.cancel()
+        process.kill()
+    assert process.returncode == 0, err
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200"] * 8
+    assert token not in err
+    assert "what is it?" not in err
+    assert err.count("POST /v1/chat/completions 200 ok") == 8
+    assert err.rstrip().endswith("stopped")
