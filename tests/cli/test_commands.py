@@ -284,7 +284,7 @@ def test_doctor_states_device_memory_and_bundled_fonts(proofglass) -> None:
 def test_an_extra_that_is_present_is_said_to_be(proofglass, monkeypatch) -> None:
     from proofglass.cli import doctor
 
-    monkeypatch.setattr(doctor, "installed", lambda name: "99.0")
+    monkeypatch.setattr(doctor, "installed", lambda name: "0.3.999" if name == "inspect-ai" else "99.0")
     _, out, _ = proofglass("doctor")
     assert "dev: present" in out
 

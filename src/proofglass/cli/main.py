@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proofglass import __version__
-from proofglass.cli import doctor, listing, testbed, victims
+from proofglass.cli import doctor, export, listing, serve, testbed, victims
 from proofglass.cli.console import note, one_line, say
 from proofglass.errors import NothingMeasured, ProofglassError
 
@@ -31,6 +31,8 @@ app.add_typer(testbed.app, name="testbed")
 app.add_typer(victims.app, name="victims")
 app.command("list")(listing.list_plugs)
 app.command("doctor")(doctor.doctor)
+app.command("export")(export.export)
+app.command("serve")(serve.serve)
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a shipped study.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/<name of the study>.")]

@@ -1,0 +1,54 @@
+"""Plugs as a line of a study names them: `figstep`, or `{figstep: {size: 12}}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from proofglass.errors import UsageError
+from proofglass.registry import Kind, entry
+from proofglass.studies import located
+from proofglass.studies.configure import construct, find, parameters
+from proofglass.types import Settings
+
+Given = str | Mapping[str, Any]
+
+
+def named(kind: Kind, given: Given) -> tuple[str, dict[str, Any]]:
+    """Name and parameters. Raises UnknownName with the nearest names, UsageError for what is no such line."""
+    name, values = (given, None) if isinstance(given, str) else _only(kind, given)
+    entry(kind, name)
+    if values is not None and not isinstance(values, Mapping):
+        raise UsageError(f"{kind}: {name}: expected {{parameter: value}}, found {values!r}")
+    return name, dict(values or {})
+
+
+def plug(kind: Kind, given: Given) -> Any:
+    """The plug that `given` names, its parameters read as in a study: 16/255 is a number, a path of a picture is one.
+
+    Raises UsageError that names the field, what was expected and the nearest name.
+    """
+    import yaml
+
+    name, values = named(kind, given)
+    source = located.parse(yaml.safe_dump({kind: {name: values}}), "proofglass")  # an error names the place in it
+    found = find(kind, name, source, (kind,))
+    make = found.load()
+    place = (kind, name)
+    return construct(make, {**found.defaults, **parameters(make, values, source, place)}, source, place)
+
+
+def settings_of_study(given: Mapping[str, Any] | None) -> Settings:
+    """Settings as a study gives them. Raises UsageError that names the field."""
+    import yaml
+
+    source = located.parse(yaml.safe_dump({"settings": dict(given or {})}), "proofglass")
+    values = parameters(Settings, source.values["settings"], source, ("settings",))
+    settings: Settings = construct(Settings, values, source, ("settings",))
+    return settings
+
+
+def _only(kind: Kind, given: Mapping[str, Any]) -> tuple[str, Any]:
+    if len(given) != 1:
+        raise UsageError(f"{kind}: expected a name, or {{name: {{parameter: value}}}}, found {dict(given)!r}")
+    return next(iter(given.items()))

@@ -1,0 +1,192 @@
+"""The task `proofglass/cell` (victim x attack x defense x data set, Inspect as the runner) and its solver.
+
+inspect eval proofglass/cell --model proofglass/testbed-linear -T dataset=testbed -T attack=figstep \\
+    -T judge=not-refused,testbed-content -T settings='{max_new_tokens: 48}'
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from inspect_ai import Task, task
+from inspect_ai.model import get_model
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+
+from proofglass.api import cell_study
+from proofglass.errors import UsageError
+from proofglass.flow import drive
+from proofglass.inspect_ext.dialogue import Evaluated, Helpers, NotYetAsked, in_thread
+from proofglass.inspect_ext.messages import config_of, messages_of, output_of
+from proofglass.inspect_ext.plugs import Given, plug, settings_of_study
+from proofglass.inspect_ext.provider import VictimAPI
+from proofglass.inspect_ext.samples import inspect_dataset, sample_of
+from proofglass.inspect_ext.scorers import judged
+from proofglass.interfaces import Dataset, Victim
+from proofglass.records.store import Crafted, Store
+from proofglass.studies.craft import check_apart, craft
+from proofglass.studies.plan import Plan, expand, manifest
+from proofglass.types import Artefact, Ask, BadSample, Sample
+
+# A task ends with "error" once this share of its samples failed: if all did, nothing was measured.
+ALL = 1 - 1e-9
+
+
+class SampleFailed(RuntimeError):
+    """An attack or a defense broke, or got no answer. Inspect makes it an error of the sample."""
+
+
+@task(name="cell")
+def proofglass_task(
+    dataset: Given,
+    attack: Given = "no-attack",
+    defense: Given = "none",
+    judge: Given | list[Given] = "not-refused",
+    crafted_on: Given | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    budget: float | None = None,
+    artefacts: str | None = None,
+) -> Task:
+    """One cell. Plugs are named as in a study: `figstep`, or `{figstep: {size: 12}}`.
+
+    judge: one or several, the first is the headline. settings: those of a study, such as {max_new_tokens: 48}; options
+    of Inspect (--temperature) go before them. The rest: see `attacked`. Raises UsageError for what cannot be done.
+    """
+    base = settings_of_study(settings)
+    (cell,) = _plan(dataset, "no-attack", "none", NotYetAsked("model"), settings, seed, None).cells
+    return Task(
+        dataset=inspect_dataset(cell.rows, cell.dataset.label),
+        solver=attacked(attack, defense, dataset, crafted_on, settings, seed, budget, artefacts),
+        scorer=[judged(each) for each in (judge if isinstance(judge, list) else [judge])],
+        config=config_of(base),
+        fail_on_error=ALL,
+    )
+
+
+@solver
+def attacked(
+    attack: Given,
+    defense: Given = "none",
+    dataset: Given | None = None,
+    crafted_on: Given | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    budget: float | None = None,
+    artefacts: str | None = None,
+) -> Solver:
+    """The dialogue of an attack with the evaluated model behind a defense; crafted now, before the task starts.
+
+    dataset: whose samples an attack may be crafted on. crafted_on: the victim it is crafted on; None: the evaluated
+    model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, in forward
+    equivalents. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill; None: it is
+    crafted anew every time. An attack's helper models (`Ask.to`) are model roles: --model-role NAME=provider/name.
+    Raises UsageError, MissingExtra and what crafting raises.
+    """
+    base = settings_of_study(settings)
+    like = _evaluated() if crafted_on is None else plug("victims", crafted_on)
+    plan = _plan(dataset, attack, defense, like, settings, seed, budget)
+    (cell,) = plan.cells
+    if cell.skip:
+        raise UsageError(f"{cell.title}: {cell.skip}. Name a victim to craft on: -T crafted_on=testbed-linear")
+    bought = _bought(plan, like, artefacts)
+    attacking, defending = cell.attack.plug, cell.defense.plug
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        sample, model = sample_of(state), get_model()
+        artefact = bought.of(sample.id)
+        if artefact is None:
+            raise SampleFailed(f"attack {attacking.name}: crafted nothing for this sample")
+        ask = Ask(sample.chat, dataclasses.replace(base, draw=state.epoch - 1))
+        victim = defending(Evaluated(model, base, like))
+        flow = attacking.converse(artefact, sample, ask)
+        (end,) = await in_thread(lambda: drive([flow], victim.reply, Helpers(base, like)))
+        if end.value is None:
+            raise SampleFailed(f"attack {attacking.name}: {end.failure}")
+        chat, reply = end.value
+        if reply.outcome == "error":
+            raise SampleFailed(reply.reason)
+        state.output = output_of(dataclasses.replace(reply, cost=end.cost), str(model))
+        state.messages = [*messages_of(chat), state.output.message]
+        state.metadata |= {"outcome": reply.outcome, "reason": reply.reason, "crafted_on": artefact.crafted_on}
+        return state
+
+    return solve
+
+
+@dataclass(frozen=True)
+class _Nothing(Dataset):
+    """No samples: an attack that crafts on none needs no data set."""
+
+    name = "nothing"
+
+    def __iter__(self) -> Iterator[Sample | BadSample]:
+        return iter(())
+
+
+def _plan(
+    dataset: Given | None,
+    attack: Given,
+    defense: Given,
+    victim: Victim,
+    settings: Mapping[str, Any] | None,
+    seed: int,
+    budget: float | None,
+) -> Plan:
+    """The plan of one cell, as a study of it would have it: the same samples, the same seeds."""
+    study = cell_study(
+        victim,
+        plug("attacks", attack),
+        _Nothing() if dataset is None else plug("datasets", dataset),
+        plug("defenses", defense),
+        ["not-refused"],
+        seed=seed,
+        settings=settings_of_study(settings),
+        chunk=100,
+    )
+    return expand(dataclasses.replace(study, name="inspect", budget=budget))
+
+
+@dataclass(frozen=True)
+class _Bought:
+    """What crafting bought; its pictures are read from `folder`, which goes with this object if it is temporary."""
+
+    crafted: tuple[Crafted, ...]
+    folder: TemporaryDirectory[str] | None
+
+    def of(self, sample_id: str) -> Artefact | None:
+        return next((found for each in self.crafted if (found := each.of(sample_id))), None)
+
+
+def _bought(plan: Plan, victim: Victim, folder: str | None) -> _Bought:
+    """Craft as the runner of studies does: universal on the crafting split, else chunk by chunk on the samples."""
+    (cell,) = plan.cells
+    attack, budget = cell.attack.plug, plan.study.budget
+    good = [row for row in cell.rows if isinstance(row, Sample)]
+    temporary = None if folder else TemporaryDirectory(prefix="proofglass-")
+    with Store.create(Path(temporary.name if temporary else folder or ""), manifest(plan)) as store:
+        if attack.scope == "universal":
+            crafting = tuple(cell.dataset.plug.crafting())
+            check_apart(crafting, good)
+            parts = [crafting]
+        else:
+            size = plan.study.chunk
+            parts = [tuple(good[k : k + size]) for k in range(0, len(good), size)]
+        crafted = tuple(craft(attack, victim, p, seed=cell.seed, budget=budget, store=store) for p in parts)
+    return _Bought(crafted, temporary)
+
+
+def _evaluated() -> Victim:
+    """The victim behind the model that Inspect evaluates now, as far as it is ours."""
+    try:
+        model = get_model()
+    except ValueError as error:
+        raise UsageError(
+            "crafted_on: which victim is the attack crafted on? Name it, crafted_on='testbed-linear', or let Inspect "
+            "make the task: eval('proofglass/cell', model=..., task_args={...})"
+        ) from error
+    return model.api.victim if isinstance(model.api, VictimAPI) else NotYetAsked(str(model))
