@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from proofglass.engine.checkpoints import kept_in
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Victim, key_of
+from proofglass.meter import Meter
 from proofglass.records.schema import plain
 from proofglass.records.store import Crafted, Store
-from proofglass.studies.meter import Meter
 from proofglass.studies.plan import rows_key
 from proofglass.types import Artefact, Sample
 

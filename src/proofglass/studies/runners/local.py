@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
 from proofglass.interfaces import Judge, Victim
+from proofglass.meter import Meter
 from proofglass.records.journal import Journal, JournaledVictim
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
 from proofglass.studies.attempt import Trial, attempt, attempts_of, buy, judge, nothing_measured
 from proofglass.studies.craft import check_apart, summary
-from proofglass.studies.meter import Meter
 from proofglass.studies.plan import Cell, Plan, describe
 from proofglass.studies.progress import Progress
 from proofglass.studies.study import Item

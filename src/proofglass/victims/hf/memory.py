@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import torch
 
+from proofglass.meter import Meter
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -68,17 +70,12 @@ def free_bytes(device: torch.device) -> int:
 
 
 def peak_bytes(device: torch.device, work: Callable[[], object]) -> int:
-    """Most memory held while `work` ran: of the allocator on a GPU, of the process on a CPU (Linux, else 0)."""
+    """Most memory held while `work` ran: of the allocator on a GPU, of the process on a CPU (`Meter`)."""
     free_memory()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         work()
         return torch.cuda.max_memory_allocated(device)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    work()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return 0
+    with Meter() as meter:
+        work()
+    return meter.peak_bytes
