@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class ProofglassError(Exception):
     """Base of every error that the command line prints as one clear line (exit code 2)."""
@@ -41,3 +43,33 @@ class NothingMeasured(ProofglassError):
 
 class ZeroGradient(ProofglassError):
     """An attack whose objective does not depend on the picture: it would optimise rounding noise."""
+
+
+class EnvironmentFault(ProofglassError):
+    """The machine failed, not a sample: a full disk, an I/O error, no memory, no file handles. The run stops cleanly,
+    nothing is recorded as a sample's failure, and the same command goes on once the cause is mended."""
+
+
+_OF_THE_MACHINE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+}
+
+
+def is_environment(error: BaseException) -> bool:
+    """Whether `error`, or what it was raised from, is the machine's fault: running the same sample on a sound machine
+    would have gone well. torch's own out-of-memory error is known by its name, so that torch need not be imported."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, (EnvironmentFault, MemoryError)):
+            return True
+        if isinstance(found, OSError) and found.errno in _OF_THE_MACHINE:
+            return True
+        if type(found).__name__ == "OutOfMemoryError":
+            return True
+        found = found.__cause__
+    return False
