@@ -79,3 +79,11 @@ def test_run_and_report_of_a_study_file(tmp_path: Path) -> None:
     page = pg.write_report(run)
     assert page == tmp_path / "run" / "report" / "index.html"
     assert page.is_file()
+
+
+def test_the_summary_of_a_run_can_be_asked_for_twice(tmp_path: Path) -> None:
+    # A module of the same name as a function of its package takes its place as soon as it is imported.
+    cell(out=tmp_path / "kept")
+    run = pg.api.Run(tmp_path / "kept")
+    assert run.summary() is not None
+    assert run.summary() is not None

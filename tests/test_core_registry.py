@@ -82,3 +82,20 @@ def test_an_entry_point_that_leads_nowhere_says_so(foreign) -> None:
 def test_a_kind_without_a_table_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry._PACKAGES, "models", "proofglass.nowhere")
     assert entries("models") == {}
+
+
+def test_no_package_has_a_function_of_the_name_of_its_module() -> None:
+    """Importing the module would put it in the function's place, whoever imports it, whenever that is."""
+    import ast
+    from pathlib import Path
+
+    import proofglass
+
+    clashes = []
+    for init in Path(proofglass.__file__).parent.rglob("__init__.py"):
+        own = {node.name for node in ast.parse(init.read_text()).body if isinstance(node, ast.FunctionDef)}
+        beside = {
+            path.stem for path in init.parent.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+        }
+        clashes += [f"{init.parent.name}.{name}" for name in sorted(own & beside)]
+    assert clashes == []

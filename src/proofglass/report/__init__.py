@@ -38,6 +38,6 @@ def write(store: Store, out: Path | None = None) -> Path:
 def terminal(store: Store) -> RenderableType:
     """The headline, the warnings and one attack x defense table per victim, for `rich.print`."""
     from proofglass.report.run import Run
-    from proofglass.report.terminal import summary
+    from proofglass.report.summary import summary
 
     return summary(Run(store))
