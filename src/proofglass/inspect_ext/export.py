@@ -50,10 +50,10 @@ class Pictures:
     def __call__(self, image: Image) -> str:
         path = self.store.image_path(image.sha256)
         if self.inline:
-            try:
+            if path.exists():
+                self.store.image(image.sha256)  # raises for one that is no longer itself
                 return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-            except OSError:
-                self.lost[image.sha256] = None
+            self.lost[image.sha256] = None
         return path.relative_to(self.store.path).as_posix()
 
     def named(self, sha256: str) -> Image:
