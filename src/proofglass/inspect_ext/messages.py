@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,20 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import Score as InspectScore
 
 OURS = "proofglass"
+_LONGEST = 200  # bytes of an id: a file system takes 255 in a name, Inspect adds to it
 _CUT = ("max_tokens", "model_length")
+
+
+def inspect_id(name: str) -> str:
+    """The sample id `name` as a log can hold it: Inspect names a member of its archive by it. What would end a name
+    early (a control character) becomes %XX, and so do a backslash and %; the slashes too of an id that would lead out of
+    `samples/`. A long id is cut and closed by its hash. The id itself stands in the metadata, as `sample_id`."""
+    strays = any(part in ("", ".", "..") for part in name.split("/"))
+    odd = r"[%\\\x00-\x1f\x7f-\x9f/]" if strays else r"[%\\\x00-\x1f\x7f-\x9f]"
+    told = re.sub(odd, lambda found: f"%{ord(found[0]):02X}", name)
+    if len(told.encode()) <= _LONGEST:
+        return told
+    return f"{told[: _LONGEST // 4 - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def messages_of(chat: Chat, picture: Callable[[Image], str] = data_uri) -> list[ChatMessage]:

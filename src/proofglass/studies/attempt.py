@@ -15,7 +15,8 @@ from proofglass.interfaces import Attack, Judge, Victim
 from proofglass.records.schema import Record, chat_from_json, chat_to_json, utf8
 from proofglass.records.store import Crafted, Store
 from proofglass.studies.craft import craft
-from proofglass.studies.plan import Cell, Row
+from proofglass.studies.plan import Cell
+from proofglass.studies.rows import Row
 from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Reply, Sample, Score, Settings
 
 
