@@ -12,7 +12,7 @@ from math import nan, sqrt
 from statistics import stdev
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proofglass.evaluation.metrics.success import BREAKS_OFF, rates
+from proofglass.evaluation.metrics.success import is_withheld, rates
 from proofglass.inspect_ext.messages import config_of, inspect_id, messages_of, output_of, score_of, usage_of
 from proofglass.interfaces import key_of
 from proofglass.records.schema import chat_from_json
@@ -248,7 +248,7 @@ def _value(cell: Cell, row: Mapping[str, Any], judge: str) -> float | None:
     """What a sample counts as, by our counting rule; None: it is left out."""
     if row["outcome"] == "error":
         return None
-    return 0.0 if row["outcome"] in BREAKS_OFF else _given(cell, row, judge).value
+    return 0.0 if is_withheld(row) else _given(cell, row, judge).value
 
 
 def _error(reason: str) -> EvalError:
