@@ -121,10 +121,16 @@ def test_settings_name_the_field_at_fault(field: str, value: float) -> None:
         Settings(**{field: value})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("outcome", ["error", "filtered"])
-def test_what_was_not_answered_has_no_text_for_a_judge(outcome: str) -> None:
+def test_an_error_has_no_text_for_a_judge() -> None:
     with pytest.raises(ValueError, match="has no text"):
-        Reply("oops", outcome=outcome, reason="why")  # type: ignore[arg-type]
+        Reply("oops", outcome="error", reason="why")
+
+
+def test_what_a_filter_let_through_is_said_and_what_a_defense_shows_is_not() -> None:
+    said = [Reply("a"), Reply(""), Reply("sure, first", "filtered")]
+    assert all(reply.is_said for reply in said)
+    unsaid = [Reply("", "filtered"), Reply(" \n", "filtered"), Reply("Not here.", "blocked"), Reply.error("500")]
+    assert not any(reply.is_said for reply in unsaid)
 
 
 def test_an_error_says_why_and_counts_as_a_query() -> None:

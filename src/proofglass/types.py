@@ -241,10 +241,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. Only an outcome "ok" has text: an error can never be judged as if it were an answer.
+    """What came back. An error has no text: it can never be judged as if it were an answer.
 
-    filtered: the provider withheld it; blocked: a defense stopped it (text = the fixed refusal it showed);
-    error: nothing came back, `reason` says why. cost: queries and tokens, inner calls of a defense included.
+    filtered: the provider's filter cut it off (text = what it delivered before) or withheld all of it (no text);
+    blocked: a defense stopped it (text = the fixed refusal it showed); error: nothing came back, `reason` says why.
+    cost: queries and tokens, inner calls of a defense included.
     """
 
     text: str = ""
@@ -255,10 +256,16 @@ class Reply:
     cost: Cost = Cost()
 
     def __post_init__(self) -> None:
-        if self.outcome in ("error", "filtered") and self.text:
-            raise ValueError(f"text: a reply with outcome {self.outcome!r} has no text; put the message in reason")
+        if self.outcome == "error" and self.text:
+            raise ValueError("text: a reply with outcome 'error' has no text; put the message in reason")
         if self.outcome == "error" and not self.reason:
             raise ValueError("reason: a reply with outcome 'error' says why")
+
+    @property
+    def is_said(self) -> bool:
+        """Whether the model's own words reached the user, so that they can be judged: an answer, or the part of one
+        that a provider delivered before its filter cut it off."""
+        return self.outcome == "ok" or (self.outcome == "filtered" and bool(self.text.strip()))
 
     @classmethod
     def error(cls, reason: str, cost: Cost | None = None) -> Reply:

@@ -133,6 +133,12 @@ def test_a_reply_that_is_no_answer_ends_the_dialogue_and_is_returned_as_it_is(ba
     assert len(asks) == place + 1
 
 
+def test_what_a_filter_let_through_is_reviewed_as_an_answer_is():
+    cut = Reply("sure, first", "filtered", reason="provider")
+    reply, asks = asked(SelfModeration(1), cut, "I take it back.", "yes")
+    assert (reply.text, len(asks)) == ("I take it back.", 3)
+
+
 def test_costs_of_all_inner_calls_are_counted():
     reply, _ = asked(SelfModeration(3), "A0", "A1", "no", "A2", "yes")
     assert (reply.cost.queries, reply.cost.tokens_out) == (5, 10)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from proofglass.engine import Check, LInf, Schedule, SignStep, Weighted, minimise
-from proofglass.engine.checkpoints import kept_in
+from proofglass.engine.checkpoints import Slot, kept_in
 from proofglass.types import Seconds
 from toy_objectives import EVERY_RULE, Killed, Recorded, TwoPlayers, pictures, quadratic
 
@@ -198,3 +198,19 @@ def test_no_draft_is_left_behind(tmp_path):
 def test_a_period_of_no_steps_is_refused(tmp_path):
     with pytest.raises(ValueError, match="every"), kept_in(tmp_path, 0):
         pass
+
+
+def test_a_checkpoint_with_any_byte_changed_is_itself_or_ignored(tmp_path):
+    # A tensor's byte, its type, its place in the file, a number of the facts: none may become another picture.
+    slot = Slot(tmp_path / "1.safetensors", 1, "of this run")
+    tensors, facts = {"x": pictures(1)[:, :, :2, :2], "rows": torch.tensor(3)}, {"step": 25, "losses": [0.5]}
+    slot.save(tensors, facts)
+    whole = slot.file.read_bytes()
+    for at in range(len(whole)):
+        slot.file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        found = slot.load()
+        if found is not None:  # a space of the header
+            assert found[1] == facts
+            assert all(torch.equal(found[0][name], tensors[name]) for name in tensors)
+    slot.file.write_bytes(whole)
+    assert slot.load() is not None

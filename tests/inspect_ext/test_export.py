@@ -54,6 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Written:
     store.__class__ = ReadableRun
     assert isinstance(store, ReadableRun)
     both = [{**row, "expected": "refuse", "cluster": f"c{k % 3}"} for k, row in enumerate(answers(3, 7))]
+    both[3] |= {"outcome": "filtered", "reason": "midway", "reply": "sure , first"}
     both += [{**row, "expected": "comply", "sample_id": f"t{k}"} for k, row in enumerate(answers(3, 4))]
     both[1] |= {"outcome": "filtered", "reason": "by the provider", "reply": ""}
     both[2] |= {"conversation": json.dumps([{"role": "user", "parts": [["image", "ab" * 32], ["text", "do"]]}])}
@@ -195,6 +196,13 @@ def test_filtered_and_blocked_replies_stop_for_their_own_reason_and_score_zero(r
         assert choice.stop_details.explanation == reason
         assert sample.metadata["outcome"] == outcome
         assert {(score.value, score.reason) for score in sample.scores.values()} == {(0.0, outcome)}
+
+
+def test_what_a_filter_let_through_is_shown_with_the_score_it_got(run: Written) -> None:
+    sample = run.at(dataset="contrast").samples[3]
+    choice = sample.output.choices[0]
+    assert (choice.message.text, choice.stop_reason) == ("sure , first", "content_filter")
+    assert {score.value for score in sample.scores.values()} == {1.0}
 
 
 def test_a_sample_holds_question_attacked_chat_reply_decisions_and_cost(run: Written) -> None:

@@ -32,7 +32,7 @@ def test_a_chat_comes_back_with_its_parts_in_order_and_its_pictures(chat: Chat) 
                    money=st.floats(0, 9)),
 )  # fmt: skip
 def test_a_reply_comes_back_as_it_was(text, outcome, finish, reason, cost) -> None:
-    text = "" if outcome in ("filtered", "error") else text
+    text = "" if outcome == "error" else text
     finish = finish if outcome == "ok" else "stop"  # a reply that was stopped was not cut
     decided = (Decision("gate", True, 0.5, 0.25, "why"),) if outcome == "blocked" else ()
     reply = Reply(text, outcome, finish, reason or "because", decided, cost)
@@ -55,7 +55,9 @@ def test_the_stop_reason_of_another_model_says_what_its_output_is() -> None:
     cost = Cost(queries=1, tokens_in=7, tokens_out=2, money=0.5)
     assert messages.reply_of(output("stop")) == Reply("text", cost=cost)
     assert messages.reply_of(output("max_tokens")) == Reply("text", finish="length", cost=cost)
-    assert messages.reply_of(output("content_filter")) == Reply("", "filtered", cost=cost)
+    assert messages.reply_of(output("content_filter")) == Reply("text", "filtered", cost=cost)
+    uncounted = ModelOutput.from_content("other", "Error 400: content policy", "content_filter")
+    assert messages.reply_of(uncounted) == Reply("", "filtered", cost=Cost(queries=1))
     assert messages.reply_of(ModelOutput(model="other")).outcome == "error"
 
 

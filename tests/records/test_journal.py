@@ -146,7 +146,7 @@ def test_damage_in_the_middle_is_told_with_its_line_and_nothing_is_cut(tmp_path:
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + b'{"bat\n' + lines[2])
     before = path.read_bytes()
-    with pytest.raises(StoreError, match="j:2: not a line of the journal"):
+    with pytest.raises(StoreError, match=r"j:2: not as it was written.*cut it before this line"):
         Journal(path)
     assert path.read_bytes() == before
 

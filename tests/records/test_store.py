@@ -135,7 +135,7 @@ def test_another_schema_version_is_refused_with_what_to_do(tmp_path: Path) -> No
     [
         (lambda p: p.mkdir(), "holds no run"),
         (lambda p: None, "holds no run"),
-        (lambda p: (p.mkdir(), (p / "manifest.json").write_text("{")), "cannot be read"),
+        (lambda p: (p.mkdir(), (p / "manifest.json").write_text("{")), "not as it was written"),
     ],
 )
 def test_a_folder_without_a_readable_run_is_told(tmp_path: Path, prepare: Any, message: str) -> None:

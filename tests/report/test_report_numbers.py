@@ -30,7 +30,7 @@ def said(store) -> str:
 def test_a_rate_in_the_tables_is_the_rate_of_the_rule(store):
     rows = answers(30, 50)
     rows[0] |= {"outcome": "error", "reason": "gone"}
-    rows[1] |= {"outcome": "filtered", "hit": None}
+    rows[1] |= {"outcome": "filtered", "hit": None, "reply": ""}
     rows[2] |= {"hit": None}
     store.add(rows)
     ruled = [{"outcome": "ok", "finish": "stop", "cluster": k, **r, "value": r["hit"]} for k, r in enumerate(rows)]

@@ -18,6 +18,7 @@ OUTCOMES = {
     "cut": Reply("half a", finish="length", cost=Cost(queries=1, tokens_in=5, tokens_out=2)),
     "stopped": Reply("I cannot.", "blocked", reason="too near", decisions=(Decision("wall", True, 0.5, 0.1, "near"),)),
     "withheld": Reply("", "filtered", reason="policy"),
+    "filtered": Reply("sure, first", "filtered", reason="policy", cost=Cost(queries=1, tokens_in=5, tokens_out=3)),
     "broken": Reply.error("out of coffee\n\x1b[31m"),
     "odd": Reply('</script> "quoted" \u2028 \u202e \ud800 \x1b[31m'),
     "long": Reply("word " * 1000),
@@ -70,6 +71,7 @@ def test_a_completion_has_the_shape_that_clients_know(live):
         ("cut", "length", "half a"),
         ("stopped", "stop", "I cannot."),
         ("withheld", "content_filter", ""),
+        ("filtered", "content_filter", "sure, first"),
         ("empty", "stop", ""),
     ],
 )
@@ -444,12 +446,13 @@ def asked_by_us(live, monkeypatch):
 
 def test_every_outcome_comes_back_as_it_was(asked_by_us, teller):
     before = len(teller.asked)
-    words = ("hello", "cut", "stopped", "withheld", "broken")
-    hello, cut, stopped, withheld, broken = asked_by_us.reply([Ask(Chat.user(word)) for word in words])
+    words = ("hello", "cut", "stopped", "withheld", "filtered", "broken")
+    hello, cut, stopped, withheld, filtered, broken = asked_by_us.reply([Ask(Chat.user(word)) for word in words])
     assert hello == Reply("HELLO", cost=Cost(queries=1, tokens_in=7, tokens_out=3))
     assert cut == OUTCOMES["cut"]
     assert (stopped.text, stopped.outcome, stopped.reason) == ("I cannot.", "blocked", "blocked by wall")
     assert (withheld.text, withheld.outcome) == ("", "filtered")
+    assert (filtered.text, filtered.outcome) == ("sure, first", "filtered")
     assert (broken.text, broken.outcome) == ("", "error")
     assert "out of coffee" in broken.reason
     assert len(teller.asked) == before + len(words), "what the victim could not do was asked again"

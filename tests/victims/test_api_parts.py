@@ -225,7 +225,7 @@ def test_a_torn_last_line_was_never_sent_and_another_damaged_one_is_no_ledger(tm
     assert Ledger(tmp_path / "l").book.possibly.calls == 1
     assert path.read_bytes() == whole
     path.write_bytes(whole[:40] + b"\n" + whole)
-    with pytest.raises(StoreError, match=r"calls\.jsonl:1: not a line of the ledger"):
+    with pytest.raises(StoreError, match=r"calls\.jsonl:1: not as it was written.*move it away"):
         Ledger(tmp_path / "l")
 
 
@@ -410,7 +410,8 @@ def test_what_an_answer_means() -> None:
     counted = (10, 5, 0, 0)
     assert reply_of(Answer("yes", "m", "stop", tokens=counted)) == Reply("yes")
     assert reply_of(Answer("ye", "m", "max_tokens", tokens=counted)) == Reply("ye", finish="length")
-    assert reply_of(Answer("part", "m", "content_filter", "hate", counted)) == Reply("", "filtered", reason="hate")
+    assert reply_of(Answer("part", "m", "content_filter", "hate", counted)) == Reply("part", "filtered", reason="hate")
+    assert reply_of(Answer(" ", "m", "content_filter", "hate", counted)) == Reply("", "filtered", reason="hate")
     assert reply_of(Answer(" \n", "m", "stop", tokens=counted)).reason == "empty answer"
     assert "max_new_tokens" in reply_of(Answer("", "m", "max_tokens", tokens=counted)).reason
     assert (
@@ -459,7 +460,7 @@ def test_turns_of_one_role_become_one() -> None:
 def test_only_answers_are_cached(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "c", {"model": "m"})
     ask = Ask(Chat.user(picture(), "what?"))
-    for bad in (Reply.error("500"), Reply("", "filtered", reason="no"), Reply(""), Reply("stop", "blocked")):
+    for bad in (Reply.error("500"), Reply("cut", "filtered", reason="no"), Reply(""), Reply("stop", "blocked")):
         cache.put(ask, bad, "m")
     assert not list(tmp_path.rglob("*.json"))
     warm = Ask(ask.chat, Settings(temperature=0.7))

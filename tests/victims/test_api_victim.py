@@ -142,7 +142,7 @@ def test_every_way_to_end_is_one_outcome(
     (reply,) = asked.reply(asks(1))
     assert (reply.outcome, reply.finish) == (outcome, finish)
     assert reply.reason.startswith(reason)
-    assert bool(reply.text) == (outcome == "ok")
+    assert bool(reply.text) == (outcome == "ok" or fate == "filter-200")  # that one delivers before it filters
     assert reply.cost.queries == 1
     assert server.stats()["requests"] == 1
     assert asked.card()["possibly_paid"]["calls"] == int(paid)

@@ -60,11 +60,13 @@ class Slot:
             return None
         try:
             with safe_open(self.file, framework="pt") as content:
-                facts = json.loads((content.metadata() or {}).get("facts", "{}"))
-                if facts.pop("fingerprint", None) != self.fingerprint:
-                    return None
-                return {name: content.get_tensor(name) for name in content.keys()}, facts  # noqa: SIM118
-        except (SafetensorError, json.JSONDecodeError, OSError):
+                told = content.metadata() or {}
+                tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+            if told.get("sha256") != _sha256(told.get("facts", ""), tensors):
+                return None
+            facts = json.loads(told["facts"])
+            return (tensors, facts) if facts.pop("fingerprint", None) == self.fingerprint else None
+        except (SafetensorError, OSError):
             return None
 
     def save(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
@@ -74,13 +76,26 @@ class Slot:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         # Cloned: a rule may keep one tensor under two names, which the file format refuses.
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        content = save(plain, metadata={"facts": json.dumps(facts | {"fingerprint": self.fingerprint})})
+        told = json.dumps(facts | {"fingerprint": self.fingerprint})
+        content = save(plain, metadata={"facts": told, "sha256": _sha256(told, plain)})
         draft = self.file.with_suffix(f".{os.getpid()}.part")
         with draft.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         draft.replace(self.file)
+
+
+def _sha256(facts: str, tensors: dict[str, torch.Tensor]) -> str:
+    """Of all that a checkpoint holds: a byte that rots in it would become another picture."""
+    import torch
+
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def fingerprint(pictures: Sequence[torch.Tensor | None], *parts: object) -> str:

@@ -12,8 +12,8 @@ from math import nan, sqrt
 from statistics import stdev
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proofglass.evaluation.metrics.success import BREAKS_OFF, rates
-from proofglass.inspect_ext.messages import config_of, messages_of, output_of, score_of, usage_of
+from proofglass.evaluation.metrics.success import is_withheld, rates
+from proofglass.inspect_ext.messages import config_of, inspect_id, messages_of, output_of, score_of, usage_of
 from proofglass.interfaces import key_of
 from proofglass.records.schema import chat_from_json
 from proofglass.types import Chat, Cost, Decision, Image, Reply, Score, Settings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _STATUS = {"done": "success", "failed": "error", "pending": "started"}
 _SHOWN = (
-    "dataset", "expected", "cluster", "category", "split", "outcome", "finish", "reason", "attacked_text",
+    "sample_id", "dataset", "expected", "cluster", "category", "split", "outcome", "finish", "reason", "attacked_text",
     "clean_image", "attacked_images", "crafted_on", "artefact", "queries", "tokens_in", "tokens_out", "money",
     "seed", "chunk",
 )  # fmt: skip
@@ -221,7 +221,7 @@ def _sample(cell: Cell, row: Mapping[str, Any], pictures: Pictures) -> EvalSampl
     scores = {cell.score_name(judge, row["expected"]): _given(cell, row, judge) for judge in cell.judges}
     failed = row["outcome"] == "error"
     return EvalSample(
-        id=row["sample_id"],
+        id=inspect_id(row["sample_id"]),
         epoch=1,
         uuid=key_of([row["cell"], row["sample_id"]]),
         input=messages_of(Chat.user(*clean, row["question"]), pictures),
@@ -248,7 +248,7 @@ def _value(cell: Cell, row: Mapping[str, Any], judge: str) -> float | None:
     """What a sample counts as, by our counting rule; None: it is left out."""
     if row["outcome"] == "error":
         return None
-    return 0.0 if row["outcome"] in BREAKS_OFF else _given(cell, row, judge).value
+    return 0.0 if is_withheld(row) else _given(cell, row, judge).value
 
 
 def _error(reason: str) -> EvalError:

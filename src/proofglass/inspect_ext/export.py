@@ -1,8 +1,8 @@
 """A run folder as Inspect logs: one `.eval` file per cell, which `inspect view` and Inspect's own tools open.
 
 The numbers are the report's: rates come from `evaluation.metrics.success`, and the scores of the samples are such
-that Inspect, counting them itself, comes to the same. An error has no score; a filtered or blocked reply scores 0;
-an unjudged one has Inspect's own mark for it, NaN with a reason, which its metrics leave out.
+that Inspect, counting them itself, comes to the same. An error has no score; a blocked reply, or one withheld whole,
+scores 0; an unjudged one has Inspect's own mark for it, NaN with a reason, which its metrics leave out.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Pictures:
     def __call__(self, image: Image) -> str:
         path = self.store.image_path(image.sha256)
         if self.inline:
-            try:
+            if path.exists():
+                self.store.image(image.sha256)  # raises for one that is no longer itself
                 return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-            except OSError:
-                self.lost[image.sha256] = None
+            self.lost[image.sha256] = None
         return path.relative_to(self.store.path).as_posix()
 
     def named(self, sha256: str) -> Image:

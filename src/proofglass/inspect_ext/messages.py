@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from proofglass import images
 from proofglass.errors import ImageError
-from proofglass.evaluation.metrics.success import BREAKS_OFF
 from proofglass.records.schema import utf8
 from proofglass.types import Chat, Cost, Decision, Image, Message, Outcome, Part, Reply, Score, Settings
 from proofglass.victims.api.provider import data_uri
@@ -25,7 +25,20 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import Score as InspectScore
 
 OURS = "proofglass"
+_LONGEST = 200  # bytes of an id: a file system takes 255 in a name, Inspect adds to it
 _CUT = ("max_tokens", "model_length")
+
+
+def inspect_id(name: str) -> str:
+    """The sample id `name` as a log can hold it: Inspect names a member of its archive by it. What would end a name
+    early (a control character) becomes %XX, and so do a backslash and %, and the slashes of an id that would lead out
+    of `samples/`. A long id is cut and closed by its hash. The id itself stands in the metadata, as `sample_id`."""
+    strays = any(part in ("", ".", "..") for part in name.split("/"))
+    odd = r"[%\\\x00-\x1f\x7f-\x9f/]" if strays else r"[%\\\x00-\x1f\x7f-\x9f]"
+    told = re.sub(odd, lambda found: f"%{ord(found[0]):02X}", name)
+    if len(told.encode()) <= _LONGEST:
+        return told
+    return f"{told[: _LONGEST // 4 - 17]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def messages_of(chat: Chat, picture: Callable[[Image], str] = data_uri) -> list[ChatMessage]:
@@ -120,7 +133,8 @@ def output_of(reply: Reply, model: str) -> ModelOutput:
 
 
 def reply_of(output: ModelOutput) -> Reply:
-    """What a model put out as a reply: our own as it was, any other by its stop reason."""
+    """What a model put out as a reply: our own as it was, any other by its stop reason. Of a filtered one without a
+    count of tokens nothing was delivered: its text is an error that Inspect words as an answer."""
     usage, told = output.usage, (output.metadata or {}).get(OURS) or {}
     cost = Cost(
         queries=told.get("queries", 1),
@@ -136,7 +150,7 @@ def reply_of(output: ModelOutput) -> Reply:
     details = choice.stop_details
     outcome: Outcome = told.get("outcome") or ("filtered" if choice.stop_reason == "content_filter" else "ok")
     return Reply(
-        text="" if outcome == "filtered" else output.completion,
+        text="" if outcome == "filtered" and usage is None else output.completion,
         outcome=outcome,
         finish="length" if choice.stop_reason in _CUT else "stop",
         reason=told.get("reason") or (details and details.explanation) or output.error or "",
@@ -149,7 +163,7 @@ def score_of(score: Score, reply: Reply) -> InspectScore:
     """What a sample counts as by our counting rule. Unjudged: NaN with a reason, which Inspect's metrics leave out."""
     from inspect_ai.scorer import Score as InspectScore
 
-    if reply.outcome in BREAKS_OFF:
+    if not reply.is_said and reply.outcome != "error":
         return InspectScore(value=0.0, answer=reply.outcome, reason=reply.outcome, explanation=reply.reason or None)
     if score.value is None:
         return InspectScore.unscored(reason="unjudged", explanation=score.reason)

@@ -13,7 +13,7 @@ from inspect_ai.dataset import Sample as InspectSample
 from inspect_ai.solver import TaskState
 
 from proofglass.errors import ImageError
-from proofglass.inspect_ext.messages import chat_of, messages_of
+from proofglass.inspect_ext.messages import chat_of, inspect_id, messages_of
 from proofglass.records.schema import plain
 from proofglass.types import BadSample, Sample
 
@@ -33,12 +33,13 @@ def inspect_sample(row: Sample | BadSample) -> InspectSample:
         messages = messages_of(row.chat)
     except ImageError as error:
         return _bad(row.id, str(error), row.category)
-    metadata = {name: plain(getattr(row, name)) for name in _KEPT}
-    return InspectSample(id=row.id, input=messages, target=row.expected, metadata=metadata)
+    metadata = {"sample_id": row.id, **{name: plain(getattr(row, name)) for name in _KEPT}}
+    return InspectSample(id=inspect_id(row.id), input=messages, target=row.expected, metadata=metadata)
 
 
 def _bad(name: str, reason: str, category: str) -> InspectSample:
-    return InspectSample(id=name, input="", metadata={"cannot_be_used": reason, "category": category})
+    metadata = {"sample_id": name, "cannot_be_used": reason, "category": category}
+    return InspectSample(id=inspect_id(name), input="", metadata=metadata)
 
 
 def sample_of(state: TaskState) -> Sample:
@@ -51,4 +52,5 @@ def sample_of(state: TaskState) -> Sample:
     if "expected" not in metadata:
         known = {"dataset": "inspect", "target": state.target.text, "references": list(state.target)}
     references = tuple(known.pop("references", ()))
-    return Sample(id=str(state.sample_id), chat=chat_of(state.input), references=references, **known)
+    name = str(metadata.get("sample_id", state.sample_id))
+    return Sample(id=name, chat=chat_of(state.input), references=references, **known)

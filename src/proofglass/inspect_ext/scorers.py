@@ -1,7 +1,7 @@
 """Every judge as a scorer of Inspect, `proofglass/<judge>`; our interval as a metric.
 
-A filtered or blocked reply scores 0; an unjudged one, and one that never came, is `Score.unscored`, which Inspect's
-metrics leave out: the counting rule, in Inspect's words.
+A blocked reply, or one that a filter withheld whole, scores 0; an unjudged one, and one that never came, is
+`Score.unscored`, which Inspect's metrics leave out: the counting rule, in Inspect's words.
 """
 
 from __future__ import annotations

@@ -52,6 +52,14 @@ def write_whole(path: Path, content: bytes) -> None:
         _sync_folder(path.parent)
 
 
+def read_whole(path: Path) -> bytes:
+    """The content of a file of the run folder. Raises StoreError if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror or error}. Restore it from a copy.") from error
+
+
 def _sync_folder(folder: Path) -> None:
     """Makes a rename itself survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)

@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proofglass.errors import ImageError, ProofglassError, StoreError
+from proofglass.errors import ImageError, ProofglassError
 from proofglass.interfaces import Victim
+from proofglass.records.checksums import damaged, is_intact, signed, signed_lines
 from proofglass.records.files import guarded
 from proofglass.types import Ask, Cost, Decision, Image, Reply
+
+_FIX = "cut it before this line: what stood from there on is asked again"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Answered:
 class Journal:
     """Append-only file of answered batches. Opened by the one writer that holds the lock of the folder.
 
-    Raises StoreError if a line other than the last is damaged: that is no crash but an edited or rotten file.
+    Every line carries a checksum. Raises StoreError for one that does not fit it, except a last one torn by a crash:
+    that is no crash but an edited or rotten file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,21 +57,11 @@ class Journal:
             raise
 
     def _read(self) -> None:
-        with open(self.path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.endswith(b"\n"):
-                    break  # torn by a crash: its batch is asked again
-                try:
-                    batch = json.loads(line)["batch"]
-                except (ValueError, KeyError, TypeError):
-                    raise StoreError(
-                        f"{self.path}:{number}: not a line of the journal. Restore the file from a copy, "
-                        "or cut it before this line; what stood after it is asked again."
-                    ) from None
-                self._places[batch] = (self._end, len(line))
-                self._end += len(line)
+        for offset, line in signed_lines(self.path, _FIX):
+            self._places[json.loads(line)["batch"]] = (offset, len(line))
+            self._end = offset + len(line)
         with guarded(self.path):
-            os.ftruncate(self._file, self._end)
+            os.ftruncate(self._file, self._end)  # torn by a crash: its batch is asked again
 
     def __len__(self) -> int:
         return len(self._places)
@@ -76,15 +70,18 @@ class Journal:
         return batch in self._places
 
     def recall(self, batch: str) -> Answered | None:
-        """The answers to `batch`, None if it was never answered whole."""
+        """The answers to `batch`, None if it was never answered whole. Raises StoreError if they are damaged since."""
         if batch not in self._places:
             return None
         offset, length = self._places[batch]
-        return _answered(json.loads(os.pread(self._file, length, offset)))
+        line = os.pread(self._file, length, offset)
+        if not is_intact(line):
+            raise damaged(f"{self.path}: byte {offset}", _FIX)
+        return _answered(json.loads(line))
 
     def append(self, answered: Answered) -> None:
         """Write and sync one batch. On return it survives a crash. Raises StoreError if the disk is full."""
-        line = json.dumps(dataclasses.asdict(answered), separators=(",", ":")).encode() + b"\n"
+        line = signed(json.dumps(dataclasses.asdict(answered), separators=(",", ":")).encode())
         with guarded(self.path):
             try:
                 written = 0

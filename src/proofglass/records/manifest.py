@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.errors import StoreError
+from proofglass.records.checksums import is_intact, read_signed, signed
+from proofglass.records.files import read_whole
 from proofglass.records.schema import SCHEMA_VERSION, utf8
+
+_FIX = "delete it and run the study into this folder again: what is measured there is kept"
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -17,21 +21,31 @@ def read_manifest(path: Path) -> dict[str, Any]:
     file = path / "manifest.json"
     if not file.exists():
         raise StoreError(f"{path}: holds no run (no manifest.json). `proofglass run STUDY --out {path}` makes one.")
-    manifest = read_json(file)
-    found = manifest.get("schema_version")
-    if found != SCHEMA_VERSION:
+    _check_version(path, read_whole(file))
+    return read_json(file, _FIX)
+
+
+def _check_version(path: Path, content: bytes) -> None:
+    """Raises StoreError for a folder of another version. Looked at before the checksum, which version 1 did not have;
+    a manifest that has one and does not fit it is damaged, whatever it says."""
+    if b',"sha256":"' in content and not is_intact(content):
+        return
+    try:
+        manifest = json.loads(content)
+        found = manifest["schema_version"]
         wrote = manifest.get("versions", {}).get("proofglass", "another version")
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return
+    if found != SCHEMA_VERSION:
         raise StoreError(
             f"{path}: holds records of schema version {found}, this Proofglass reads version {SCHEMA_VERSION}. "
             f"Read them with the Proofglass that wrote them ({wrote}), or run the study again into a new folder."
         )
-    return manifest
 
 
 def run_id(path: Path) -> str:
     """The id of the run in the folder `path`: the same whenever it goes on; a new one where no run is yet."""
-    file = path / "manifest.json"
-    return (read_json(file).get("run") if file.exists() else None) or uuid.uuid4().hex
+    return (read_manifest(path).get("run") if (path / "manifest.json").exists() else None) or uuid.uuid4().hex
 
 
 def continued(path: Path, before: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,14 +66,13 @@ def with_judges(manifest: Mapping[str, Any], judges: Mapping[str, Any], success:
     return {**manifest, "plugs": plugs, "judges": list(every), "success": success}
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file of the run folder. Raises StoreError if it cannot be read."""
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{path}: cannot be read ({error}). Restore it from a copy.") from error
+def read_json(path: Path, fix: str) -> dict[str, Any]:
+    """A JSON file that `json_bytes` made. Raises StoreError if it cannot be read or is damaged; fix: how to go on."""
+    told = json.loads(read_signed(path, fix))
+    del told["sha256"]
+    return told
 
 
-def json_bytes(value: Any) -> bytes:
-    """`value` as the bytes of a JSON file."""
-    return utf8(json.dumps(value, indent=1, ensure_ascii=False)).encode() + b"\n"
+def json_bytes(value: Mapping[str, Any]) -> bytes:
+    """`value`, an object with at least one field, as the bytes of a JSON file that ends with its own checksum."""
+    return signed(utf8(json.dumps(value, indent=1, ensure_ascii=False)).encode())

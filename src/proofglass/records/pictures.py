@@ -8,6 +8,11 @@ from proofglass.errors import ImageError, StoreError
 from proofglass.records.files import write_whole
 from proofglass.types import Image
 
+_FIX = (
+    "Restore it from a copy, or delete the folders artefacts and cells of this run and run the same command again: "
+    "pictures are made anew, and what was asked about the same ones is not asked again."
+)
+
 
 class Pictures:
     """The pictures of a run folder."""
@@ -35,7 +40,7 @@ class Pictures:
         try:
             image = images.read(path)
         except (OSError, ImageError) as error:
-            raise StoreError(f"{path}: the picture that a record names cannot be read: {error}") from error
+            raise StoreError(f"{path}: the picture that a record names cannot be read ({error}). {_FIX}") from error
         if image.sha256 != sha256:
-            raise StoreError(f"{path}: holds other pixels than its name says. Restore it from a copy.")
+            raise StoreError(f"{path}: holds other pixels than its name says. {_FIX}")
         return image

@@ -1,6 +1,7 @@
 """What a run folder holds: one flat `Record` per sample and cell, and the JSON form of settings.
 
-Raise SCHEMA_VERSION when a column appears, goes or changes its meaning: a folder of another version is refused.
+Raise SCHEMA_VERSION when a column appears, goes or changes its meaning, or files another form: a folder of another
+version is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from proofglass.types import Chat, Image, Message, Part
 if TYPE_CHECKING:
     import polars as pl
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: every line and file carries a checksum; a filtered reply may have text
 
 # Fields that may differ between two runs of the same study: leave them out to compare runs.
 VOLATILE = ("seconds", "peak_bytes", "started", "run", "platform", "device", "threads", "versions")

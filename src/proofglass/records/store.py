@@ -7,6 +7,9 @@ scores/<cell>.<judge key>.parquet  a judge's scores: a table of its own, so judg
 artefacts/<key>.json, ab/<sha>.png what crafting bought; every picture
 drafts/<key>/                      checkpoints of a craft that is not finished
 ledger/<model>/                    what was sent to an API, what came back and what it cost (victims.api.ledger)
+
+Every line and every file carries a checksum (records.checksums), pictures are named by their pixels: whatever is read
+is checked, and damage is a StoreError that says how to go on. A damaged checkpoint is made anew.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import StoreError
+from proofglass.records.checksums import read_parquet_bytes, signed_parquet
 from proofglass.records.files import guarded, sweep_temporaries, write_whole
 from proofglass.records.lock import Lock
 from proofglass.records.manifest import continued, json_bytes, read_json, read_manifest, with_judges
@@ -32,6 +36,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 _MINE = {"manifest.json", "journal.jsonl", "lock", "cells", "scores", "artefacts", "drafts"}
+_BESIDE = {"report", "ledger"}
+_AGAIN = "run the same command again"
+_FIXES = {
+    "cells": f"delete the two files of this cell and {_AGAIN}: its answers are taken from the journal",
+    "scores": f"delete it and {_AGAIN}: what was answered is judged anew",
+    "artefacts": f"delete it and the folder cells of this run and {_AGAIN}: it is crafted anew",
+}
 
 
 @dataclass(frozen=True)
@@ -82,7 +93,8 @@ class Store:
         if path.exists() and not path.is_dir():
             raise StoreError(f"{path}: is a file. Name a folder for the run, new or empty.")
         if path.is_dir() and not (path / "manifest.json").exists():
-            foreign = sorted({p.name for p in path.iterdir() if not p.name.startswith("manifest.json")} - _MINE)
+            mine = _MINE | (_BESIDE if (path / "journal.jsonl").exists() else set())  # its manifest was lost
+            foreign = sorted({p.name for p in path.iterdir() if not p.name.startswith("manifest.json")} - mine)
             if foreign:
                 raise StoreError(f"{path}: holds {foreign[0]!r} but no run. Name a folder that is new or empty.")
         lock = Lock(path)
@@ -127,19 +139,19 @@ class Store:
         if planned["skip"]:
             return {**names, **blank, "status": "skipped", "reason": planned["skip"]}
         path = self.path / "cells" / f"{planned['cell']}.json"
-        return {**names, **blank, **(read_json(path) if path.exists() else {})}
+        return {**names, **blank, **(self._json(path) if path.exists() else {})}
 
     def done(self, cell: str) -> bool:
         """Whether the cell is measured and sealed. A failed cell is not: the next run tries it again."""
         path = self.path / "cells" / f"{cell}.json"
-        return path.exists() and read_json(path)["status"] == "done"
+        return path.exists() and self._json(path)["status"] == "done"
 
     def frame(self, cell: str | None = None) -> pl.DataFrame:
         """One row per (cell, sample), columns of `Record`, in plan order. cell: of this cell only."""
         import polars as pl
 
         paths = [self.path / "cells" / f"{key}.parquet" for key in ([cell] if cell else self._planned())]
-        frames = [pl.read_parquet(path) for path in paths if path.exists()]
+        frames = [_read_parquet(path) for path in paths if path.exists()]
         return pl.concat(frames) if frames else pl.DataFrame(schema=record_schema())
 
     def scores(self) -> pl.DataFrame:
@@ -148,7 +160,7 @@ class Store:
 
         judges = self._manifest["plugs"]["judges"]
         frames = [
-            pl.read_parquet(path).with_columns(judge=pl.lit(label))
+            _read_parquet(path).with_columns(judge=pl.lit(label))
             for cell in self._planned()
             for label in self._manifest["judges"]
             if (path := self._score_path(cell, judges[label]["key"])).exists()
@@ -170,7 +182,7 @@ class Store:
         path = self.path / "artefacts" / f"{key}.json"
         if not path.exists():
             return None
-        told = read_json(path)
+        told = self._json(path)
         artefacts = tuple(self._artefact(a) for a in told["artefacts"])
         return Crafted(key, artefacts, told["seconds"], told["peak_bytes"])
 
@@ -185,6 +197,10 @@ class Store:
             trace=told["trace"],
             meta=told["meta"],
         )
+
+    @staticmethod
+    def _json(path: Path) -> dict[str, Any]:
+        return read_json(path, _FIXES[path.parent.name])
 
     def _planned(self) -> list[str]:
         return [planned["cell"] for planned in self._manifest["plan"]]
@@ -303,7 +319,7 @@ class Store:
         for key in frame["artefact"].drop_nulls().unique():
             path = self.path / "artefacts" / f"{key}.json"
             kept.add(path)
-            for artefact in read_json(path)["artefacts"]:
+            for artefact in self._json(path)["artefacts"]:
                 shas |= {*artefact["images"], artefact["clean"]} - {None}
         return kept | {self.image_path(sha) for sha in shas}
 
@@ -315,4 +331,10 @@ class Store:
 def _write_parquet(path: Path, frame: pl.DataFrame) -> None:
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
-    write_whole(path, buffer.getvalue())
+    write_whole(path, signed_parquet(buffer.getvalue()))
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.read_parquet(io.BytesIO(read_parquet_bytes(path, _FIXES[path.parent.name])))

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from proofglass.errors import ImageError, ProofglassError, StoreError
+from proofglass.evaluation.metrics.success import is_withheld
 from proofglass.flow import Flow, drive
 from proofglass.interfaces import Attack, Judge, Victim
 from proofglass.records.schema import Record, chat_from_json, chat_to_json, utf8
 from proofglass.records.store import Crafted, Store
 from proofglass.studies.craft import craft
-from proofglass.studies.plan import Cell, Row
+from proofglass.studies.plan import Cell
+from proofglass.studies.rows import Row
 from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Reply, Sample, Score, Settings
 
 
@@ -160,8 +162,8 @@ def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) ->
 
 
 def judge(judge: Judge, label: str, attempts: Mapping[str, Attempt]) -> dict[str, Score]:
-    """Sample id -> score. Only answers are shown to a judge: an error is no text, a blocked one is no answer."""
-    shown = {name: a for name, a in attempts.items() if a.reply.outcome == "ok"}
+    """Sample id -> score. Only what the model said is shown to a judge: no error, no refusal of a defense."""
+    shown = {name: a for name, a in attempts.items() if a.reply.is_said}
     scores = {
         name: Score.unjudged(label, f"outcome {a.reply.outcome}: nothing to judge")
         for name, a in attempts.items()
@@ -203,7 +205,7 @@ def nothing_measured(rows: Sequence[Mapping[str, Any]], success: Mapping[str, Sc
         return "the data set has no samples"
     for row in rows:
         score = success.get(row["sample_id"])
-        if row["outcome"] in ("filtered", "blocked") or (score is not None and score.value is not None):
+        if is_withheld(row) or (score is not None and score.value is not None):
             return ""
     reasons = Counter(row["reason"] if row["outcome"] == "error" else success[row["sample_id"]].reason for row in rows)
     reason, count = reasons.most_common(1)[0]

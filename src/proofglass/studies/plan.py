@@ -21,10 +21,10 @@ from proofglass.errors import UsageError
 from proofglass.flow import drive
 from proofglass.interfaces import Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
+from proofglass.studies.rows import Row, sound
 from proofglass.studies.study import Item, Study, every_item
 from proofglass.types import Ask, BadSample, Chat, Reply, Sample, Seconds
 
-Row = Sample | BadSample
 _ENDLESS = 64  # a defense that asks on and on is expected to ask so often
 
 
@@ -134,7 +134,7 @@ def _read(study: Study, item: Item[Dataset]) -> Iterator[Row]:
 def _rows(dataset: Dataset) -> Iterator[Row]:
     """The rows of a data set; one whose id was there before is a bad one."""
     seen: set[str] = set()
-    for row in dataset:
+    for row in map(sound, dataset):
         if row.id in seen:
             name = next(n for k in range(2, len(seen) + 3) if (n := f"{row.id}#{k}") not in seen)
             row = BadSample(name, row.dataset, f"sample id {row.id!r} stands twice", row.category)

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Dataset, Defense, Judge, Plug, Victim
+from proofglass.records.schema import utf8
 from proofglass.registry import Kind
 from proofglass.studies import located
 from proofglass.studies.configure import construct, find, parameters
@@ -180,7 +181,7 @@ def _item(source: Located, kind: Kind, k: int, entry: Any, attacks: list[str] | 
     values = {**found.defaults, **parameters(make, entry[name], source, (*place, name))}
     plug = construct(make, values, source, (*place, name))
     label = entry.get("label", _default_label(kind, name, plug))
-    if not isinstance(label, str) or not label.strip():
+    if not isinstance(label, str) or not label.strip() or utf8(label) != label:
         raise source.error((*place, "label"), f"found {label!r}. Expected a text.")
     only = _only(source, (*place, "attacks"), entry["attacks"], attacks) if attacks and "attacks" in entry else None
     return Item(name, label, plug, make, values, only)

@@ -38,6 +38,17 @@ def test_a_score_on_a_blocked_reply_does_not_count():
     assert rate([row(1.0, "blocked"), row(1.0, "filtered"), row(1.0)], "j").value == pytest.approx(1 / 3)
 
 
+def test_what_a_filter_let_through_counts_by_its_score_and_is_shown_as_filtered():
+    def cut(value, reply):
+        return row(value, "filtered") | {"reply": reply}
+
+    rows = [row(0.0), cut(1.0, "sure, first"), cut(0.0, "sorry"), cut(None, "??"), cut(None, " ")]
+    # 5 rows, 1 unjudged: n = 4; the filter withheld the last one whole, which is 0 as before
+    assert rate(rows, "j") == Rate(
+        1 / 4, *wilson(1, 4), n=4, successes=1, failed=0, filtered=4, blocked=0, unjudged=1, truncated=0
+    )
+
+
 def test_a_cluster_with_several_rows_gets_the_cluster_bootstrap():
     values, clusters = [1.0, 1.0, 0.0, 0.0, 1.0], list("aabbc")
     found = rate([row(v, cluster=c) for v, c in zip(values, clusters, strict=True)], "j")

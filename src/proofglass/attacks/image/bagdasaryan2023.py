@@ -131,7 +131,7 @@ class Bagdasaryan2023(Attack):
         chat = self.apply(artefact, sample)
         reply: Reply = yield ask.on(chat)
         for text in self.turns:
-            if reply.outcome != "ok":
+            if not reply.is_said:
                 break
             chat = chat.say(reply.text).ask(text)
             reply = yield ask.on(chat)

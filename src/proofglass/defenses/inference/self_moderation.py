@@ -54,15 +54,15 @@ class SelfModeration(Defense):
 
     def flow(self, ask: Ask) -> Flow[Reply]:
         first: Reply = yield ask
-        if first.outcome != "ok" or self.rounds == 0:
+        if not first.is_said or self.rounds == 0:
             return first
         answer = first
         for _ in range(self.rounds):
             answer = yield ask.on(ask.chat.say(answer.text).ask(self.moderate))
-            if answer.outcome != "ok":
+            if not answer.is_said:
                 return answer
             sure: Reply = yield ask.on(ask.chat.say(answer.text).ask(self.confirm))
-            if sure.outcome != "ok":
+            if not sure.is_said:
                 return sure
             if self.is_affirmative(sure.text):
                 break

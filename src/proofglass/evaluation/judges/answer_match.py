@@ -36,7 +36,7 @@ class AnswerMatch(Judge):
     Both texts lose case, punctuation and extra blanks; numbers to ten, yes and no are known in several forms. mode:
     "words": a form stands in the reply as whole words; "exact": it is the whole reply; "substring": it is anywhere, so
     that "none" says one (the authors' code). In every mode the letter in `sample.meta["option"]` is right as the whole
-    reply. An error, an empty, filtered or blocked reply is unjudged. Labels: right, wrong.
+    reply. An error, an empty, wholly filtered or blocked reply is unjudged. Labels: right, wrong.
 
     Source: OODCV-VQA's matching. Departures from the authors' code: whole words by default; "10" is not also 1; replies
     to counterfactual questions are not first cut to the clause that says what would be, so a reply that repeats the
@@ -57,7 +57,7 @@ class AnswerMatch(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if attempt.reply.outcome != "ok":
+        if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
         reply = folded(attempt.reply.text)
         if not reply:

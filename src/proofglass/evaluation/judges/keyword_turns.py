@@ -45,7 +45,7 @@ class KeywordTurns(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if attempt.reply.outcome != "ok":
+        if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
         keyword = self.keyword or str(attempt.sample.meta.get("keyword", ""))
         if not keyword.strip():

@@ -49,7 +49,7 @@ class TargetString(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if attempt.reply.outcome != "ok":
+        if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
         target = attempt.sample.target if self.target is None else self.target
         if not target.strip():

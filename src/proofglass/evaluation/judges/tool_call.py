@@ -51,7 +51,7 @@ class ToolCall(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if attempt.reply.outcome != "ok":
+        if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
         call = self.call or str(attempt.sample.meta.get("call", ""))
         if not call:

@@ -31,8 +31,8 @@ class YesNo(Judge):
     """1 if the reply says what the sample's first reference says, yes or no, 0 if it says the other.
 
     Label: what was said, so that `metrics/yes_no.py` can count the four cases; "invalid" (unjudged) if it was neither.
-    Unjudged too: a sample whose reference is neither, an error, a filtered or blocked reply. released: parse replies as
-    the authors' code does (see `said`); ours knows words in any case and with punctuation.
+    Unjudged too: a sample whose reference is neither, an error, a wholly filtered or blocked reply. released: parse
+    replies as the authors' code does (see `said`); ours knows words in any case and with punctuation.
     """
 
     name = "yes-no"
@@ -45,7 +45,7 @@ class YesNo(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if attempt.reply.outcome != "ok":
+        if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
         truth = said(attempt.sample.references[0]) if attempt.sample.references else ""
         if not truth:

@@ -14,11 +14,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from proofglass.records.checksums import is_intact, signed
 from proofglass.records.files import guarded
 from proofglass.records.schema import utf8
 from proofglass.types import Ask, Cost, Image, Reply
 
-VERSION = 1  # raised when what a file holds, or what names it, changes
+VERSION = 2  # raised when what a file holds, or what names it, changes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Cache:
         if ask.settings.temperature > 0:
             return None
         try:
-            told = json.loads(self.path(ask).read_bytes())
+            content = self.path(ask).read_bytes()
+            told = json.loads(content if is_intact(content) else b"")
             text, finish = told["text"], told["finish"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -59,7 +61,8 @@ class Cache:
         if ask.settings.temperature > 0 or reply.outcome != "ok" or not reply.text:
             return
         path = self.path(ask)
-        content = json.dumps({"text": utf8(reply.text), "finish": reply.finish, "model": model}).encode()
+        told = {"text": utf8(reply.text), "finish": reply.finish, "model": model}
+        content = signed(json.dumps(told).encode())
         with guarded(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft.")  # other processes may write here

@@ -150,7 +150,7 @@ class _Batch:
         cost = Cost(queries=1, tokens_in=full + cached + written, tokens_out=out, money=money)
         reply = dataclasses.replace(reply_of(answer), cost=cost)
         # Without a count, these are errors of the provider: no model was asked.
-        refused = answer.tokens is None and answer.stop in ("content_filter", "model_length")
+        refused = answer.tokens is None and not answer.text and answer.stop in ("content_filter", "model_length")
         counted = (cost.tokens_in, out) if answer.tokens or refused else None
         await calls.ledger.answered(n, reply, answer.model, counted, money)
         if calls.cache:
@@ -165,14 +165,15 @@ def _not_sent(limit: str, fault: Fault | None) -> Reply:
 
 
 def reply_of(answer: Answer) -> Reply:
-    """What an answer means. The provider's filter is an outcome of its own, and so is the defense of a server of ours;
-    an empty answer is an error, since a judge would take it for an answer without a refusal."""
+    """What an answer means. The provider's filter is an outcome of its own, with what was delivered before it cut the
+    answer off, and so is the defense of a server of ours; an empty answer is an error, since
+    a judge would take it for an answer without a refusal."""
     finish: Finish = "length" if answer.stop in ("max_tokens", "model_length") else "stop"
     if answer.blocked:
         return Reply(answer.text, "blocked", finish, answer.note)
     if answer.stop == "content_filter":
         filtered: Outcome = "filtered"
-        return Reply("", filtered, reason=answer.note or "content filter")
+        return Reply(answer.text if answer.text.strip() else "", filtered, reason=answer.note or "content filter")
     if answer.stop == "model_length" and answer.tokens is None:
         return Reply.error(f"too long for the model: {answer.note}")
     if not answer.text.strip():

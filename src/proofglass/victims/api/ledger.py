@@ -1,6 +1,6 @@
 """The ledger of an API victim: what was sent, what came back, what it cost. It outlives the process.
 
-`calls.jsonl` has one line per event, on disk before the program goes on:
+`calls.jsonl` has one line per event, closed by its checksum, on disk before the program goes on:
 
     {"do": "sent", "n": 7, "ask": ..., "try": 1, "estimate": 900, "tokens": 964, "money": 0.01, "at": ...}
     {"do": "answered", "n": 7, "reply": {...}, "model": ..., "tokens_in": 812, "tokens_out": 20, "money": 0.004}
@@ -26,13 +26,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from proofglass.errors import StoreError
+from proofglass.records.checksums import damaged, is_intact, signed, signed_lines
 from proofglass.records.files import guarded
 from proofglass.records.lock import Lock
 from proofglass.records.schema import utf8
 from proofglass.types import Cost, Reply
 
 FILE = "calls.jsonl"
+_FIX = "move it away: what it holds then counts against no budget (one of an older version has no checksums)"
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Book:
 class Ledger:
     """The ledger in `folder`, None: in memory only. One process writes at a time; one event loop uses it.
 
-    Raises StoreError if another process has it open, or if a line other than the last is damaged.
+    Raises StoreError if another process has it open, or if a line is damaged (not: torn by a crash).
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -160,10 +161,13 @@ class Ledger:
         if ask in self._back:
             return self._back.pop(ask)
         places = self.book.answers.get(ask)
-        if not places or self._file is None:
+        if not places or self._file is None or self.folder is None:
             return None
         offset, length = places.pop(0)
-        told = json.loads(os.pread(self._file, length, offset))["reply"]
+        line = os.pread(self._file, length, offset)
+        if not is_intact(line):
+            raise damaged(f"{self.folder / FILE}: byte {offset}", _FIX)
+        told = json.loads(line)["reply"]
         return Reply(**{**told, "decisions": (), "cost": Cost(**told["cost"])})
 
     def give_back(self, ask: str, reply: Reply) -> None:
@@ -220,7 +224,7 @@ class Ledger:
         """Write and sync, together with the lines of others that wait."""
         if self._file is None:
             return
-        self._lines.append(utf8(json.dumps(line, separators=(",", ":"))).encode() + b"\n")
+        self._lines.append(signed(utf8(json.dumps(line, separators=(",", ":"))).encode()))
         if self._group is None:
             self._group = asyncio.get_running_loop().create_task(self._sync())
         await asyncio.shield(self._group)
@@ -262,18 +266,9 @@ def read(path: Path) -> tuple[Book, int]:
     book, end = Book(), 0
     if not path.exists():
         return book, end
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                break  # torn by a crash: a `sent` that is not whole was not sent
-            try:
-                _enter(book, json.loads(line), end, len(line))
-            except (ValueError, KeyError, TypeError):
-                raise StoreError(
-                    f"{path}:{number}: not a line of the ledger. Restore the file from a copy; "
-                    "if there is none, move it away: what it holds then counts against no budget."
-                ) from None
-            end += len(line)
+    for offset, line in signed_lines(path, _FIX):  # a last one that a crash tore was not sent
+        _enter(book, json.loads(line), offset, len(line))
+        end = offset + len(line)
     return book, end
 
 

@@ -110,10 +110,11 @@ class Provider:
         choice, usage = output.choices[0], output.usage
         blocked_by = _blocked_by(call) if self.is_own else None
         note = blocked_by or (choice.stop_details and choice.stop_details.explanation) or output.error or ""
-        if usage is None and choice.stop_reason in ("content_filter", "model_length"):
-            note = note or output.completion  # an error that Inspect words as an answer
+        text = output.completion
+        if usage is None and choice.stop_reason in ("content_filter", "model_length") and not _has_choices(call):
+            note, text = note or text, ""  # an error that Inspect words as an answer
         return Answer(
-            text=self.secrets.hide(spoken(output.completion)),
+            text=self.secrets.hide(spoken(text)),
             model=self.secrets.hide(output.model),
             stop=choice.stop_reason,
             note=self.secrets.reason(note),
@@ -156,6 +157,11 @@ def _blocked_by(call: ModelCall | None) -> str | None:
         [each for each in decided if isinstance(each, dict) and each.get("fired")] if isinstance(decided, list) else []
     )
     return f"blocked by {', '.join(str(each.get('defense')) for each in fired) or 'a defense'}"
+
+
+def _has_choices(call: ModelCall | None) -> bool:
+    """Whether the server itself sent an answer, in OpenAI's form. Only asked where it counted no tokens."""
+    return bool(call and isinstance(call.response, dict) and call.response.get("choices"))
 
 
 def _close(model: Model) -> None:

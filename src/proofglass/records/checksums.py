@@ -1,0 +1,99 @@
+"""Bytes that say whether they are still themselves: what a run folder holds carries the sha256 of its own content.
+
+A JSON object (a line of the journal or of a ledger, a file as a whole) ends with it: `{..., "sha256":"<64 hex>"}` and a
+line break. A Parquet file holds it between its last column and its footer, which no reader looks at: every Parquet
+tool reads the file as before. So a file is checked by itself, in one pass over bytes that are read anyway, and a crash
+between two files leaves no checksum behind that fits neither. Pictures are named by their pixels and need none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from proofglass.errors import StoreError
+from proofglass.records.files import read_whole
+
+_HEX = 64  # digits of a sha256
+_SEAL = re.compile(rb',"sha256":"[0-9a-f]{64}"}')
+
+
+def damaged(place: object, fix: str) -> StoreError:
+    """The error of a file, or a line of one, that is no longer what was written. fix: how to go on without a copy."""
+    return StoreError(f"{place}: not as it was written, its checksum does not fit. Restore it from a copy, or {fix}.")
+
+
+def signed(document: bytes) -> bytes:
+    """`document`, a JSON object with at least one field, closed by its checksum and a line break."""
+    told = document.rstrip().removesuffix(b"}").rstrip()
+    return told + _seal(told)
+
+
+def is_intact(content: bytes) -> bool:
+    """Whether `content` is, byte for byte, what `signed` made."""
+    told = content[: -len(_seal(b""))]
+    return bool(told) and content == told + _seal(told)
+
+
+def _seal(told: bytes) -> bytes:
+    return b',"sha256":"' + hashlib.sha256(told).hexdigest().encode() + b'"}\n'
+
+
+def read_signed(path: Path, fix: str) -> bytes:
+    """The content of a file that `signed` closed. Raises StoreError if it cannot be read or is damaged."""
+    content = read_whole(path)
+    if not is_intact(content):
+        raise damaged(path, fix)
+    return content
+
+
+def signed_lines(path: Path, fix: str) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of every line that `signed` made; a last one that a crash tore is left out.
+
+    Raises StoreError, which names the line, for any other line: that is no crash but an edited or rotten file.
+    """
+    offset = 0
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not is_intact(line):
+                if _is_torn(line):
+                    return
+                raise damaged(f"{path}:{number}", fix)
+            yield offset, line
+            offset += len(line)
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a last line is the beginning of one. If a whole one stands in it with more behind it, then its line break
+    has rotted: leaving it out would lose an answer that was given, and may have been paid."""
+    wholes = (line[: found.end()] for found in _SEAL.finditer(line) if found.end() < len(line))
+    return not line.endswith(b"\n") and not any(is_intact(whole + b"\n") for whole in wholes)
+
+
+def signed_parquet(content: bytes) -> bytes:
+    """`content`, the bytes of a Parquet file, with its checksum in front of the footer."""
+    at = _footer(content)
+    return content[:at] + _hash(content, at, at) + content[at:]
+
+
+def read_parquet_bytes(path: Path, fix: str) -> bytes:
+    """The content of a file that `signed_parquet` made. Raises StoreError if it cannot be read or is damaged."""
+    content = read_whole(path)
+    at = _footer(content)
+    if at < _HEX or content[at - _HEX : at] != _hash(content, at - _HEX, at):
+        raise damaged(path, fix)
+    return content
+
+
+def _footer(content: bytes) -> int:
+    """Where the footer begins: the file ends with its length (4 bytes, little-endian) and "PAR1"."""
+    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+
+
+def _hash(content: bytes, start: int, stop: int) -> bytes:
+    """Of `content` without what stands from `start` to `stop`."""
+    digest = hashlib.sha256(memoryview(content)[:start])
+    digest.update(memoryview(content)[stop:])
+    return digest.hexdigest().encode()
