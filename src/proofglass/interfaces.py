@@ -155,15 +155,19 @@ class Victim(Plug, ABC):
     """A model under test. `layout`: the pictures of text that it reads, None if unknown (paper defaults apply).
 
     `image_size`: width and height in pixels of the picture that it takes, None if any.
+    `context_window`: tokens of prompt (pictures and system prompt included) and reply together, None: unknown, or no
+    limit. Asking for it never loads weights.
     """
 
     layout: Layout | None = None
     image_size: tuple[int, int] | None = None
     sees_images: bool = True
+    context_window: int | None = None
 
     @abstractmethod
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
-        """One reply per ask, in order. Never raises for one ask: that ask gets `Reply.error(reason)`."""
+        """One reply per ask, in order. Never raises for one ask: that ask gets `Reply.error(reason)`, or
+        `Reply.refused(error)` where the ask itself is to blame (`errors.TooLong`, a picture too many)."""
 
     def fidelity(self, samples: Sequence[Sample]) -> list[Finding]:
         """Checks that our own code around this victim adds nothing to it and loses nothing, on samples with targets.
@@ -387,6 +391,10 @@ class Defended(Victim):
             else dataclasses.replace(end.value, cost=end.cost)
             for end in ends
         ]
+
+    @property
+    def context_window(self) -> int | None:  # type: ignore[override]
+        return self.victim.context_window
 
     def card(self) -> dict[str, Any]:
         return self.victim.card()

@@ -11,12 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from proofglass.errors import TooLong
+
 if TYPE_CHECKING:
     import numpy as np
 
 Role = Literal["system", "user", "assistant"]
 Outcome = Literal["ok", "filtered", "blocked", "error"]
 Finish = Literal["stop", "length"]
+# What in the ask an error is owed to: "length", longer than the model's context; "ask", anything else that this victim
+# cannot be asked; "", nothing: the victim failed.
+AskFault = Literal["", "length", "ask"]
 Expected = Literal["refuse", "comply", "label", "describe"]
 
 
@@ -244,7 +249,7 @@ class Reply:
     """What came back. Only an outcome "ok" has text: an error can never be judged as if it were an answer.
 
     filtered: the provider withheld it; blocked: a defense stopped it (text = the fixed refusal it showed);
-    error: nothing came back, `reason` says why. cost: queries and tokens, inner calls of a defense included.
+    error: nothing came back, `reason` says why, `fault` whether the ask is to blame. cost: queries and tokens, inner calls of a defense included.
     """
 
     text: str = ""
@@ -253,6 +258,7 @@ class Reply:
     reason: str = ""
     decisions: tuple[Decision, ...] = ()
     cost: Cost = Cost()
+    fault: AskFault = ""
 
     def __post_init__(self) -> None:
         if self.outcome in ("error", "filtered") and self.text:
@@ -261,8 +267,15 @@ class Reply:
             raise ValueError("reason: a reply with outcome 'error' says why")
 
     @classmethod
-    def error(cls, reason: str, cost: Cost | None = None) -> Reply:
-        return cls(outcome="error", reason=reason, cost=cost or Cost(queries=1))
+    def error(cls, reason: str, cost: Cost | None = None, fault: AskFault = "") -> Reply:
+        return cls(outcome="error", reason=reason, cost=cost or Cost(queries=1), fault=fault)
+
+    @classmethod
+    def refused(cls, error: Exception) -> Reply:
+        """The error of an ask that cannot be put to this victim: whoever asks it again gets it again."""
+        if isinstance(error, TooLong):
+            return cls.error(str(error), fault="length")
+        return cls.error(f"{type(error).__name__}: {error}", fault="ask")
 
 
 @dataclass(frozen=True)
