@@ -87,6 +87,32 @@ def test_what_has_no_plain_value_has_no_key() -> None:
 # ---------------------------------------------------------------- defended victims
 
 
+@dataclass(frozen=True)
+class Reads(Says):
+    """Its own checks see paths, too; a name that may be a path stays what it is."""
+
+    file: Path | None = None
+    files: tuple[Path, ...] = ()
+    model: str | Path = "owner/model"
+
+    def __post_init__(self) -> None:
+        assert self.file is None or self.file.suffix in (".txt", "")
+
+
+def test_a_field_that_is_a_path_takes_a_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    told = Reads(file="a/b.txt", files=["c", Path("d")])  # type: ignore[arg-type]
+    assert (told.file, told.files, told.model) == (Path("a/b.txt"), (Path("c"), Path("d")), "owner/model")
+    assert told.key == Reads(file=Path("a/b.txt"), files=(Path("c"), Path("d"))).key
+    assert Reads(file="~/x.txt").file == Path("/home/me/x.txt")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["", 5, True, ["a"]])
+def test_what_is_no_path_is_refused_with_its_field(value: object) -> None:
+    with pytest.raises(ValueError, match="file: expected a path"):
+        Reads(file=value)  # type: ignore[arg-type]
+
+
 def test_a_stack_of_defenses_is_a_victim_with_a_key_of_its_own() -> None:
     victim = Says()
     stack = SystemPrompt("a")(NoDefense()(victim))

@@ -45,6 +45,16 @@ class ZeroGradient(ProofglassError):
     """An attack whose objective does not depend on the picture: it would optimise rounding noise."""
 
 
+class TooLong(ValueError):
+    """An ask that does not fit into a model's context. tokens: of its prompt, pictures included; new: asked for."""
+
+    def __init__(self, tokens: int, new: int, window: int) -> None:
+        super().__init__(
+            f"too long for the model: {tokens} tokens and {new} new ones do not fit into its maximum context length of "
+            f"{window} tokens"
+        )
+
+
 class EnvironmentFault(ProofglassError):
     """The machine failed, not a sample: a full disk, an I/O error, no memory, no file handles. The run stops cleanly,
     nothing is recorded as a sample's failure, and the same command goes on once the cause is mended."""

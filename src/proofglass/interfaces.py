@@ -7,8 +7,11 @@ A plug is a frozen dataclass whose fields are its configuration, with the paper'
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -81,6 +84,22 @@ class Plug:
     version: ClassVar[int] = 1
     paper: ClassVar[Paper | None] = None
 
+    def __init_subclass__(cls, **named: Any) -> None:
+        """A field that is a path takes a string, however the plug is built: before its own `__post_init__` looks."""
+        super().__init_subclass__(**named)
+        if own := cls.__dict__.get("__post_init__"):
+
+            @functools.wraps(own)
+            def checked(self: Plug, *given: Any) -> None:
+                _take_paths(self)
+                own(self, *given)
+
+            cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        """Called by the constructor of a dataclass."""
+        _take_paths(self)
+
     @property
     def key(self) -> str:
         """Hash of name, version and configuration. Override where files or a run belong to the identity."""
@@ -91,6 +110,31 @@ class Plug:
         if not dataclasses.is_dataclass(self):
             return {}
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+
+
+def _take_paths(plug: Plug) -> None:
+    """Make paths of the strings in fields that are paths, `~` written out. A field of `str | Path` takes names too and
+    tells them apart by itself.
+
+    Raises ValueError, which names the field, for what is no path.
+    """
+    for field in dataclasses.fields(plug) if dataclasses.is_dataclass(plug) else ():
+        words = set(re.findall(r"\w+", field.type if isinstance(field.type, str) else str(field.type)))
+        if "Path" not in words or "str" in words:
+            continue
+        value = getattr(plug, field.name)
+        if words & {"tuple", "list", "Sequence"} and isinstance(value, (list, tuple)):
+            taken: Any = tuple(_path(field.name, each) for each in value)
+        else:
+            taken = value if value is None else _path(field.name, value)
+        if taken != value:
+            object.__setattr__(plug, field.name, taken)
+
+
+def _path(field: str, value: Any) -> Path:
+    if isinstance(value, (str, os.PathLike)) and str(value):
+        return Path(value).expanduser()
+    raise ValueError(f"{field}: expected a path, found {value!r}")
 
 
 class Dataset(Plug, ABC):
@@ -111,15 +155,19 @@ class Victim(Plug, ABC):
     """A model under test. `layout`: the pictures of text that it reads, None if unknown (paper defaults apply).
 
     `image_size`: width and height in pixels of the picture that it takes, None if any.
+    `context_window`: tokens of prompt (pictures and system prompt included) and reply together, None: unknown, or no
+    limit. Asking for it never loads weights.
     """
 
     layout: Layout | None = None
     image_size: tuple[int, int] | None = None
     sees_images: bool = True
+    context_window: int | None = None
 
     @abstractmethod
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
-        """One reply per ask, in order. Never raises for one ask: that ask gets `Reply.error(reason)`."""
+        """One reply per ask, in order. Never raises for one ask: that ask gets `Reply.error(reason)`, or
+        `Reply.refused(error)` where the ask itself is to blame (`errors.TooLong`, a picture too many)."""
 
     def fidelity(self, samples: Sequence[Sample]) -> list[Finding]:
         """Checks that our own code around this victim adds nothing to it and loses nothing, on samples with targets.
@@ -343,6 +391,10 @@ class Defended(Victim):
             else dataclasses.replace(end.value, cost=end.cost)
             for end in ends
         ]
+
+    @property
+    def context_window(self) -> int | None:  # type: ignore[override]
+        return self.victim.context_window
 
     def card(self) -> dict[str, Any]:
         return self.victim.card()

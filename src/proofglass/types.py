@@ -11,12 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from proofglass.errors import TooLong
+
 if TYPE_CHECKING:
     import numpy as np
 
 Role = Literal["system", "user", "assistant"]
 Outcome = Literal["ok", "filtered", "blocked", "error"]
 Finish = Literal["stop", "length"]
+# What in the ask an error is owed to: "length", longer than the model's context; "ask", anything else that this victim
+# cannot be asked; "", nothing: the victim failed.
+AskFault = Literal["", "length", "ask"]
 Expected = Literal["refuse", "comply", "label", "describe"]
 
 
@@ -244,8 +249,8 @@ class Reply:
     """What came back. An error has no text: it can never be judged as if it were an answer.
 
     filtered: the provider's filter cut it off (text = what it delivered before) or withheld all of it (no text);
-    blocked: a defense stopped it (text = the fixed refusal it showed); error: nothing came back, `reason` says why.
-    cost: queries and tokens, inner calls of a defense included.
+    blocked: a defense stopped it (text = the fixed refusal it showed); error: nothing came back, `reason` says why,
+    `fault` whether the ask is to blame. cost: queries and tokens, inner calls of a defense included.
     """
 
     text: str = ""
@@ -254,6 +259,7 @@ class Reply:
     reason: str = ""
     decisions: tuple[Decision, ...] = ()
     cost: Cost = Cost()
+    fault: AskFault = ""
 
     def __post_init__(self) -> None:
         if self.outcome == "error" and self.text:
@@ -268,8 +274,15 @@ class Reply:
         return self.outcome == "ok" or (self.outcome == "filtered" and bool(self.text.strip()))
 
     @classmethod
-    def error(cls, reason: str, cost: Cost | None = None) -> Reply:
-        return cls(outcome="error", reason=reason, cost=cost or Cost(queries=1))
+    def error(cls, reason: str, cost: Cost | None = None, fault: AskFault = "") -> Reply:
+        return cls(outcome="error", reason=reason, cost=cost or Cost(queries=1), fault=fault)
+
+    @classmethod
+    def refused(cls, error: Exception) -> Reply:
+        """The error of an ask that cannot be put to this victim: whoever asks it again gets it again."""
+        if isinstance(error, TooLong):
+            return cls.error(str(error), fault="length")
+        return cls.error(f"{type(error).__name__}: {error}", fault="ask")
 
 
 @dataclass(frozen=True)

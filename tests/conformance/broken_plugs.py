@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -453,6 +454,20 @@ class Soft(Defense):
     """Not frozen."""
 
     name = "soft"
+
+
+@dataclass(frozen=True)
+class Rules(Defense):
+    """Reads its words in a file."""
+
+    name = "rules"
+    file: Path | None = None
+    files: tuple[Path, ...] = ()
+
+
+class PathsAreText(Rules):
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "file", str(self.file))
 
 
 @dataclass(frozen=True)

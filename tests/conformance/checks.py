@@ -8,7 +8,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,6 +118,20 @@ def settings_build_it_again(plug: Plug) -> None:
     again = type(plug)(**plug.settings())
     assert again == plug
     assert again.key == plug.key
+
+
+def takes_strings_for_paths(plug: Plug) -> None:
+    """Every field that is a path becomes one whatever it is given as: a command line and Python give strings."""
+    for field in dataclasses.fields(plug):  # type: ignore[arg-type]
+        words = set(re.findall(r"\w+", str(field.type)))
+        if not field.init or "Path" not in words or "str" in words:
+            continue
+        told: Any = str(getattr(plug, field.name) or "a/place")
+        expected: Any = Path(told)
+        if "tuple" in words or "Sequence" in words:
+            told, expected = [told], (expected,)
+        again = dataclasses.replace(plug, **{field.name: told})  # type: ignore[type-var]
+        assert getattr(again, field.name) == expected, f"{field.name}: {told!r} stays a string"
 
 
 # ---------------------------------------------------------------- pictures

@@ -68,6 +68,10 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
         lambda: checks.settings_build_it_again(plugs.Suffix("now")),
         {"lossy": lambda: checks.settings_build_it_again(plugs.Lossy(0.9))},
     ),
+    "takes_strings_for_paths": (
+        lambda: checks.takes_strings_for_paths(plugs.Rules()),
+        {"text": lambda: checks.takes_strings_for_paths(plugs.PathsAreText())},
+    ),
     "is_8_bit": (
         lambda: checks.is_8_bit(plugs.grey()),
         {

@@ -43,6 +43,7 @@ def test_plug(bench: Bench, kind: Kind, name: str) -> None:
     checks.key_is_stable(lambda: bench.build(kind, name))
     checks.key_holds_every_parameter(plug, bench.other_values(name))
     checks.settings_build_it_again(plug)
+    checks.takes_strings_for_paths(plug)
 
 
 @pytest.mark.parametrize("name", names("datasets"))

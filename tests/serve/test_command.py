@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +105,16 @@ def test_a_token_comes_from_the_file_else_the_environment_else_is_made_up(tmp_pa
     file.chmod(0o644)
     command.token_of(file, True)
     assert "chmod 600" in capsys.readouterr().err
+
+
+def test_a_path_of_the_command_line_is_a_path(tmp_path):
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("models:\n  openai-compatible/m: {input: 1, output: 2}\n")
+    told = ["model=m", "base_url=http://127.0.0.1:9/v1", "budget_usd=1", f"prices={prices}", "cache=here", "ledger=l"]
+    victim, _ = command.guarded("openai-compatible", [], told)
+    assert (victim.prices, victim.cache, victim.ledger) == (prices, Path("here"), Path("l"))
+    assert victim.card()["price"]["output"] == 2
+    assert victim.ledger_folder.parent == Path("l")
 
 
 def test_the_first_defense_is_the_innermost():

@@ -6,9 +6,11 @@ import concurrent.futures
 import json
 import logging
 
+import httpx
 import numpy as np
 import pytest
 
+from proofglass.errors import TooLong
 from proofglass.interfaces import Defense
 from proofglass.serve import Limits
 from proofglass.types import Ask, Chat, Cost, Decision, Image, Reply, Settings
@@ -23,6 +25,8 @@ OUTCOMES = {
     "odd": Reply('</script> "quoted" \u2028 \u202e \ud800 \x1b[31m'),
     "long": Reply("word " * 1000),
     "empty": Reply(""),
+    "long ask": Reply.refused(TooLong(600, 64, 512)),
+    "odd ask": Reply.refused(ValueError("chat: takes one picture, found 2")),
 }
 
 
@@ -103,6 +107,17 @@ def test_an_error_of_the_victim_is_an_error_and_never_text(live, stream):
     }
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("word", "code"), [("long ask", "context_length_exceeded"), ("odd ask", "invalid_value")])
+def test_an_ask_that_this_victim_cannot_be_asked_is_the_callers_error(live, word, code, stream):
+    response = live.post(says(word, stream=stream))
+    error = response.json()["error"]
+    assert (response.status_code, error["code"], error["type"]) == (400, code, "invalid_request_error")
+    assert error["param"] == "messages"
+    assert error["message"] == OUTCOMES[word].reason
+    assert response.headers["x-should-retry"] == "false"
+
+
 def test_a_stream_is_role_pieces_end_usage_done(live):
     response = live.post(says("long", stream=True, stream_options={"include_usage": True}))
     assert response.headers["content-type"].startswith("text/event-stream")
@@ -143,6 +158,18 @@ def test_models_are_listed_and_described(live):
     assert [(each["id"], each["object"]) for each in told["data"]] == [("teller", "model")]
     assert live.get("/v1/models/teller").json() == told["data"][0]
     assert live.get("/v1/models/gpt-4").status_code == 404
+
+
+def test_a_window_that_is_unknown_is_not_told(live):
+    assert not {"context_window", "max_model_len"} & set(live.get("/v1/models/teller").json())
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models", "/v1/models/teller"])
+def test_what_can_be_got_has_a_head(live, path):
+    full = live.get(path)
+    response = httpx.head(live.url + path, headers={"Authorization": f"Bearer {TOKEN}"}, verify=False)
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["content-length"] == str(len(full.content))
 
 
 def test_the_defenses_of_the_victim_stand_between():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
-import json
 
+import numpy as np
 import pytest
 
 from proofglass.registry import build
 from proofglass.serve import Limits
-from proofglass.types import Ask, Settings
+from proofglass.types import Ask, Chat, Settings
 from serve.live import data_url, serving
 
 SETTINGS = Settings(max_new_tokens=24)
@@ -87,6 +87,41 @@ def test_a_chat_that_does_not_fit_the_model_is_an_error_of_its_own(live):
 
     client = live.openai()
     long = [{"role": "user", "content": "word " * 3000}]
-    with pytest.raises(openai.InternalServerError, match="do not fit") as caught:
+    with pytest.raises(openai.BadRequestError, match="do not fit into its maximum context length of 512") as caught:
         client.chat.completions.create(model="testbed-linear", messages=long)
-    assert json.loads(caught.value.response.content)["error"]["type"] == "victim_error"
+    assert (caught.value.code, caught.value.type) == ("context_length_exceeded", "invalid_request_error")
+    assert caught.value.response.headers["x-should-retry"] == "false"
+
+
+def test_what_a_defense_adds_counts_towards_the_context():
+    padded = build("defenses", "system-prompt", text="word " * 500)(build("victims", "testbed-linear"))
+    with serving(padded) as live:
+        told = live.post({"model": "testbed-linear", "messages": [{"role": "user", "content": "hello"}]})
+    assert (told.status_code, told.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_the_context_window_is_listed_as_clients_look_for_it(live):
+    (model,) = live.get("/v1/models").json()["data"]
+    assert (model["context_window"], model["max_model_len"]) == (512, 512)
+    assert live.get("/v1/models/testbed-linear").json() == model
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"temperature": 1e-300}, {"temperature": 5e-324}, {"temperature": 1, "top_p": 1e-300}, {"temperature": 2},
+        {"temperature": 1, "seed": -(2**63)}, {"stop": [" "]}, {"reasoning_effort": "low", "verbosity": "high"},
+    ],
+)  # fmt: skip
+def test_no_setting_that_is_accepted_breaks_the_model(live, more):
+    request = {"model": "testbed-linear", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, **more}
+    assert live.post(request).status_code == 200
+
+
+def test_a_picture_that_the_model_cannot_take_is_the_callers_fault():
+    from proofglass.types import Image
+
+    # Its own template shows one marker per picture; a text-only sibling of the testbed takes none.
+    blind = build("victims", "testbed-lm-aligned")
+    (reply,) = blind.reply([Ask(Chat.user(Image.from_array(np.zeros((4, 4, 3), np.uint8)), "hello"))])
+    assert (reply.outcome, reply.fault) == ("error", "ask")

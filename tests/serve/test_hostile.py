@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -185,3 +186,52 @@ def test_what_is_no_http_is_turned_away():
             odd.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"y" * 200_000)
             assert everything(odd)[:12] in (b"HTTP/1.1 400", b"")
         assert live.get("/health").status_code == 200
+
+
+def test_a_caller_who_has_said_all_and_closes_its_half_gets_its_answer():
+    victim = Teller()
+    victim.held.clear()
+    with serving(victim) as live, live.connect() as half:
+        half.sendall(head(len(BODY)) + BODY)
+        half.shutdown(socket.SHUT_WR)
+        assert victim.begun.wait(10)
+        time.sleep(0.3)  # the server looks several times whether the caller is there
+        assert live.batcher.held == 1
+        victim.held.set()
+        answer = everything(half)  # ends by itself: no further request can come
+    interim, _, final = answer.partition(b"\r\n\r\n")
+    assert interim == b"HTTP/1.1 100 Continue"
+    assert status(final) == 200
+    assert b'"content": "HELLO"' in final
+
+
+def test_a_half_closed_caller_gets_everything_that_it_asked_for():
+    with serving(Teller()) as live, live.connect() as half:
+        half.sendall((head(len(BODY)) + BODY) * 2)
+        half.shutdown(socket.SHUT_WR)
+        assert everything(half).count(b'"content": "HELLO"') == 2
+
+
+def test_a_half_closed_caller_whose_request_is_not_whole_is_let_go():
+    with serving(Teller(), Limits(queue=1)) as live:
+        with live.connect() as half:
+            half.sendall(head(len(BODY)) + BODY[:5])
+            half.shutdown(socket.SHUT_WR)
+            assert b"HTTP/1.1 200" not in everything(half)
+        assert until(lambda: live.post(says("next")).status_code == 200)
+
+
+def test_a_half_closed_caller_who_then_leaves_is_noticed():
+    victim = Teller()
+    victim.held.clear()
+    with serving(victim, Limits(queue=2, batch=1)) as live, ThreadPoolExecutor(1) as pool:
+        runs = pool.submit(live.post, says("runs"))
+        assert victim.begun.wait(10)
+        with live.connect() as half:
+            half.sendall(head(len(BODY)) + BODY)
+            half.shutdown(socket.SHUT_WR)
+            assert until(lambda: live.batcher.held == 2)
+        assert until(lambda: live.batcher.held == 1)
+        victim.held.set()
+        assert runs.result().status_code == 200
+    assert victim.asked == ["runs"]

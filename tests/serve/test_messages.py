@@ -72,9 +72,29 @@ def test_a_drawn_reply_without_a_seed_is_another_draw_each_time():
 def test_what_asks_for_nothing_and_labels_are_accepted():
     wanted = read(
         says("x", n=1, presence_penalty=0, frequency_penalty=0.0, logit_bias={}, tools=[], tool_choice="none",
-             response_format={"type": "text"}, logprobs=False, user="me", metadata={"a": "b"}, top_logprobs=None)
+             response_format={"type": "text"}, logprobs=False, user="me", metadata={"a": "b"}, top_logprobs=0,
+             reasoning_effort="high", verbosity="low", store=True, prompt_cache_retention="24h", prediction=None)
     )  # fmt: skip
     assert wanted.settings == Settings(20)
+
+
+def test_labels_of_a_message_change_nothing_and_an_earlier_refusal_is_what_was_said():
+    wanted = read(
+        {
+            "model": "m",
+            "messages": [
+                {"role": "user", "content": "hi", "name": "ann"},
+                {"role": "assistant", "content": None, "refusal": "no.", "annotations": [], "tool_calls": []},
+                {"role": "user", "content": "why", "name": "bob", "annotations": []},
+            ],
+        }
+    )
+    assert wanted.chat({}) == Chat.user("hi").say("no.").ask("why")
+    parts = [{"type": "refusal", "refusal": "no."}]
+    again = read(
+        {"model": "m", "messages": [{"role": "assistant", "content": parts}, {"role": "user", "content": "x"}]}
+    )
+    assert again.chat({}) == Chat().say("no.").ask("x")
 
 
 def test_a_stream_may_ask_for_its_usage():
@@ -116,7 +136,13 @@ def test_a_stream_may_ask_for_its_usage():
         ({"messages": [{"role": ["user"], "content": "x"}]}, "messages[0].role", "expected one of system"),
         ({"messages": [{"role": "user", "content": None}]}, "messages[0].content", "a string or a list of parts"),
         ({"messages": [{"role": "user", "content": []}]}, "messages[0].content", "at least one part"),
-        ({"messages": [{"role": "user", "content": "x", "name": "me"}]}, "messages[0].name", "not supported"),
+        ({"messages": [{"role": "user", "content": "x", "mood": "good"}]}, "messages[0].mood", "not supported"),
+        ({"messages": [{"role": "user", "content": "x", "refusal": "no"}]}, "messages[0].refusal", "not supported"),
+        ({"messages": [{"role": "assistant", "content": "x", "tool_calls": [{"id": "1"}]},
+                       {"role": "user", "content": "y"}]}, "messages[0].tool_calls", "not supported"),
+        ({"messages": [{"role": "assistant", "content": "x", "refusal": "no"}, {"role": "user", "content": "y"}]},
+         "messages[0].refusal", "content or a refusal"),
+        ({"top_logprobs": 2}, "top_logprobs", "2 is not supported"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, "messages[0].content", "surrogate"),
         ({"messages": [{"role": "system", "content": "x"}]}, "messages[0].role", "the last message"),
         ({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]},

@@ -324,6 +324,25 @@ def test_what_a_fault_means(error: Exception, retry: bool, paid: bool, kind: str
     assert not fault.hopeless
 
 
+@pytest.mark.parametrize(
+    ("error", "ask"),
+    [
+        (Refused(400, "bad picture"), "ask"),
+        (Refused(422, "roles must alternate"), "ask"),
+        (Refused(413, "too large"), "ask"),
+        (Refused(400, "This model's maximum context length is 4096 tokens."), "length"),
+        (Refused(400, "prompt is too long: 209999 tokens > 200000 maximum"), "length"),
+        (Refused(400, "too many", "context_length_exceeded"), "length"),
+        (Refused(500, "maximum context length"), ""),
+        (Refused(429, "slow"), ""),
+        (Refused(403, "not in your country"), ""),
+        (TimeoutError(), ""),
+    ],
+)
+def test_what_the_ask_is_to_blame_for_is_told_from_what_the_provider_is(error: Exception, ask: str) -> None:
+    assert fault_of(error, None, 3.0).ask == ask
+
+
 def test_the_providers_filter_is_no_fault_of_the_ask_and_a_wrong_key_is_one_of_all() -> None:
     assert fault_of(Refused(400, "no", "content_filter"), None, 3.0).filtered
     assert fault_of(Refused(400, "no", "content_policy_violation"), None, 3.0).filtered
@@ -417,6 +436,8 @@ def test_what_an_answer_means() -> None:
     assert (
         reply_of(Answer("too long", "m", "model_length", "8192 tokens")).reason == "too long for the model: 8192 tokens"
     )
+    own = reply_of(Answer("", "m", "model_length", "too long for the model: 9 of 8"))  # an endpoint of ours
+    assert (own.reason, own.fault) == ("too long for the model: 9 of 8", "length")
     blocked = Answer("Not here.", "m", "stop", "blocked by wall", counted, blocked=True)
     assert reply_of(blocked) == Reply("Not here.", "blocked", reason="blocked by wall")
 

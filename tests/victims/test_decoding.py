@@ -115,6 +115,17 @@ def test_a_drawn_reply_does_not_depend_on_its_batch(model: HFModel) -> None:
     assert model.tokens(other) != together
 
 
+@pytest.mark.parametrize(
+    ("temperature", "top_p"),
+    [(1e-300, 1.0), (5e-324, 1.0), (1e-40, 0.5), (1.0, 1e-300), (2.0, 5e-324), (1e-300, 1e-300)],
+)
+def test_settings_that_float32_does_not_hold_are_their_limit_the_likeliest_token(temperature, top_p) -> None:
+    draw = torch.Generator().manual_seed(0)
+    rules = decoding.Rules(1, frozenset(), temperature=temperature, top_p=top_p)
+    logits = torch.tensor([1e4, 3.0, -float("inf"), -2e4, 9.999e3])
+    assert {int(decoding._draw(logits, rules, draw)) for _ in range(20)} == {0}
+
+
 def test_top_p_leaves_out_the_unlikely() -> None:
     logits, draw = torch.tensor([2.0, 1.0, 0.0, -9.0]), torch.Generator().manual_seed(0)
     rules = decoding.Rules(1, frozenset(), temperature=1.0, top_p=0.9)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from proofglass.errors import UnsafeWeights, UsageError
-from proofglass.types import Ask, Chat, Image, Settings
+from proofglass.types import Ask, Chat, Image, Message, Settings
 from proofglass.victims.hf.checks import loss_difference
 from proofglass.victims.hf.model import HFModel
 from proofglass.victims.llava import Llava
@@ -131,7 +131,9 @@ def test_a_long_reply_is_marked_as_cut_and_a_chat_that_does_not_fit_costs_itself
     assert first.outcome == "ok"
     assert first.finish == ("length" if first.cost.tokens_out == 2 else "stop")
     assert long.outcome == "error"
-    assert "256 positions" in long.reason
+    # 1 begin token, 2 of the turn and 400 bytes; 256 positions.
+    assert long.reason.endswith("403 tokens and 2 new ones do not fit into its maximum context length of 256 tokens")
+    assert long.fault == "length"
     assert two.outcome == "ok"
 
 
@@ -257,3 +259,10 @@ def test_a_processor_that_does_not_normalise_is_followed(tmp_path):
     official = model.processor(images=[seen.array()], return_tensors="pt")["pixel_values"]
     torch.testing.assert_close(model.values(model.pixels(seen))["pixel_values"], official, atol=1e-6, rtol=0)
     assert torch.equal(model.pixels(seen)[0].permute(1, 2, 0), torch.from_numpy(seen.array() / np.float32(255)))
+
+
+def test_system_turns_that_follow_each_other_are_one_in_every_family(models):
+    for model in models.values():
+        told = model.encode_chat(Chat.user("hi").with_system("a\n\nb"))
+        several = Chat((Message("system", ("a",)), Message("system", ("b",)), Message("user", ("hi",))))
+        assert model.encode_chat(several) == told

@@ -37,6 +37,22 @@ def reading(victim: OcrLLM, texts: dict[Image, str]) -> OcrLLM:
     return victim
 
 
+# ------------------------------------------------------------ what it cannot be asked
+
+
+def test_a_chat_beyond_the_context_and_a_picture_without_text_are_the_asks_fault(folder: Path) -> None:
+    victim = OcrLLM(model=str(folder), reader="truth", device="cpu")
+    long, odd = victim.reply([Ask(Chat.user("x" * 5000)), Ask(Chat.user(plain(0), "what?"))])
+    assert (long.fault, odd.fault) == ("length", "ask")
+    assert str(victim.context_window) in long.reason
+
+
+def test_a_reader_that_fails_is_not(folder: Path) -> None:
+    victim = reading(OcrLLM(model=str(folder), device="cpu"), {})
+    (reply,) = victim.reply([Ask(Chat.user(plain(0), "what?"))])
+    assert (reply.outcome, reply.fault) == ("error", "")
+
+
 # ------------------------------------------------------------ what the model gets
 
 

@@ -216,6 +216,16 @@ def test_a_bad_ask_costs_itself_only() -> None:
 # ---------------------------------------------------------------- identity and bad modules
 
 
+def test_a_chat_beyond_the_window_that_the_module_states_is_too_long_for_it() -> None:
+    class Short(Toy):
+        context_window = 8  # "hello\n" is 6 tokens
+
+    victim = OwnModule(Short())
+    fits, long = victim.reply([Ask(Chat.user("hello"), Settings(n)) for n in (2, 3)])
+    assert (victim.context_window, fits.outcome, long.fault) == (8, "ok", "length")
+    assert OwnModule(Toy()).context_window is None
+
+
 def test_the_key_holds_weights_source_and_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = OwnModule(Toy()).key
     assert OwnModule("toy_module:Toy").key == key

@@ -18,6 +18,7 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
+from proofglass.errors import ProofglassError
 from proofglass.interfaces import Defended, Victim
 from proofglass.serve.batching import Batcher
 from proofglass.serve.guard import LOOPBACK, Guard
@@ -60,7 +61,8 @@ def create_app(
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
     app.state.batcher = endpoint.batcher
     for path, method, answer in endpoint.routes():
-        app.add_api_route(path, answer, methods=[method], response_model=None)
+        methods = ["GET", "HEAD"] if method == "GET" else [method]
+        app.add_api_route(path, answer, methods=methods, response_model=None)
     app.add_exception_handler(StarletteHTTPException, _no_such_route)
     app.add_middleware(Guard, token=token, hosts=hosts, deadline_s=limits.deadline_s)
     return app
@@ -120,11 +122,11 @@ class Endpoint:
         return AsciiJSON(told.completion(), headers=headers)
 
     async def models(self) -> Response:
-        return AsciiJSON({"object": "list", "data": [self._model()]})
+        return AsciiJSON({"object": "list", "data": [await self._model()]})
 
     async def model(self, model: str) -> Response:
         self._check_model(model)
-        return AsciiJSON(self._model())
+        return AsciiJSON(await self._model())
 
     async def health(self) -> Response:
         if self.batcher.stuck():
@@ -142,8 +144,18 @@ class Endpoint:
             message = f"no such model here; this endpoint serves {self.name!r}"
             raise Problem(404, message, code="model_not_found", param="model")
 
-    def _model(self) -> dict[str, Any]:
-        return {"id": self.name, "object": "model", "created": self.created, "owned_by": "proofglass"}
+    async def _model(self) -> dict[str, Any]:
+        """OpenAI's fields, and the context window under the names by which clients look for it, where it is known."""
+        told = {"id": self.name, "object": "model", "created": self.created, "owned_by": "proofglass"}
+        window = await asyncio.to_thread(_window, self.victim)
+        return told if window is None else {**told, "context_window": window, "max_model_len": window}
+
+
+def _window(victim: Victim) -> int | None:
+    """None also where it cannot be found out: a model is listed all the same."""
+    with contextlib.suppress(ProofglassError, OSError):
+        return victim.context_window
+    return None
 
 
 async def body_of(request: Request, limits: Limits) -> bytes:

@@ -20,12 +20,17 @@ _READ = {
     "model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "seed", "stream",
     "stream_options",
 }  # fmt: skip
-# Labels for the provider's own books: they change no reply.
-_IGNORED = {"user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key"}
+# Labels for the provider's own books, and hints to models that reason or write at length: OpenAI takes them, and what
+# is asked stays the same without them.
+_IGNORED = {
+    "user", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "store",
+    "reasoning_effort", "verbosity",
+}  # fmt: skip
 # What this endpoint cannot do, and the values that ask for nothing.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "logprobs": (False,),
+    "top_logprobs": (0,),
     "presence_penalty": (0,),
     "frequency_penalty": (0,),
     "logit_bias": ({},),
@@ -36,8 +41,11 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "function_call": ("none", "auto"),
     "response_format": ({"type": "text"},),
     "modalities": (["text"],),
-    "store": (False,),
 }
+# Of a message: what is a label or asks for nothing. "name" tells callers of one role apart, annotations are sources of
+# an earlier answer: no template here shows either.
+_LABELS = {"name", "annotations"}
+_EMPTY = {"tool_calls": ([],), "function_call": (), "audio": ()}
 _ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -158,11 +166,11 @@ def _check_amounts(turns: list[tuple[Role, tuple[str | Link, ...]]], limits: Lim
 
 
 def _turn(told: Any, where: str) -> tuple[Role, tuple[str | Link, ...]]:
-    message = _object(told, where, {"role", "content"})
+    message = _object(told, where)
     role = message.get("role")
     if not isinstance(role, str) or role not in _ROLES:
         raise bad(f"{where}.role", f"expected one of {', '.join(_ROLES)}, found {shown(role)}")
-    content = message.get("content")
+    content = _content(message, role, where)
     if isinstance(content, str):
         return _ROLES[role], (_text(content, f"{where}.content"),)
     parts = _list(content, f"{where}.content", "a string or a list of parts")
@@ -171,9 +179,25 @@ def _turn(told: Any, where: str) -> tuple[Role, tuple[str | Link, ...]]:
     return _ROLES[role], tuple(_part(each, role, f"{where}.content[{k}]") for k, each in enumerate(parts))
 
 
+def _content(message: dict[str, Any], role: str, where: str) -> Any:
+    """Content of `message`; of an assistant's turn that was a refusal, the refusal. A key that would change what is
+    asked is refused."""
+    known = {"role", "content", "refusal"} if role == "assistant" else {"role", "content"}
+    rest = {key: value for key, value in message.items() if key not in _LABELS and value not in _EMPTY.get(key, ())}
+    _object(rest, where, known)
+    content, refusal = message.get("content"), message.get("refusal")
+    if role != "assistant" or refusal is None:
+        return content
+    if content:
+        raise bad(f"{where}.refusal", "a message has content or a refusal, not both")
+    return _text(refusal, f"{where}.refusal")
+
+
 def _part(told: Any, role: str, where: str) -> str | Link:
-    part = _object(told, where, {"type", "text", "image_url"})
+    part = _object(told, where, {"type", "text", "image_url", *(("refusal",) if role == "assistant" else ())})
     kind = part.get("type")
+    if kind == "refusal" and role == "assistant":
+        return _text(part.get("refusal"), f"{where}.refusal")
     if kind in ("text", "image_url") and any(part.get(other) is not None for other in {"text", "image_url"} - {kind}):
         raise bad(where, "holds a text and an image; each is a part of its own")
     if kind == "text":

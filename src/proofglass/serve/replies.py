@@ -90,9 +90,15 @@ def _sent(value: dict[str, Any]) -> bytes:
 
 
 def checked(reply: Reply) -> Reply:
-    """`reply` if it is one: an error is a problem of the victim's, never an answer."""
-    if reply.outcome == "error":
-        # Whoever asks again would pay again: what can be tried again, the victim has tried.
-        headers = {"X-Should-Retry": "false", "X-Proofglass-Outcome": "error"}
-        raise Problem(502, reply.reason[:1000], kind="victim_error", code="victim_error", headers=headers)
-    return reply
+    """`reply` if it is one. An error is never an answer: it is the caller's problem where the ask cannot be put to this
+    victim, which clients take for final, and else the victim's."""
+    if reply.outcome != "error":
+        return reply
+    why = reply.reason[:1000]
+    # What can be tried again, the victim has tried, and paid.
+    headers = {"X-Should-Retry": "false", "X-Proofglass-Outcome": "error"}
+    if reply.fault == "length":
+        raise Problem(400, why, code="context_length_exceeded", param="messages", headers=headers)
+    if reply.fault == "ask":
+        raise Problem(400, why, code="invalid_value", param="messages", headers=headers)
+    raise Problem(502, why, kind="victim_error", code="victim_error", headers=headers)

@@ -15,12 +15,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from proofglass.errors import UsageError
 from proofglass.serve.limits import Limits
 
+_PROBE_S = 0.1  # between looks whether a caller who sends nothing more is still there
+
 
 class Patient(H11Protocol):
     """uvicorn's HTTP/1.1, which waits without end for headers and for callers that do not read; this one does not.
 
     A connection has `limits.header_s` to bring the headers of a request (or the rest of a body that nobody wants), and
     `limits.body_s` to take what it is sent. Beyond `limits.connections` of them, new ones are closed.
+
+    A caller who closes its sending half after a request (`nc -N`) gets its answer; one who is gone looks the same at
+    first. Which it is shows when something is sent: an interim answer, which every HTTP/1.1 client reads over and which
+    the system of one who is gone turns down.
     """
 
     def __init__(self, *args: Any, limits: Limits, **named: Any) -> None:
@@ -28,6 +34,8 @@ class Patient(H11Protocol):
         self.limits = limits
         self._listening: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
+        self._probing: asyncio.TimerHandle | None = None
+        self._half_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -41,7 +49,7 @@ class Patient(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._listening, self._writing):
+        for timer in (self._listening, self._writing, self._probing):
             if timer:
                 timer.cancel()
         super().connection_lost(exc)
@@ -54,6 +62,30 @@ class Patient(H11Protocol):
         super().resume_writing()
         if self._writing:
             self._writing.cancel()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whether to keep the connection: a whole request is being answered."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return False
+        self._half_closed = True
+        if self.scope["http_version"] == "1.1":
+            if not cycle.response_started:
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._probe()
+        return True
+
+    def _probe(self) -> None:
+        """Nothing is read any more, so that a caller who is gone is found by asking."""
+        if self.transport.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+        else:
+            self._probing = self.loop.call_later(_PROBE_S, self._probe)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._half_closed and self.cycle.response_complete:  # no further request stood behind it
+            self.transport.close()
 
     def _watch(self) -> None:
         """The clock runs while no request is being served; a request that is complete stops it."""

@@ -48,8 +48,6 @@ class HF(HFVictim):
     name = "hf"
 
     def __post_init__(self) -> None:
-        if self.adapter is not None:
-            object.__setattr__(self, "adapter", Path(self.adapter).expanduser())
         if self.dtype not in ("float32", "bfloat16", "float64"):
             raise ValueError(
                 f"dtype: expected float32, bfloat16 or float64, found {self.dtype!r} (float16 loses small gradients)"

@@ -117,7 +117,7 @@ class ApiVictim(Victim):
         """Whose answers belong together: the run's, else those of one folder of ledgers, else of this process."""
         if self._run:
             return self._run[1]
-        return str(self.ledger.expanduser().resolve()) if self.ledger else _PROCESS
+        return str(self.ledger.resolve()) if self.ledger else _PROCESS
 
     def in_run(self, folder: Path, run: str) -> Self:
         own = dataclasses.replace(self)
@@ -127,7 +127,7 @@ class ApiVictim(Victim):
     @property
     def ledger_folder(self) -> Path | None:
         """Where this victim's ledger lies, None if there is none."""
-        root = self.ledger.expanduser() if self.ledger else self._run and self._run[0] / "ledger"
+        root = self.ledger if self.ledger else self._run and self._run[0] / "ledger"
         label = re.sub(r"[^\w.-]+", "-", self.full_name)[:60]
         return root / f"{label}-{key_of(self._identity)[:8]}" if root else None
 
@@ -153,7 +153,7 @@ class ApiVictim(Victim):
             ledger=_opened(self.ledger_folder),
             budget=Budget(self.budget_usd, self.budget_tokens, self.budget_calls),
             pace=Pace(self.requests_per_minute, self.tokens_per_minute),
-            cache=Cache(self.cache.expanduser(), origin) if self.cache else None,
+            cache=Cache(self.cache, origin) if self.cache else None,
             price=price,
             connections=self.connections,
             attempts=self.attempts,

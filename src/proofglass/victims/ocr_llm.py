@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from proofglass.errors import MissingExtra, UsageError
+from proofglass.errors import ImageError, MissingExtra, UsageError
 from proofglass.images import typography
 from proofglass.interfaces import Victim, key_of
 from proofglass.types import Ask, Chat, Image, Reply
@@ -85,6 +85,12 @@ class OcrLLM(Victim):
         return folder_of(self.model, self.revision)
 
     @cached_property
+    def context_window(self) -> int | None:  # type: ignore[override]
+        from proofglass.victims.hf.loading import positions_in
+
+        return positions_in(self.folder) or None
+
+    @cached_property
     def language_model(self) -> HFModel:
         from proofglass.victims.hf.model import HFModel
 
@@ -130,7 +136,9 @@ class OcrLLM(Victim):
                 readable[k] = ask.on(self.as_text(ask.chat))
             except MissingExtra:
                 raise
-            except Exception as error:  # a picture that cannot be read costs its own ask
+            except (ValueError, ImageError) as error:  # a picture that cannot be read costs its own ask
+                replies[k] = Reply.refused(error)
+            except Exception as error:  # and so does a reader that fails on it
                 replies[k] = Reply.error(f"{type(error).__name__}: {error}")
         answers = self.language_model.reply(list(readable.values()), self.batch)
         for k, answer in zip(readable, answers, strict=True):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from proofglass.errors import ClosedVictim, UsageError
+from proofglass.errors import ClosedVictim, ImageError, TooLong, UsageError
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, key_of
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 from proofglass.victims.own_passes import chunks, decode, features_of, logits_of, scored, step, weighted
@@ -36,7 +36,8 @@ class OwnModule(WhiteBoxVictim):
     features): int64 [R, T] and [R, ...], None without a picture -> logits [R, T, V], row t of token t + 1; all rows of
     a call are of one length, so nothing is padded. tokens(text) -> ids, text(ids) -> str. size: side of its pictures,
     or (height, width). end: id that ends a reply, None for none. Optional, prompt(chat) -> str: how a dialogue is
-    written; the default is the text of each turn and a line break. A chat shows one picture at most.
+    written; the default is the text of each turn and a line break; context_window: tokens of prompt and reply that it
+    takes at the most, None for no limit. A chat shows one picture at most.
 
     module: the module, or where to import it: "package.file:Name" of a module, or of what makes one without arguments.
     name: how this victim is called. batch: rows per forward pass; it changes no result. The module is put into
@@ -104,6 +105,11 @@ class OwnModule(WhiteBoxVictim):
         return self.size[::-1]
 
     @property
+    def context_window(self) -> int | None:  # type: ignore[override]
+        stated = getattr(self.net, "context_window", None)
+        return None if stated is None else int(stated)
+
+    @property
     def device(self) -> torch.device:
         import torch
 
@@ -129,11 +135,17 @@ class OwnModule(WhiteBoxVictim):
         alike: dict[Any, list[tuple[int, list[int], torch.Tensor | None]]] = {}
         for k, ask in enumerate(asks):
             try:
-                ids, shown = self._prompt(ask.chat), [self.pixels(image) for image in ask.chat.images]
+                ids = self._prompt(ask.chat)
+                new, window = ask.settings.max_new_tokens, self.context_window
+                if window is not None and len(ids) + new > window:
+                    raise TooLong(len(ids), new, window)
+                shown = [self.pixels(image) for image in ask.chat.images]
                 kind = (replace(ask.settings, draw=0), len(ids), len(shown))
                 alike.setdefault(kind, []).append((k, ids, shown[0] if shown else None))
             except UsageError:
                 raise  # the module lacks a part, whatever is asked
+            except (ValueError, ImageError) as error:
+                replies[k] = Reply.refused(error)
             except Exception as error:
                 replies[k] = Reply.error(f"{type(error).__name__}: {error}")
         for rows in alike.values():

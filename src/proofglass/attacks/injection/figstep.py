@@ -60,8 +60,6 @@ class FigStep(Attack):
             raise ValueError(f"on_overflow: expected 'record' or 'error', found {self.on_overflow!r}")
         if self.incitement is not None and self.incitement_file is not None:
             raise ValueError("incitement_file: give either incitement or incitement_file, not both")
-        if self.incitement_file is not None:
-            object.__setattr__(self, "incitement_file", Path(self.incitement_file))
         for name, least in (("width", 1), ("height", 1), ("size", 1), ("wrap", 1), ("grid", 0), ("steps", 0)):
             found = getattr(self, name)
             if found is not None and found < least:

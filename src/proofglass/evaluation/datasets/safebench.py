@@ -51,7 +51,6 @@ class SafeBench(Dataset):
     prompt: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "root", Path(self.root))
         chosen = self.categories
         object.__setattr__(self, "categories", (chosen,) if isinstance(chosen, (int, str)) else tuple(chosen))
         if self.pictures not in ("none", "official"):

@@ -37,9 +37,6 @@ class UnicornsOOD(Dataset):
     root: Path
     counterfactual: bool = False
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "root", Path(self.root))
-
     @property
     def key(self) -> str:
         """Holds the content of the table: an edited file is another data set."""

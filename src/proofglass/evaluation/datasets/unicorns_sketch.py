@@ -35,9 +35,6 @@ class UnicornsSketch(Dataset):
     root: Path
     challenging: bool = False
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "root", Path(self.root))
-
     @property
     def key(self) -> str:
         """Holds the content of the table: an edited file is another data set."""

@@ -17,6 +17,7 @@ from proofglass.victims.api.limits import Backoff, Pace
 from proofglass.victims.api.prices import Price
 from proofglass.victims.api.provider import Answer, Provider, Request
 
+_TOO_LONG = "too long for the model: "
 _LARGE = 2**16  # pixels: a PNG of so many takes about 3 ms
 
 
@@ -95,7 +96,7 @@ class _Batch:
                 return Reply.error(f"{fault.reason} (the server asks to wait {wait:.0f} s)")
             await asyncio.sleep(wait)
         assert fault is not None
-        return Reply.error(fault.reason + (f" ({attempt} attempts)" if attempt > 1 else ""))
+        return Reply.error(fault.reason + (f" ({attempt} attempts)" if attempt > 1 else ""), fault=fault.ask)
 
     async def _attempt(self, place: str, ask: Ask, attempt: int) -> Reply | Fault:
         """One request, between its two lines in the ledger. Raises BudgetSpent, and then nothing was sent."""
@@ -175,7 +176,8 @@ def reply_of(answer: Answer) -> Reply:
         filtered: Outcome = "filtered"
         return Reply(answer.text if answer.text.strip() else "", filtered, reason=answer.note or "content filter")
     if answer.stop == "model_length" and answer.tokens is None:
-        return Reply.error(f"too long for the model: {answer.note}")
+        said = answer.note.removeprefix(_TOO_LONG)  # one of our own endpoints says it in the same words
+        return Reply.error(_TOO_LONG + said, fault="length")
     if not answer.text.strip():
         cut = " at the limit of tokens; a model that reasons needs more max_new_tokens" if finish == "length" else ""
         return Reply.error(f"empty answer{cut}")

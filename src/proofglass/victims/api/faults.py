@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from proofglass.types import AskFault
+
 # Codes of errors with which providers withhold an answer (OpenAI, Azure, OpenRouter and servers that follow them).
 FILTERS = (
     "content_filter", "content_policy_violation", "responsibleaipolicyviolation", "moderation_blocked", "flagged_input",
@@ -18,6 +20,10 @@ FILTERS = (
 # Anthropic 400, and so does Google to a wrong key.
 HOPELESS = (401, 402, 404)
 _HOPELESS_WORDS = ("insufficient_quota", "credit balance is too low", "api key not valid")
+_REFUSED = (400, 413, 422)  # the provider takes exception to what was asked
+_TOO_LONG = (  # OpenAI and those like it, vLLM, Anthropic, Google
+    "context_length_exceeded", "maximum context length", "prompt is too long", "input token count", "context window",
+)  # fmt: skip
 _RETRIED = (408, 409, 425, 429)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _LONGEST = 300  # characters of a reason
@@ -29,6 +35,7 @@ class Fault:
 
     retry: another attempt may succeed. retry_after: seconds that the server asked for. possibly_paid: it may have
     been answered and billed. filtered: the provider withheld the answer. hopeless: all other asks will fail too.
+    ask: what in the ask it is owed to (`types.AskFault`).
     """
 
     reason: str
@@ -37,6 +44,7 @@ class Fault:
     possibly_paid: bool = False
     filtered: bool = False
     hopeless: bool = False
+    ask: AskFault = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,9 @@ def _of_status(status: int, error: BaseException, detail: str, retry_after: floa
     wanted = _header(error, "x-should-retry")  # OpenAI, Anthropic, `proofglass serve`: they know best
     if wanted == "true" or (wanted != "false" and (status in _RETRIED or status >= 500)):
         return Fault(reason, retry=True, retry_after=retry_after)
-    return Fault(reason)
+    if status < 500 and any(words in told for words in _TOO_LONG):
+        return Fault(reason, ask="length")
+    return Fault(reason, ask="ask" if status in _REFUSED else "")
 
 
 _NOT_SENT = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from proofglass.errors import UsageError
-from proofglass.types import Chat, Image
+from proofglass.types import Chat, Image, Message
 from proofglass.victims.hf.families.base import Family
 from proofglass.victims.hf.loading import (
     family_in,
@@ -118,9 +118,9 @@ class Chats:
         has_role = self._system_beside_pictures if chat.images else self.has_system_role
         system = ""
         found: list[dict[str, Any]] = []
-        for message in chat.messages:
+        for message in one_system(chat).messages:
             if message.role == "system" and not has_role:
-                system = message.text
+                system = f"{system}\n\n{message.text}" if system else message.text
                 continue
             parts: list[dict[str, str]] = [
                 {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"} for part in message.parts
@@ -188,6 +188,17 @@ class Chats:
             inputs = official(self.processor, [[blank, blank]] if key[2] else [blank])
             self._runs[key] = self.family.picture_ids(self.full_processor, self.tokenizer, inputs)
         return self._runs[key]
+
+
+def one_system(chat: Chat) -> Chat:
+    """System turns that follow each other as one: many templates show the first only, or refuse a second."""
+    found: list[Message] = []
+    for message in chat.messages:
+        if found and message.role == "system" == found[-1].role:
+            found[-1] = Message("system", (f"{found[-1].text}\n\n{message.text}",))
+        else:
+            found.append(message)
+    return Chat(tuple(found))
 
 
 def chats_in(path: Path) -> Chats:

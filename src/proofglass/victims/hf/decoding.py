@@ -23,6 +23,7 @@ from proofglass.victims.hf.families.base import Family, Picture
 from proofglass.victims.hf.generation import Scores
 from proofglass.victims.hf.packing import common
 
+COLDEST = 1e-30  # a temperature below it is the limit, the likeliest token: dividing by it would leave no numbers
 SAVES = 16  # tokens that sharing must save before a pass of its own pays
 
 
@@ -156,8 +157,10 @@ def choose(logits: Tensor, rules: Rules, draws: Sequence[torch.Generator | None]
 
 def _draw(logits: Tensor, rules: Rules, draw: torch.Generator) -> Tensor:
     """A token from the smallest set of likely ones that holds `top_p` of the probability."""
-    ranked, order = (logits / rules.temperature).softmax(-1).sort(descending=True)
-    ranked[ranked.cumsum(-1) - ranked >= rules.top_p] = 0
+    ranked, order = (logits / max(rules.temperature, COLDEST)).softmax(-1).sort(descending=True)
+    beyond = ranked.cumsum(-1) - ranked >= rules.top_p
+    beyond[0] = False  # a top_p that is 0 in float32 leaves the likeliest
+    ranked[beyond] = 0
     return order[torch.multinomial(ranked, 1, generator=draw)[0]]
 
 

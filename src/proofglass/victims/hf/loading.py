@@ -87,6 +87,22 @@ def family_in(path: Path) -> tuple[str, type[Any]]:
     return architecture, family
 
 
+def positions_of(config: Any) -> int:
+    """Tokens that a model of this configuration takes at the most, prompt and reply together; 0: no limit is stated."""
+    text = config.get_text_config()
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length")
+    stated = (getattr(text, name, None) for name in names)
+    return next((found for found in stated if isinstance(found, int) and found > 0), 0)
+
+
+def positions_in(path: Path) -> int:
+    """`positions_of` a folder, without its weights."""
+    from transformers import AutoConfig
+
+    with _readable(path, "configuration", "config.json"):
+        return positions_of(AutoConfig.from_pretrained(path, trust_remote_code=False))
+
+
 def tokenizer_of(path: Path) -> Any:
     """The folder's tokenizer, padding left."""
     from transformers import AutoTokenizer

@@ -16,8 +16,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from jinja2.exceptions import TemplateError
 from torch import Tensor
 
+from proofglass.errors import ImageError, TooLong
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 from proofglass.victims.hf.chats import Chats
@@ -25,13 +27,14 @@ from proofglass.victims.hf.decoding import Row, Rules, decode, prefill
 from proofglass.victims.hf.families.base import Family, Picture
 from proofglass.victims.hf.generation import Scores, not_followed
 from proofglass.victims.hf.gradient import GradientStep
-from proofglass.victims.hf.loading import Options, Quantised, image_processor, load
+from proofglass.victims.hf.loading import Options, Quantised, image_processor, load, positions_of
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
 from proofglass.victims.hf.prepared import Pair, Prepared, Prompt, one_run, pair_of
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import mean_std
 
 T = TypeVar("T")
+UNASKABLE = (ValueError, ImageError, TemplateError)  # what templates, twins and files say of a chat
 PICTURES = 64  # pictures whose features are kept between batches
 
 
@@ -62,8 +65,7 @@ class HFModel:
         self.processor = image_processor(path) if self.family.sees_images else None
         self.twin = twin_of(self.processor) if self.processor is not None else None
         self.chats = Chats(path, self.tokenizer, self.family, self.processor, self.twin)
-        text = self.model.config.get_text_config()
-        self.max_positions = int(getattr(text, "max_position_embeddings", 0) or 0)
+        self.max_positions = positions_of(self.model.config)
         self.pad = self.tokenizer.pad_token_id or 0
         self.remarks: list[str] = []
         self._rounded = True
@@ -164,7 +166,7 @@ class HFModel:
                 settings = replace(ask.settings, draw=0, stop=self._stops(ask.settings))
                 ready.setdefault(settings, []).append((k, self._fit(ask)))
             except Exception as error:
-                replies[k] = _failed(error)
+                replies[k] = Reply.refused(error) if isinstance(error, UNASKABLE) else _failed(error)
         for settings, rows in ready.items():
             for answers in self.batches(rows, batch, partial(self._answers, asks, settings)):
                 replies |= answers
@@ -177,10 +179,7 @@ class HFModel:
             image.array()  # a file that cannot be read is the error of this ask, not of its batch
         prompt = self.encode_chat(ask.chat)
         if self.max_positions and len(prompt.ids) + ask.settings.max_new_tokens > self.max_positions:
-            raise ValueError(
-                f"chat: {len(prompt.ids)} tokens and {ask.settings.max_new_tokens} new ones do not fit into "
-                f"{self.max_positions} positions"
-            )
+            raise TooLong(len(prompt.ids), ask.settings.max_new_tokens, self.max_positions)
         return prompt
 
     def _answers(self, asks: Sequence[Ask], settings: Settings, rows: Sequence[tuple[int, Prompt]]) -> dict[int, Reply]:

@@ -59,6 +59,12 @@ class HFVictim(WhiteBoxVictim):
         own = weights_hash(self.folder)
         return own if self.adapter is None else f"{own}+{weights_hash(self.adapter)}"
 
+    @cached_property
+    def context_window(self) -> int | None:  # type: ignore[override]
+        from proofglass.victims.hf.loading import positions_in
+
+        return positions_in(self.folder) or None
+
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         return self.model.reply(asks, self.batch)
 
