@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from conformance import checks, fixtures
+from conformance import fixtures
 from conformance.broken_plugs import Scripted
+from proofglass.conformance import checks
 from proofglass.studies import load, shipped
 
 ROOT = Path(__file__).parent.parent

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from proofglass.conformance.material import Scripted
 from proofglass.flow import Flow
 from proofglass.interfaces import (
     Attack,
@@ -22,7 +23,7 @@ from proofglass.interfaces import (
     WhiteBoxVictim,
     key_of,
 )
-from proofglass.types import Artefact, Ask, Attempt, BadSample, Chat, Cost, Image, Reply, Sample, Score, Settings
+from proofglass.types import Artefact, Ask, Attempt, BadSample, Chat, Image, Reply, Sample, Score, Settings
 
 PAPER = Paper("Nobody 2024", "A Method", "arXiv:0000.00000")
 
@@ -37,31 +38,6 @@ def float_image() -> Image:
 
 
 # ---------------------------------------------------------------- victims
-
-
-@dataclass(frozen=True)
-class Scripted(Victim):
-    """Answers every ask by its own words, cut at the token limit; reads every picture."""
-
-    name = "scripted"
-    prefix: str = "you said"
-
-    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
-        return [self.one(ask) for ask in asks]
-
-    def one(self, ask: Ask) -> Reply:
-        try:
-            for image in ask.chat.images:
-                image.array()
-        except Exception as error:
-            return Reply.error(str(error))
-        words = f"{self.prefix} {ask.chat.last_text}".split()
-        limit = ask.settings.max_new_tokens
-        cost = Cost(queries=1, tokens_out=min(len(words), limit))
-        return Reply(" ".join(words[:limit]), finish="length" if len(words) > limit else "stop", cost=cost)
-
-    def card(self) -> dict[str, Any]:
-        return {"name": self.name}
 
 
 class Reversed(Scripted):

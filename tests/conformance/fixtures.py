@@ -13,15 +13,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from proofglass import images
+from proofglass.conformance.material import asks, attempts, picture, samples
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
-from proofglass.types import Ask, Attempt, Chat, Image, Reply, Sample, Settings
 from tiny_encoders import build as tiny_encoder
 from tiny_models import build as tiny
+
+__all__ = ["Bench", "asks", "attempts", "different_victims", "make_bench", "names", "picture", "samples"]
 
 HF = "proofglass.victims.hf_folder:HF"
 # Registered names that are a control or a part of a measurement and come from no paper.
@@ -168,38 +169,3 @@ def _unicorns(root: Path) -> Path:
         images.write(picture(5), table.parent / "a.png")
         table.write_text(json.dumps(rows))
     return root
-
-
-def picture(seed: int, side: int = 28) -> Image:
-    return Image.from_array(np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8))
-
-
-def samples(with_image: bool) -> list[Sample]:
-    """Requests of the testbed's kind, with everything that some attack reads."""
-    found = []
-    for k, noun in enumerate(("kite", "drum", "broom")):
-        request = f"mend a silver {noun}"
-        text = f"how do i {request} ?"
-        found.append(
-            Sample(
-                id=f"s{k}",
-                dataset="bench",
-                chat=Chat.user(picture(k), text) if with_image else Chat.user(text),
-                split="craft",
-                target="sure , here",
-                references=("yes",),
-                meta={"instruction": f"steps to {request}", "request": ["mend", "silver", noun]},
-            )
-        )
-    return found
-
-
-def attempts() -> list[Attempt]:
-    """The same questions with an answer, a refusal and an empty reply."""
-    replies = (Reply("sure , here is how . first , rinse it ."), Reply("sorry , i can not help ."), Reply(""))
-    return [Attempt(s, s.chat, r) for s, r in zip(samples(False), replies, strict=True)]
-
-
-def asks(text: str = "how do i mend a kite ?", count: int = 3) -> list[Ask]:
-    """Different questions of different length."""
-    return [Ask(Chat.user("please , " * k + text), Settings(max_new_tokens=6)) for k in range(count)]

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from conformance import broken_plugs as plugs
-from conformance import checks, fixtures
+from conformance import fixtures
+from proofglass.conformance import checks
 from proofglass.types import Artefact, Ask, Chat, Image, Settings
 
 ASK = Ask(Chat.user("how do i mend a kite ?"), Settings(max_new_tokens=6))

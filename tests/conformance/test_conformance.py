@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from conformance import checks, fixtures
+from conformance import fixtures
 from conformance.broken_plugs import Scripted
 from conformance.fixtures import Bench, names
+from proofglass.conformance import checks
 from proofglass.errors import MissingExtra
 from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Model, Victim, WhiteBoxVictim
 from proofglass.registry import Kind, entry

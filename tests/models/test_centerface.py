@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from conformance import checks
 from proofglass import weights
+from proofglass.conformance import checks
 from proofglass.errors import UsageError
 from proofglass.models import centerface
 from proofglass.registry import build

@@ -13,7 +13,7 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import save_file
 
-from conformance import checks
+from proofglass.conformance import checks
 from proofglass.errors import MissingExtra, UnsafeWeights, UsageError
 from proofglass.models import folders
 from proofglass.models.open_clip_encoder import OpenClipEncoder

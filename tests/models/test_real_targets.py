@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from conformance import checks
 from proofglass import weights
+from proofglass.conformance import checks
 from proofglass.engine import Differentiable, LInf, Schedule, SignStep, minimise
 from proofglass.errors import MissingExtra, UnsafeWeights
 from proofglass.images import typography

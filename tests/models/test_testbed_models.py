@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from conformance import checks
+from proofglass.conformance import checks
 from proofglass.errors import UsageError
 from proofglass.interfaces import Detector, Encoder
 from proofglass.models.testbed import DETECTORS, ENCODERS, TestbedDetector, TestbedEncoder

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from conformance import checks
+from proofglass.conformance import checks
 from proofglass.errors import MissingExtra, UnsafeWeights, UsageError
 from proofglass.models import folders
 from proofglass.models.timm_encoder import TimmEncoder

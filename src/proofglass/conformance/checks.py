@@ -1,4 +1,5 @@
-"""What every plug promises, as functions that raise AssertionError. `test_checks_bite.py` shows that each one bites.
+"""What every plug promises, as functions that raise AssertionError. Each is shown to fail on a plug that is broken in
+its way (tests/conformance/test_checks_bite.py).
 
 Each check takes plugs and material (samples, chats), never a name: the same checks serve other packages' plugs.
 """
