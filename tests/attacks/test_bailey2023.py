@@ -17,7 +17,7 @@ from proofglass.engine import LInf, Patch, Placed, Within
 from proofglass.engine.steps import Iterate
 from proofglass.errors import UsageError
 from proofglass.registry import build as plug
-from proofglass.types import Artefact, Attempt, Chat, Image, Reply, Sample
+from proofglass.types import Artefact, Attempt, Chat, Cost, Image, Reply, Sample
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build
 
@@ -39,7 +39,8 @@ class Scripted(Llava):
     def reply(self, asks):
         self.asked.append(list(asks))
         said = [self.say(len(self.asked) - 1, ask) for ask in asks]
-        return [one if isinstance(one, Reply) else Reply(one) for one in said]
+        # As a model counts them: a query, and its forward pass beside it.
+        return [one if isinstance(one, Reply) else Reply(one, cost=Cost(forward=1, queries=1)) for one in said]
 
     @property
     def key(self):
@@ -381,7 +382,9 @@ def test_validation_contexts_are_asked_and_never_trained_on(victim):
     # The look at step 2 alone found wanted replies: its picture is the one that comes back.
     assert scripted.asked[1][0].chat.images == artefact.images
     assert scripted.asked[3][0].chat.images != artefact.images
-    assert artefact.cost.queries == 4 * 2
+    # Four looks at two contexts: a reply, and a pass for the likelihood, each; and 5 steps. The forward pass that a
+    # reply's cost names is the query.
+    assert (artefact.cost.queries, artefact.cost.forward, artefact.cost.backward) == (4 * 2, 4 * 2 + 5, 5)
     _, last = made(victim, steps=5, optimiser="sign", select="last")
     assert last.cost.queries == 0
 
