@@ -180,6 +180,20 @@ def test_a_patch_epsilon_bounds_the_patch_around_its_noise(victim):
     assert np.abs(bound.images[0].array() - noise).max() <= 8.5
 
 
+def test_distances_in_the_trace_are_from_the_clean_picture_and_those_of_a_patch_from_its_noise(victim):
+    fields = {"optimiser": "sign", "step_size": 3 / 255, "steps": 4, "select": "last", "patch_epsilon": 0.03, "side": 9}
+    _, fixed = made(victim, constraint="patch", **fields)
+    moved = fixed.images[0].array().astype(float) - fixed.clean.array()
+    assert fixed.trace["linf_levels"] == np.abs(moved).max() > 7
+    assert fixed.trace["l2"] == pytest.approx(np.linalg.norm(moved) / 255)
+    _, moving = made(victim, constraint="moving-patch", **fields)
+    assert fixed.trace["patch_linf_levels"] == moving.trace["patch_linf_levels"] == 7  # .03 is 7.65 levels
+    assert "linf_levels" not in moving.trace  # where it lies is drawn for every sample
+    _, whole = made(victim, epsilon=0.03, **{name: fields[name] for name in ("optimiser", "step_size", "steps")})
+    assert whole.trace["linf_levels"] <= 7
+    assert "patch_linf_levels" not in whole.trace
+
+
 def test_a_patch_that_does_not_fit_is_refused(victim):
     with pytest.raises(ValueError, match="patch"):
         made(victim, constraint="moving-patch", side=SIDE + 1)

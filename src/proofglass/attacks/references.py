@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.attacks.image.pixels import target_pairs
+from proofglass.attacks.image.pixels import apart, target_pairs
 from proofglass.attacks.image.scored import with_losses
 from proofglass.engine.constraints import check_epsilon
 from proofglass.engine.rounding import whole_levels
@@ -126,14 +126,6 @@ class RandomNoise(Attack):
             noise = rng.uniform(-size, size, pixels.shape)
         levels = np.floor(pixels + noise + 0.5).clip(pixels - most, pixels + most)
         return Image.from_array(levels.clip(0, 255).astype(np.uint8))
-
-
-def apart(one: Image, other: Image) -> dict[str, float]:
-    """Distance of two pictures of one size: "linf_levels", in grey levels, and "l2", in [0, 1] units."""
-    import numpy as np
-
-    moved = one.array().astype(float) - other.array()
-    return {"linf_levels": int(np.abs(moved).max()), "l2": float(np.linalg.norm(moved)) / 255}
 
 
 def _clean(sample: Sample, size: Sequence[int]) -> Image:

@@ -33,7 +33,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from proofglass.attacks.image.pixels import by_id, left_of, start_pixels, trace_of
+from proofglass.attacks.image.pixels import apart, by_id, left_of, start_pixels, trace_of
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.constraints import check_epsilon
 from proofglass.errors import UsageError
@@ -65,7 +65,8 @@ class Bailey2023(Attack):
     constraint "linf": `epsilon` around the clean picture; "unconstrained"; "patch": a square at `place` (its centre, as
     shares of height and width); "moving-patch": a square pasted anywhere, anew at every step and for every sample.
     side: of the square in pixels (None: the paper's 60, or 160 when it moves, of 224). patch_epsilon: how far a patch
-    may leave the noise it starts from. optimiser "sgd" (gradient clipped to l2 norm `clip`), "adam" or "sign";
+    may leave the noise it starts from; the trace's "patch_linf_levels" is where it came. optimiser "sgd" (gradient
+    clipped to l2 norm `clip`), "adam" or "sign";
     step_size None: 0.03, 0.03, 1/255. systems: one of these system prompts is drawn for each context.
     select "validation": the iterate with the most wanted replies on `validation` contexts kept apart, looked at every
     `validate_every` steps; "last". match: what counts as a wanted reply, "contains" (code) or "equals" (paper).
@@ -171,12 +172,20 @@ class Bailey2023(Attack):
             select="checked" if validation else "last",
             check=self._check(victim, tasks[len(training) :], clean) if validation else None,
         )
+        (picture,) = found.images()
+        trace = trace_of(found, victim, moved=self.constraint not in SIDES)
+        if (
+            self.constraint in SIDES
+        ):  # the search is around the patch's noise, and the report speaks of the clean picture
+            trace["patch_linf_levels"] = found.linf_levels[0]
+        if self.constraint == "patch":
+            trace |= apart(picture, clean)
         yield Artefact(
-            images=(*found.images(), clean) if self.constraint == "moving-patch" else tuple(found.images()),
+            images=(picture, clean) if self.constraint == "moving-patch" else (picture,),
             clean=clean,
             crafted_on=victim.key,
             cost=found.cost + asked,
-            trace=trace_of(found, victim),
+            trace=trace,
             meta={"contexts": sorted({_digest(sample) for sample in training + validation})},
         )
 

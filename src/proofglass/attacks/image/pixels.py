@@ -149,6 +149,14 @@ def trace_of(found: Found, victim: Victim, b: int = 0, *, moved: bool = True) ->
     return told if moved else {name: value for name, value in told.items() if name not in DISTANCES}
 
 
+def apart(one: Image, other: Image) -> dict[str, float]:
+    """Distance of two pictures of one size: "linf_levels", in grey levels, and "l2", in [0, 1] units."""
+    import numpy as np
+
+    moved = one.array().astype(float) - other.array()
+    return {"linf_levels": int(np.abs(moved).max()), "l2": float(np.linalg.norm(moved)) / 255}
+
+
 def path_of(victim: Victim) -> dict[str, str]:
     """Part of a trace: how the victim computed its gradients, and why so; nothing for one that says nothing."""
     path = victim.gradient_path() if isinstance(victim, WhiteBoxVictim) else ""
