@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from proofglass.interfaces import LossAndGrad, WhiteBoxVictim
-from proofglass.types import Ask, Chat, Image, Reply, Sample
+from proofglass.types import Ask, Chat, Cost, Image, Reply, Sample
 
 Loss = Callable[[torch.Tensor, Sequence[str]], torch.Tensor]
 
@@ -46,7 +46,7 @@ class Scripted(WhiteBoxVictim):
     key = "scripted"
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
-        return [Reply(self.answer(ask)) for ask in asks]
+        return [Reply(self.answer(ask), cost=Cost(forward=1, queries=1)) for ask in asks]  # as a model counts them
 
     def pixels(self, image: Image) -> torch.Tensor:
         if self.x0 is not None:

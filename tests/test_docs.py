@@ -92,7 +92,7 @@ def test_the_examples_attack_keeps_the_contract_of_attacks() -> None:
 
 
 def test_the_defense_of_the_docs_keeps_the_contract_of_defenses() -> None:
-    (code,) = re.findall(r"```python\n(.*?)\n```", (ROOT / "docs" / "extending.md").read_text(), re.S)
+    code, *_ = re.findall(r"```python\n(.*?)\n```", (ROOT / "docs" / "extending.md").read_text(), re.S)
     head = (
         "from dataclasses import dataclass\nfrom proofglass.flow import Flow\n"
         "from proofglass.types import Ask, Reply\nfrom proofglass.interfaces import Defense\n"

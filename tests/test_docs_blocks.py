@@ -94,7 +94,7 @@ def run(block: Block, names: dict[str, Any], proofglass: Proofglass, taken: tupl
 
 def run_code(block: Block, code: str, names: dict[str, Any], proofglass: Proofglass, taken: tuple[str, ...]) -> None:
     if block.language == "python":
-        exec(compile(code, block.place, "exec"), names)
+        exec(compile(code, block.place, "exec", dont_inherit=True), names)  # as a reader runs it
     elif block.language == "toml":
         groups = tomllib.loads(code)["project"]["entry-points"]
         assert all(group.removeprefix("proofglass.") in registry.KINDS for group in groups), block.place

@@ -243,6 +243,11 @@ class Cost:
             max(self.peak_bytes, other.peak_bytes),
         )
 
+    @property
+    def equivalents(self) -> int:
+        """Forward equivalents, what a budget counts: forward + 2 x backward passes + queries."""
+        return self.forward + 2 * self.backward + self.queries
+
 
 @dataclass(frozen=True)
 class Reply:

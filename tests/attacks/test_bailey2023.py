@@ -17,7 +17,7 @@ from proofglass.engine import LInf, Patch, Placed, Within
 from proofglass.engine.steps import Iterate
 from proofglass.errors import UsageError
 from proofglass.registry import build as plug
-from proofglass.types import Artefact, Attempt, Chat, Image, Reply, Sample
+from proofglass.types import Artefact, Attempt, Chat, Cost, Image, Reply, Sample
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build
 
@@ -39,7 +39,8 @@ class Scripted(Llava):
     def reply(self, asks):
         self.asked.append(list(asks))
         said = [self.say(len(self.asked) - 1, ask) for ask in asks]
-        return [one if isinstance(one, Reply) else Reply(one) for one in said]
+        # As a model counts them: a query, and its forward pass beside it.
+        return [one if isinstance(one, Reply) else Reply(one, cost=Cost(forward=1, queries=1)) for one in said]
 
     @property
     def key(self):
@@ -177,6 +178,20 @@ def test_a_patch_epsilon_bounds_the_patch_around_its_noise(victim):
     noise = (start[0] * 255).permute(1, 2, 0).numpy()
     assert np.abs(free.images[0].array() - noise).max() > 9
     assert np.abs(bound.images[0].array() - noise).max() <= 8.5
+
+
+def test_distances_in_the_trace_are_from_the_clean_picture_and_those_of_a_patch_from_its_noise(victim):
+    fields = {"optimiser": "sign", "step_size": 3 / 255, "steps": 4, "select": "last", "patch_epsilon": 0.03, "side": 9}
+    _, fixed = made(victim, constraint="patch", **fields)
+    moved = fixed.images[0].array().astype(float) - fixed.clean.array()
+    assert fixed.trace["linf_levels"] == np.abs(moved).max() > 7
+    assert fixed.trace["l2"] == pytest.approx(np.linalg.norm(moved) / 255)
+    _, moving = made(victim, constraint="moving-patch", **fields)
+    assert fixed.trace["patch_linf_levels"] == moving.trace["patch_linf_levels"] == 7  # .03 is 7.65 levels
+    assert "linf_levels" not in moving.trace  # where it lies is drawn for every sample
+    _, whole = made(victim, epsilon=0.03, **{name: fields[name] for name in ("optimiser", "step_size", "steps")})
+    assert whole.trace["linf_levels"] <= 7
+    assert "patch_linf_levels" not in whole.trace
 
 
 def test_a_patch_that_does_not_fit_is_refused(victim):
@@ -381,7 +396,9 @@ def test_validation_contexts_are_asked_and_never_trained_on(victim):
     # The look at step 2 alone found wanted replies: its picture is the one that comes back.
     assert scripted.asked[1][0].chat.images == artefact.images
     assert scripted.asked[3][0].chat.images != artefact.images
-    assert artefact.cost.queries == 4 * 2
+    # Four looks at two contexts: a reply, and a pass for the likelihood, each; and 5 steps. The forward pass that a
+    # reply's cost names is the query.
+    assert (artefact.cost.queries, artefact.cost.forward, artefact.cost.backward) == (4 * 2, 4 * 2 + 5, 5)
     _, last = made(victim, steps=5, optimiser="sign", select="last")
     assert last.cost.queries == 0
 

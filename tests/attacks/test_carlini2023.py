@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proofglass.engine import Box, Differentiable, Schedule, minimise
 from proofglass.engine.steps import Iterate
 from proofglass.registry import build as plug
-from proofglass.types import Chat, Image, Reply, Sample
+from proofglass.types import Chat, Cost, Image, Reply, Sample
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build
 
@@ -33,7 +33,7 @@ class Parrot(Llava):
     def reply(self, asks):
         self.asked.append(asks)
         said = "Well, SURE , here it is" if len(self.asked) > self.after else "sure . here"
-        return [Reply(said) for _ in asks]
+        return [Reply(said, cost=Cost(forward=1, queries=1, tokens_out=5)) for _ in asks]
 
     @property
     def key(self):
@@ -136,6 +136,8 @@ def test_check_every_and_a_budget_count_the_looks(victim):
     (artefact,) = plug("attacks", "carlini2023", steps=4, check_every=2).craft(parrot, samples(1), seed=2)
     assert artefact.trace["succeeded"] is False
     assert artefact.cost.queries == 3  # steps 0, 2 and the last iterate
+    assert artefact.cost.tokens_out == 15
+    assert artefact.cost.forward == 4  # of the steps: a reply's own forward pass is its query
     (short,) = plug("attacks", "carlini2023", steps=50).craft(parrot, samples(1), seed=2, budget=13)
     assert short.trace["steps"] == 3  # each step costs a look and 1 + 2 passes; a fourth would pass 13
     assert "budget" in short.trace["stopped"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -245,12 +246,20 @@ def test_faithful_keeps_the_lowest_loss_even_if_the_unprojected_first_noise_has_
     attack = plug("attacks", "cropa", prompts=PROMPTS, target="no", steps=30, alpha2=0.0, faithful=True)
     noise_won = []
     for seed in range(8):
-        (found,) = attack.craft(Toy(aim=2.0), asked(1, grey(102)), seed=seed)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            (found,) = attack.craft(Toy(aim=2.0), asked(1, grey(102)), seed=seed)
         losses = found.trace["loss"]
         assert found.trace["loss_before_rounding"] == pytest.approx(min(losses), abs=1e-6)
         moved = np.abs(found.images[0].array().astype(int) - 102).max()
         noise_won.append(moved > 16)
         assert noise_won[-1] == (losses[0] == min(losses))  # the ball's best, 118/255, is worse than much noise
+        # Never without saying so: in the trace, where reports look, and as a warning.
+        assert found.trace["outside_ball"] is bool(noise_won[-1])
+        assert found.trace["linf_levels"] == moved
+        said = [str(w.message) for w in told if "unprojected" in str(w.message)]
+        assert len(said) == noise_won[-1]
+        assert not said or (f"{moved} levels" in said[0] and "'s0'" in said[0])
     assert set(noise_won) == {True, False}
 
 
@@ -270,6 +279,23 @@ def test_answers_that_use_up_the_budget_leave_none_for_a_step():
     attack = plug("attacks", "cropa", prompts=PROMPTS, goal="untargeted")
     (found,) = attack.craft(Counted(), asked(1, grey(102)), seed=0, budget=10)
     assert (found.cost.queries, found.cost.forward, found.cost.backward) == (10, 0, 0)
+
+
+def test_faithful_iterates_inside_the_ball_are_saved_inside_it():
+    attack = plug("attacks", "cropa", prompts=PROMPTS, target="no", steps=30, alpha2=0.0, epsilon=0.03, faithful=True)
+    # The aim is 100/255, near the clean 102/255: the noise of no seed here beats what the steps find.
+    for seed in range(3):
+        (found,) = attack.craft(Toy(aim=100 / 255), asked(1, grey(102)), seed=seed)
+        assert found.trace["outside_ball"] is False
+        assert np.abs(found.images[0].array().astype(int) - 102).max() == 7  # .03 is 7.65 levels
+
+
+def test_the_trace_of_the_game_says_that_its_last_loss_alone_is_the_mean_over_prompts():
+    for faithful in (False, True):
+        attack = plug("attacks", "cropa", prompts=PROMPTS, target="no", steps=4, alpha2=0.0, faithful=faithful)
+        (found,) = attack.craft(Toy(aim=100 / 255), asked(1, grey(102)), seed=0)
+        assert len(found.trace["loss"]) == 5
+        assert found.trace["loss_plain_from"] == 4
 
 
 def test_faithful_noise_is_gaussian_and_unprojected():
@@ -295,11 +321,16 @@ def test_untargeted_leaves_the_victims_own_answers_and_pays_for_them():
         list(attack.craft(Toy(said=" "), asked(1, grey(102)), seed=0))
 
 
-def test_a_models_answers_are_counted(tiny):
-    attack = plug("attacks", "cropa", prompts=PROMPTS[:2], goal="untargeted", steps=1, answer_tokens=3)
-    todo = samples(1)
-    (found,) = attack.craft(tiny, todo, seed=0)
-    assert found.cost.queries == 2
+def test_a_models_answers_are_counted_once(tiny):
+    # 10 prompts, one answer each, and 6 steps of one forward and one backward pass. An answer's cost names its forward
+    # pass beside its query: counted twice, it would read 16 and 10.
+    attack = plug("attacks", "cropa", prompts=PROMPTS, goal="untargeted", steps=6, answer_tokens=3)
+    (found,) = attack.craft(tiny, samples(1), seed=0)
+    assert (found.cost.forward, found.cost.backward, found.cost.queries) == (6, 6, 10)
+    assert found.cost.tokens_out > 0
+    # 20 - 10 answers = 10 = 3 steps
+    (kept,) = attack.craft(tiny, samples(1), seed=0, budget=20)
+    assert kept.cost.equivalents == 19
 
 
 def test_a_sample_that_asks_one_of_the_prompts_is_refused():

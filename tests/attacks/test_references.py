@@ -37,7 +37,7 @@ def test_no_attack_is_the_question_as_asked():
 
 @given(
     st.integers(0, 255),
-    st.floats(1e-4, 1.0),
+    st.floats(1 / 255, 1.0),
     st.sampled_from(["sign", "uniform"]),
     st.integers(0, 2**31),
 )
@@ -45,7 +45,7 @@ def test_no_attack_is_the_question_as_asked():
 def test_noise_stays_within_epsilon_after_rounding(level, epsilon, kind, seed):
     sample = Sample("a", "toy", Chat.user(grey(level), "hello"))
     found = noisy(RandomNoise(epsilon, kind), sample, seed).images[0].array().astype(int)
-    assert np.abs(found - level).max() <= int(np.floor(255 * epsilon + 0.5))
+    assert np.abs(found - level).max() <= 255 * epsilon + 1e-4
 
 
 def test_sign_noise_is_epsilon_in_every_channel_and_both_signs_are_drawn():
@@ -56,11 +56,12 @@ def test_sign_noise_is_epsilon_in_every_channel_and_both_signs_are_drawn():
     assert abs(counts[0] / counts.sum() - 0.5) < 0.03  # 7500 draws: standard deviation 0.006
 
 
-def test_half_a_grey_level_is_rounded_up():
-    # 100 + 2.5 -> 103 and 100 - 2.5 -> 98
+@pytest.mark.parametrize(("epsilon", "levels"), [(2.5 / 255, 2), (0.03, 7), (8 / 255, 8)])
+def test_a_radius_between_two_levels_ends_at_the_lower_one(epsilon, levels):
+    # half up, 100 + 2.5 would be 103 and 100 - 2.5 98: the control would leave its ball on one side; .03 is 7.65 levels
     sample = Sample("a", "toy", Chat.user(grey(100, 20, 20), "hello"))
-    found = noisy(RandomNoise(2.5 / 255), sample).images[0].array()
-    assert np.unique(found).tolist() == [98, 103]
+    found = noisy(RandomNoise(epsilon), sample).images[0].array()
+    assert np.unique(found).tolist() == [100 - levels, 100 + levels]
 
 
 def test_pixels_stay_between_black_and_white():

@@ -11,6 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proofglass.attacks.image.schlarmann2023 import distinct
+from proofglass.engine import Look
 from proofglass.errors import UsageError
 from proofglass.registry import build as plug
 from proofglass.types import Chat, Image, Reply, Sample, Seconds
@@ -56,7 +58,7 @@ def told(scores, **fields):
     @dataclass(frozen=True)
     class Told(type(attack)):
         def scores(self, victim, cases, pictures):
-            return [next(script) for _ in cases]
+            return [Look(next(script)) for _ in cases]
 
     return Told(**attack.settings())
 
@@ -112,6 +114,33 @@ def test_the_kept_score_is_the_lowest_of_the_passes_that_ran(scores):
     kept = found.trace["passes"][attacks[0]] if attacks else "clean"
     assert found.trace["pass"] == kept
     assert (found.images[0] == found.clean) == (kept == "clean")
+
+
+def test_repeated_references_are_one_truth_and_the_most_common_goes_first():
+    # Their n-th ground truth is the n-th most common different answer: 6 x A, 3 x B, 1 x C are three passes, not five.
+    references = ("C", "B", "A", "A", "B", "A", "A", "B", "A", "A")
+    victim = Asked(brightness)
+    (found,) = told([80, 70, 60, 50, 40]).craft(victim, [sample(references=references)], seed=0)
+    assert texts(victim) == ["A", "B", "C", "C"]
+    assert found.trace["passes"] == ["clean", "truth 0", "truth 1", "truth 2", "again"]
+    # As common ones go in their order; empty ones are no answer.
+    assert distinct(("b", "", "a", "", "")) == ["b", "a"]
+
+
+def test_the_last_pass_starts_from_the_clean_picture_where_no_attack_scored_lower():
+    # Theirs too: the clean pass is the first of the list, with ground truth number 0.
+    victim = Asked(brightness)
+    (found,) = told([30, 80, 70, 60, 50, 40, 35]).craft(victim, [sample()], seed=0)
+    assert texts(victim) == ["r0", "r1", "r2", "r3", "r4", "r0"]
+    first = victim.passes[5][3]
+    torch.testing.assert_close(first, torch.full_like(first, 128 / 255))
+    assert (found.trace["pass"], found.trace["score"], found.trace["linf_levels"]) == ("clean", 30, 0)
+    assert found.images[0] == found.clean
+    # At an equal score the attacked picture goes on, as it is the one that is kept.
+    victim = Asked(brightness)
+    list(told([30, 80, 30, 60, 50, 40, 35]).craft(victim, [sample()], seed=0))
+    assert texts(victim)[-1] == "r1"
+    assert float(victim.passes[5][3].max()) > 128 / 255
 
 
 def test_a_sample_with_fewer_truths_takes_part_in_fewer_passes():

@@ -94,7 +94,9 @@ def test_within_tau_of_the_trigger_it_stops_and_keeps_the_picture(victim):
     one = attack(trigger="visual", visual=same, start="benign", benign=same, steps=50)
     (artefact,) = one.craft(victim, samples(1), seed=0)
     assert artefact.images == (same,)
-    assert (artefact.trace["steps"], artefact.cost.backward, artefact.cost.queries) == (0, 0, 1)
+    # The look at the distance is a pass of the tower, and nobody is asked.
+    cost = artefact.cost
+    assert (artefact.trace["steps"], cost.forward, cost.backward, cost.queries) == (0, 1, 0, 0)
 
 
 def test_tau_ends_each_picture_at_the_first_look_that_reaches_it(victim):

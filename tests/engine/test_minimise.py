@@ -19,6 +19,7 @@ from proofglass.engine import (
     Differentiable,
     Estimated,
     LInf,
+    Look,
     Patch,
     Placed,
     Schedule,
@@ -31,11 +32,12 @@ from proofglass.engine import (
     minimise,
     negated,
     quantise,
+    replies_cost,
 )
 from proofglass.engine.progress import watched_by
 from proofglass.engine.transfer import Resized
 from proofglass.errors import ZeroGradient
-from proofglass.types import Cost, Seconds
+from proofglass.types import Cost, Reply, Seconds
 
 
 class Function(Differentiable):
@@ -598,3 +600,52 @@ def test_a_start_of_the_callers_is_the_first_iterate_inside_the_set_and_of_the_f
     assert torch.equal(start, kept)
     with pytest.raises(ValueError, match="shape"):
         minimise(f, x0, constraint=LInf(0.1), step=SignStep(0.01), schedule=Schedule(1), start=start[:1])
+
+
+# ------------------------------------------------------------------------------------------------ what a look costs
+
+
+def test_a_look_says_what_it_cost_and_a_plain_score_costs_its_queries():
+    look = Look(0.0, Cost(forward=2, queries=1, tokens_in=7, tokens_out=3, money=0.5))
+    run = {"constraint": LInf(0.1, "clean"), "step": SignStep(0.01), "schedule": Schedule(2)}
+    x0 = as_picture(0.1, 0.2, 0.3, 0.4)
+    (cost,) = minimise(quadratic(), x0, check=Check(1, lambda images, rows: [look], queries=3), **run).costs
+    # 2 steps of one forward and one backward pass, and looks at steps 0, 1 and at the end
+    assert cost == Cost(forward=2 + 3 * 2, backward=2, queries=3, tokens_in=21, tokens_out=9, money=1.5)
+    (cost,) = minimise(quadratic(), x0, check=Check(1, lambda images, rows: [0.0], queries=3), **run).costs
+    assert cost == Cost(forward=2, backward=2, queries=9)
+    # 12 pay a look (3), a step (3), a look (3) and the look at the end; a second step would need 3 + 3 more.
+    found = minimise(quadratic(), x0, check=Check(1, lambda images, rows: [look], queries=3), budget=12, **run)
+    assert (found.costs[0].equivalents, found.steps[0]) == (9, 1)
+
+
+def test_what_replies_add_to_an_attacks_cost_are_queries_tokens_and_money():
+    replies = [Reply("a", cost=Cost(forward=1, queries=1, tokens_in=4, tokens_out=2, money=0.1, seconds=9))] * 3
+    found = replies_cost(replies)
+    assert (found.forward, found.queries, found.tokens_in, found.tokens_out, found.seconds) == (0, 3, 12, 6, 0)
+    assert found.money == pytest.approx(0.3)
+    assert found.equivalents == 3
+
+
+# ------------------------------------------------------------------------------------------------ which losses compare
+
+
+def test_the_trace_says_from_which_loss_on_they_are_the_whole_objectives():
+    t = toys.pictures(3, 2)
+    run = {"constraint": LInf(0.1), "step": SignStep(0.02), "seed": 1}
+    plain, drawn = toys.quadratic(t), Transformed(toys.quadratic(t), Spectrum(), 2, [1, 2])
+    x0 = toys.pictures(4, 2)
+
+    def at(objective, steps=3, **more):
+        found = minimise(objective, x0, schedule=Schedule(steps, restarts=more.pop("restarts", 1)), **run, **more)
+        return [(trace.get("loss_plain_from", 0), len(trace["loss"])) for trace in map(found.trace, range(2))]
+
+    assert at(plain) == at(plain, select="best") == [(0, 4)] * 2
+    assert at(drawn) == at(negated(drawn)) == [(3, 4)] * 2  # three draws, then the value of the last iterate
+    assert at(drawn, restarts=2) == [(3, 4)] * 2
+    assert at(drawn, steps=0) == [(0, 1)] * 2
+    assert at(Estimated(plain, "spsa", 0.01, 2, [1, 2])) == [(3, 4)] * 2  # means over probes, then the loss itself
+    assert at(Estimated(plain, "rgf", 0.01, 2, [1, 2])) == [(0, 4)] * 2
+    # What a check chose among draws is nobody's last iterate: none of its losses is the whole one.
+    chosen = Check(2, lambda images, rows: [0.5] * len(rows), stop_at=None)
+    assert at(drawn, select="checked", check=chosen) == [(3, 3)] * 2

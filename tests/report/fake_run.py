@@ -279,6 +279,8 @@ def _craft(victim: str, attack: str, rng: random.Random) -> dict[str, Any] | Non
             "loss_before_rounding": losses[-1],
             "loss_after_rounding": losses[-1] + 0.02,
         },
+        "linf_levels": 16,
+        "l2": 3.25,
         "settings": {"epsilon": 16 / 255, "step_size": 1 / 255, "steps": 150, "targets_per_step": 8},
         "access": "white",
         "scope": "universal",

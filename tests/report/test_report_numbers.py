@@ -17,7 +17,7 @@ from proofglass.report.findings import headline
 from proofglass.report.gallery import chosen
 from proofglass.report.page import page
 from proofglass.report.run import Run
-from proofglass.report.tables import refused, success, utility
+from proofglass.report.tables import crafting, refused, success, utility
 from report.fake_run import SUCCESS, answers
 
 
@@ -219,3 +219,8 @@ def test_ticks_enclose_the_data(low, high):
 def test_a_static_attack_has_one_curve_and_one_cost_however_many_cells_it_serves(full):
     run = Run(full)
     assert [c["victim"] for c in loss_curves(run)] == run.victims
+
+
+def test_the_crafting_table_says_how_far_the_saved_pictures_are_from_the_clean_ones(full):
+    (first, *_) = crafting(Run(full)).rows
+    assert (first["linf_levels"], first["l2"]) == (16, 3.25)

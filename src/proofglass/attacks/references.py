@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.attacks.image.pixels import target_pairs
+from proofglass.attacks.image.pixels import apart, target_pairs
 from proofglass.attacks.image.scored import with_losses
 from proofglass.engine.constraints import check_epsilon
+from proofglass.engine.rounding import whole_levels
 from proofglass.interfaces import Attack, Victim, WhiteBoxVictim
 from proofglass.types import Artefact, Chat, Cost, Image, Sample, Seconds
 
@@ -45,6 +46,7 @@ class RandomNoise(Attack):
     """
 
     name = "random-noise"
+    version = 2  # pictures keep to radii between two grey levels
     changes = ("image",)
 
     epsilon: float = 16 / 255
@@ -99,13 +101,15 @@ class RandomNoise(Attack):
             x = torch.cat([victim.pixels(self._noisy(clean, seed, sample.id, k)) for k in some])
             losses += one.rows([0] * len(some)).value(x).loss.tolist()
         best = min(range(len(losses)), key=losses.__getitem__)
+        noisy = self._noisy(clean, seed, sample.id, best)
         return Artefact(
             sample.id,
-            (self._noisy(clean, seed, sample.id, best),),
+            (noisy,),
             clean=clean,
             crafted_on=victim.key,
             cost=Cost(forward=len(losses)),
-            trace={"loss": [round(loss, 6) for loss in losses], "loss_after_rounding": losses[best]},
+            trace={"loss": [round(loss, 6) for loss in losses], "loss_after_rounding": losses[best]}
+            | apart(noisy, clean),
         )
 
     def _noisy(self, clean: Image, seed: int, sample_id: str, k: int = 0) -> Image:
@@ -114,13 +118,14 @@ class RandomNoise(Attack):
 
         named = f"{seed}:{sample_id}" + (f":{k}" if k else "")
         rng = np.random.default_rng(int.from_bytes(hashlib.sha256(named.encode()).digest()[:8], "big"))
-        # In grey levels; half a level is rounded up, as a PNG writer of floats does.
-        size, pixels = 255 * self.epsilon, clean.array()
+        # In grey levels; half a level is rounded up, as a PNG writer of floats does, but never out of the ball.
+        size, pixels, most = 255 * self.epsilon, clean.array().astype(float), whole_levels(self.epsilon)
         if self.kind == "sign":
             noise = size * rng.choice((-1.0, 1.0), pixels.shape)
         else:
             noise = rng.uniform(-size, size, pixels.shape)
-        return Image.from_array(np.floor(pixels + noise + 0.5).clip(0, 255).astype(np.uint8))
+        levels = np.floor(pixels + noise + 0.5).clip(pixels - most, pixels + most)
+        return Image.from_array(levels.clip(0, 255).astype(np.uint8))
 
 
 def _clean(sample: Sample, size: Sequence[int]) -> Image:

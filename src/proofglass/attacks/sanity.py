@@ -249,10 +249,11 @@ def file_is_what_was_optimised(probe: Probe, epsilon: float) -> Finding:
 
     from proofglass.engine import LInf, quantise
     from proofglass.engine.found import in_levels
+    from proofglass.engine.rounding import nearest
     from proofglass.engine.seeds import uniform
 
     noisy = LInf(epsilon).begin(probe.x, uniform(probe.x, probe.seeds, "file"))
-    rounded = in_levels(noisy)
+    rounded = in_levels(nearest(noisy).byte(), noisy)
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{b}.png" for b in range(len(noisy))]
         for image, file in zip(quantise(noisy), files, strict=True):

@@ -5,7 +5,7 @@ Parts combine freely: any objective (`objectives`, `expectation`, `estimate`) un
 """
 
 from proofglass.engine.apgd import APGDStep
-from proofglass.engine.constraints import L2, Border, Box, LInf, Patch, Rows, Within, check_epsilon
+from proofglass.engine.constraints import L2, Border, Box, LInf, Patch, Rows, Within, check_epsilon, check_radius
 from proofglass.engine.estimate import Estimated
 from proofglass.engine.expectation import Cycle, Placed, Transformed
 from proofglass.engine.found import Found, quantise
@@ -20,7 +20,7 @@ from proofglass.engine.objectives import (
     mean_of,
     negated,
 )
-from proofglass.engine.schedule import Check, Schedule
+from proofglass.engine.schedule import Check, Look, Schedule, replies_cost
 from proofglass.engine.search import SquareStep
 from proofglass.engine.seeds import seed_of
 from proofglass.engine.steps import Adam, GradientStep, Iterate, MomentumStep, NormalisedStep, Rule, SignStep
@@ -42,6 +42,7 @@ __all__ = [
     "GradientStep",
     "Iterate",
     "LInf",
+    "Look",
     "MomentumStep",
     "NormalisedStep",
     "Objective",
@@ -58,10 +59,12 @@ __all__ = [
     "Weighted",
     "Within",
     "check_epsilon",
+    "check_radius",
     "embedding_distance",
     "mean_of",
     "minimise",
     "negated",
     "quantise",
+    "replies_cost",
     "seed_of",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from proofglass.engine.rounding import fitted, nearest, whole_levels
 
 if TYPE_CHECKING:
     import torch
@@ -11,15 +13,46 @@ if TYPE_CHECKING:
 Start = Literal["clean", "uniform"]
 
 
-def check_epsilon(epsilon: float) -> None:
-    """Raise ValueError unless 0 < epsilon <= 1; offer the likely reading of a grey-level number."""
+def check_epsilon(epsilon: float, field: str = "epsilon") -> None:
+    """Raise ValueError unless `epsilon` is an l-infinity radius that an 8-bit picture can use: 1/255 <= epsilon <= 1.
+
+    field: its name in the message, which offers the likely reading of a number in grey levels (16: "write 16/255?").
+    For the `__post_init__` of every attack that has a radius, so that a wrong one is told before anything is spent.
+    """
     if not 0 < epsilon <= 1:
         hint = f"; write {epsilon:g}/255?" if 1 < epsilon <= 255 else ""
-        raise ValueError(f"epsilon: expected 0 < epsilon <= 1 (pixels are in [0, 1]), found {epsilon:g}{hint}")
+        raise ValueError(f"{field}: expected 0 < epsilon <= 1 (pixels are in [0, 1]), found {epsilon:g}{hint}")
+    if whole_levels(epsilon) < 1:
+        raise ValueError(_too_small(field, epsilon))
+
+
+def check_radius(radius: float, field: str = "epsilon") -> None:
+    """Raise ValueError unless `radius` is an l2 radius (norm of the whole difference, in [0, 1] units) that an 8-bit
+    picture can use: 1/255 or more. field: its name in the message."""
+    if not radius > 0:
+        raise ValueError(f"{field}: expected more than 0 (l2 norm in [0, 1] units), found {radius:g}")
+    if whole_levels(radius) < 1:
+        raise ValueError(_too_small(field, radius))
+
+
+def _too_small(field: str, radius: float) -> str:
+    return (
+        f"{field}: {radius:g} is {radius * 255:.3g} of a grey level, and the only 8-bit picture as near as this is the "
+        "clean one; expected 1/255 or more"
+    )
+
+
+@runtime_checkable
+class Rounds(Protocol):
+    """A constraint with a rounding of its own. Without one, values go to the nearest level."""
+
+    def rounded(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
+        """Grey levels, whole float64 of the shape of `x`, within the set around the 8-bit picture of `x0`: what is
+        saved and judged of `x`. Each picture by itself, and the same whenever it is asked again."""
 
 
 class Constraint(Protocol):
-    """A set of pictures around a clean one."""
+    """A set of pictures around a clean one. `Rounds` says how its pictures become 8-bit ones."""
 
     def begin(self, x0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """First iterate, inside the set. noise: uniform in [0, 1), the shape of x0."""
@@ -38,6 +71,8 @@ class LInf:
 
     start: "uniform" begins at a random point of the ball, "clean" at the picture itself, "face" at uniform noise
     scaled so that its largest value lies on the ball's face (Croce & Hein 2020's code).
+    Rounded to the nearest level, and to the last whole one inside the ball where epsilon lies between two: 0.03 is 7.65
+    levels, so that 7 are saved.
     Source: Madry et al. 2018, section 2.1; the clamp to [0, 1] is what a picture can hold. Ball-then-box and
     box-then-ball agree, since the clean picture lies in the box.
     """
@@ -61,6 +96,10 @@ class LInf:
         _check_shape(x, x0)
         return x.clamp(x0 - self.epsilon, x0 + self.epsilon).clamp(0, 1)
 
+    def rounded(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
+        clean, most = nearest(x0), whole_levels(self.epsilon)
+        return nearest(x).clamp(clean - most, clean + most)
+
     def free(self, x0: torch.Tensor) -> torch.Tensor | None:
         return None
 
@@ -70,15 +109,15 @@ class L2:
     """At most `epsilon` from the clean picture in Euclidean norm per picture ([0, 1] units), and inside [0, 1].
 
     The difference is scaled first and then clipped; clipping moves towards the clean picture, so the result stays
-    in the ball. start: "uniform" begins at a random direction of length `epsilon`.
+    in the ball, and so does rounding (`rounding.fitted`). start: "uniform" begins at a random direction of length
+    `epsilon`.
     """
 
     epsilon: float
     start: Start = "uniform"
 
     def __post_init__(self) -> None:
-        if not self.epsilon > 0:
-            raise ValueError(f"epsilon: expected more than 0 (l2 norm in [0, 1] units), found {self.epsilon:g}")
+        check_radius(self.epsilon)
         _check_start(self.start, "clean", "uniform")
 
     def begin(self, x0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -93,6 +132,9 @@ class L2:
         delta = x - x0
         factor = (self.epsilon / _norm(delta).clamp_min(1e-12)).clamp_max(1)
         return (x0 + delta * factor).clamp(0, 1)
+
+    def rounded(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
+        return fitted(x, x0, self.epsilon, per="picture")
 
     def free(self, x0: torch.Tensor) -> torch.Tensor | None:
         return None
@@ -206,6 +248,10 @@ class Within:
     def project(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
         _check_shape(x, x0)
         return self._inside(self.inner.project(self._inside(x, x0), x0), x0)
+
+    def rounded(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
+        inner = self.inner.rounded(x, x0) if isinstance(self.inner, Rounds) else nearest(x)
+        return self._inside(inner, nearest(x0))
 
     def free(self, x0: torch.Tensor) -> torch.Tensor | None:
         return self.region.mask(*x0.shape[-2:]).to(x0)

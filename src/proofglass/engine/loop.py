@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.engine import checkpoints, seeds
-from proofglass.engine.constraints import Constraint
-from proofglass.engine.found import Found, in_levels, quantise
+from proofglass.engine.constraints import Constraint, Rounds
+from proofglass.engine.found import Found, as_images, distances, in_levels
 from proofglass.engine.gradients import zero_shares
 from proofglass.engine.objectives import Evaluation, Objective
 from proofglass.engine.progress import Pace, report
-from proofglass.engine.schedule import Check, Schedule
+from proofglass.engine.rounding import nearest
+from proofglass.engine.schedule import Check, Look, Schedule
 from proofglass.engine.steps import Iterate, State, Step
 from proofglass.types import Cost, Seconds
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 # A picture whose gradient stays non-finite for so many steps has left what its model can compute.
 NONFINITE_PATIENCE = 5
+
+# Raised when what a checkpoint holds changes: older ones are of no use then.
+LAYOUT = 2
 
 Select = Literal["last", "best", "checked"]
 
@@ -59,10 +63,11 @@ class Run:
             "restart": 0, "step": 0, "rows": [], "elapsed": 0.0, "over": False,
             "step_price": self.objective.price(self.rule.needs_grad),
             "spent": [0.0] * count, "forward": [0.0] * count, "backward": [0.0] * count, "queries": [0] * count,
+            "tokens_in": [0] * count, "tokens_out": [0] * count, "money": [0.0] * count,
             "steps": [0] * count, "strikes": [0] * count, "nonfinite": [0] * count, "zeros": [0.0] * count,
             "losses": [[] for _ in range(count)], "kept_losses": [[] for _ in range(count)],
             "stopped": [""] * count, "succeeded": [None] * count, "score": [-1.0] * count,
-            "unseen_end": [False] * count,
+            "unseen_end": [False] * count, "judged": [False] * count, "kept_judged": [False] * count,
         }  # fmt: skip
 
     # ---- the loop -------------------------------------------------------------------------------------------------
@@ -95,7 +100,7 @@ class Run:
         self.kept_x = self.x.clone()
         self.kept = torch.full((len(rows),), math.inf, device=self.x.device)
         for b in rows:
-            f["losses"][b], f["strikes"][b], f["score"][b] = [], 0, -1.0
+            f["losses"][b], f["strikes"][b], f["score"][b], f["judged"][b] = [], 0, -1.0, False
 
     def _descend(self) -> None:
         """One run from its start, or from a checkpoint, to its end."""
@@ -231,6 +236,7 @@ class Run:
             for loss, k in zip(end.loss, places, strict=True):
                 b = f["rows"][k]
                 f["losses"][b].append(float(loss))
+                f["judged"][b] = True
                 f["forward"][b] += end.forward / len(places)
                 f["spent"][b] += end.forward / len(places)
                 if self.select == "best" and loss < self.kept[k]:
@@ -249,13 +255,13 @@ class Run:
         places = [k for k, b in enumerate(f["rows"]) if b in last or not last]
         if check is None or not places or (i % check.every and not last):
             return
-        scores = check.score(quantise(self.x[places]), [f["rows"][k] for k in places])
+        pictures = as_images(self._levels(self.x[places], self.clean[places]))
+        seen = check.score(pictures, [f["rows"][k] for k in places])
         enough = 1.0 if check.stop_at is None else check.stop_at
         done = []
-        for k, score in zip(places, map(float, scores), strict=True):
+        for k, look in zip(places, seen, strict=True):
             b = f["rows"][k]
-            f["queries"][b] += check.queries
-            f["spent"][b] += check.queries
+            score = self._pay(b, look if isinstance(look, Look) else Look(float(look), Cost(queries=check.queries)))
             succeeded = score >= enough
             f["succeeded"][b] = succeeded or (self.select == "checked" and bool(f["succeeded"][b]))
             if score > f["score"][b]:
@@ -268,6 +274,18 @@ class Run:
                 self.kept[k] = -math.inf  # a success outdoes every loss of another restart
                 f["stopped"][b] = "" if i == self.schedule.steps else f"succeeded at step {i}"
         self._retire(done)
+
+    def _pay(self, b: int, look: Look) -> float:
+        """Count what a look at picture b cost; its score."""
+        f, cost = self.facts, look.cost
+        for name in ("forward", "backward", "queries", "tokens_in", "tokens_out", "money"):
+            f[name][b] += getattr(cost, name)
+        f["spent"][b] += cost.equivalents
+        return look.score
+
+    def _levels(self, x: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+        """The 8-bit pictures of `x`, uint8, inside the constraint around those of `clean`."""
+        return (self.constraint.rounded(x, clean) if isinstance(self.constraint, Rounds) else nearest(x)).byte()
 
     def _retire(self, places: list[int]) -> None:
         """These places of the batch are finished: hand over their pictures, go on with the others."""
@@ -282,6 +300,7 @@ class Run:
                 self.all_x[b], self.all_best[b] = self.x[k] if takes_last else self.kept_x[k], rank
                 f["kept_losses"][b] = f["losses"][b]
                 unlooked = not f["losses"][b]  # its budget did not pay a look at the start
+                f["kept_judged"][b] = f["judged"][b]
                 f["unseen_end"][b] = (takes_last or succeeded or unlooked) and len(f["losses"][b]) <= f["step"]
         rest = [k for k in range(len(f["rows"])) if k not in places]
         if places:
@@ -311,27 +330,38 @@ class Run:
 
     def _found(self) -> Found:
         f = self.facts
+        levels = self._levels(self.all_x, self.x0)
         before = self.objective.value(self.all_x)
-        after = self.objective.value(in_levels(self.all_x))
+        after = self.objective.value(in_levels(levels, self.all_x))
         costs = [
-            Cost(forward=round(f["forward"][b]), backward=round(f["backward"][b]), queries=f["queries"][b])
+            Cost(
+                forward=round(f["forward"][b]), backward=round(f["backward"][b]), queries=f["queries"][b],
+                tokens_in=f["tokens_in"][b], tokens_out=f["tokens_out"][b], money=f["money"][b],
+            )
             for b in range(len(self.x0))
-        ]
+        ]  # fmt: skip
         # Where losses do not decide, the loop spends no pass on its last iterate: this one is it.
         losses = [
             f["kept_losses"][b] + ([float(before.loss[b])] if f["unseen_end"][b] else []) for b in range(len(self.x0))
         ]
         return Found(
-            self.all_x, before.loss, after.loss, losses, costs, f["steps"], f["succeeded"], f["stopped"],
-            f["nonfinite"], f["zeros"], self.elapsed(),
+            self.all_x, levels, before.loss, after.loss, *distances(levels, nearest(self.x0)), losses,
+            [self._plain_from(b, len(seen)) for b, seen in enumerate(losses)], costs, f["steps"], f["succeeded"],
+            f["stopped"], f["nonfinite"], f["zeros"], self.elapsed(),
         )  # fmt: skip
+
+    def _plain_from(self, b: int, count: int) -> int:
+        """Number of the first of `count` losses that is the whole objective's."""
+        if self.objective.plain:
+            return 0
+        return count - (self.facts["unseen_end"][b] or self.facts["kept_judged"][b])
 
     def _fingerprint(self) -> str:
         """What must be equal for a checkpoint to be of this run; the attack and victim are the folder's business."""
         looks = self.check and (self.check.every, self.check.stop_at, self.check.queries)
         # What a first phase leaves of a budget in seconds is never the same twice.
         budget = "seconds" if isinstance(self.budget, Seconds) else self.budget
-        parts = (self.constraint, self.rule, self.schedule, self.seeds, budget, self.select, looks)
+        parts = (LAYOUT, self.constraint, self.rule, self.schedule, self.seeds, budget, self.select, looks)
         return checkpoints.fingerprint([self.x0, self.start], *parts)
 
     def _save(self) -> None:

@@ -34,6 +34,11 @@ class Objective(ABC):
 
     fixed: bool = True
 
+    @property
+    def plain(self) -> bool:
+        """Whether the loss of a step is the whole objective's, as `value` gives it. Default: where it is fixed."""
+        return self.fixed
+
     @abstractmethod
     def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
         """Loss and gradient at `x` as drawn for step `step` (0-based; draws depend on seed and step only)."""
@@ -211,6 +216,10 @@ class Weighted(Objective):
         if not self.terms:
             raise ValueError("terms: expected at least one objective, found none")
         self.fixed = all(term.fixed for _, term in self.terms)
+
+    @property
+    def plain(self) -> bool:
+        return all(term.plain for _, term in self.terms)
 
     def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
         return self._sum([(w, term(x, step, need_grad=need_grad)) for w, term in self.terms])

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from proofglass.types import Image, Seconds
+from proofglass.types import Cost, Image, Reply, Seconds
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,43 @@ class Schedule:
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * done / whole))
 
 
+ONE_REPLY = Cost(queries=1)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a check saw of one picture. score: its success, in 0..1. cost: what looking cost, which counts into the
+    picture's cost and budget; `replies_cost` gives that of replies."""
+
+    score: float
+    cost: Cost = ONE_REPLY
+
+
 @dataclass(frozen=True)
 class Check:
     """A look at the 8-bit picture every `every` steps, and at the last iterate.
 
-    score(pictures, rows) -> success of each in 0..1; `rows` says which pictures of the batch they are. stop_at: a
-    picture that scores at least this is finished there and costs nothing more; None never stops. queries: replies
-    that scoring one picture costs; they count into the budget.
+    score(pictures, rows) -> a `Look` at each, or a plain score, which then has cost `queries` replies; `rows` says
+    which pictures of the batch they are. stop_at: a picture that scores at least this is finished there and costs
+    nothing more; None never stops. queries: forward equivalents that a look at one picture costs at most; a budget
+    holds so many back for the last one.
     """
 
     every: int
-    score: Callable[[list[Image], list[int]], Sequence[float]]
+    score: Callable[[list[Image], list[int]], Sequence[float | Look]]
     stop_at: float | None = 1.0
     queries: int = 1
 
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"every: expected at least 1 step, found {self.every}")
+
+
+def replies_cost(replies: Iterable[Reply]) -> Cost:
+    """What asking adds to the cost of an attack: queries, tokens and money.
+
+    A victim counts the forward pass of its reply beside the query (`Reply.cost`); in an attack's cost a reply is a
+    query and nothing else, or a budget in forward equivalents would pay for it twice.
+    """
+    asked = sum((reply.cost for reply in replies), Cost())
+    return replace(asked, forward=0, backward=0, seconds=0.0, peak_bytes=0)

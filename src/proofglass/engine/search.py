@@ -22,7 +22,8 @@ class SquareStep:
     """Andriushchenko et al. 2020, the l-infinity Square attack: flip a random square to +-epsilon, keep what helps.
 
     Every iterate is a proposal made from the best picture so far, so one step is one query; the minimiser keeps the
-    best (`select="best"`). p_init: share of pixels changed at first. The start is vertical stripes x0 +- epsilon.
+    best (`select="best"`). p_init: share of pixels changed at first (0.8 is AutoAttack's, 0.05 the authors' default).
+    The start is vertical stripes x0 +- epsilon.
     As in the code, a corner is drawn below H - side, so that no square touches the last row and column.
     Departures: the target loss replaces the classifier's margin; a proposal must lower it strictly.
     """

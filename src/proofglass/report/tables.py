@@ -143,13 +143,14 @@ def crafting(run: Run) -> Table:
                 "loss_last": next((x for x in reversed(losses) if x is not None), None),
                 "loss_before_rounding": scalar(trace.get("loss_before_rounding")),
                 "loss_after_rounding": scalar(trace.get("loss_after_rounding")),
+                **{k: scalar(craft.get(k)) for k in ("linf_levels", "l2")},
                 "settings": craft.get("settings") or {},
             }
         )
     columns = (
         *("victim", "attack", "dataset", "access", "scope", "artefact", "crafted_on"),
         *("forward", "backward", "queries"),
-        *("loss_first", "loss_last", "loss_before_rounding", "loss_after_rounding", "settings"),
+        *("loss_first", "loss_last", "loss_before_rounding", "loss_after_rounding", "linf_levels", "l2", "settings"),
     )
     return Table("crafting", "What crafting cost", columns, rows)
 

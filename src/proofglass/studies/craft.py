@@ -78,7 +78,8 @@ def _pictures(sample: Sample) -> tuple[str, ...]:
 def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
     """What the report says about the crafting of a cell (one purchase, or one per chunk); None if nothing was bought.
 
-    Costs are sums; a trace of several artefacts is their mean, step by step.
+    Costs are sums; a trace of several artefacts is their mean, step by step. linf_levels, l2: distance of the picture
+    that went farthest from its clean one, None where no clean one is known.
     """
     bought = [crafted for crafted in bought if crafted.key]
     artefacts = [artefact for crafted in bought for artefact in crafted.artefacts]
@@ -95,12 +96,18 @@ def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
         "seconds": sum(crafted.seconds for crafted in bought),
         "peak_bytes": max(crafted.peak_bytes for crafted in bought),
         "trace": _mean_trace(artefacts),
+        **{name: _largest(artefacts, name) for name in ("linf_levels", "l2")},
         "settings": plain(attack.settings()),
         "access": attack.access,
         "scope": attack.scope,
         "image": universal.images[0].sha256 if universal and universal.images else None,
         "clean": universal.clean.sha256 if universal and universal.clean else None,
     }
+
+
+def _largest(artefacts: Sequence[Artefact], name: str) -> float | None:
+    known = [a.trace[name] for a in artefacts if a.trace.get(name) is not None]
+    return max(known) if known else None
 
 
 def _mean_trace(artefacts: Sequence[Artefact]) -> dict:
@@ -120,4 +127,7 @@ def _mean_trace(artefacts: Sequence[Artefact]) -> dict:
     first = artefacts[0].trace
     if len(artefacts) == 1:
         return dict(first)
-    return {name: mean([a.trace.get(name) for a in artefacts]) for name in first}
+    told = {name: mean([a.trace.get(name) for a in artefacts]) for name in first}
+    if known := [a.trace["loss_plain_from"] for a in artefacts if "loss_plain_from" in a.trace]:
+        told["loss_plain_from"] = min(known)  # from there on, some of the averaged losses are whole ones
+    return told

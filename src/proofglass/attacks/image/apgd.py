@@ -9,7 +9,7 @@ from typing import Literal
 from proofglass.attacks.image.pixels import check_targets, craft_each, target_pairs
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.apgd import APGDStep
-from proofglass.engine.constraints import check_epsilon
+from proofglass.engine.constraints import check_epsilon, check_radius
 from proofglass.engine.schedule import Schedule
 from proofglass.interfaces import Attack, Paper, Victim
 from proofglass.types import Artefact, Chat, Image, Sample
@@ -47,6 +47,7 @@ class APGD(Attack):
     batch: int = 32
 
     name = "apgd"
+    version = 2  # 8-bit pictures keep to l2 radii, and to l-infinity radii between two grey levels
     paper = Paper(
         "Croce & Hein 2020",
         "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks",
@@ -60,10 +61,7 @@ class APGD(Attack):
     def __post_init__(self) -> None:
         if self.norm not in ("linf", "l2"):
             raise ValueError(f"norm: expected linf or l2, found {self.norm!r}")
-        if self.norm == "linf":
-            check_epsilon(self.epsilon)
-        elif not self.epsilon > 0:
-            raise ValueError(f"epsilon: expected more than 0 (l2 norm in [0, 1] units), found {self.epsilon:g}")
+        (check_epsilon if self.norm == "linf" else check_radius)(self.epsilon)
         if self.init not in ("random", "clean"):
             raise ValueError(f"init: expected random or clean, found {self.init!r}")
         for name in ("rho", "momentum"):

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from proofglass.attacks.image.pixels import check_targets, craft_each, grey, target_pairs, texts
+from proofglass.attacks.image.pixels import by_id, check_targets, craft_each, grey, target_pairs, texts
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.objectives import Evaluation, Objective, TargetNLL
 from proofglass.errors import UsageError
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 class Bagdasaryan2023(Attack):
     """One picture and one query: minimises the loss of `target` and its end token, without a bound on the picture.
 
-    scope "sample": each sample's own picture and question; "universal": those of the first crafting sample, and the
-    picture serves all. query: the question it is made under, in place of the sample's own. target: the text to be said;
-    empty: the sample's own.
+    scope "sample": each sample's own picture and question; "universal": those of the crafting sample with the first id,
+    and the picture serves all. query: the question it is made under, in place of the sample's own. target: the text to
+    be said; empty: the sample's own.
     turns: what the user says after the first answer, in order. None: targeted output. Some: dialogue poisoning, where
     `target` is the rule and the last reply is judged together with the turns before it.
     epochs: rounds of one update per target token. prefix "growing": update j of a round minimises the mean loss of the
@@ -102,7 +102,7 @@ class Bagdasaryan2023(Attack):
         victim = with_gradients(self, victim)
         if self.scope == "universal" and not samples:
             raise UsageError("bagdasaryan2023: a universal picture is made on the first crafting sample, found none")
-        todo = [self._aimed(sample) for sample in (samples[:1] if self.scope == "universal" else samples)]
+        todo = [self._aimed(sample) for sample in (by_id(samples)[:1] if self.scope == "universal" else samples)]
         check_targets(todo)
         for length, part in groupby(todo, lambda sample: _length(victim, sample)):
             for artefact in craft_each(

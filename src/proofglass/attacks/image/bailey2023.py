@@ -10,8 +10,16 @@ Departures from the authors' code, and decisions where it is silent:
 - equal validation accuracy is decided by the likelihood of the wanted replies; theirs keeps the first best.
 - the end token belongs to the target, except for behaviour "jailbreak", whose targets only open an answer.
 - system prompts are a field (theirs: one of four chat templates per context); one victim (theirs: also several).
-- prompt matching, patches and jailbreak come from the paper, their configurations were not released; the teacher's
-  answer is its own greedy one. The texts to be said are harmless.
+- "leak-context": in the code a reply counts if it starts with the prefix, ends with the suffix and holds the context
+  in between (judge `target-string`, mode "template", is that rule). Validation here asks for the whole wanted text, as
+  `match` says: stricter about what stands in between, laxer (with "contains") about what stands around it.
+- contexts are whole; the code cuts them to 200 characters (`train_max_length`) and targets to as many tokens.
+- the code has functions for patches, of 50 x 50 pixels of uniform noise, centred at (0.2, 0.5) or at a random place
+  anew; no released experiment calls them. The defaults here are the paper's 60 x 60, in the middle, and 160 x 160.
+- a moving patch is judged at a place drawn from the sample's id alone, whatever the seed, so that pictures of several
+  seeds are compared at equal places; theirs draws one for each batch at evaluation.
+- prompt matching and the runs of the jailbreak come from the paper, their configurations were not released; the
+  teacher's answer is its own greedy one. The texts to be said are harmless.
 """
 
 from __future__ import annotations
@@ -25,7 +33,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from proofglass.attacks.image.pixels import left_of, path_of, start_pixels
+from proofglass.attacks.image.pixels import apart, by_id, left_of, start_pixels, trace_of
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.constraints import check_epsilon
 from proofglass.errors import UsageError
@@ -36,7 +44,7 @@ from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Image, Sample, 
 if TYPE_CHECKING:
     import torch
 
-    from proofglass.engine import Check, Objective
+    from proofglass.engine import Check, Look, Objective
     from proofglass.engine.constraints import Constraint
     from proofglass.engine.steps import Step
 
@@ -57,11 +65,13 @@ class Bailey2023(Attack):
     constraint "linf": `epsilon` around the clean picture; "unconstrained"; "patch": a square at `place` (its centre, as
     shares of height and width); "moving-patch": a square pasted anywhere, anew at every step and for every sample.
     side: of the square in pixels (None: the paper's 60, or 160 when it moves, of 224). patch_epsilon: how far a patch
-    may leave the noise it starts from. optimiser "sgd" (gradient clipped to l2 norm `clip`), "adam" or "sign";
+    may leave the noise it starts from; the trace's "patch_linf_levels" is where it came. optimiser "sgd" (gradient
+    clipped to l2 norm `clip`), "adam" or "sign";
     step_size None: 0.03, 0.03, 1/255. systems: one of these system prompts is drawn for each context.
     select "validation": the iterate with the most wanted replies on `validation` contexts kept apart, looked at every
     `validate_every` steps; "last". match: what counts as a wanted reply, "contains" (code) or "equals" (paper).
-    start: clean picture (None: the first crafting sample's own, else mid-grey).
+    start: clean picture (None: the first crafting sample's own, else mid-grey). Contexts are drawn by the ids of the
+    samples: their order changes nothing, another set of them does.
     """
 
     behaviour: Literal["string", "leak-context", "jailbreak", "prompt-matching"] = "string"
@@ -86,6 +96,7 @@ class Bailey2023(Attack):
     start: Image | None = None
 
     name = "bailey2023"
+    version = 2  # draws go by the ids of samples; 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Bailey et al. 2023", "Image Hijacks: Adversarial Images can Control Generative Models", "arXiv:2309.00236"
     )
@@ -120,8 +131,8 @@ class Bailey2023(Attack):
             raise ValueError(f"target: behaviour {self.behaviour!r} has targets of its own; leave it out")
         if (self.behaviour == "prompt-matching") != bool(self.prompt):
             raise ValueError("prompt: prompt-matching needs a text to match, and nothing else takes one")
-        for epsilon in (self.epsilon, self.patch_epsilon):
-            check_epsilon(epsilon)
+        for field in ("epsilon", "patch_epsilon"):
+            check_epsilon(getattr(self, field), field)
         if self.side is not None and self.side < 1:
             raise ValueError(f"side: expected at least 1 pixel, or None for the paper's share, found {self.side}")
         if not all(0 <= share <= 1 for share in self.place):
@@ -143,7 +154,7 @@ class Bailey2023(Attack):
     ) -> Iterator[Artefact]:
         from proofglass.engine import Schedule, minimise
 
-        victim = with_gradients(self, victim)
+        victim, samples = with_gradients(self, victim), by_id(samples)
         began = time.perf_counter()
         first = next((s.chat for s in samples if s.chat.images), Chat.user(""))
         (clean,), carrier = start_pixels(victim, [Chat.user("") if self.start else first], self.start)
@@ -157,17 +168,24 @@ class Bailey2023(Attack):
             step=self.rule(),
             schedule=Schedule(self.steps),
             seed=seed,
-            budget=left_of(budget, asked.queries + asked.forward, began),
+            budget=left_of(budget, asked.equivalents, began),
             select="checked" if validation else "last",
             check=self._check(victim, tasks[len(training) :], clean) if validation else None,
         )
-        looks = found.cost.queries // 2  # each look at a validation context is one reply and one forward pass
+        (picture,) = found.images()
+        trace = trace_of(found, victim, moved=self.constraint not in SIDES)
+        if (
+            self.constraint in SIDES
+        ):  # the search is around the patch's noise, and the report speaks of the clean picture
+            trace["patch_linf_levels"] = found.linf_levels[0]
+        if self.constraint == "patch":
+            trace |= apart(picture, clean)
         yield Artefact(
-            images=(*found.images(), clean) if self.constraint == "moving-patch" else tuple(found.images()),
+            images=(picture, clean) if self.constraint == "moving-patch" else (picture,),
             clean=clean,
             crafted_on=victim.key,
-            cost=dataclasses.replace(found.cost, queries=looks, forward=found.cost.forward + looks) + asked,
-            trace=found.trace() | path_of(victim),
+            cost=found.cost + asked,
+            trace=trace,
             meta={"contexts": sorted({_digest(sample) for sample in training + validation})},
         )
 
@@ -237,6 +255,8 @@ class Bailey2023(Attack):
 
         A context that the teacher answers with nothing teaches nothing and raises UsageError.
         """
+        from proofglass.engine import replies_cost
+
         taught = [chat.with_text(f"{self.prompt} {chat.last_text}") for chat in chats]
         replies = victim.reply([Ask(chat, Settings(self.answer_tokens)) for chat in taught])
         for sample, reply in zip(samples, replies, strict=True):
@@ -246,7 +266,7 @@ class Bailey2023(Attack):
         pairs = [(chat, reply.text) for chat, reply in zip(taught, replies, strict=True)]
         clean = victim.pixels(chats[0].images[0])
         (logits,) = victim.target_logits(clean, victim.prepare([pairs], append_eos=True))
-        asked = sum((dataclasses.replace(reply.cost, forward=0) for reply in replies), Cost(forward=len(pairs)))
+        asked = replies_cost(replies) + Cost(forward=len(pairs))
         tasks = zip(samples, chats, [reply.text for reply in replies], logits, strict=True)
         return [_Task(*task) for task in tasks], asked
 
@@ -284,7 +304,7 @@ class Bailey2023(Attack):
         """Share of validation contexts with a wanted reply; between equal shares, the likelihood of the replies."""
         import torch
 
-        from proofglass.engine import Check
+        from proofglass.engine import Check, Look, replies_cost
 
         pairs = [[(task.chat, task.wanted)] for task in tasks]
         prepared = victim.prepare(pairs, append_eos=self.behaviour != "jailbreak")
@@ -292,21 +312,20 @@ class Bailey2023(Attack):
         judge = build("judges", "target-string", mode=self.match, case_sensitive=True)
         asked = [dataclasses.replace(task.sample, target=task.wanted) for task in tasks]
 
-        def score(pictures: list[Image], rows: list[int]) -> list[float]:
+        def score(pictures: list[Image], rows: list[int]) -> list[Look]:
             shown = [self._picture((pictures[0], clean), task.sample) for task in tasks]
             asks = [
                 Ask(task.chat.with_image(picture), Settings(longest + 16))
                 for task, picture in zip(tasks, shown, strict=True)
             ]
-            attempts = [
-                Attempt(sample, ask.chat, reply)
-                for sample, ask, reply in zip(asked, asks, victim.reply(asks), strict=True)
-            ]
+            replies = victim.reply(asks)
+            attempts = [Attempt(s, ask.chat, reply) for s, ask, reply in zip(asked, asks, replies, strict=True)]
             share = sum(found.value or 0.0 for found in judge.score(attempts)) / len(tasks)
             x = torch.cat([victim.pixels(picture) for picture in shown])
             nll = float(victim.loss_and_grad(x, prepared, need_grad=False).nll.mean())
             # Less than one more wanted reply, so that it only decides between equals.
-            return [share + math.exp(-nll) / (len(tasks) + 1)]
+            found = share + math.exp(-nll) / (len(tasks) + 1)
+            return [Look(found, replies_cost(replies) + Cost(forward=len(tasks)))]
 
         return Check(self.validate_every, score, stop_at=None, queries=2 * len(tasks))
 

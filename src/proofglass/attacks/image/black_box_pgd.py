@@ -47,6 +47,7 @@ class BlackBoxPGD(Attack):
     batch: int = 32
 
     name = "black-box-pgd"
+    version = 2  # 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Uesato et al. 2018",
         "Adversarial Risk and the Dangers of Evaluating Against Weak Attacks",

@@ -22,7 +22,7 @@ from proofglass.registry import build
 from proofglass.types import Artefact, Ask, Attempt, Chat, Image, Sample, Settings
 
 if TYPE_CHECKING:
-    from proofglass.engine import Check
+    from proofglass.engine import Check, Look
     from proofglass.engine.steps import Step
 
 
@@ -115,19 +115,20 @@ class Carlini2023(Attack):
 
     def _check(self, victim: WhiteBoxVictim, part: Sequence[Sample], clean: Sequence[Image]) -> Check:
         """Does the greedy reply to the 8-bit picture hold the target? Case and outer space are folded."""
-        from proofglass.engine import Check
+        from proofglass.engine import Check, Look, replies_cost
 
         judge = build("judges", "target-string", mode="contains")
         lengths = [sum(spans[0]) for spans in victim.prepare(target_pairs(part, clean)).spans]
 
-        def score(pictures: list[Image], rows: list[int]) -> list[float]:
+        def score(pictures: list[Image], rows: list[int]) -> list[Look]:
             asks = [
                 Ask(part[b].chat.with_image(picture), Settings(max_new_tokens=lengths[b] + self.extra_tokens))
                 for picture, b in zip(pictures, rows, strict=True)
             ]
             replies = victim.reply(asks)
             attempts = [Attempt(part[b], ask.chat, r) for b, ask, r in zip(rows, asks, replies, strict=True)]
-            return [found.value or 0.0 for found in judge.score(attempts)]
+            verdicts = judge.score(attempts)
+            return [Look(v.value or 0.0, replies_cost([r])) for v, r in zip(verdicts, replies, strict=True)]
 
         return Check(self.check_every, score)
 
@@ -145,8 +146,4 @@ def _noise(victim: WhiteBoxVictim, seed: int, sample: str) -> Image:
 
 
 def _with_distance(artefact: Artefact) -> Artefact:
-    import numpy as np
-
-    assert artefact.clean is not None
-    moved = (artefact.images[0].array().astype(float) - artefact.clean.array()) / 255
-    return dataclasses.replace(artefact, trace={**artefact.trace, "distance": float(np.linalg.norm(moved))})
+    return dataclasses.replace(artefact, trace={**artefact.trace, "distance": artefact.trace["l2"]})

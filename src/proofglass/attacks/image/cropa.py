@@ -11,6 +11,11 @@ Departures from the authors' code (`faithful` undoes the first three, as far as 
 - `prompt_update` "code" stops moving the prompts at step 300, as the code does; "interval" goes on to the end, every
   `prompt_interval` steps, as the paper says (10 is the reproduction study's).
 - untargeted: the answers to leave are the victim's own to the clean picture, one query per prompt.
+- every text token of the prompt may be perturbed. The code leaves out as many tokens at the front as its in-context
+  text has, counted with a begin token: without that text it still leaves out the begin token, where there is one.
+- the first round takes the prompts in the order given; the code shuffles them once, and both rotate later rounds.
+- `alpha2` by the number of prompts is that of the code's BLIP-2 and InstructBLIP runs for every victim. Its runs on
+  OpenFlamingo take 0.0025 for 5 prompts and 0.01 for 1, 10, 50 and 100.
 - no in-context examples (theirs: 0 or 2). Ten harmless prompts of ours stand in for their lists of 189 and more.
 - decoding and the exact match of the answer belong to the study and its judge (`target-string`, mode "equals"). Their
   list for classification holds 19 prompts and is divided by 20; rates here are over the rows there are.
@@ -21,6 +26,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -29,7 +35,8 @@ from proofglass.attacks.image.pixels import craft_each, grey, left_of, texts
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.constraints import LInf, check_epsilon
 from proofglass.engine.objectives import Evaluation, Objective
-from proofglass.engine.schedule import Schedule
+from proofglass.engine.rounding import nearest, whole_levels
+from proofglass.engine.schedule import Schedule, replies_cost
 from proofglass.engine.steps import SignStep
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Paper, Victim, WhiteBoxVictim
@@ -69,7 +76,8 @@ class CroPA(Attack):
     prompt moves too; see the top of this file.
     faithful: N(0, 1) start, no box (pixels are clipped where the victim sees them and the gradient passes on, since no
     victim here takes others), and the lowest loss of a single prompt, with which the last iterate's mean over prompts
-    competes. What is saved is clipped and rounded to 8 bit even so: a picture must exist.
+    competes. What is saved is clipped and rounded to 8 bit even so: a picture must exist. Where the unprojected start
+    wins, that picture is nowhere near `epsilon`: the trace says so ("outside_ball"), and a warning does.
     start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each result equals
     its own run.
     """
@@ -89,6 +97,7 @@ class CroPA(Attack):
     batch: int = 32
 
     name = "cropa"
+    version = 2  # a reply is one query; 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Luo et al. 2024",
         "An Image Is Worth 1000 Lies: Adversarial Transferability across Prompts on Vision-Language Models",
@@ -152,7 +161,8 @@ class CroPA(Attack):
             select="best" if self.faithful else "last",
         ):
             assert artefact.sample_id is not None
-            yield dataclasses.replace(artefact, cost=artefact.cost + asked[artefact.sample_id])
+            paid = dataclasses.replace(artefact, cost=artefact.cost + asked[artefact.sample_id])
+            yield self._told(paid) if self.faithful else paid
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         """Raises UsageError for a sample whose own question is among `prompts`."""
@@ -201,8 +211,21 @@ class CroPA(Attack):
                 if not reply.text.strip():
                     raise UsageError(f"sample {sample.id!r}: the victim answers {prompt!r} with nothing to leave")
             said[sample.id] = [reply.text for reply in replies]
-            costs[sample.id] = sum((reply.cost for reply in replies), Cost())
+            costs[sample.id] = replies_cost(replies)
         return said, costs
+
+    def _told(self, artefact: Artefact) -> Artefact:
+        """The artefact with "outside_ball" in its trace, and a warning where that is true."""
+        levels = artefact.trace["linf_levels"]
+        outside = levels > whole_levels(self.epsilon)
+        if outside:
+            warnings.warn(
+                f"cropa: sample {artefact.sample_id!r}: faithful: the unprojected N(0, 1) start had the lowest loss, "
+                f"as in the authors' code it may; its picture is {levels} levels away, epsilon {self.epsilon:g} is "
+                f"{whole_levels(self.epsilon)}: it says nothing about this epsilon",
+                stacklevel=2,
+            )
+        return dataclasses.replace(artefact, trace={**artefact.trace, "outside_ball": outside})
 
     def _check_apart(self, sample: Sample) -> None:
         if _folded(sample.chat.last_text) in {_folded(prompt) for prompt in self.prompts}:
@@ -230,6 +253,7 @@ class CrossPrompt(Objective):
     updates: frozenset[int]
     sign: float = 1.0
     fixed: bool = False
+    plain = False  # a step sees one prompt, moved; `value` all of them, as they are
     moves: list[torch.Tensor] = dataclasses.field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -297,6 +321,11 @@ class _NoBox:
 
     def project(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
         return x.clamp(x0 - self.epsilon, x0 + self.epsilon)
+
+    def rounded(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
+        # All but the first iterate lie in the ball; that one is a picture of nowhere near it.
+        first = ((x - x0).abs().flatten(1).amax(1) > self.epsilon + 1e-6).cpu()
+        return nearest(x).where(first[:, None, None, None], LInf(self.epsilon).rounded(x, x0))
 
     def free(self, x0: torch.Tensor) -> torch.Tensor | None:
         return None

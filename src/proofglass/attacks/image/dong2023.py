@@ -2,15 +2,17 @@
 
 Spectrum simulation (SSA) averages gradients over randomly scaled frequencies, the common-weakness step (CWA) walks from
 surrogate to surrogate. Departures from the paper that the authors' code makes and we follow: the reverse,
-sharpness-aware half of CWA is left out; the outer step is xi (a fifth of epsilon), the stated 1/255 is never used; the
-gradient at the transformed picture serves as the gradient at the picture (`through_transform` takes the chain rule).
-Departures from the authors' code: ||D||_1 is taken per picture, not over the batch, and D = 0 leaves the momentum alone
-(theirs divides by zero); pictures are rounded to 8 bit, theirs are truncated and leave the ball by one level; the
-caller's picture is never written to; pictures are taken at the victim's size (theirs: 224 x 224). The surrogates that
-come with us are small ones of the testbed's world (theirs: ViT-B/16, BLIP-2 and CLIP ViT-B/32 for "embedding";
-InstructBLIP, BLIP-2 and MiniGPT-4 for "text", where a Q-Former reads the target, too). No code of the face attack was
-published: its loss is ours, and "toxicity" is the same loss on another detector. The paper's own attack on a toxicity
-detector is goal "embedding" on the pictures that the detector blocks.
+sharpness-aware half of CWA is left out; the outer step is xi, the stated 1/255 is never used; the gradient at the
+transformed picture serves as the gradient at the picture (`through_transform` takes the chain rule).
+Departures from the authors' code: xi is a fifth of epsilon, so that five rounds span any ball, theirs is 16/255/5 at
+every epsilon; goal "text" teaches the target behind the surrogate's own chat template with an empty user text, theirs
+gives the language model the bare target, which is prompt and answer at once; ||D||_1 is taken per picture, not over the
+batch, and D = 0 leaves the momentum alone (theirs divides by zero); pictures are rounded to 8 bit, theirs are truncated
+and leave the ball by one level; the caller's picture is never written to; pictures are taken at the victim's size
+(theirs: 224 x 224). The surrogates that come with us are small ones of the testbed's world (theirs: ViT-B/16, BLIP-2
+and CLIP ViT-B/32 for "embedding"; InstructBLIP, BLIP-2 and MiniGPT-4 for "text", where a Q-Former reads the target,
+too). No code of the face attack was published: its loss is ours, and "toxicity" is the same loss on another detector.
+The paper's own attack on a toxicity detector is goal "embedding" on the pictures that the detector blocks.
 """
 
 from __future__ import annotations
@@ -84,6 +86,7 @@ class Dong2023(Attack):
     batch: int = 8
 
     name = "dong2023"
+    version = 2  # 8-bit pictures keep to radii between two grey levels
     paper = Paper("Dong et al. 2023", "How Robust is Google's Bard to Adversarial Image Attacks?", "arXiv:2309.11751")
     access = "black"
     threat = "user"

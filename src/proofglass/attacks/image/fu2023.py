@@ -21,13 +21,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from proofglass.attacks.image.pixels import left_of, path_of, start_pixels
+from proofglass.attacks.image.pixels import by_id, left_of, start_pixels, trace_of
 from proofglass.attacks.image.scored import with_gradients
-from proofglass.engine.constraints import check_epsilon
+from proofglass.engine.constraints import LInf, check_epsilon, check_radius
 from proofglass.engine.objectives import TargetNLL
+from proofglass.engine.rounding import fitted, nearest
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Paper, Target, Victim, WhiteBoxVictim
-from proofglass.types import Artefact, Ask, Chat, Cost, Image, Sample, Settings
+from proofglass.types import Artefact, Ask, Chat, Image, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -54,8 +55,9 @@ class Fu2023(Attack):
     line), {question} in it is the user's own text with spaces as %20; judge it with `tool-call`. related: questions
     about the picture; samples of the categories `related_categories` count as such too; one is drawn with probability
     `related_share`, else another sample. optimizer: "gd" (code) or "adam" (paper). radius: l2 ball per channel;
-    epsilon: l-infinity bound; None: none. answer_tokens: length of the answers that are kept. start: clean picture
-    (None: the first crafting sample's own, else mid-grey).
+    epsilon: l-infinity bound; None: none; the saved picture keeps both, and the trace holds its "distance".
+    answer_tokens: length of the answers that are kept. start: clean picture (None: the first crafting sample's own,
+    else mid-grey). Prompts are drawn by the ids of the samples: their order changes nothing, another set does.
     """
 
     call: str = '<tool.bell ring="2">'
@@ -74,6 +76,7 @@ class Fu2023(Attack):
     start: Image | None = None
 
     name = "fu2023"
+    version = 2  # draws go by the ids of samples; the 8-bit picture keeps to radius and epsilon
     paper = Paper(
         "Fu et al. 2023", "Misusing Tools in Large Language Models With Visual Adversarial Examples", "arXiv:2310.03185"
     )
@@ -101,9 +104,9 @@ class Fu2023(Attack):
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
     ) -> Iterator[Artefact]:
-        from proofglass.engine import Adam, GradientStep, Schedule, minimise
+        from proofglass.engine import Adam, GradientStep, Schedule, minimise, replies_cost
 
-        victim = with_gradients(self, victim)
+        victim, samples = with_gradients(self, victim), by_id(samples)
         began = time.perf_counter()
         first = next((s.chat for s in samples if s.chat.images), Chat.user(""))
         (clean,), x0 = start_pixels(victim, [Chat.user("") if self.start else first], self.start)
@@ -114,7 +117,7 @@ class Fu2023(Attack):
                 raise UsageError(
                     f"answer_tokens: no answer to {chat.last_text!r} to put the call behind: {reply.reason}"
                 )
-        asked = sum((reply.cost for reply in replies), Cost())
+        asked = replies_cost(replies)
         pairs: list[tuple[Chat, Target]] = [
             (chat, (reply.text, self.separator + self._call(chat)))
             for chat, reply in zip(related + others, replies, strict=True)
@@ -126,14 +129,15 @@ class Fu2023(Attack):
             step=GradientStep(self.step_size) if self.optimizer == "gd" else Adam(self.step_size),
             schedule=Schedule(self.steps),
             seed=seed,
-            budget=left_of(budget, asked.queries, began),
+            budget=left_of(budget, asked.equivalents, began),
         )
+        saved = (found.levels.double() - nearest(x0)) / 255
         yield Artefact(
             images=tuple(found.images()),
             clean=clean,
             crafted_on=victim.key,
-            cost=found.cost + Cost(queries=asked.queries, tokens_in=asked.tokens_in, tokens_out=asked.tokens_out),
-            trace=found.trace() | {"distance": float(channel_norms(found.x - x0).sum())} | path_of(victim),
+            cost=found.cost + asked,
+            trace=trace_of(found, victim) | {"distance": float(channel_norms(saved).sum())},
         )
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
@@ -218,8 +222,8 @@ class ChannelBall:
     epsilon: float | None = None
 
     def __post_init__(self) -> None:
-        if self.radius is not None and not self.radius > 0:
-            raise ValueError(f"radius: expected more than 0, or None, found {self.radius:g}")
+        if self.radius is not None:
+            check_radius(self.radius, "radius")
         if self.epsilon is not None:
             check_epsilon(self.epsilon)
 
@@ -233,6 +237,11 @@ class ChannelBall:
         if self.epsilon is not None:
             delta = delta.clamp(-self.epsilon, self.epsilon)
         return (x0 + delta).clamp(0, 1)
+
+    def rounded(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
+        if self.radius is not None:
+            return fitted(x, x0, self.radius, self.epsilon or 1.0, per="channel")
+        return nearest(x) if self.epsilon is None else LInf(self.epsilon).rounded(x, x0)
 
     def free(self, x0: torch.Tensor) -> torch.Tensor | None:
         return None

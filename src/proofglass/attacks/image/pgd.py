@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from proofglass.attacks.image.pixels import check_targets, craft_each, target_pairs
 from proofglass.attacks.image.scored import with_gradients
-from proofglass.engine.constraints import check_epsilon
+from proofglass.engine.constraints import check_epsilon, check_radius
 from proofglass.interfaces import Attack, Paper, Victim
 from proofglass.types import Artefact, Chat, Image, Sample
 
@@ -48,7 +48,7 @@ class PGD(Attack):
     batch: int = 32
 
     name = "pgd"
-    version = 2  # random starts belong to the sample, no longer to its place in a batch
+    version = 3  # 8-bit pictures keep to l2 radii, and to l-infinity radii between two grey levels
     paper = Paper(
         "Madry et al. 2018",
         "Towards Deep Learning Models Resistant to Adversarial Attacks",
@@ -74,10 +74,7 @@ class PGD(Attack):
             raise ValueError(f"select: expected best or last, found {self.select!r}")
         if self.batch < 1:
             raise ValueError(f"batch: expected at least 1, found {self.batch}")
-        if self.norm == "linf":
-            check_epsilon(self.epsilon)
-        elif not self.epsilon > 0:
-            raise ValueError(f"epsilon: expected more than 0 (l2 norm in [0, 1] units), found {self.epsilon:g}")
+        (check_epsilon if self.norm == "linf" else check_radius)(self.epsilon)
         self._rule()
         Schedule(self.steps, self.decay, restarts=self.restarts)
 

@@ -14,7 +14,9 @@ from proofglass.types import Artefact, Chat, Image, Sample, Seconds
 if TYPE_CHECKING:
     import torch
 
-    from proofglass.engine import Objective
+    from proofglass.engine import Found, Objective
+
+DISTANCES = ("linf_levels", "l2")
 
 
 def start_pixels(victim: Victim, chats: Sequence[Chat], start: Image | None) -> tuple[list[Image], torch.Tensor]:
@@ -90,7 +92,7 @@ def craft_each(
                 clean=before if keeps_clean else None,
                 crafted_on=victim.key,
                 cost=found.costs[b],
-                trace=found.trace(b) | path_of(victim),
+                trace=trace_of(found, victim, b, moved=keeps_clean),
             )
 
 
@@ -133,6 +135,26 @@ def left_of(budget: float | None, spent: float, began: float) -> float | None:
     if isinstance(budget, Seconds):
         return Seconds(max(budget - (time.perf_counter() - began), 0))
     return None if budget is None else max(budget - spent, 0)
+
+
+def by_id(samples: Sequence[Sample]) -> list[Sample]:
+    """Samples in the order of their ids. A draw is the number of a sample: in this order it names the same one in
+    whatever order a data set gives them."""
+    return sorted(samples, key=lambda sample: sample.id)
+
+
+def trace_of(found: Found, victim: Victim, b: int = 0, *, moved: bool = True) -> dict[str, Any]:
+    """The trace of picture b. moved: whether there is a clean picture from which its distances were taken."""
+    told = found.trace(b) | path_of(victim)
+    return told if moved else {name: value for name, value in told.items() if name not in DISTANCES}
+
+
+def apart(one: Image, other: Image) -> dict[str, float]:
+    """Distance of two pictures of one size: "linf_levels", in grey levels, and "l2", in [0, 1] units."""
+    import numpy as np
+
+    moved = one.array().astype(float) - other.array()
+    return {"linf_levels": int(np.abs(moved).max()), "l2": float(np.linalg.norm(moved)) / 255}
 
 
 def path_of(victim: Victim) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.attacks.image.pixels import path_of, start_pixels, texts
+from proofglass.attacks.image.pixels import by_id, start_pixels, texts, trace_of
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.constraints import check_epsilon
 from proofglass.interfaces import Attack, Paper, Victim, Weighting
@@ -29,7 +29,8 @@ class Qi2023(Attack):
     context: "empty" teaches each target under an EMPTY user text (the paper); "sample" teaches each crafting
     sample's target under its own prompt (behaviour matching in the manner of Bailey et al. 2023). targets: the
     corpus for "empty" (empty: the targets of the crafting samples). weighting: "token" = Hugging Face's loss over
-    the batch (theirs). start: clean picture (None: the first crafting sample's own, else mid-grey).
+    the batch (theirs). start: clean picture (None: the first crafting sample's own, else mid-grey). Targets are drawn
+    by the ids of the samples (of `targets`: by their order): the samples' order changes nothing, another set does.
     """
 
     epsilon: float | None = 16 / 255
@@ -42,7 +43,7 @@ class Qi2023(Attack):
     start: Image | None = None
 
     name = "qi2023"
-    version = 2  # random starts belong to the sample, no longer to its place in a batch
+    version = 3  # draws go by the ids of samples; 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Qi et al. 2023",
         "Visual Adversarial Examples Jailbreak Aligned Large Language Models",
@@ -80,7 +81,7 @@ class Qi2023(Attack):
     ) -> Iterator[Artefact]:
         from proofglass.engine import Box, LInf, Schedule, SignStep, TargetNLL, minimise
 
-        victim = with_gradients(self, victim)
+        victim, samples = with_gradients(self, victim), by_id(samples)
         first = next((s.chat for s in samples if s.chat.images), Chat.user(""))
         (clean,), x0 = start_pixels(victim, [Chat.user("") if self.start else first], self.start)
         objective = TargetNLL(victim, [self._pairs(samples, clean)], self.targets_per_step, seed, self.weighting)
@@ -98,7 +99,7 @@ class Qi2023(Attack):
             clean=None if self.epsilon is None else clean,
             crafted_on=victim.key,
             cost=found.cost,
-            trace=found.trace() | path_of(victim),
+            trace=trace_of(found, victim, moved=self.epsilon is not None),
         )
 
     def _pairs(self, samples: Sequence[Sample], clean: Image) -> list[tuple[Chat, str]]:

@@ -19,6 +19,7 @@ Departures from that code:
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,7 +28,7 @@ from proofglass.attacks.image.pixels import alike, left_of, path_of, start_pixel
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.apgd import APGDStep
 from proofglass.engine.constraints import LInf, check_epsilon
-from proofglass.engine.schedule import Schedule
+from proofglass.engine.schedule import Look, Schedule, replies_cost
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Paper, Victim, WhiteBoxVictim
 from proofglass.registry import build
@@ -41,8 +42,9 @@ STEP = 3  # forward equivalents: one pass forward, one backward
 
 @dataclass(frozen=True)
 class Schlarmann2023(Attack):
-    """One picture per sample, from the passes: clean; APGD away from each of the first `truths` references, from the
-    clean picture; with `again`, APGD from the best picture, away from the reference that made it; APGD towards each of
+    """One picture per sample, from the passes: clean; APGD away from each of the `truths` most common different
+    references, from the clean picture; with `again`, APGD from the picture with the lowest score so far, away from the
+    reference that made it (the clean one may have it: then away from the first, as theirs); APGD towards each of
     `decoys` (theirs for VQA: "maybe", "Word"), from the clean picture. Goal "targeted": clean; APGD towards the target.
 
     score: 1 - the judge's verdict on the reply (at most `answer_tokens` long): accuracy under `wrong-answer` with
@@ -73,6 +75,7 @@ class Schlarmann2023(Attack):
     batch: int = 32
 
     name = "schlarmann2023"
+    version = 2  # distinct ground truths; the last pass may start from the clean picture; radii between two levels
     paper = Paper(
         "Schlarmann & Hein 2023",
         "On the Adversarial Robustness of Multi-Modal Foundation Models",
@@ -124,8 +127,8 @@ class Schlarmann2023(Attack):
             clean, x0 = start_pixels(victim, [s.chat for s in part], self.start)
             cases = [Case(s, c, x0[b : b + 1]) for b, (s, c) in enumerate(zip(part, clean, strict=True))]
             began = time.perf_counter()
-            for case, score in zip(cases, self.scores(victim, cases, clean), strict=True):
-                case.scored("clean", score)
+            for case, look in zip(cases, self.scores(victim, cases, clean), strict=True):
+                case.scored("clean", look)
             for name in self.passes():
                 for group in self._ready(cases, name):
                     # 1: the query that scores this pass
@@ -135,7 +138,7 @@ class Schlarmann2023(Attack):
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         return sample.chat.with_image(artefact.images[0])
 
-    def scores(self, victim: Victim, cases: Sequence[Case], pictures: Sequence[Image]) -> list[float]:
+    def scores(self, victim: Victim, cases: Sequence[Case], pictures: Sequence[Image]) -> list[Look]:
         """How well each case still does on its picture: 1 right (targeted: target not said), 0 wrong."""
         if self.goal == "targeted":
             judge = build("judges", "target-string", target=self.target or None)
@@ -149,7 +152,7 @@ class Schlarmann2023(Attack):
         for case, verdict in zip(cases, verdicts, strict=True):
             if verdict.value is None:
                 raise UsageError(f"sample {case.sample.id!r}: no score to choose passes by: {verdict.reason}")
-        return [1 - verdict.value for verdict in verdicts]
+        return [Look(1 - v.value, replies_cost([reply])) for v, reply in zip(verdicts, replies, strict=True)]
 
     # ---- a pass -----------------------------------------------------------------------------------------------------
 
@@ -164,13 +167,13 @@ class Schlarmann2023(Attack):
     def _text(self, case: Case, name: str) -> str:
         """What a pass is about; empty: nothing to do in it."""
         kind, _, number = name.partition(" ")
-        references = case.sample.references
+        references = distinct(case.sample.references)
         if kind == "target":
             return self.target or case.sample.target
         if kind == "decoy":
             return self.decoys[int(number)]
         if kind == "again":
-            return references[case.truth] if case.truth is not None else ""
+            return references[case.truth] if "truth 0" in case.scores else ""
         return references[int(number)] if int(number) < len(references) else ""
 
     def _run(self, victim: WhiteBoxVictim, name: str, cases: Sequence[Case], budget: float | None) -> None:
@@ -193,9 +196,10 @@ class Schlarmann2023(Attack):
             select="best",
             start=torch.cat([case.best for case in cases]) if name == "again" else None,
         )
-        for b, score in enumerate(self.scores(victim, cases, found.images())):
+        pictures = found.images()
+        for b, look in enumerate(self.scores(victim, cases, pictures)):
             trace = found.trace(b) | {"pass": name}
-            cases[b].scored(name, score, found.x[b : b + 1], found.images()[b], found.costs[b], trace)
+            cases[b].scored(name, look, found.x[b : b + 1], pictures[b], found.costs[b], trace)
 
     def _schedule(self, budget: float | None) -> Schedule:
         steps = {"untargeted": 100, "targeted": 10_000}[self.goal] if self.steps is None else self.steps
@@ -208,20 +212,25 @@ class Schlarmann2023(Attack):
             raise UsageError(f"sample {sample.id!r}: references: the attack needs a right answer to leave, found none")
 
 
+def distinct(references: Sequence[str]) -> list[str]:
+    """Different answers, the most common one first; as common ones in their order. Empty ones are none."""
+    return [text for text, _ in Counter(text for text in references if text).most_common()]
+
+
 @dataclass
 class Case:
     """One sample on its way through the passes.
 
-    x0, best: float32 [1, 3, H, W], the clean and the best attacked picture; best_score: the latter's; truth: the
-    ground truth it left; score: the lowest of all passes; scores: of each pass that ran.
+    x0, best: float32 [1, 3, H, W], the clean picture and the one with the lowest score, of which an attacked one goes
+    before the clean one; truth: which ground truth the best one left, the first for the clean one (theirs too);
+    picture, score: the best one's, None for the clean one; scores: of each pass that ran.
     """
 
     sample: Sample
     clean: Image
     x0: torch.Tensor
     best: torch.Tensor = field(init=False)
-    best_score: float = float("inf")
-    truth: int | None = None
+    truth: int = 0
     score: float = float("inf")
     picture: Image | None = None
     scores: dict[str, float] = field(default_factory=dict)
@@ -233,12 +242,12 @@ class Case:
 
     @property
     def spent(self) -> int:
-        return self.cost.forward + 2 * self.cost.backward + self.cost.queries
+        return self.cost.equivalents
 
     def scored(
         self,
         name: str,
-        score: float,
+        look: Look,
         x: torch.Tensor | None = None,
         picture: Image | None = None,
         cost: Cost | None = None,
@@ -246,13 +255,12 @@ class Case:
     ) -> None:
         """Note a pass. An attacked picture replaces an attacked one only if it scores lower, the clean one also if it
         scores as low."""
-        self.scores[name] = score
-        self.cost = self.cost + (cost or Cost()) + Cost(queries=1)
-        if x is not None and score < self.best_score:
-            self.best, self.best_score = x, score
+        self.scores[name] = look.score
+        self.cost = self.cost + (cost or Cost()) + look.cost
+        if look.score < self.score or (x is not None and self.picture is None and look.score == self.score):
+            self.score, self.picture, self.trace = look.score, picture, trace or {}
+            self.best = self.x0 if x is None else x
             self.truth = int(name.split()[1]) if name.startswith("truth") else self.truth
-        if score < self.score or (x is not None and self.picture is None and score == self.score):
-            self.score, self.picture, self.trace = score, picture, trace or {}
 
     def artefact(self, victim: WhiteBoxVictim) -> Artefact:
         attacks = [score for name, score in self.scores.items() if name != "clean"]
@@ -262,7 +270,7 @@ class Case:
             clean=self.clean,
             crafted_on=victim.key,
             cost=self.cost,
-            trace={"loss": [], "pass": "clean", "steps": 0}
+            trace={"loss": [], "pass": "clean", "steps": 0, "linf_levels": 0, "l2": 0.0}
             | self.trace
             | {
                 "passes": list(self.scores),

@@ -23,12 +23,12 @@ from proofglass.engine.constraints import Box, Constraint, Patch, Within
 from proofglass.errors import UsageError
 from proofglass.images import typography
 from proofglass.interfaces import Attack, Encoder, Layer, Paper, Victim, WhiteBoxVictim, key_of
-from proofglass.types import Artefact, Chat, Image, Layout, Sample
+from proofglass.types import Artefact, Chat, Cost, Image, Layout, Sample
 
 if TYPE_CHECKING:
     import torch
 
-    from proofglass.engine import Check, Objective
+    from proofglass.engine import Check, Look, Objective
     from proofglass.engine.objectives import SeesPixels
 
 TRIGGERS = ("text", "ocr", "visual", "ocr+visual")
@@ -51,7 +51,7 @@ class Shayegani2023(Attack):
     (uniform), or "benign": `benign`, else the sample's own picture, else mid-grey. patch: height and width in pixels,
     centre as shares of height and width: only these pixels change (the fork's gradient mask). tau: distance at which a
     picture is done, None: never; the paper's is about 0.3 on CLIP's pooled feature. check_every: steps between two
-    looks at it, each one pass of the tower, counted as a query. batch: pictures optimised together; each result
+    looks at it, each one forward pass of the tower. batch: pictures optimised together; each result
     equals its own run. normalise: False looks through a tower without its mean and standard deviation, for victims
     that state them.
     The request is `sample.meta["instruction"]`, else the sample's text; the thing's name the last words of
@@ -74,6 +74,7 @@ class Shayegani2023(Attack):
     batch: int = 32
 
     name = "shayegani2023"
+    version = 2  # a look at the distance is a forward pass of the tower, no query
     paper = Paper(
         "Shayegani et al. 2023",
         "Jailbreak in Pieces: Compositional Adversarial Attacks on Multi-Modal Language Models",
@@ -202,14 +203,15 @@ class Shayegani2023(Attack):
 
     def _check(self, tower: SeesPixels, victim: Victim, aims: Sequence[torch.Tensor]) -> Check | None:
         """Has the 8-bit picture come within tau?"""
-        from proofglass.engine import Check
+        from proofglass.engine import Check, Look
 
         if (tau := self.tau) is None:
             return None
 
-        def score(pictures: list[Image], rows: list[int]) -> list[float]:
+        def score(pictures: list[Image], rows: list[int]) -> list[Look]:
             _, x = start_pixels(victim, [Chat.user(picture, "") for picture in pictures], None)
-            return [float(d <= tau) for d in self._distance(tower, [aims[b] for b in rows]).value(x).loss.tolist()]
+            distances = self._distance(tower, [aims[b] for b in rows]).value(x).loss.tolist()
+            return [Look(float(d <= tau), Cost(forward=1)) for d in distances]
 
         return Check(self.check_every, score)
 

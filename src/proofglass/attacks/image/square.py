@@ -23,7 +23,8 @@ class Square(Attack):
     mid-grey). batch: pictures searched together; each picture's result equals its own run.
     Access: a score-based black box. A query is one forward pass that returns the loss of the target, never a
     gradient; a victim that gives replies only cannot be searched so, and raises UsageError.
-    Source: Andriushchenko et al. 2020, l-infinity, and the code in AutoAttack. Departures: teacher-forced
+    Source: Andriushchenko et al. 2020, l-infinity, and the code in AutoAttack, whose p_init of 0.8 is the default here;
+    the authors' own code has 0.05 as its default, which is what they ran on ImageNet. Departures: teacher-forced
     cross-entropy of `sample.target` instead of the margin between classes, so the search does not stop at a success;
     the clean picture costs one query more and stands if nothing beats it.
     """
@@ -35,6 +36,7 @@ class Square(Attack):
     batch: int = 32
 
     name = "square"
+    version = 2  # 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Andriushchenko et al. 2020",
         "Square Attack: a query-efficient black-box adversarial attack via random search",

@@ -68,6 +68,7 @@ class Tu2023(Attack):
     batch: int = 32
 
     name = "tu2023"
+    version = 2  # 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Tu et al. 2023",
         "How Many Unicorns Are in This Image? A Safety Evaluation Benchmark for Vision LLMs",
