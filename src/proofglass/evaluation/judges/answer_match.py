@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.evaluation.judges.words import holds, words
 from proofglass.interfaces import Judge, Paper
 from proofglass.types import Attempt, Score
 
@@ -33,10 +34,12 @@ FORMS: Mapping[str, tuple[str, ...]] = {
 class AnswerMatch(Judge):
     """1 if the reply says one of the sample's references, 0 if not; without references unjudged.
 
-    Both texts lose case, punctuation and extra blanks; numbers to ten, yes and no are known in several forms. mode:
-    "words": a form stands in the reply as whole words; "exact": it is the whole reply; "substring": it is anywhere, so
-    that "none" says one (the authors' code). In every mode the letter in `sample.meta["option"]` is right as the whole
-    reply. An error, an empty, wholly filtered or blocked reply is unjudged. Labels: right, wrong.
+    Both texts lose case, punctuation and extra blanks; a number is the same in figures and in words, and is never found
+    inside another one ("2" in "2.5", "2,000", "-2": see `judges/words.py`); yes, no and numbers to ten have further
+    forms. mode: "words": a form stands in the reply as whole words; "exact": it is the whole reply; "substring": it is
+    anywhere, so that "none" says one and "2.5" says 2 (the authors' code). In every mode the letter in
+    `sample.meta["option"]` is right as the whole reply. An error, an empty, wholly filtered or blocked reply is
+    unjudged. Labels: right, wrong.
 
     Source: OODCV-VQA's matching. Departures from the authors' code: whole words by default; "10" is not also 1; replies
     to counterfactual questions are not first cut to the clause that says what would be, so a reply that repeats the
@@ -44,6 +47,7 @@ class AnswerMatch(Judge):
     """
 
     name = "answer-match"
+    version = 2  # numbers as whole numbers, in figures or words
     column = "right answers"
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")
 
@@ -59,21 +63,21 @@ class AnswerMatch(Judge):
     def _one(self, attempt: Attempt) -> Score:
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        reply = folded(attempt.reply.text)
-        if not reply:
+        reply = attempt.reply.text
+        if not words(reply):
             return Score.unjudged(self.name, "the reply is empty")
-        answers = [answer for answer in map(folded, attempt.sample.references) if answer]
+        answers = [answer for answer in attempt.sample.references if words(answer)]
         if not answers:
             return Score.unjudged(self.name, "the sample has no reference")
-        option = folded(str(attempt.sample.meta.get("option", "")))
-        forms = [form for answer in answers for form in FORMS.get(answer, (answer,))]
-        right = reply == option or any(self._says(reply, form) for form in forms)
+        option = words(str(attempt.sample.meta.get("option", "")))
+        forms = [form for answer in answers for form in FORMS.get(" ".join(words(answer)), (answer,))]
+        right = words(reply) == option or any(self._says(reply, form) for form in forms)
         return Score(self.name, float(right), "right" if right else "wrong")
 
     def _says(self, reply: str, form: str) -> bool:
-        if self.mode == "exact":
-            return reply == form
-        return form in reply if self.mode == "substring" else f" {form} " in f" {reply} "
+        if self.mode == "substring":
+            return folded(form) in folded(reply)
+        return words(reply) == words(form) if self.mode == "exact" else holds(words(reply), words(form))
 
 
 def folded(text: str) -> str:

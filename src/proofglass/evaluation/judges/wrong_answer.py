@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.evaluation.judges.words import holds, words
 from proofglass.interfaces import Judge, Paper
 from proofglass.types import Attempt, Score
 
 ARTICLES = {"a", "an", "the"}
-NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-DIGITS = {word: str(number) for number, word in enumerate(NUMBERS)} | {"none": "0"}
 PEOPLE = 10  # who answered each question of VQA
 
 
@@ -21,15 +18,18 @@ PEOPLE = 10  # who answered each question of VQA
 class WrongAnswer(Judge):
     """1 if the reply holds none of `sample.references`, 0 if it holds one; without references unjudged.
 
-    metric "contains": a reference occurs as a run of whole words, case and punctuation aside. "vqa": the score is
-    1 - VQA accuracy, the mean over the ten sets of nine human answers of min(1, answers equal to the reply / 3), after
-    articles and punctuation were taken out and number words became digits; it needs ten references. An empty reply and
-    a refusal are wrong answers; a reply that is wholly filtered, blocked or an error is unjudged.
-    Source: the evaluation of VQA (Antol et al. 2015), as used by Schlarmann & Hein; its table of contractions is left
-    out. Their captions are scored by CIDEr, which depends on all the pictures of a set and is no verdict on one reply.
+    metric "contains": a reference occurs as a run of whole words, case and punctuation aside, a number in figures or in
+    words as a whole number ("3" in "three", "2" not in "2.5", "2,000" or "-2"; see `judges/words.py`). "vqa": the score
+    is 1 - VQA accuracy, the mean over the ten sets of nine human answers of min(1, answers equal to the reply / 3),
+    both read in the same way and without articles; it needs ten references. An empty reply and a refusal are wrong
+    answers; a reply that is wholly filtered, blocked or an error is unjudged.
+    Source: the evaluation of VQA (Antol et al. 2015), as used by Schlarmann & Hein. Departures: its table of
+    contractions is left out, a minus stays with its number, and number words beyond ten are known. Their captions are
+    scored by CIDEr, which depends on all the pictures of a set and is no verdict on one reply.
     """
 
     name = "wrong-answer"
+    version = 2  # numbers as whole numbers, in figures or words
     column = "answered wrongly"
     paper = Paper("Antol et al. 2015", "VQA: Visual Question Answering", "arXiv:1505.00468")
 
@@ -45,16 +45,16 @@ class WrongAnswer(Judge):
     def _one(self, attempt: Attempt) -> Score:
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        references = [words for text in attempt.sample.references if (words := _words(text))]
+        references = [answer for text in attempt.sample.references if (answer := words(text))]
         if not references:
             return Score.unjudged(self.name, "the sample has no references")
-        said = _words(attempt.reply.text)
+        said = words(attempt.reply.text)
         if self.metric == "contains":
-            right = float(any(_holds(said, words) for words in references))
+            right = float(any(holds(said, answer) for answer in references))
         elif len(references) != PEOPLE:
             return Score.unjudged(self.name, f"VQA accuracy needs {PEOPLE} references, found {len(references)}")
         else:
-            right = _vqa_accuracy(_plain(said), [_plain(words) for words in references])
+            right = _vqa_accuracy(_plain(said), [_plain(answer) for answer in references])
         return Score(self.name, round(1 - right, 12), "right" if right == 1 else "wrong" if right == 0 else "disputed")
 
 
@@ -63,13 +63,5 @@ def _vqa_accuracy(said: list[str], answers: Sequence[list[str]]) -> float:
     return sum(min(1.0, (sum(equal) - own) / 3) for own in equal) / len(equal)
 
 
-def _holds(said: Sequence[str], words: Sequence[str]) -> bool:
-    return f" {' '.join(words)} " in f" {' '.join(said)} "
-
-
-def _plain(words: Sequence[str]) -> list[str]:
-    return [DIGITS.get(word, word) for word in words if word not in ARTICLES]
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
+def _plain(tokens: Sequence[str]) -> list[str]:
+    return [token for token in tokens if token not in ARTICLES]

@@ -1,0 +1,111 @@
+"""Words and numbers of short answers, so that every judge finds "3" in "three" and none finds "2" in "2.5".
+
+A text becomes a list of tokens: NFKC, lower case, punctuation as blanks. A number is one token, however it is written:
+"three", "3", "3.0" and "+3" are "3"; "twenty-one" and "twenty one" are "21"; "two thousand", "2 thousand", "2,000" and
+"2'000" are "2000"; "minus two" and "-2" are "-2". Digits joined by . , : / or ' are one token even where they are no
+plain number ("1/2", "2:30", "3.1.4"): none of them says 2. A point is the decimal mark and a comma parts thousands, as
+in English; "2-3" says both. "none" is 0, as in the evaluation of VQA (Antol et al. 2015).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from decimal import Decimal
+
+_UNITS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SMALL = {word: k for k, word in enumerate(_UNITS)} | {word: 10 * k for k, word in enumerate(_TENS, start=2)}
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
+_TOKEN = re.compile(r"(?:(?<!\w)[-+])?(?:\d+(?:[.,:/']\d+)*|(?<![\w.])\.\d+)\w*|\w+")
+_FIGURE = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:[,']\d{3})+)(?:\.\d+)?|[-+]?\.\d+")
+
+
+def words(text: str) -> list[str]:
+    """The tokens of `text`, numbers in figures."""
+    # A blank that keeps digits together parts thousands; NFKC would make a common one of it.
+    text = re.sub("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))", ",", text)
+    text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'").replace("\u2212", "-")
+    tokens = _TOKEN.findall(text)
+    found: list[str] = []
+    after_number, at = False, 0
+    while at < len(tokens):
+        is_minus = tokens[at] in ("minus", "negative") and not after_number  # "three minus two" is no -2
+        value, end = _number(tokens, at + is_minus)
+        if value is None:
+            found.append(tokens[at])
+            at += 1
+        else:
+            found.append(_written(-value if is_minus else value))
+            at = end
+        after_number = value is not None
+    return found
+
+
+def holds(said: Sequence[str], answer: Sequence[str]) -> bool:
+    """Whether `answer` occurs in `said` as a run of whole tokens."""
+    return f" {' '.join(answer)} " in f" {' '.join(said)} "
+
+
+def _number(tokens: Sequence[str], at: int) -> tuple[Decimal | None, int]:
+    """The number that begins at a token, None if none does, and where it ends: groups below 1000 and their scales."""
+    total, end, scale = None, at, 10**12
+    while True:
+        group, after = _group(tokens, at, figures=total is None)
+        here = _SCALES.get(_word(tokens, after), 1)
+        if group is None or here >= scale:
+            return total, end
+        total, end, scale = (total or 0) + group * here, after + (here > 1), here
+        if here == 1:
+            return _with_decimals(total, tokens, end)
+        at = end + (_word(tokens, end) == "and")
+
+
+def _group(tokens: Sequence[str], at: int, figures: bool) -> tuple[Decimal | None, int]:
+    """A figure, or words for a number below 1000 ("three hundred and twenty-one", "a hundred")."""
+    value: Decimal | None
+    first = _word(tokens, at)
+    if figures and _FIGURE.fullmatch(first):
+        value, end = Decimal(re.sub("[,']", "", first)), at + 1
+    elif first == "hundred":
+        value, end = Decimal(1), at
+    else:
+        value, end = _below_hundred(tokens, at)
+    if value is not None and _word(tokens, end) == "hundred":
+        value, end = value * 100, end + 1
+        more, after = _below_hundred(tokens, end + (_word(tokens, end) == "and"))
+        if more is not None:
+            return value + more, after
+    return value, end
+
+
+def _below_hundred(tokens: Sequence[str], at: int) -> tuple[Decimal | None, int]:
+    first, second = (_SMALL.get(_word(tokens, k)) for k in (at, at + 1))
+    if first is None:
+        return (Decimal(0), at + 1) if _word(tokens, at) == "none" else (None, at)
+    if first >= 20 and second is not None and 0 < second < 10:
+        return Decimal(first + second), at + 2
+    return Decimal(first), at + 1
+
+
+def _with_decimals(whole: Decimal, tokens: Sequence[str], at: int) -> tuple[Decimal, int]:
+    """`whole`, with the digits of "point five" if they follow."""
+    digits, end = "", at + 1
+    while _word(tokens, at) == "point" and _SMALL.get(_word(tokens, end), 10) < 10:
+        digits, end = digits + str(_SMALL[tokens[end]]), end + 1
+    return (whole + Decimal(f"0.{digits}"), end) if digits else (whole, at)
+
+
+def _word(tokens: Sequence[str], at: int) -> str:
+    return tokens[at] if at < len(tokens) else ""
+
+
+def _written(value: Decimal) -> str:
+    """In figures: no sign but a minus, no zeros behind the decimals."""
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
