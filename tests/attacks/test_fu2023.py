@@ -268,7 +268,7 @@ def test_the_ball_holds_for_every_channel(seed, radius, epsilon):
 
 def test_a_prompt_without_an_answer_is_an_error_and_not_a_call_alone(victim):
     # 256 positions do not hold this prompt, its picture and 250 new tokens.
-    with pytest.raises(UsageError, match=r"answer_tokens: no answer to '.*256 positions"):
+    with pytest.raises(UsageError, match=r"answer_tokens: no answer to '.*context length of 256"):
         made(victim, answer_tokens=250)
 
 
