@@ -15,7 +15,7 @@ from proofglass.interfaces import Defended, Victim
 from proofglass.registry import build as plug
 from proofglass.types import Chat, Image, Sample
 from proofglass.victims.llava import Llava
-from scripted_victims import Scripted, asked
+from scripted_victims import Scripted, asked, grey
 from tiny_models import SIDE, build
 
 
@@ -221,3 +221,25 @@ def test_pgd_makes_a_picture_per_sample_and_a_batch_equals_its_single_runs(victi
 def test_samples_without_a_picture_start_from_grey(victim):
     (artefact, *_) = plug("attacks", "pgd", steps=1, epsilon=4 / 255).craft(victim, samples(1, False), seed=0)
     assert set(np.unique(artefact.clean.array())) == {128}
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd"])
+@pytest.mark.parametrize(("epsilon", "side"), [(0.5, 84), (1.0, 224), (0.1, 336)])
+def test_an_l2_attack_saves_a_picture_inside_its_radius_that_is_not_the_clean_one(name, epsilon, side):
+    # Rounded to the nearest levels these were 0.526, 1.091 and 0: outside, outside, and no attack at all.
+    slopes = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    victim = Scripted(lambda x, names: (slopes * x).flatten(1).sum(1), image_size=(side, side))
+    attack = plug("attacks", name, norm="l2", epsilon=epsilon, steps=3)
+    (found,) = attack.craft(victim, asked(1, grey(side=side)), seed=0)
+    moved = found.images[0].array().astype(float) - found.clean.array()
+    assert 0.97 * epsilon < np.linalg.norm(moved) / 255 <= epsilon * (1 + 1e-9)
+    assert found.trace["l2"] == pytest.approx(np.linalg.norm(moved) / 255)
+
+
+@pytest.mark.parametrize("name", ["pgd", "apgd", "square", "black-box-pgd", "qi2023"])
+@pytest.mark.parametrize(("epsilon", "levels"), [(0.03, 7), (2.5 / 255, 2), (8 / 255, 8)])
+def test_an_epsilon_between_two_levels_is_kept_on_disk(name, epsilon, levels):  # nearest: 8, 3, 8
+    fields = {"black-box-pgd": {"draws": 4, "rule": "sign"}}.get(name, {})
+    attack = plug("attacks", name, epsilon=epsilon, steps=12, **fields)
+    (found,) = attack.craft(sloping(), asked(1), seed=0)
+    assert distance(found.images[0], found.clean) == found.trace["linf_levels"] == levels

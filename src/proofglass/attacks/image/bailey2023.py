@@ -66,12 +66,12 @@ class Bailey2023(Attack):
     shares of height and width); "moving-patch": a square pasted anywhere, anew at every step and for every sample.
     side: of the square in pixels (None: the paper's 60, or 160 when it moves, of 224). patch_epsilon: how far a patch
     may leave the noise it starts from; the trace's "patch_linf_levels" is where it came. optimiser "sgd" (gradient
-    clipped to l2 norm `clip`), "adam" or "sign";
-    step_size None: 0.03, 0.03, 1/255. systems: one of these system prompts is drawn for each context.
+    clipped to l2 norm `clip`), "adam" or "sign"; step_size None: 0.03, 0.03, 1/255. systems: one of these system
+    prompts is drawn for each context.
     select "validation": the iterate with the most wanted replies on `validation` contexts kept apart, looked at every
     `validate_every` steps; "last". match: what counts as a wanted reply, "contains" (code) or "equals" (paper).
-    start: clean picture (None: the first crafting sample's own, else mid-grey). Contexts are drawn by the ids of the
-    samples: their order changes nothing, another set of them does.
+    start: clean picture (None: that of the first crafting sample by id that has one, else mid-grey). Contexts are drawn
+    by the ids of the samples: their order changes nothing, another set of them does.
     """
 
     behaviour: Literal["string", "leak-context", "jailbreak", "prompt-matching"] = "string"

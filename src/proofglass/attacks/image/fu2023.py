@@ -56,8 +56,9 @@ class Fu2023(Attack):
     about the picture; samples of the categories `related_categories` count as such too; one is drawn with probability
     `related_share`, else another sample. optimizer: "gd" (code) or "adam" (paper). radius: l2 ball per channel;
     epsilon: l-infinity bound; None: none; the saved picture keeps both, and the trace holds its "distance".
-    answer_tokens: length of the answers that are kept. start: clean picture (None: the first crafting sample's own,
-    else mid-grey). Prompts are drawn by the ids of the samples: their order changes nothing, another set does.
+    answer_tokens: length of the answers that are kept. start: clean picture (None: that of the first crafting sample by
+    id that has one, else mid-grey). Prompts are drawn by the ids of the samples: their order changes nothing, another
+    set does.
     """
 
     call: str = '<tool.bell ring="2">'

@@ -29,8 +29,9 @@ class Qi2023(Attack):
     context: "empty" teaches each target under an EMPTY user text (the paper); "sample" teaches each crafting
     sample's target under its own prompt (behaviour matching in the manner of Bailey et al. 2023). targets: the
     corpus for "empty" (empty: the targets of the crafting samples). weighting: "token" = Hugging Face's loss over
-    the batch (theirs). start: clean picture (None: the first crafting sample's own, else mid-grey). Targets are drawn
-    by the ids of the samples (of `targets`: by their order): the samples' order changes nothing, another set does.
+    the batch (theirs). start: clean picture (None: that of the first crafting sample by id that has one, else
+    mid-grey). Targets are drawn by the ids of the samples (of `targets`: by their order): the samples' order changes
+    nothing, another set does.
     """
 
     epsilon: float | None = 16 / 255
