@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim
 from proofglass.types import Ask, Chat, Finding, Image, Reply, Sample
-from proofglass.weights import check_folder, weights_hash
+from proofglass.weights import ADAPTER, check_folder, weights_hash
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,7 @@ class HFVictim(WhiteBoxVictim):
     def weights_hash(self) -> str:
         check_folder(self.folder)
         own = weights_hash(self.folder)
-        return own if self.adapter is None else f"{own}+{weights_hash(self.adapter)}"
+        return own if self.adapter is None else f"{own}+{weights_hash(self.adapter, ADAPTER)}"
 
     @cached_property
     def context_window(self) -> int | None:  # type: ignore[override]
