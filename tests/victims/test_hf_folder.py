@@ -77,6 +77,7 @@ def test_the_card_says_what_was_loaded_and_loads_no_weights(folder: Path) -> Non
         "adapter": "",
         "system_role": "chat template",
         "chat_template": "of the folder",
+        "begin_token": "written by template",
         "generation_not_followed": [],
         "image_processor": "SmolVLMImageProcessorPil",
         "image_processor_backend": "pil",
@@ -181,7 +182,7 @@ def test_the_key_holds_an_adapter(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         HF(folder, adapter=tmp_path / "absent").key  # noqa: B018
     (tmp_path / "adapter_config.json").write_text("{}")
-    (tmp_path / "adapter_model.safetensors").write_bytes(b"x")
+    save_file({"x": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
     keys = {HF(folder).key, HF(folder, adapter=tmp_path).key}
     (tmp_path / "adapter_config.json").write_text('{"r": 2}')
     assert len({*keys, HF(folder, adapter=tmp_path).key}) == 3

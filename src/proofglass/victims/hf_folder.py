@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from proofglass.errors import UnsafeWeights
 from proofglass.interfaces import key_of
 from proofglass.victims.hf.victim import HFVictim
-from proofglass.weights import check_folder, folder_of
+from proofglass.weights import ADAPTER, check_folder, described, folder_of, readable
 
 if TYPE_CHECKING:
     from proofglass.victims.hf.chats import Chats
@@ -46,6 +45,7 @@ class HF(HFVictim):
     images_per_pass: int = 32
 
     name = "hf"
+    version = 2  # begin tokens as transformers' processors write them
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16", "float64"):
@@ -77,7 +77,7 @@ class HF(HFVictim):
     def key(self) -> str:
         """Holds the weights, an adapter's, and every text of both folders that decides; not where they lie."""
         if self.adapter is not None:
-            check_folder(self.adapter, "adapter_config.json", "adapter_model*.safetensors")
+            check_folder(self.adapter, "adapter_config.json", ADAPTER)
         texts = [_texts(folder) for folder in (self.folder, self.adapter) if folder is not None]
         told = (self.device, self.dtype, self.quantised)
         return key_of([type(self).__name__, self.version, self.weights_hash, texts, told])
@@ -106,8 +106,9 @@ class HF(HFVictim):
         from proofglass.victims.hf.generation import not_followed
 
         stated = (self.folder / "generation_config.json").is_file()
-        generation = GenerationConfig.from_pretrained(self.folder) if stated else None
-        chats, config = self._chats, json.loads((self.folder / "config.json").read_text())
+        with readable(self.folder, "generation configuration", "a generation_config.json"):
+            generation = GenerationConfig.from_pretrained(self.folder) if stated else None
+        chats, config = self._chats, described(self.folder / "config.json")
         return {
             "name": str(self.path),
             "revision": self.folder.name if self.folder.parent.name == "snapshots" else "",
@@ -118,6 +119,7 @@ class HF(HFVictim):
             "adapter": "" if self.adapter is None else str(self.adapter),
             "system_role": chats.system_role,
             "chat_template": f"of the {chats.template_source}",
+            "begin_token": f"written by {chats.begin_token}",
             "generation_not_followed": not_followed(generation, drawn=True),
             "image_processor": type(chats.processor).__name__ if chats.processor else "",
             "image_processor_backend": getattr(chats.processor, "backend", ""),

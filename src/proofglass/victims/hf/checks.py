@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import ProcessorMixin
 
 from proofglass.types import Ask, Chat, Image, Settings
 from proofglass.victims.hf.model import HFModel
@@ -39,15 +40,56 @@ def odd_pictures(n: int, seed: int = 0, sides: tuple[int, int] = SIDES) -> list[
 
 
 def official_inputs(model: HFModel, chat: Chat) -> dict[str, Tensor]:
-    """What the folder's own processor makes of a chat: all that plain transformers is called with. Where the folder
-    describes no processor of text and pictures: our ids, and what its image processor makes of the pictures."""
-    text = model.chats.render(chat)
-    images = [pillow(image.array()) for image in chat.images]
-    if model.chats.full_processor is None:
+    """What a user of transformers gets for a chat by default: all that the plain model is called with.
+
+    By the folder's own processor and chat template in one call, `processor.apply_chat_template(tokenize=True)`. Where
+    the folder brings no template, or its processor is older than templates: by the processor on our text. Where it
+    describes no processor of text and pictures: our ids, and what its image processor makes of the pictures.
+    """
+    chats, images = model.chats, [pillow(image.array()) for image in chat.images]
+    if chats.full_processor is None:
         found: Mapping[str, Any] = _bare(model, chat, images)
+    elif chats.template_source == "folder" and model.family.applies:
+        # Of the base class: SmolVLM's own first asks its part for videos, which is not loaded.
+        found = ProcessorMixin.apply_chat_template(
+            chats.full_processor,
+            _with(chats.messages(chat), images),
+            chat_template=chats.own_template,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
     else:
-        found = model.family.official(model.chats.full_processor, text, images)
+        found = model.family.official(chats.full_processor, chats.render(chat), images)
     return {name: value.to(model.device) for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _with(messages: Sequence[dict[str, Any]], images: Sequence[Any]) -> list[dict[str, Any]]:
+    """`messages` with the pictures in the places that stand for them."""
+    left = iter(images)
+    return [
+        message
+        if isinstance(message["content"], str)
+        else {
+            **message,
+            "content": [
+                {**part, "image": next(left)} if part["type"] == "image" else part for part in message["content"]
+            ],
+        }
+        for message in messages
+    ]
+
+
+def in_two_calls(model: HFModel, chat: Chat) -> list[int] | None:
+    """Token ids by `processor(text=..., images=...)` on the rendered chat, as older model cards write it; None where
+    that is not another way (`official_inputs`)."""
+    chats, images = model.chats, [pillow(image.array()) for image in chat.images]
+    if chats.full_processor is None or chats.template_source != "folder" or not model.family.applies:
+        return None
+    text = chats.render(chat, chats.own_template)
+    found = chats.full_processor(text=[text], images=[images] if images else None, return_tensors="pt")
+    return list(found["input_ids"][0].tolist())
 
 
 def _bare(model: HFModel, chat: Chat, images: Sequence[Any]) -> dict[str, Tensor]:

@@ -51,9 +51,24 @@ def _tokens(model: HFModel, chats: Sequence[Chat]) -> Finding:
     def measure() -> tuple[bool | None, str]:
         if model.chats.full_processor is None:
             return None, "the folder describes no processor of text and pictures: nothing to compare with"
-        return checks.ids_agree(model, chats), f"{len(chats)} chats, template of the {model.chats.template_source}"
+        said = (
+            f"{len(chats)} chats, template of the {model.chats.template_source}, begin token written by "
+            f"{model.chats.begin_token}"
+        )
+        return checks.ids_agree(model, chats), f"{said}{_apart(model, chats[0])}"
 
     return _found("token ids are the official ones", measure, "The model is shown another text than in deployment.")
+
+
+def _apart(model: HFModel, chat: Chat) -> str:
+    """Where the two usual calls of transformers disagree on this folder: which one is followed."""
+    found, other = list(model.encode_chat(chat).ids), checks.in_two_calls(model, chat)
+    if other is None or other == found:
+        return ""
+    return (
+        f"; apply_chat_template(tokenize=True) is followed, {len(found)} ids: processor(text=...) on the rendered chat "
+        f"gives {len(other)}, mostly a begin token written twice"
+    )
 
 
 def _loss(model: HFModel, pairs: Sequence[tuple[Chat, str]]) -> Finding:
