@@ -100,7 +100,7 @@ def positions_in(path: Path) -> int:
     """`positions_of` a folder, without its weights."""
     from transformers import AutoConfig
 
-    with _readable(path, "configuration", "config.json"):
+    with quiet(), readable(path, "configuration", "config.json"):
         return positions_of(AutoConfig.from_pretrained(path, trust_remote_code=False))
 
 
