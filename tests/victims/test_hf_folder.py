@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import huggingface_hub
@@ -81,6 +82,9 @@ def test_the_card_says_what_was_loaded_and_loads_no_weights(folder: Path) -> Non
         "generation_not_followed": [],
         "image_processor": "SmolVLMImageProcessorPil",
         "image_processor_backend": "pil",
+        "image_processor_default": "torchvision" if find_spec("torchvision") else "pil",
+        "batch": {"rows": 16, "pairs": 8, "pictures": 32},
+        "remarks": [],
     }
     assert json.loads(json.dumps(card)) == card
 

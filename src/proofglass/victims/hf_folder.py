@@ -28,7 +28,7 @@ class HF(HFVictim):
     revision: commit, tag or branch of a hub name. device: "auto", "cpu", "cuda", "cuda:1", "spread" (layers over all
     GPUs). dtype: of the weights ("float32", "bfloat16", "float64"); pixels stay float32. adapter: folder of a LoRA
     adapter (PEFT). quantised: "int8" or "nf4" by bitsandbytes. batch: rows per forward pass; micro, images_per_pass:
-    see `HFVictim`; these three change no result.
+    see `HFVictim`, also for what these three change.
 
     Raises UsageError for an architecture without an adapter (the nearest names are told), weights that are absent,
     gated, corrupt or incomplete, UnsafeWeights for pickle checkpoints; code of a folder is never run.
@@ -99,11 +99,14 @@ class HF(HFVictim):
         return chats_in(self.folder)
 
     def card(self) -> dict[str, Any]:
-        """Without loading the weights. system_role: what becomes of a system prompt; generation_not_followed: settings
-        of the folder that replies do not follow."""
+        """Without loading the weights. system_role: what becomes of a system prompt; begin_token: who writes it;
+        generation_not_followed: settings of the folder that replies do not follow; image_processor_backend: the form of
+        the image processor that is followed, image_processor_default: the one that transformers loads on this machine
+        if it is not told; batch: what is held at once, remarks: where that had to be less."""
         from transformers import GenerationConfig
 
         from proofglass.victims.hf.generation import not_followed
+        from proofglass.victims.hf.loading import default_form
 
         stated = (self.folder / "generation_config.json").is_file()
         with readable(self.folder, "generation configuration", "a generation_config.json"):
@@ -123,6 +126,9 @@ class HF(HFVictim):
             "generation_not_followed": not_followed(generation, drawn=True),
             "image_processor": type(chats.processor).__name__ if chats.processor else "",
             "image_processor_backend": getattr(chats.processor, "backend", ""),
+            "image_processor_default": default_form() if chats.processor else "",
+            "batch": {"rows": self.batch, "pairs": self.micro, "pictures": self.images_per_pass},
+            "remarks": list(self.model.remarks) if "model" in vars(self) else [],
         }
 
 

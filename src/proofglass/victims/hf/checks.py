@@ -48,7 +48,7 @@ def official_inputs(model: HFModel, chat: Chat) -> dict[str, Tensor]:
     """
     chats, images = model.chats, [pillow(image.array()) for image in chat.images]
     if chats.full_processor is None:
-        found: Mapping[str, Any] = _bare(model, chat, images)
+        found: Any = _bare(model, chat, images)
     elif chats.template_source == "folder" and model.family.applies:
         # Of the base class: SmolVLM's own first asks its part for videos, which is not loaded.
         found = ProcessorMixin.apply_chat_template(
@@ -209,6 +209,20 @@ def processor_difference(model: HFModel, images: Sequence[Image]) -> float:
                 continue
             worst = max(worst, float((value - wanted.reshape(value.shape)).abs().max()) * std)
     return worst
+
+
+def form_difference(model: HFModel, other: Any, images: Sequence[Image]) -> tuple[float, float]:
+    """The image processor that is followed against its `other` form: the largest difference in levels of 255, and the
+    share of values that differ by more than half a level."""
+    worst, many, count = 0.0, 0, 0
+    std = float(model.normalisation[1].max())
+    for image in images:
+        pair = [official(form, [pillow(image.array())]) for form in (model.processor, other)]
+        for name, value in pair[0].items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                off = 255 * std * (value - torch.as_tensor(pair[1][name])).abs()
+                worst, many, count = max(worst, float(off.max())), many + int((off > 0.5).sum()), count + off.numel()
+    return worst, many / max(count, 1)
 
 
 def replies_agree(model: HFModel, chats: Sequence[Chat], tokens: int = 12) -> bool:

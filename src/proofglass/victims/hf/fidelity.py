@@ -9,9 +9,10 @@ import torch
 from proofglass.interfaces import Target
 from proofglass.types import Ask, Chat, Finding, Sample, Settings
 from proofglass.victims.hf import checks
-from proofglass.victims.hf.loading import quiet
+from proofglass.victims.hf.loading import default_form, image_processor, quiet
 from proofglass.victims.hf.memory import free_bytes, peak_bytes
 from proofglass.victims.hf.model import HFModel
+from proofglass.weights import first_line
 
 ODD = 20  # pictures on which processors are compared
 LOSS = {torch.float32: 1e-5, torch.float64: 1e-5}  # relative; in half precision plain transformers is no better than
@@ -104,9 +105,26 @@ def _processor(model: HFModel) -> Finding:
     def measure() -> tuple[bool | None, str]:
         off = checks.processor_difference(model, checks.odd_pictures(ODD))
         kind = f"{type(model.processor).__name__}, {getattr(model.processor, 'backend', 'unknown')}"
-        return off <= 1 / 255 + 1e-6, f"largest difference {255 * off:.2g} levels of 255, {ODD} odd sizes ({kind})"
+        said = f"largest difference {255 * off:.2g} levels of 255, {ODD} odd sizes ({kind}{_form(model)})"
+        return off <= 1 / 255 + 1e-6, said
 
     return _found("twin is the official image processor", measure, "Crafted pixels are not what the model is shown.")
+
+
+def _form(model: HFModel) -> str:
+    """What transformers loads on this machine if it is not told, where that is another form than the one followed."""
+    if default_form() == getattr(model.processor, "backend", ""):
+        return ", which transformers loads here by default"
+    try:
+        worst, share = checks.form_difference(
+            model, image_processor(model.path, default_form()), checks.odd_pictures(ODD)
+        )
+    except Exception as error:
+        return f" is followed; transformers' default here, {default_form()}, does not run ({first_line(error)})"
+    return (
+        f" is followed; transformers' default here, {default_form()}, differs from it by up to {worst:.1f} levels, by "
+        f'more than half a level in {100 * share:.2f} % of values: deploy with backend="pil" for these very pictures'
+    )
 
 
 def _file(model: HFModel, pair: tuple[Chat, str]) -> Finding:

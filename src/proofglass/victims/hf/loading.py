@@ -204,14 +204,15 @@ def _needs(package: str, what: str) -> None:
         raise MissingExtra(f"{what}: needs {package}. Run: pip install {package}")
 
 
-def image_processor(path: Path) -> Any:
-    """The folder's own processor, in its Pillow form: what is deployed where torchvision is absent. What the class of
-    its processor of text and pictures asks of it at every call, such as InternVL's tiles, is set on it."""
+def image_processor(path: Path, form: str = "pil") -> Any:
+    """The folder's own processor, in its Pillow form: what is deployed where torchvision is absent, and the form whose
+    values a twin can make to the last level. What the class of its processor of text and pictures asks of it at every
+    call, such as InternVL's tiles, is set on it. form: "torchvision" for the other one."""
     from transformers import AutoImageProcessor
 
     with quiet(), readable(path, "image processor", "preprocessor_config.json or processor_config.json"):
         try:
-            found = AutoImageProcessor.from_pretrained(path, trust_remote_code=False, backend="pil")
+            found = AutoImageProcessor.from_pretrained(path, trust_remote_code=False, backend=form)
         except ValueError as error:
             if "Missing optional dependencies: torchvision" in str(error):  # a few have no Pillow form
                 _needs("torchvision", f"{path}: its image processor")
@@ -220,6 +221,13 @@ def image_processor(path: Path) -> Any:
         if hasattr(found, name):
             setattr(found, name, value)
     return found
+
+
+def default_form() -> str:
+    """The form of image processors that transformers loads here if it is not told: "torchvision" or "pil"."""
+    from transformers.utils import is_torchvision_available
+
+    return "torchvision" if is_torchvision_available() else "pil"
 
 
 def processor_class(path: Path) -> Any:

@@ -23,8 +23,10 @@ class HFVictim(WhiteBoxVictim):
     """On top of `HFModel`. Subclasses are frozen dataclasses with `folder`, `device` and `batch`.
 
     `batch`: rows per forward pass of `reply`. `micro`: pairs per row of a gradient step; `images_per_pass`: pictures
-    that one holds in memory. All three trade memory for speed and change no result. adapter, quantised: see
-    `loading.Options`; both belong to a victim's key.
+    that one holds in memory. All three trade memory for speed. In float32 they change no reply; in bfloat16 other
+    batches round otherwise, and some chats are answered otherwise (docs/families.md has the figure). They are no part
+    of a victim's key, so that a resume with less memory asks nothing again; the run's manifest and the card record
+    them. adapter, quantised: see `loading.Options`; both belong to a victim's key.
     """
 
     device: str = "auto"
