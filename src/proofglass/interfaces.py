@@ -226,6 +226,22 @@ class Prepared(Protocol):
         cross-entropy against softmax(teacher) (soft labels)."""
 
 
+def checked(pixels: torch.Tensor, port: str, device: Any = None) -> torch.Tensor:
+    """`pixels` on `device`, as every port of a victim or model that takes some begins. port: its name, for the error.
+
+    Raises ValueError unless they are floats [B, 3, H, W] in [0, 1], none of them NaN: pixels normalised twice would
+    give numbers that look right.
+    """
+    if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
+        raise ValueError(f"{port}: pixels: expected [B, 3, H, W], found {list(pixels.shape)}")
+    if not pixels.is_floating_point():
+        raise ValueError(f"{port}: pixels: expected floats in [0, 1], found {pixels.dtype}; divide levels by 255")
+    low, high = pixels.detach().amin().item(), pixels.detach().amax().item()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"{port}: pixels: expected values in [0, 1], found [{low:.4g}, {high:.4g}]; normalised?")
+    return pixels if device is None else pixels.to(device)
+
+
 class WhiteBoxVictim(Victim):
     """A victim that also gives gradients with respect to pixels, float32 in [0, 1], [B, 3, H, W]."""
 
@@ -279,7 +295,7 @@ class WhiteBoxVictim(Victim):
         """
         import torch
 
-        leaf = pixels.detach().requires_grad_()
+        leaf = checked(pixels.detach(), "features_and_grad").requires_grad_()
         with torch.enable_grad():
             values = loss(self.features(leaf, layer))
             if values.shape != pixels.shape[:1]:

@@ -1,51 +1,180 @@
 """Which weights are let in: safetensors folders, the model hub's, and files of packages with a pinned sha256.
 
 A pickle can run code when it is loaded. So a folder holds safetensors or is refused, and the `.pth` file of a package
-is loaded only if it is the very file that was checked, by a reader that builds tensors and nothing else.
+is loaded only if it is the very file that was checked, by a reader that builds tensors and nothing else. What a folder
+states about itself, such as an index of its shards, may name files of that folder only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from proofglass.errors import MissingExtra, UnsafeWeights, UsageError
+from proofglass.errors import MissingExtra, ProofglassError, UnsafeWeights, UsageError, is_environment
 
 if TYPE_CHECKING:
     import torch
 
+ADAPTER = "adapter_model*.safetensors"  # weights of a LoRA adapter (PEFT)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_CONVERT = (
+    "can run code when it is loaded, so it is refused. Convert it once, on a machine you can lose: "
+    "CLASS.from_pretrained(DIR).save_pretrained(NEW_DIR), CLASS being the one of transformers that its config.json "
+    "names under architectures."
+)
+_STATED = (
+    "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.json",
+)
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "depth", "encoder_layers", "decoder_layers")
+_LONGEST = 100_000_000  # bytes of a header, as the format limits it
 _CONFIGURATION = ("*.json", "*.jinja", "*.txt", "*.model")  # nothing that could hold code
 
 
 def check_folder(path: Path, config: str = "config.json", weights: str = "*.safetensors") -> None:
-    """Raise UsageError or UnsafeWeights unless `path` holds `config` and safetensors that match `weights`."""
+    """Raise UsageError or UnsafeWeights unless `path` holds `config`, safetensors that match `weights` (`files_of`) and
+    are what they are called, and texts that can be read and send nobody elsewhere."""
     if not path.is_dir():
         raise UsageError(f"{path}: no such folder; give a folder with {config} and {weights}")
     if not (path / config).is_file():
         raise UsageError(f"{path}: no {config}; a model folder has one (save_pretrained)")
+    stated = described(path / config)
     if not any(path.glob(weights)):
         pickles = sorted(p.name for pattern in _PICKLES for p in path.glob(pattern))
         if pickles:
-            raise UnsafeWeights(
-                f"{path / pickles[0]}: a pickle checkpoint can run code when it is loaded, so it is refused. "
-                "Convert it once, on a machine you can lose: "
-                "CLASS.from_pretrained(DIR).save_pretrained(NEW_DIR), CLASS being the one of transformers that its "
-                "config.json names under architectures."
-            )
+            raise UnsafeWeights(f"{path / pickles[0]}: a pickle checkpoint {_CONVERT}")
         raise UsageError(f"{path}: no {weights} weights; found no safetensors of that name")
+    if named := stated.get("transformers_weights"):  # loaded instead of the usual files
+        raise UnsafeWeights(
+            f"{path / config}: transformers_weights: names {str(named)[:80]!r} as the weights; only the usual file "
+            "names are followed. Take that field out and call the file model.safetensors"
+        )
+    if config == "config.json" and (path / "adapter_config.json").is_file():
+        raise UnsafeWeights(
+            f"{path / 'adapter_config.json'}: beside config.json it would send transformers to the weights of another "
+            "folder or hub name; put the adapter into a folder of its own and name it by `adapter`"
+        )
+    for name in _STATED:
+        if (path / name).is_file():
+            described(path / name)
+    tensors = [name for file in files_of(path, weights) if file.suffix == ".safetensors" for name in header_of(file)]
+    if config == "config.json":
+        _check_layers(path / config, stated, tensors)
+
+
+def _check_layers(file: Path, stated: Mapping[str, Any], tensors: Iterable[str]) -> None:
+    """Raise UsageError for a configuration with more layers than any tensor's name counts: such a model would be built
+    whole, for minutes, before the tensors are missed."""
+    numbers = [int(part) for name in tensors for part in name.split(".") if part.isdecimal() and len(part) < 10]
+    most = 1 + max(numbers, default=0)
+    for section, fields in {"": stated, **{f"{k}.": v for k, v in stated.items() if isinstance(v, dict)}}.items():
+        for field in _LAYERS:
+            promised = fields.get(field)
+            if isinstance(promised, (int, float)) and promised > most:
+                raise UsageError(
+                    f"{file}: {section}{field}: promises {promised} layers, the weights hold at most {most}; weights "
+                    "and config.json are of different models, or files are absent"
+                )
+
+
+def described(file: Path) -> dict[str, Any]:
+    """What a JSON file of a model folder states. Raises UsageError, naming the file, unless it is a JSON object."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # not UTF-8 is a ValueError, too
+        where = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        raise UsageError(f"{file}: no JSON that can be read ({where}); get the file again") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{file}: expected a JSON object, found {type(found).__name__}; get the file again")
+    return found
+
+
+def files_of(path: Path, weights: str = "*.safetensors") -> list[Path]:
+    """The files from which folder `path` is loaded, in name order: model.safetensors, else the index of shards and what
+    it names, else every safetensors that matches `weights`.
+
+    A link counts as what it points to, which is what is checked and hashed. Raises UnsafeWeights for an index that
+    names anything but safetensors beside it, UsageError for one that is broken or names a file which is not there.
+    """
+    whole, index = path / "model.safetensors", path / "model.safetensors.index.json"
+    if whole.is_file() and whole.match(weights):
+        return [whole]
+    if not index.is_file() or not whole.match(weights):
+        return sorted(path.glob(weights))
+    where = described(index).get("weight_map")
+    if not isinstance(where, dict) or not where or not all(isinstance(name, str) for name in where.values()):
+        raise UsageError(f"{index}: weight_map: expected names of tensors and their files; get the file again")
+    for name in sorted(set(where.values())):
+        if not name.endswith(".safetensors"):
+            raise UnsafeWeights(f"{index}: weight_map: names {name!r}, no safetensors: a pickle checkpoint {_CONVERT}")
+        if Path(name).name != name or "\\" in name:
+            raise UnsafeWeights(f"{index}: weight_map: names {name!r}, a path; only files beside it are loaded")
+        if not (path / name).is_file():
+            raise UsageError(f"{index}: weight_map: names {name!r}, which is not there; get all files of the model")
+    return sorted({index, *(path / name for name in where.values())})
+
+
+def header_of(file: Path) -> dict[str, Any]:
+    """Names of the tensors of a safetensors file, each with its "dtype" and "shape"; no tensor is read.
+
+    Raises UnsafeWeights for a pickle or a zip, which torch writes, UsageError for a file that is broken.
+    """
+    with file.open("rb") as stream:
+        start = stream.read(8)
+        length = int.from_bytes(start, "little")
+        try:
+            if len(start) < 8 or length > min(_LONGEST, file.stat().st_size - 8):
+                raise ValueError("its header is cut off")
+            found = json.loads(stream.read(length))
+            if not isinstance(found, dict) or not all(isinstance(of, dict) for of in found.values()):
+                raise ValueError("its header is no table of tensors")
+        except (ValueError, RecursionError) as error:
+            if start[:2] == b"PK" or start[:1] == b"\x80":
+                raise UnsafeWeights(
+                    f"{file}: no safetensors in spite of its name: a pickle checkpoint {_CONVERT}"
+                ) from error
+            said = str(error).splitlines()[0]
+            raise UsageError(f"{file}: weights that cannot be read ({said}); get the file again") from error
+    return {name: of for name, of in found.items() if name != "__metadata__"}
 
 
 def weights_hash(path: Path, weights: str = "*.safetensors") -> str:
-    """Sha256 over the files of folder `path` that match `weights`, in name order: part of a model's identity."""
+    """Sha256 over the bytes of `files_of` folder `path`: part of a model's identity."""
     digest = hashlib.sha256()
-    for file in sorted(path.glob(weights)):
+    for file in files_of(path, weights):
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def readable(path: Path, part: str, files: str) -> Iterator[None]:
+    """Whatever a library raises while it reads `part` of folder `path` becomes a UsageError that names the `files`:
+    they are a stranger's, and every library has its own error for them. What is the machine's own stays as it is."""
+    try:
+        yield
+    except ProofglassError:
+        raise
+    except Exception as error:
+        if is_environment(error):
+            raise
+        reason = first_line(error).partition(". ")[0] or type(error).__name__
+        raise UsageError(f"{path}: no {part} that can be read ({reason}); it needs {files}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """Of what `error` says, shortened."""
+    return (str(error).strip().splitlines() or [""])[0][:200]
 
 
 def folder_of(named: str | Path, revision: str = "main", weights: str = "*.safetensors") -> Path:

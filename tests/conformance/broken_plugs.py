@@ -21,6 +21,7 @@ from proofglass.interfaces import (
     Paper,
     Victim,
     WhiteBoxVictim,
+    checked,
     key_of,
 )
 from proofglass.types import Artefact, Ask, Attempt, BadSample, Chat, Image, Reply, Sample, Score, Settings
@@ -140,6 +141,9 @@ class White(WhiteBoxVictim):
         if self.fault == "wrong shape":
             grad = grad[:, :1]
         return LossAndGrad(loss[:, None], loss, grad)
+
+    def features(self, pixels: Any, layer: Any = "pooled") -> Any:
+        return pixels.mean((2, 3)) if self.fault == "looks at anything" else checked(pixels, "features").mean((2, 3))
 
 
 @dataclass(frozen=True)

@@ -221,7 +221,10 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
     ),
     "gives_gradients": (
         gradients(""),
-        {fault: gradients(fault) for fault in ("zero", "uphill", "mixes rows", "wrong shape", "takes anything")},
+        {
+            fault: gradients(fault)
+            for fault in ("zero", "uphill", "mixes rows", "wrong shape", "takes anything", "looks at anything")
+        },
     ),
     "sees_pixels": (
         looks(""),

@@ -37,8 +37,8 @@ def noise(rows: int = 2, height: int = 45, width: int = 61) -> torch.Tensor:
 
 
 def test_without_open_clip_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("open_clip_config.json", "open_clip_model.safetensors"):
-        (tmp_path / name).write_text("{}")
+    (tmp_path / "open_clip_config.json").write_text("{}")
+    save_file({"x": torch.zeros(1)}, tmp_path / "open_clip_model.safetensors")
     monkeypatch.setattr(folders, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r'open_clip: not installed\. Run: pip install "open_clip_torch>=3\.2"$'):
         OpenClipEncoder(tmp_path).features(noise())

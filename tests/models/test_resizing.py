@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from proofglass.images.resize import BICUBIC, BILINEAR
-from proofglass.models.resizing import Preparation, checked
+from proofglass.interfaces import checked
+from proofglass.models.resizing import Preparation
 from real_photos import assert_gradient_is_the_slope, weighed
 
 
@@ -73,11 +74,11 @@ def test_gradient_is_the_slope(size) -> None:
         (torch.zeros(1, 1, 4, 4), r"\[B, 3, H, W\]"),
         (torch.zeros(1, 3, 0, 4), r"\[B, 3, H, W\]"),
         (torch.full((1, 3, 4, 4), 255, dtype=torch.uint8), "divide levels by 255"),
-        (torch.full((1, 3, 4, 4), 1.01), "already normalised"),
-        (torch.full((1, 3, 4, 4), -0.01), "already normalised"),
+        (torch.full((1, 3, 4, 4), 1.01), "normalised"),
+        (torch.full((1, 3, 4, 4), -0.01), "normalised"),
         (torch.full((1, 3, 4, 4), float("nan")), r"\[0, 1\]"),
     ],
 )
 def test_pixels_that_are_none_are_refused(bad: torch.Tensor, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        checked(bad)
+        checked(bad, "features")

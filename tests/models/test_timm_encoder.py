@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from safetensors.torch import save_file
 
 from proofglass.conformance import checks
 from proofglass.errors import MissingExtra, UnsafeWeights, UsageError
@@ -43,8 +44,8 @@ def noise(rows: int = 2, height: int = 75, width: int = 91) -> torch.Tensor:
 
 
 def test_without_timm_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("config.json", "model.safetensors"):
-        (tmp_path / name).write_text("{}")
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     monkeypatch.setattr(folders, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r'timm: not installed\. Run: pip install "timm>=1\.0\.15"$'):
         TimmEncoder(tmp_path).features(noise())
@@ -55,8 +56,8 @@ def test_a_timm_that_does_not_load_says_why(tmp_path: Path, monkeypatch: pytest.
     def fails(name: str) -> None:
         raise error("operator torchvision::nms does not exist\nand more")
 
-    for name in ("config.json", "model.safetensors"):
-        (tmp_path / name).write_text("{}")
+    (tmp_path / "config.json").write_text("{}")
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     monkeypatch.setattr(folders, "find_spec", lambda name: object())
     monkeypatch.setattr(folders, "import_module", fails)
     with pytest.raises(

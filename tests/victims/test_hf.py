@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from proofglass.errors import UnsafeWeights, UsageError
 from proofglass.types import Ask, Chat, Image, Message, Settings
@@ -193,7 +194,7 @@ def test_a_folder_without_weights_and_an_unknown_architecture_say_so(tmp_path, m
     (tmp_path / "config.json").write_text('{"architectures": ["FooForBar"]}')
     with pytest.raises(UsageError, match=r"no \*\.safetensors"):
         Llava(tmp_path).key  # noqa: B018
-    (tmp_path / "x.safetensors").write_bytes(b"")
+    save_file({"x": torch.zeros(1)}, tmp_path / "x.safetensors")
     with pytest.raises(UsageError, match="FooForBar"):
         HFModel(tmp_path)
 

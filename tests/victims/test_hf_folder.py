@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import huggingface_hub
@@ -77,9 +78,13 @@ def test_the_card_says_what_was_loaded_and_loads_no_weights(folder: Path) -> Non
         "adapter": "",
         "system_role": "chat template",
         "chat_template": "of the folder",
+        "begin_token": "written by template",
         "generation_not_followed": [],
         "image_processor": "SmolVLMImageProcessorPil",
         "image_processor_backend": "pil",
+        "image_processor_default": "torchvision" if find_spec("torchvision") else "pil",
+        "batch": {"rows": 16, "pairs": 8, "pictures": 32},
+        "remarks": [],
     }
     assert json.loads(json.dumps(card)) == card
 
@@ -181,7 +186,7 @@ def test_the_key_holds_an_adapter(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         HF(folder, adapter=tmp_path / "absent").key  # noqa: B018
     (tmp_path / "adapter_config.json").write_text("{}")
-    (tmp_path / "adapter_model.safetensors").write_bytes(b"x")
+    save_file({"x": torch.zeros(1)}, tmp_path / "adapter_model.safetensors")
     keys = {HF(folder).key, HF(folder, adapter=tmp_path).key}
     (tmp_path / "adapter_config.json").write_text('{"r": 2}')
     assert len({*keys, HF(folder, adapter=tmp_path).key}) == 3

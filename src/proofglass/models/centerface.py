@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from proofglass.interfaces import Detector, Paper, key_of
+from proofglass.interfaces import Detector, Paper, checked, key_of
 from proofglass.models import onnx_graph
 from proofglass.models.onnx_graph import Graph
-from proofglass.models.resizing import checked, place
+from proofglass.models.resizing import place
 from proofglass.weights import packaged
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class CenterFace(Detector):
     def scores(self, pixels: torch.Tensor) -> torch.Tensor:
         import torch.nn.functional as F
 
-        pixels = checked(pixels, self._graph.device)
+        pixels = checked(pixels, "scores", self._graph.device)
         height, width = (-(-side // MULTIPLE) * MULTIPLE for side in pixels.shape[-2:])
         if (height, width) != tuple(pixels.shape[-2:]):
             pixels = F.interpolate(pixels, (height, width), mode="bilinear")

@@ -15,8 +15,8 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from proofglass.images.resize import resize
-from proofglass.interfaces import Model, Paper, key_of
-from proofglass.models.resizing import checked, place
+from proofglass.interfaces import Model, Paper, checked, key_of
+from proofglass.models.resizing import place
 from proofglass.types import Image
 from proofglass.weights import packaged, tensors_of
 
@@ -58,7 +58,7 @@ class EasyOCRRecogniser(Model):
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """float [B, T, 97]; T is a quarter of the prepared width, less one."""
         net = self._net
-        found = net["FeatureExtraction"]["ConvNet"](self._line(checked(pixels, place(self.device))))
+        found = net["FeatureExtraction"]["ConvNet"](self._line(checked(pixels, "logits", place(self.device))))
         found = found.mean(2).mT  # over what is left of the height
         for layer in net["SequenceModeling"]:
             found = layer["linear"](layer["rnn"](found)[0])

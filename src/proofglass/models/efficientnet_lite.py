@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from proofglass.interfaces import Encoder, Layer, Paper, key_of
+from proofglass.interfaces import Encoder, Layer, Paper, checked, key_of
 from proofglass.models.folders import check_layer
-from proofglass.models.resizing import Preparation, checked, place
+from proofglass.models.resizing import Preparation, place
 from proofglass.weights import packaged, tensors_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class EfficientNetLite0(Encoder):
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         check_layer(layer)
-        tokens = self._map(PREPARATION(checked(pixels, place(self.device)))).flatten(2).mT
+        tokens = self._map(PREPARATION(checked(pixels, "features", place(self.device)))).flatten(2).mT
         return tokens.mean(1) if layer == "pooled" else tokens
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,6 @@ preprocessing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
-from proofglass.interfaces import Encoder, Layer
+from proofglass.interfaces import Encoder, Layer, checked
 from proofglass.models.folders import FromFolder, check_layer
-from proofglass.models.resizing import Preparation, checked, place
+from proofglass.models.resizing import Preparation, place
+from proofglass.weights import described, readable
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ class HFEncoder(FromFolder, Encoder):
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         check_layer(layer)
-        inputs = self.inputs(checked(pixels, place(self.device)))
+        inputs = self.inputs(checked(pixels, "features", place(self.device)))
         pooled, tokens = self._seen(inputs, layer)
         if layer == "pooled":
             return self._scaled(pooled.flatten(1))
@@ -59,7 +59,7 @@ class HFEncoder(FromFolder, Encoder):
 
     def layers(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """What `patches` would be after each layer, the first embeddings included: a victim may read any of them."""
-        inputs = self.inputs(checked(pixels, place(self.device)))
+        inputs = self.inputs(checked(pixels, "layers", place(self.device)))
         whole = getattr(self.net, "vision_model", self.net.base_model)
         return [self._patches(found, inputs) for found in whole(**inputs, output_hidden_states=True).hidden_states]
 
@@ -91,8 +91,8 @@ class HFEncoder(FromFolder, Encoder):
         import torch
         import transformers
 
-        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        architecture = (config.get("architectures") or ["?"])[0]
+        named = described(self.folder / "config.json").get("architectures")
+        architecture = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else "?"
         known = getattr(transformers, architecture, None)
         if known is None:
             raise UsageError(
@@ -103,7 +103,8 @@ class HFEncoder(FromFolder, Encoder):
         transformers.logging.disable_progress_bar()  # a bar per model would tear the study's own
         try:
             safely = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
-            net, loaded = known.from_pretrained(self.folder, dtype=torch.float32, **safely)
+            with readable(self.folder, "model", "a config.json and safetensors of one model"):
+                net, loaded = known.from_pretrained(self.folder, dtype=torch.float32, **safely)
         finally:
             transformers.logging.set_verbosity(quiet)
         # transformers puts random numbers in the place of what is missing. A pooler can be done without.
@@ -175,7 +176,8 @@ class HFEncoder(FromFolder, Encoder):
             raise UsageError(
                 f"{self.folder}: no preprocessor_config.json; it says how pictures are resized and normalised"
             )
-        return AutoImageProcessor.from_pretrained(self.folder, trust_remote_code=False, backend="pil")
+        with readable(self.folder, "image processor", "preprocessor_config.json"):
+            return AutoImageProcessor.from_pretrained(self.folder, trust_remote_code=False, backend="pil")
 
     # ---- text in ----------------------------------------------------------------------------------------------------
 
@@ -183,7 +185,8 @@ class HFEncoder(FromFolder, Encoder):
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+        with readable(self.folder, "tokenizer", "tokenizer.json and tokenizer_config.json"):
+            return AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
 
     def _tokens(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         longest = int(self.net.config.text_config.max_position_embeddings)

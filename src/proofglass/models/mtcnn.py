@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from proofglass.interfaces import Detector, Paper, key_of
-from proofglass.models.resizing import checked, place
+from proofglass.interfaces import Detector, Paper, checked, key_of
+from proofglass.models.resizing import place
 from proofglass.weights import packaged, tensors_of
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class MTCNN(Detector):
     def scores(self, pixels: torch.Tensor) -> torch.Tensor:
         import torch
 
-        x = _levels(checked(pixels, place(self.device)))
+        x = _levels(checked(pixels, "scores", place(self.device)))
         return torch.cat([_proposed(self._nets["pnet"], shown)[0].flatten(1) for shown in self._pyramid(x).values()], 1)
 
     def faces(self, pixels: torch.Tensor) -> list[torch.Tensor]:
@@ -76,7 +76,7 @@ class MTCNN(Detector):
         import torch
 
         with torch.no_grad():
-            return [self._cascade(x[None]) for x in _levels(checked(pixels, place(self.device)))]
+            return [self._cascade(x[None]) for x in _levels(checked(pixels, "faces", place(self.device)))]
 
     # ---- the pyramid ------------------------------------------------------------------------------------------------
 

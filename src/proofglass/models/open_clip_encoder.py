@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
-from proofglass.interfaces import Encoder, Layer
+from proofglass.interfaces import Encoder, Layer, checked
 from proofglass.models.folders import FromFolder, check_layer, library
-from proofglass.models.resizing import FILTERS, Preparation, checked, place
+from proofglass.models.resizing import FILTERS, Preparation, place
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ class OpenClipEncoder(FromFolder, Encoder):
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         check_layer(layer)
-        shown = self.preparation(checked(pixels, place(self.device)))
+        shown = self.preparation(checked(pixels, "features", place(self.device)))
         if layer == "pooled":
             pooled: torch.Tensor = self.net.encode_image(shown, normalize=self.unit)
             return pooled
@@ -52,7 +52,7 @@ class OpenClipEncoder(FromFolder, Encoder):
 
     def layers(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """What `patches` would be after each block: a victim may read any of them."""
-        return self._blocks(self.preparation(checked(pixels, place(self.device))))
+        return self._blocks(self.preparation(checked(pixels, "layers", place(self.device))))
 
     def _blocks(self, shown: torch.Tensor, last: int | None = None) -> list[torch.Tensor]:
         """Patches after the last so many blocks; None: after each."""

@@ -11,10 +11,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from proofglass.images.resize import BILINEAR
-from proofglass.interfaces import Detector, Paper, key_of
+from proofglass.interfaces import Detector, Paper, checked, key_of
 from proofglass.models import onnx_graph
 from proofglass.models.onnx_graph import Graph
-from proofglass.models.resizing import Preparation, checked, place
+from proofglass.models.resizing import Preparation, place
 from proofglass.weights import packaged
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class OpenNSFW(Detector):
         return key_of([type(self).__name__, self.version, SHA256, self.settings()])
 
     def scores(self, pixels: torch.Tensor) -> torch.Tensor:
-        shown = PREPARATION(checked(pixels, self._graph.device))
+        shown = PREPARATION(checked(pixels, "scores", self._graph.device))
         # The network takes BGR, channels last.
         return self._graph(shown.flip(1).permute(0, 2, 3, 1))[:, 1:]
 

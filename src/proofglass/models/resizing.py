@@ -6,7 +6,7 @@ On an 8-bit picture this equals the library's own preprocessing; gradients reach
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from proofglass.images.resize import BICUBIC, BILINEAR, BOX, HAMMING, LANCZOS, NEAREST, resize
 
@@ -75,18 +75,6 @@ class Preparation:
         if self.middle == "floor":
             return (side - wanted) // 2
         return round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
-
-
-def checked(pixels: torch.Tensor, device: Any = None) -> torch.Tensor:
-    """`pixels` on `device`. Raises ValueError unless they are floats [B, 3, H, W] in [0, 1], none of them NaN."""
-    if pixels.ndim != 4 or pixels.shape[1] != 3 or 0 in pixels.shape:
-        raise ValueError(f"pixels: expected [B, 3, H, W], found {list(pixels.shape)}")
-    if not pixels.is_floating_point():
-        raise ValueError(f"pixels: expected floats in [0, 1], found {pixels.dtype}; divide levels by 255")
-    low, high = pixels.detach().amin().item(), pixels.detach().amax().item()
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"pixels: expected values in [0, 1], found {low:.3g} to {high:.3g}; already normalised?")
-    return pixels if device is None else pixels.to(device)
 
 
 def place(device: str) -> str:

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
-from proofglass.interfaces import Detector, Encoder, Layer, Model, key_of
-from proofglass.models.resizing import checked, place
+from proofglass.interfaces import Detector, Encoder, Layer, Model, checked, key_of
+from proofglass.models.resizing import place
 
 if TYPE_CHECKING:
     import torch
@@ -66,11 +66,11 @@ class _Network(Model):
                     f"{self.variant}: no weights at {path}; `proofglass testbed train {self.variant}` makes them"
                 )
 
-    def _sized(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _sized(self, pixels: torch.Tensor, port: str) -> torch.Tensor:
         """`pixels` at 96 x 96 (antialiased bilinear), on the network's device. Raises ValueError outside [0, 1]."""
         import torch.nn.functional as F
 
-        pixels = checked(pixels, place(self.device))
+        pixels = checked(pixels, port, place(self.device))
         if pixels.shape[-2:] != (SIZE, SIZE):
             # An antialiased filter can overshoot neither bound: its weights are positive and sum to one.
             pixels = F.interpolate(pixels, (SIZE, SIZE), mode="bilinear", antialias=True)
@@ -105,7 +105,7 @@ class TestbedEncoder(_Network, Encoder):
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         if layer not in ("pooled", "patches"):
             raise ValueError(f"layer: expected 'pooled' or 'patches', found {layer!r}")
-        x = self._sized(pixels)
+        x = self._sized(pixels, "features")
         found: torch.Tensor = self.net.pooled(x) if layer == "pooled" else self.net.patches(x)
         return found
 
@@ -156,5 +156,5 @@ class TestbedDetector(_Network, Detector):
             raise ValueError(f"threshold: expected a score in (0, 1), found {self.threshold}")
 
     def scores(self, pixels: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = self.net(self._sized(pixels)).sigmoid()
+        found: torch.Tensor = self.net(self._sized(pixels, "scores")).sigmoid()
         return found

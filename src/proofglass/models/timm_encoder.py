@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
-from proofglass.interfaces import Encoder, Layer
+from proofglass.interfaces import Encoder, Layer, checked
 from proofglass.models.folders import FromFolder, check_layer, library
-from proofglass.models.resizing import FILTERS, Preparation, checked, place
+from proofglass.models.resizing import FILTERS, Preparation, place
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ class TimmEncoder(FromFolder, Encoder):
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         check_layer(layer)
-        found = self.net.forward_features(self.preparation(checked(pixels, place(self.device))))
+        found = self.net.forward_features(self.preparation(checked(pixels, "features", place(self.device))))
         if layer == "pooled":
             pooled: torch.Tensor = self.net.forward_head(found, pre_logits=True)
             return pooled.flatten(1)
@@ -54,7 +54,7 @@ class TimmEncoder(FromFolder, Encoder):
         """What `patches` would be after each layer, where timm shows that: a victim may read any of them."""
         if not hasattr(self.net, "forward_intermediates"):
             return [self.features(pixels, "patches")]
-        shown = self.preparation(checked(pixels, place(self.device)))
+        shown = self.preparation(checked(pixels, "layers", place(self.device)))
         return [found.flatten(2).mT for found in self.net.forward_intermediates(shown, intermediates_only=True)]
 
     @cached_property

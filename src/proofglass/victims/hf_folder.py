@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from proofglass.errors import UnsafeWeights
 from proofglass.interfaces import key_of
 from proofglass.victims.hf.victim import HFVictim
-from proofglass.weights import check_folder, folder_of
+from proofglass.weights import ADAPTER, check_folder, described, folder_of, readable
 
 if TYPE_CHECKING:
     from proofglass.victims.hf.chats import Chats
@@ -29,7 +28,7 @@ class HF(HFVictim):
     revision: commit, tag or branch of a hub name. device: "auto", "cpu", "cuda", "cuda:1", "spread" (layers over all
     GPUs). dtype: of the weights ("float32", "bfloat16", "float64"); pixels stay float32. adapter: folder of a LoRA
     adapter (PEFT). quantised: "int8" or "nf4" by bitsandbytes. batch: rows per forward pass; micro, images_per_pass:
-    see `HFVictim`; these three change no result.
+    see `HFVictim`, also for what these three change.
 
     Raises UsageError for an architecture without an adapter (the nearest names are told), weights that are absent,
     gated, corrupt or incomplete, UnsafeWeights for pickle checkpoints; code of a folder is never run.
@@ -46,6 +45,7 @@ class HF(HFVictim):
     images_per_pass: int = 32
 
     name = "hf"
+    version = 2  # begin tokens as transformers' processors write them
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16", "float64"):
@@ -77,7 +77,7 @@ class HF(HFVictim):
     def key(self) -> str:
         """Holds the weights, an adapter's, and every text of both folders that decides; not where they lie."""
         if self.adapter is not None:
-            check_folder(self.adapter, "adapter_config.json", "adapter_model*.safetensors")
+            check_folder(self.adapter, "adapter_config.json", ADAPTER)
         texts = [_texts(folder) for folder in (self.folder, self.adapter) if folder is not None]
         told = (self.device, self.dtype, self.quantised)
         return key_of([type(self).__name__, self.version, self.weights_hash, texts, told])
@@ -99,15 +99,19 @@ class HF(HFVictim):
         return chats_in(self.folder)
 
     def card(self) -> dict[str, Any]:
-        """Without loading the weights. system_role: what becomes of a system prompt; generation_not_followed: settings
-        of the folder that replies do not follow."""
+        """Without loading the weights. system_role: what becomes of a system prompt; begin_token: who writes it;
+        generation_not_followed: settings of the folder that replies do not follow; image_processor_backend: the form of
+        the image processor that is followed, image_processor_default: the one that transformers loads on this machine
+        if it is not told; batch: what is held at once, remarks: where that had to be less."""
         from transformers import GenerationConfig
 
         from proofglass.victims.hf.generation import not_followed
+        from proofglass.victims.hf.loading import default_form
 
         stated = (self.folder / "generation_config.json").is_file()
-        generation = GenerationConfig.from_pretrained(self.folder) if stated else None
-        chats, config = self._chats, json.loads((self.folder / "config.json").read_text())
+        with readable(self.folder, "generation configuration", "a generation_config.json"):
+            generation = GenerationConfig.from_pretrained(self.folder) if stated else None
+        chats, config = self._chats, described(self.folder / "config.json")
         return {
             "name": str(self.path),
             "revision": self.folder.name if self.folder.parent.name == "snapshots" else "",
@@ -118,9 +122,13 @@ class HF(HFVictim):
             "adapter": "" if self.adapter is None else str(self.adapter),
             "system_role": chats.system_role,
             "chat_template": f"of the {chats.template_source}",
+            "begin_token": f"written by {chats.begin_token}",
             "generation_not_followed": not_followed(generation, drawn=True),
             "image_processor": type(chats.processor).__name__ if chats.processor else "",
             "image_processor_backend": getattr(chats.processor, "backend", ""),
+            "image_processor_default": default_form() if chats.processor else "",
+            "batch": {"rows": self.batch, "pairs": self.micro, "pictures": self.images_per_pass},
+            "remarks": list(self.model.remarks) if "model" in vars(self) else [],
         }
 
 

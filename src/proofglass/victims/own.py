@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import ClosedVictim, ImageError, TooLong, UsageError
-from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, key_of
+from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked, key_of
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 from proofglass.victims.own_passes import chunks, decode, features_of, logits_of, scored, step, weighted
 
@@ -40,7 +40,8 @@ class OwnModule(WhiteBoxVictim):
     takes at the most, None for no limit. A chat shows one picture at most.
 
     module: the module, or where to import it: "package.file:Name" of a module, or of what makes one without arguments.
-    name: how this victim is called. batch: rows per forward pass; it changes no result. The module is put into
+    name: how this victim is called. batch: rows per forward pass; in
+    float32 it changes no reply, in half precision other batches round otherwise. The module is put into
     evaluation mode and frozen. Raises UsageError where a method or attribute is missing.
     """
 
@@ -245,7 +246,7 @@ class OwnModule(WhiteBoxVictim):
 
         if text is not None:
             raise ClosedVictim(f"victim {self.name!r}: does not open its embeddings, so no text can be perturbed")
-        x = self._checked(pixels, prepared)
+        x = self._checked(pixels, prepared, "loss_and_grad")
         nll: list[list[torch.Tensor]] = []
         loss: list[torch.Tensor] = []
         grads: list[torch.Tensor] = []
@@ -265,7 +266,7 @@ class OwnModule(WhiteBoxVictim):
 
         from proofglass.victims.hf.packing import tasks_of
 
-        x, found = self._checked(pixels, prepared), []
+        x, found = self._checked(pixels, prepared, "target_logits"), []
         with torch.no_grad():
             for b, row in enumerate(tasks_of(prepared, "sum")):
                 tasks = [replace(task, owner=min(task.owner, 0)) for task in row]
@@ -288,15 +289,12 @@ class OwnModule(WhiteBoxVictim):
         """What `see` gives: "patches" [N, n, d], all axes between first and last as one; "pooled" is their mean."""
         if layer not in ("pooled", "patches"):
             raise ValueError(f"layer: expected pooled or patches, found {layer!r}")
-        found = features_of(self.net, pixels.to(self.device)).float()
+        found = features_of(self.net, checked(pixels, "features", self.device)).float()
         patches = found[:, None] if found.dim() == 2 else found.flatten(1, -2)
         return patches.mean(1) if layer == "pooled" else patches
 
-    def _checked(self, pixels: torch.Tensor, prepared: Prepared) -> torch.Tensor:
-        pixels = pixels.detach().to(self.device)
-        low, high = float(pixels.min()), float(pixels.max())
-        if low < 0 or high > 1:
-            raise ValueError(f"pixels: expected values in [0, 1], found [{low:.4f}, {high:.4f}]")
+    def _checked(self, pixels: torch.Tensor, prepared: Prepared, port: str) -> torch.Tensor:
+        pixels = checked(pixels.detach(), port, self.device)
         if len(pixels) != len(prepared):
             raise ValueError(f"pixels: {len(pixels)} pictures for {len(prepared)} prepared rows")
         if tuple(pixels.shape[-2:]) != self.size:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from proofglass.errors import UsageError
+from proofglass.errors import UsageError, is_environment
 from proofglass.types import Chat, Image, Message
 from proofglass.victims.hf.families.base import Family
 from proofglass.victims.hf.loading import (
@@ -18,11 +17,13 @@ from proofglass.victims.hf.loading import (
     full_processor,
     image_processor,
     processor_class,
+    processor_template,
     tokenizer_of,
 )
 from proofglass.victims.hf.prepared import Prompt, Slot
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import Twin, official, pillow
+from proofglass.weights import first_line
 
 
 class Chats:
@@ -41,6 +42,7 @@ class Chats:
                 "get its processor_config.json, or state processor_class in preprocessor_config.json"
             )
         self.template = self._template()
+        self._check_template()
         # Many templates of models with pictures go through a message's parts and drop a content that is mere text.
         self.takes_text = self._shows([{"role": "user", "content": "probe-text"}])
         self.has_system_role = self._has_system_role()
@@ -52,27 +54,64 @@ class Chats:
         return full_processor(self.path, self.processor, self.tokenizer)
 
     @cached_property
-    def _own_template(self) -> Any:
-        """The folder's chat template: of its tokenizer, of its processor, or in a file of older transformers."""
-        older = self.path / "chat_template.json"
-        if found := self.tokenizer.chat_template:
-            return found
-        if older.is_file():
-            return json.loads(older.read_text())["chat_template"]
-        return getattr(self.full_processor, "chat_template", None) if self.twin is not None else None
+    def own_template(self) -> str:
+        """The folder's chat template as it stands there, "" for none: its processor's, which transformers takes for a
+        chat with pictures, before its tokenizer's."""
+        found = (processor_template(self.path) if self.twin is not None else None) or self.tokenizer.chat_template
+        if isinstance(found, dict):  # several by name: with tools, with documents
+            found = found.get("default")
+        return found if isinstance(found, str) else ""
 
     def _template(self) -> str:
-        found = self._own_template or (self.family.template if self.twin is not None else "")
-        if isinstance(found, dict):  # several by name: with tools, with documents
-            found = found.get("default", "")
+        found = self.own_template or (self.family.template if self.twin is not None else "")
         if not found:
             raise UsageError(f"{self.path}: the tokenizer has no chat template; add chat_template.jinja")
         return self.family.chat_template(found)
 
+    def _check_template(self) -> None:
+        """Raises UsageError for a template that shows no chat at all, whatever its form: one that is no Jinja, or that
+        reaches for what the sandbox forbids."""
+        text = {"type": "text", "text": "x"}
+        for content in ("x", [text], [{"type": "image"}, text]):
+            try:
+                self._written([{"role": "user", "content": content}])
+            except Exception as error:
+                if is_environment(error):
+                    raise
+                failed = error
+            else:
+                return
+        raise UsageError(
+            f"{self.path}: its chat template cannot be used ({type(failed).__name__}: {first_line(failed)}); mend "
+            "chat_template.jinja, or chat_template in tokenizer_config.json"
+        ) from failed
+
+    def _written(self, messages: list[dict[str, Any]], template: str = "", asks: bool = False) -> str:
+        found: Any = self.tokenizer.apply_chat_template(
+            messages, chat_template=template or self.template, add_generation_prompt=asks, tokenize=False
+        )
+        return found
+
     @property
     def template_source(self) -> str:
         """Where the template is from: "folder" or "family"."""
-        return "folder" if self._own_template else "family"
+        return "folder" if self.own_template else "family"
+
+    @cached_property
+    def _frame(self) -> tuple[list[int], list[int]]:
+        """What the tokenizer writes in front of a text and behind it by default."""
+        _ = self.twin and self.full_processor  # PaliGemma's takes the tokenizer's begin token away
+        alone, whole = (list(self.tokenizer("x", add_special_tokens=adds)["input_ids"]) for adds in (False, True))
+        first = next((k for k in range(len(whole)) if whole[k : k + len(alone)] == alone), 0)
+        return whole[:first], whole[first + len(alone) :]
+
+    @property
+    def begin_token(self) -> str:
+        """Who writes the begin token of a chat, in words. Where template and tokenizer both would, one is kept."""
+        begin = self.tokenizer.bos_token_id
+        written = begin in self._ids(Chat.user("x"))
+        by = {"template": written, "tokenizer": begin in self._frame[0] and self.family.sees_images}
+        return " and ".join(who for who, writes in by.items() if writes and begin is not None) or "nobody"
 
     @cached_property
     def marker(self) -> int:
@@ -108,10 +147,11 @@ class Chats:
     def _shows(self, messages: list[dict[str, Any]]) -> bool:
         """Whether the "probe-text" of `messages` is in what the template writes."""
         try:
-            shown: Any = self.tokenizer.apply_chat_template(messages, chat_template=self.template, tokenize=False)
-        except Exception:
+            return "probe-text" in self._written(messages)
+        except Exception as error:
+            if is_environment(error):
+                raise
             return False
-        return "probe-text" in shown
 
     def messages(self, chat: Chat) -> list[dict[str, Any]]:
         """The chat as templates take it. Without a system role a system prompt goes in front of the next user turn."""
@@ -134,20 +174,21 @@ class Chats:
             raise ValueError("chat: a system prompt needs a user turn to stand in front of, found none")
         return found
 
-    def render(self, chat: Chat) -> str:
-        """The chat as the template writes it, one marker per picture: what the official processor is given."""
-        found: Any = self.tokenizer.apply_chat_template(
-            self.messages(chat), chat_template=self.template, add_generation_prompt=True, tokenize=False
-        )
-        return found
+    def render(self, chat: Chat, template: str = "") -> str:
+        """The chat as `template` writes it, one marker per picture; "": the one that is followed here."""
+        return self._written(self.messages(chat), template, asks=True)
 
     def encode(self, chat: Chat) -> Prompt:
-        """Token ids of the chat up to where the reply starts.
+        """Token ids of the chat up to where the reply starts: those of the folder's own processor (`Family.framed`).
 
         Control tokens inside user text are encoded as plain text: data cannot forge a turn or a picture. Raises
         ValueError for a picture that cannot be used, or one that the template leaves out.
         """
-        ids: Any = self.tokenizer.apply_chat_template(
+        return self._expanded(self.family.framed(self._ids(chat), *self._frame), chat.images)
+
+    def _ids(self, chat: Chat) -> list[int]:
+        """Token ids of what the template writes, and no others."""
+        found: Any = self.tokenizer.apply_chat_template(
             self.messages(chat),
             chat_template=self.template,
             add_generation_prompt=True,
@@ -155,7 +196,7 @@ class Chats:
             return_dict=False,
             sanitize_control_tokens=True,
         )
-        return self._expanded(ids, chat.images)
+        return list(found)
 
     def _expanded(self, ids: Sequence[int], images: Sequence[Image]) -> Prompt:
         shown = sum(token == self.marker for token in ids)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import ProcessorMixin
 
 from proofglass.types import Ask, Chat, Image, Settings
 from proofglass.victims.hf.model import HFModel
@@ -39,15 +40,56 @@ def odd_pictures(n: int, seed: int = 0, sides: tuple[int, int] = SIDES) -> list[
 
 
 def official_inputs(model: HFModel, chat: Chat) -> dict[str, Tensor]:
-    """What the folder's own processor makes of a chat: all that plain transformers is called with. Where the folder
-    describes no processor of text and pictures: our ids, and what its image processor makes of the pictures."""
-    text = model.chats.render(chat)
-    images = [pillow(image.array()) for image in chat.images]
-    if model.chats.full_processor is None:
-        found: Mapping[str, Any] = _bare(model, chat, images)
+    """What a user of transformers gets for a chat by default: all that the plain model is called with.
+
+    By the folder's own processor and chat template in one call, `processor.apply_chat_template(tokenize=True)`. Where
+    the folder brings no template, or its processor is older than templates: by the processor on our text. Where it
+    describes no processor of text and pictures: our ids, and what its image processor makes of the pictures.
+    """
+    chats, images = model.chats, [pillow(image.array()) for image in chat.images]
+    if chats.full_processor is None:
+        found: Any = _bare(model, chat, images)
+    elif chats.template_source == "folder" and model.family.applies:
+        # Of the base class: SmolVLM's own first asks its part for videos, which is not loaded.
+        found = ProcessorMixin.apply_chat_template(
+            chats.full_processor,
+            _with(chats.messages(chat), images),
+            chat_template=chats.own_template,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+        )
     else:
-        found = model.family.official(model.chats.full_processor, text, images)
+        found = model.family.official(chats.full_processor, chats.render(chat), images)
     return {name: value.to(model.device) for name, value in found.items() if isinstance(value, Tensor)}
+
+
+def _with(messages: Sequence[dict[str, Any]], images: Sequence[Any]) -> list[dict[str, Any]]:
+    """`messages` with the pictures in the places that stand for them."""
+    left = iter(images)
+    return [
+        message
+        if isinstance(message["content"], str)
+        else {
+            **message,
+            "content": [
+                {**part, "image": next(left)} if part["type"] == "image" else part for part in message["content"]
+            ],
+        }
+        for message in messages
+    ]
+
+
+def in_two_calls(model: HFModel, chat: Chat) -> list[int] | None:
+    """Token ids by `processor(text=..., images=...)` on the rendered chat, as older model cards write it; None where
+    that is not another way (`official_inputs`)."""
+    chats, images = model.chats, [pillow(image.array()) for image in chat.images]
+    if chats.full_processor is None or chats.template_source != "folder" or not model.family.applies:
+        return None
+    text = chats.render(chat, chats.own_template)
+    found = chats.full_processor(text=[text], images=[images] if images else None, return_tensors="pt")
+    return list(found["input_ids"][0].tolist())
 
 
 def _bare(model: HFModel, chat: Chat, images: Sequence[Any]) -> dict[str, Tensor]:
@@ -167,6 +209,20 @@ def processor_difference(model: HFModel, images: Sequence[Image]) -> float:
                 continue
             worst = max(worst, float((value - wanted.reshape(value.shape)).abs().max()) * std)
     return worst
+
+
+def form_difference(model: HFModel, other: Any, images: Sequence[Image]) -> tuple[float, float]:
+    """The image processor that is followed against its `other` form: the largest difference in levels of 255, and the
+    share of values that differ by more than half a level."""
+    worst, many, count = 0.0, 0, 0
+    std = float(model.normalisation[1].max())
+    for image in images:
+        pair = [official(form, [pillow(image.array())]) for form in (model.processor, other)]
+        for name, value in pair[0].items():
+            if isinstance(value, Tensor) and value.is_floating_point():
+                off = 255 * std * (value - torch.as_tensor(pair[1][name])).abs()
+                worst, many, count = max(worst, float(off.max())), many + int((off > 0.5).sum()), count + off.numel()
+    return worst, many / max(count, 1)
 
 
 def replies_agree(model: HFModel, chats: Sequence[Chat], tokens: int = 12) -> bool:

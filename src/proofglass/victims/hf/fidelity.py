@@ -9,9 +9,10 @@ import torch
 from proofglass.interfaces import Target
 from proofglass.types import Ask, Chat, Finding, Sample, Settings
 from proofglass.victims.hf import checks
-from proofglass.victims.hf.loading import quiet
+from proofglass.victims.hf.loading import default_form, image_processor, quiet
 from proofglass.victims.hf.memory import free_bytes, peak_bytes
 from proofglass.victims.hf.model import HFModel
+from proofglass.weights import first_line
 
 ODD = 20  # pictures on which processors are compared
 LOSS = {torch.float32: 1e-5, torch.float64: 1e-5}  # relative; in half precision plain transformers is no better than
@@ -51,9 +52,24 @@ def _tokens(model: HFModel, chats: Sequence[Chat]) -> Finding:
     def measure() -> tuple[bool | None, str]:
         if model.chats.full_processor is None:
             return None, "the folder describes no processor of text and pictures: nothing to compare with"
-        return checks.ids_agree(model, chats), f"{len(chats)} chats, template of the {model.chats.template_source}"
+        said = (
+            f"{len(chats)} chats, template of the {model.chats.template_source}, begin token written by "
+            f"{model.chats.begin_token}"
+        )
+        return checks.ids_agree(model, chats), f"{said}{_apart(model, chats[0])}"
 
     return _found("token ids are the official ones", measure, "The model is shown another text than in deployment.")
+
+
+def _apart(model: HFModel, chat: Chat) -> str:
+    """Where the two usual calls of transformers disagree on this folder: which one is followed."""
+    found, other = list(model.encode_chat(chat).ids), checks.in_two_calls(model, chat)
+    if other is None or other == found:
+        return ""
+    return (
+        f"; apply_chat_template(tokenize=True) is followed, {len(found)} ids: processor(text=...) on the rendered chat "
+        f"gives {len(other)}, mostly a begin token written twice"
+    )
 
 
 def _loss(model: HFModel, pairs: Sequence[tuple[Chat, str]]) -> Finding:
@@ -89,9 +105,26 @@ def _processor(model: HFModel) -> Finding:
     def measure() -> tuple[bool | None, str]:
         off = checks.processor_difference(model, checks.odd_pictures(ODD))
         kind = f"{type(model.processor).__name__}, {getattr(model.processor, 'backend', 'unknown')}"
-        return off <= 1 / 255 + 1e-6, f"largest difference {255 * off:.2g} levels of 255, {ODD} odd sizes ({kind})"
+        said = f"largest difference {255 * off:.2g} levels of 255, {ODD} odd sizes ({kind}{_form(model)})"
+        return off <= 1 / 255 + 1e-6, said
 
     return _found("twin is the official image processor", measure, "Crafted pixels are not what the model is shown.")
+
+
+def _form(model: HFModel) -> str:
+    """What transformers loads on this machine if it is not told, where that is another form than the one followed."""
+    if default_form() == getattr(model.processor, "backend", ""):
+        return ", which transformers loads here by default"
+    try:
+        worst, share = checks.form_difference(
+            model, image_processor(model.path, default_form()), checks.odd_pictures(ODD)
+        )
+    except Exception as error:
+        return f" is followed; transformers' default here, {default_form()}, does not run ({first_line(error)})"
+    return (
+        f" is followed; transformers' default here, {default_form()}, differs from it by up to {worst:.1f} levels, by "
+        f'more than half a level in {100 * share:.2f} % of values: deploy with backend="pil" for these very pictures'
+    )
 
 
 def _file(model: HFModel, pair: tuple[Chat, str]) -> Finding:

@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.cache_utils import DynamicCache
 
-from proofglass.interfaces import LossAndGrad, Weighting
+from proofglass.interfaces import LossAndGrad, Weighting, checked
 from proofglass.types import Image
 from proofglass.victims.hf.families.base import Family, Picture
 from proofglass.victims.hf.packing import Group, Rows, Task, chunks, grouped, packed, padded, tasks_of
@@ -72,7 +72,7 @@ class GradientStep:
         need_grad: bool,
         text: Sequence[Sequence[Tensor]] | None = None,
     ) -> LossAndGrad:
-        x = self._checked(pixels, prepared)
+        x = self._checked(pixels, prepared, "loss_and_grad")
         if need_grad and text is None and not self.family.sees_images:
             raise ValueError("pixels: a text-only model has no gradient to them; ask with need_grad=False or text")
         added = None if text is None else self._perturbations(text, prepared, need_grad)
@@ -96,7 +96,7 @@ class GradientStep:
 
     @torch.no_grad()
     def target_logits(self, pixels: Tensor, prepared: Prepared) -> list[list[Tensor]]:
-        x = self._checked(pixels, prepared)
+        x = self._checked(pixels, prepared, "target_logits")
         found: list[list[Tensor]] = []
         for b, row in enumerate(tasks_of(prepared, "sum")):
             tasks = [dataclasses.replace(task, owner=min(task.owner, 0)) for task in row]
@@ -109,10 +109,8 @@ class GradientStep:
 
     # ---- what is asked ----------------------------------------------------------------------------------------
 
-    def _checked(self, pixels: Tensor, prepared: Prepared) -> Tensor:
-        low, high = float(pixels.min()), float(pixels.max())
-        if low < 0 or high > 1:
-            raise ValueError(f"pixels: expected values in [0, 1], found [{low:.4f}, {high:.4f}]")
+    def _checked(self, pixels: Tensor, prepared: Prepared, port: str) -> Tensor:
+        checked(pixels, port)
         if len(pixels) != len(prepared):
             raise ValueError(f"pixels: {len(pixels)} pictures for {len(prepared)} prepared rows")
         if not all(prepared.pairs):

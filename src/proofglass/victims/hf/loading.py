@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,9 +12,10 @@ from typing import Any, Literal
 
 import torch
 
-from proofglass.errors import MissingExtra, UsageError
+from proofglass.errors import MissingExtra, ProofglassError, UsageError, is_environment
 from proofglass.victims.hf.families import FAMILIES, family_of, nearest
-from proofglass.weights import check_folder
+from proofglass.victims.hf.memory import out_of_memory
+from proofglass.weights import ADAPTER, check_folder, described, files_of, first_line, readable
 
 Quantised = Literal["", "int8", "nf4"]
 
@@ -50,7 +50,7 @@ def load(path: Path, options: Options) -> tuple[Any, Any, type[Any]]:
 
     check_folder(path)
     if options.adapter is not None:
-        check_folder(options.adapter, "adapter_config.json", "adapter_model*.safetensors")
+        check_folder(options.adapter, "adapter_config.json", ADAPTER)
         _needs("peft", "adapter")
     architecture, family = family_in(path)
     with quiet():
@@ -72,8 +72,9 @@ def family_in(path: Path) -> tuple[str, type[Any]]:
     one, or one whose weights cannot be used."""
     import transformers
 
-    config = json.loads((path / "config.json").read_text())
-    architecture = (config.get("architectures") or ["?"])[0]
+    config = described(path / "config.json")
+    named = config.get("architectures")
+    architecture = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else "?"
     family = family_of(architecture)
     if family is None or not hasattr(transformers, architecture):
         near = nearest(architecture)
@@ -99,7 +100,7 @@ def positions_in(path: Path) -> int:
     """`positions_of` a folder, without its weights."""
     from transformers import AutoConfig
 
-    with _readable(path, "configuration", "config.json"):
+    with quiet(), readable(path, "configuration", "config.json"):
         return positions_of(AutoConfig.from_pretrained(path, trust_remote_code=False))
 
 
@@ -107,7 +108,7 @@ def tokenizer_of(path: Path) -> Any:
     """The folder's tokenizer, padding left."""
     from transformers import AutoTokenizer
 
-    with quiet(), _readable(path, "tokenizer", "tokenizer.json and tokenizer_config.json"):
+    with quiet(), readable(path, "tokenizer", "tokenizer.json and tokenizer_config.json"):
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     tokenizer.padding_side = "left"
     return tokenizer
@@ -127,15 +128,22 @@ def _weights(path: Path, kind: Any, options: Options) -> Any:
             **_placing(options),
         )
     except (SafetensorError, OSError) as error:
+        if is_environment(error):
+            raise
         raise UsageError(
             f"{_broken(path) or path}: weights that cannot be read ({str(error).splitlines()[0]}); get the file again"
         ) from error
-    except RuntimeError as error:
-        if "ignore_mismatched_sizes" not in str(error):
+    except ProofglassError:
+        raise
+    except Exception as error:  # a stranger's config.json can make a class fail in any way
+        if is_environment(error) or out_of_memory(error):
             raise
-        raise UsageError(
-            f"{path}: tensors of another shape than config.json says; weights and config.json are of different models"
-        ) from error
+        said = (
+            "tensors of another shape than config.json says"
+            if "ignore_mismatched_sizes" in str(error)
+            else f"{kind.__name__} cannot be built as config.json says ({type(error).__name__}: {first_line(error)})"
+        )
+        raise UsageError(f"{path}: {said}; weights and config.json are of different models") from error
     if absent := sorted(found["missing_keys"]):
         raise UsageError(
             f"{path}: the weights lack {len(absent)} tensors of {kind.__name__}, the first is {absent[0]}; "
@@ -148,7 +156,9 @@ def _broken(path: Path) -> Path | None:
     """The first safetensors file that does not open."""
     from safetensors import SafetensorError, safe_open
 
-    for file in sorted(path.glob("*.safetensors")):
+    for file in files_of(path):
+        if file.suffix == ".json":
+            continue
         try:
             with safe_open(file, "pt"):
                 pass
@@ -183,7 +193,9 @@ def _placing(options: Options) -> dict[str, Any]:
 def _adapted(model: Any, options: Options) -> Any:
     import peft
 
-    found = peft.PeftModel.from_pretrained(model, str(options.adapter), is_trainable=False)
+    assert options.adapter is not None
+    with readable(options.adapter, "adapter", "the adapter_config.json and adapter_model.safetensors of one training"):
+        found = peft.PeftModel.from_pretrained(model, str(options.adapter), is_trainable=False)
     return found.get_base_model() if options.quantised else found.merge_and_unload()
 
 
@@ -192,14 +204,15 @@ def _needs(package: str, what: str) -> None:
         raise MissingExtra(f"{what}: needs {package}. Run: pip install {package}")
 
 
-def image_processor(path: Path) -> Any:
-    """The folder's own processor, in its Pillow form: what is deployed where torchvision is absent. What the class of
-    its processor of text and pictures asks of it at every call, such as InternVL's tiles, is set on it."""
+def image_processor(path: Path, form: str = "pil") -> Any:
+    """The folder's own processor, in its Pillow form: what is deployed where torchvision is absent, and the form whose
+    values a twin can make to the last level. What the class of its processor of text and pictures asks of it at every
+    call, such as InternVL's tiles, is set on it. form: "torchvision" for the other one."""
     from transformers import AutoImageProcessor
 
-    with quiet(), _readable(path, "image processor", "preprocessor_config.json or processor_config.json"):
+    with quiet(), readable(path, "image processor", "preprocessor_config.json or processor_config.json"):
         try:
-            found = AutoImageProcessor.from_pretrained(path, trust_remote_code=False, backend="pil")
+            found = AutoImageProcessor.from_pretrained(path, trust_remote_code=False, backend=form)
         except ValueError as error:
             if "Missing optional dependencies: torchvision" in str(error):  # a few have no Pillow form
                 _needs("torchvision", f"{path}: its image processor")
@@ -210,24 +223,32 @@ def image_processor(path: Path) -> Any:
     return found
 
 
-@contextlib.contextmanager
-def _readable(path: Path, part: str, files: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).partition(". ")[0].splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{path}: no {part} that can be read ({reason}); it needs {files}") from error
+def default_form() -> str:
+    """The form of image processors that transformers loads here if it is not told: "torchvision" or "pil"."""
+    from transformers.utils import is_torchvision_available
+
+    return "torchvision" if is_torchvision_available() else "pil"
 
 
 def processor_class(path: Path) -> Any:
     """Class of the folder's processor of text and pictures, None where the folder names none."""
     import transformers
 
-    described: dict[str, Any] = {}
+    stated: dict[str, Any] = {}
     for name in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
         if (path / name).is_file():
-            described = {**json.loads((path / name).read_text()), **described}
-    return getattr(transformers, str(described.get("processor_class")), None)
+            stated = {**described(path / name), **stated}
+    return getattr(transformers, str(stated.get("processor_class")), None)
+
+
+def processor_template(path: Path) -> Any:
+    """The chat template of the folder's processor, where transformers looks for it: processor_config.json, a file of
+    its own in the form of older releases, in that of newer ones. None where it has none; a tokenizer may."""
+    for name in ("processor_config.json", "chat_template.json"):
+        if (path / name).is_file() and (found := described(path / name).get("chat_template")):
+            return found
+    own = path / "chat_template.jinja"
+    return own.read_text(encoding="utf-8") if own.is_file() else None
 
 
 def full_processor(path: Path, images: Any, tokenizer: Any) -> Any:
@@ -239,9 +260,9 @@ def full_processor(path: Path, images: Any, tokenizer: Any) -> Any:
     if kind is None:
         return None
     taken = inspect.signature(kind.__init__).parameters
-    own = json.loads((path / "processor_config.json").read_text()) if (path / "processor_config.json").is_file() else {}
+    own = described(path / "processor_config.json") if (path / "processor_config.json").is_file() else {}
     fields = {name: value for name, value in own.items() if name in taken and not name.endswith("processor")}
-    with quiet():
+    with quiet(), readable(path, "processor of text and pictures", "processor_config.json"):
         for name in taken:  # a further tokenizer, in a folder of its name (InstructBLIP's "qformer_tokenizer")
             if name.endswith("_tokenizer"):
                 fields[name] = transformers.AutoTokenizer.from_pretrained(path / name, trust_remote_code=False)

@@ -20,7 +20,7 @@ from jinja2.exceptions import TemplateError
 from torch import Tensor
 
 from proofglass.errors import ImageError, TooLong
-from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting
+from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, checked
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 from proofglass.victims.hf.chats import Chats
 from proofglass.victims.hf.decoding import Row, Rules, decode, prefill
@@ -340,10 +340,12 @@ class HFModel:
         return True
 
     def features(self, pixels: Tensor, layer: Layer = "pooled") -> Tensor:
-        """What the tower makes of `pixels`, float32, with gradient. Raises ValueError for another layer."""
+        """What the tower makes of `pixels`, float32, with gradient. Raises ValueError for another layer, or for
+        pixels outside [0, 1]."""
         if layer not in ("pooled", "patches"):
             raise ValueError(f"layer: expected pooled or patches, found {layer!r}")
-        return self.family.look(self.values(pixels.to(self.device, torch.float32)), layer).float()
+        x = checked(pixels, "features", self.device).to(torch.float32)
+        return self.family.look(self.values(x), layer).float()
 
     @property
     def normalisation(self) -> tuple[Tensor, Tensor]:

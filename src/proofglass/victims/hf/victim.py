@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim
 from proofglass.types import Ask, Chat, Finding, Image, Reply, Sample
-from proofglass.weights import check_folder, weights_hash
+from proofglass.weights import ADAPTER, check_folder, weights_hash
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +23,10 @@ class HFVictim(WhiteBoxVictim):
     """On top of `HFModel`. Subclasses are frozen dataclasses with `folder`, `device` and `batch`.
 
     `batch`: rows per forward pass of `reply`. `micro`: pairs per row of a gradient step; `images_per_pass`: pictures
-    that one holds in memory. All three trade memory for speed and change no result. adapter, quantised: see
-    `loading.Options`; both belong to a victim's key.
+    that one holds in memory. All three trade memory for speed. In float32 they change no reply; in bfloat16 other
+    batches round otherwise, and some chats are answered otherwise (docs/families.md has the figure). They are no part
+    of a victim's key, so that a resume with less memory asks nothing again; the run's manifest and the card record
+    them. adapter, quantised: see `loading.Options`; both belong to a victim's key.
     """
 
     device: str = "auto"
@@ -57,7 +59,7 @@ class HFVictim(WhiteBoxVictim):
     def weights_hash(self) -> str:
         check_folder(self.folder)
         own = weights_hash(self.folder)
-        return own if self.adapter is None else f"{own}+{weights_hash(self.adapter)}"
+        return own if self.adapter is None else f"{own}+{weights_hash(self.adapter, ADAPTER)}"
 
     @cached_property
     def context_window(self) -> int | None:  # type: ignore[override]

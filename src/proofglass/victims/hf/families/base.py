@@ -33,8 +33,9 @@ class Family:
     same whole prompt share (its text changes how the picture is seen).
     windows: the adapter applies a sliding window itself, so sharing is allowed beyond it. template: chat template for
     folders that bring none. asks_processor: whether the folder's processor of text and pictures tells which tokens
-    stand for a picture, so that there must be one. cascades: whether its attention can look at one copy of what rows
-    share (`cascade.py`).
+    stand for a picture, so that there must be one. applies: whether that processor takes what a folder's own template
+    writes; some were made before templates, and put pictures elsewhere. cascades: whether its attention can look at one
+    copy of what rows share (`cascade.py`).
     """
 
     paths: tuple[str, ...] = ("prefix", "expanded", "vision")
@@ -44,6 +45,7 @@ class Family:
     template: str = ""
     sees_images: bool = True
     asks_processor: bool = True
+    applies: bool = True
     continues: Mapping[str, int] = {"attention_mask": 1, "mm_token_type_ids": 0, "token_type_ids": 0}
 
     def __init__(self, model: Any, image_token: int) -> None:
@@ -131,6 +133,18 @@ class Family:
         text = processor.replace_image_token(inputs, 0)
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def framed(self, ids: list[int], front: list[int], behind: list[int]) -> list[int]:
+        """Token ids of a chat as the template writes it -> with the tokens that nobody sees in the template. front,
+        behind: what the tokenizer adds to a text by default, such as its begin token.
+
+        Default: as `processor.apply_chat_template(tokenize=True)` of transformers 5: none of them where the template
+        writes the begin token itself, else all. `processor(text=...)` on the rendered chat adds them in any case, and
+        so a second begin token beside a template's own. That is an accident of how the call is split in two; the one
+        call is what transformers documents and what its pipelines make, so it is followed.
+        """
+        begun = ids[:1] == [self.chats.tokenizer.bos_token_id]
+        return ids if begun else [*front, *ids, *behind]
+
     def check(self, ids: Sequence[int]) -> None:
         """Raise ValueError for a prompt (pictures expanded) that the model cannot take."""
 
@@ -143,10 +157,9 @@ class Family:
         return self.image_token
 
     def official(self, processor: Any, text: str, images: Sequence[Any]) -> Mapping[str, Any]:
-        """All inputs of plain transformers for one chat. text: as the template writes it; images: Pillow's."""
-        return processor(
-            text=[text], images=[list(images)] if images else None, add_special_tokens=False, return_tensors="pt"
-        )
+        """All inputs of plain transformers for one chat, by calling the processor as its documentation does. text: as
+        the template writes it; images: Pillow's."""
+        return processor(text=[text], images=[list(images)] if images else None, return_tensors="pt")
 
     def plain_loss(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         """The loss that plain transformers gives for `official` inputs, what adapters are checked against."""

@@ -15,12 +15,13 @@ MARK = "<image>"  # by which the templates below mark a picture
 class Blip2(Family):
     """BLIP-2 with a decoder-only language model (Salesforce/blip2-opt-2.7b and -6.7b; open).
 
-    template: the question format of its paper, the picture in front of everything, the begin token included. The
-    official processor writes the place holders of one picture; further ones stand behind it in the same way. A folder's
-    own template may put pictures into the text, as that of an assembled MiniGPT-4 does.
+    template: the question format of its paper, the picture in front of everything, then the begin token, if the
+    tokenizer writes one. The official processor writes the place holders of one picture; further ones stand behind it
+    in the same way. A folder's own template may put pictures into the text, as that of an assembled MiniGPT-4 does.
     """
 
     asks_processor = False
+    applies = False  # it would write a picture's tokens in front of the template's mark
     template = (
         "{% for m in messages %}{% if m['content'] is not string %}{% for c in m['content'] %}"
         "{% if c['type'] == 'image' %}<image>{% endif %}{% endfor %}{% endif %}{% endfor %}{{ bos_token }}"
@@ -34,7 +35,8 @@ class Blip2(Family):
     def refusal(cls, config: Mapping[str, Any]) -> str:
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-        kind = config.get("text_config", {}).get("model_type", "opt")
+        text = config.get("text_config")
+        kind = text.get("model_type", "opt") if isinstance(text, dict) else "opt"
         if kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
             return ""
         return (
@@ -60,20 +62,33 @@ class Blip2(Family):
 
     def chat_template(self, source: str) -> str:
         tokenizer = self.chats.tokenizer
-        begun = tokenizer(f"{tokenizer.bos_token}x", add_special_tokens=False)["input_ids"]
-        if source != self.template or begun == tokenizer("x")["input_ids"]:
+        alone, begun = (
+            tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("x", f"{tokenizer.bos_token or ''}x")
+        )
+        if source != self.template or begun[-len(alone) :] == alone:
             return source
         # Some tokenizers write a space in front of a text, but not behind a begin token that is part of it.
         return source.replace("{{ bos_token }}", "{{ bos_token }}{{ ' ' }}")
+
+    def framed(self, ids: list[int], front: list[int], behind: list[int]) -> list[int]:
+        """Pictures in front stay there; the text behind them is what the tokenizer makes of it by default."""
+        first = next((k for k, token in enumerate(ids) if token != self.chats.marker), len(ids))
+        if not first and self.chats.template_source == "folder":
+            return super().framed(ids, front, behind)
+        begun = ids[first : first + 1] == [self.chats.tokenizer.bos_token_id]
+        return [*ids[:first], *front, *ids[first + begun :], *behind]
 
     def picture_ids(self, processor: Any, tokenizer: Any, inputs: Mapping[str, Any]) -> list[int]:
         return [self.image_token] * self.model.config.num_query_tokens
 
     def official(self, processor: Any, text: str, images: Sequence[Any]) -> Mapping[str, Any]:
-        if text.startswith(MARK) or not images:
+        begun = text.startswith(processor.tokenizer.bos_token or "\0")
+        if text.startswith(MARK) or self.chats.template_source == "family":
             return processor(text=[bare(processor, text)], images=list(images) or None, return_tensors="pt")
         written = text.replace(MARK, MARK * processor.num_query_tokens)
-        said = processor.tokenizer([written], add_special_tokens=False, return_tensors="pt")
+        said = processor.tokenizer([written], add_special_tokens=not begun, return_tensors="pt")
+        if not images:
+            return said
         return {**said, **processor.image_processor(list(images), return_tensors="pt")}
 
     def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:

@@ -34,6 +34,9 @@ class CausalLM(Family):
         parts = self.model.get_decoder().children()
         return next(part for part in parts if isinstance(part, torch.nn.ModuleList) and len(part) == count)
 
+    def framed(self, ids: list[int], front: list[int], behind: list[int]) -> list[int]:
+        return ids  # a tokenizer's own `apply_chat_template` adds nothing to what the template writes
+
     def try_out(self) -> None:
         """This adapter serves any class of that kind, so each model is seen to agree with it: logits of four tokens,
         the last two behind the cache of the others. Recurrent states and logits of a class's own do not."""

@@ -29,9 +29,6 @@ class Gemma3(Family):
     def picture_ids(self, processor: Any, tokenizer: Any, inputs: Mapping[str, Any]) -> list[int]:
         return [self.image_token] * self.model.config.mm_tokens_per_image
 
-    def official(self, processor: Any, text: str, images: Sequence[Any]) -> Mapping[str, Any]:
-        return super().official(processor, text.replace(WRITTEN, MARK), images)
-
     def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:
         return tower_of(self.model, values, layer)
 

@@ -29,6 +29,7 @@ class Idefics(Family):
     """
 
     asks_processor = False
+    applies = False  # it would put all pictures behind the text
     paths = ("packed", "prefix", "expanded", "vision")
     template = (
         "{{ bos_token }}{% for m in messages %}{% if not loop.first %}{{ '\n' }}{% endif %}"
@@ -69,6 +70,10 @@ class Idefics(Family):
 
     def joined(self, before: Sequence[int], run: list[int]) -> list[int]:
         return run[1:] if len(run) > 1 and before and before[-1] == run[0] else run
+
+    def framed(self, ids: list[int], front: list[int], behind: list[int]) -> list[int]:
+        begin = self.chats.tokenizer.bos_token_id
+        return ids if begin is None or ids[:1] == [begin] else [begin, *ids]  # by the processor, whatever the tokenizer
 
     def official(self, processor: Any, text: str, images: Sequence[Any]) -> Mapping[str, Any]:
         left = list(images)

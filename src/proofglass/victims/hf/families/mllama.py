@@ -27,6 +27,15 @@ class Mllama(Family):
     share = "start"
     cascades = False
 
+    def framed(self, ids: list[int], front: list[int], behind: list[int]) -> list[int]:
+        """The processor writes a begin token behind the first pictures where the template has none, and the tokenizer
+        its own nevertheless."""
+        begin = self.chats.tokenizer.bos_token_id
+        if begin in ids:
+            return super().framed(ids, front, behind)
+        first = next((k for k, token in enumerate(ids) if token != self.image_token), len(ids))
+        return [*front, *ids[:first], begin, *ids[first:], *behind]
+
     @property
     def crossed(self) -> frozenset[int]:
         return frozenset(self.body.cross_attention_layers)

@@ -36,6 +36,16 @@ class PaliGemma(Family):
         "{% endif %}{{ '\n' }}{% endif %}{% endfor %}"
     )
 
+    def chat_template(self, source: str) -> str:
+        """The processor puts the begin token behind the last picture and ends with a line break, whatever a template
+        writes there; the template above has both."""
+        if source == self.template:
+            return source
+        return (
+            "{% set shown +%}" + source.removesuffix("\n") + "{%+ endset %}{% set parts = shown.rsplit('<image>', 1) %}"
+            "{% if parts | length > 1 %}{{ parts[0] }}<image>{% endif %}{{ bos_token }}{{ parts[-1] }}{{ '\n' }}"
+        )
+
     def official(self, processor: Any, text: str, images: Sequence[Any]) -> Mapping[str, Any]:
         # The processor writes the begin token and the last line break itself.
         bare = text.replace(MARK + processor.tokenizer.bos_token, MARK).removesuffix("\n")
