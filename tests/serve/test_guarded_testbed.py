@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import threading
 
 import numpy as np
 import pytest
 
+from proofglass import images
 from proofglass.registry import build
 from proofglass.serve import Limits
 from proofglass.types import Ask, Chat, Settings
-from serve.live import data_url, serving
+from serve.live import data_url, picture, serving
 
 SETTINGS = Settings(max_new_tokens=24)
 
@@ -80,6 +82,23 @@ def test_a_burst_of_100_pictures_is_answered_as_one_by_one(live, guarded, asked)
     with concurrent.futures.ThreadPoolExecutor(100) as pool:
         replies = list(pool.map(ask, range(100)))
     assert replies == [expected[k % 4] for k in range(100)]
+
+
+def test_the_thread_that_answers_decodes_and_resizes_no_picture(live, asked, monkeypatch):
+    """One request's pictures keep nobody else waiting: they are made ready before it gets its turn."""
+    decode, threads = images.decode, []
+
+    def noted(*given):
+        threads.append(threading.current_thread().name)
+        return decode(*given)
+
+    monkeypatch.setattr(images, "decode", noted)
+    content = [{"type": "image_url", "image_url": {"url": data_url(picture(seed, 300))}} for seed in range(4)]
+    parts = [*content, {"type": "text", "text": "what is it ?"}]
+    told = live.post({"model": "testbed-linear", "messages": [{"role": "user", "content": parts}], "max_tokens": 4})
+    assert told.status_code == 200
+    assert len(threads) == 4
+    assert "victim" not in threads
 
 
 def test_a_chat_that_does_not_fit_the_model_is_an_error_of_its_own(live):
