@@ -137,6 +137,15 @@ def test_no_setting_that_is_accepted_breaks_the_model(live, more):
     assert live.post(request).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "text", ["", "\x00", "\u202e x", "<s>", "</s>", "<image>", "\U0001f600" * 50, " \n\n", "a" * 5000]
+)
+def test_no_text_is_the_servers_fault(live, text):
+    turns = [{"role": "assistant", "content": text}, *[{"role": "user", "content": text}] * 2]
+    told = live.post({"model": "testbed-linear", "messages": turns, "max_tokens": 1})
+    assert told.status_code in (200, 400)
+
+
 def test_a_picture_that_the_model_cannot_take_is_the_callers_fault():
     from proofglass.types import Image
 
