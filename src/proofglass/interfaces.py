@@ -118,7 +118,8 @@ def _take_paths(plug: Plug) -> None:
 
     Raises ValueError, which names the field, for what is no path.
     """
-    for field in dataclasses.fields(plug) if dataclasses.is_dataclass(plug) else ():
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(plug) if dataclasses.is_dataclass(plug) else ()
+    for field in fields:
         words = set(re.findall(r"\w+", field.type if isinstance(field.type, str) else str(field.type)))
         if "Path" not in words or "str" in words:
             continue
@@ -168,6 +169,11 @@ class Victim(Plug, ABC):
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         """One reply per ask, in order. Never raises for one ask: that ask gets `Reply.error(reason)`, or
         `Reply.refused(error)` where the ask itself is to blame (`errors.TooLong`, a picture too many)."""
+
+    def look_ahead(self, image: Image) -> None:
+        """`image` will be shown: what takes long with it (decoding, resizing) may be done now and kept. Changes no
+        reply; any thread may call it while another one asks. May raise what an ask with it would be told. Default:
+        nothing."""
 
     def fidelity(self, samples: Sequence[Sample]) -> list[Finding]:
         """Checks that our own code around this victim adds nothing to it and loses nothing, on samples with targets.
@@ -411,6 +417,9 @@ class Defended(Victim):
     @property
     def context_window(self) -> int | None:  # type: ignore[override]
         return self.victim.context_window
+
+    def look_ahead(self, image: Image) -> None:
+        self.victim.look_ahead(image)
 
     def card(self) -> dict[str, Any]:
         return self.victim.card()

@@ -40,8 +40,8 @@ class Image:
         self._pixels: np.ndarray | None = None
 
     @classmethod
-    def from_array(cls, pixels: np.ndarray) -> Image:
-        """Image of `pixels`, uint8 [H, W, 3].
+    def from_array(cls, pixels: np.ndarray, *, copy: bool = True) -> Image:
+        """Image of `pixels`, uint8 [H, W, 3]. copy: False gives the array away; nobody writes into it any more.
 
         Raises TypeError for any other dtype: a float picture has not been rounded to what a file can hold,
         so it is not yet an image (`engine.quantise` does that). Raises ValueError for another shape.
@@ -52,7 +52,7 @@ class Image:
             raise TypeError(f"pixels: expected a uint8 array, found {getattr(pixels, 'dtype', type(pixels).__name__)}")
         if pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
             raise ValueError(f"pixels: expected shape [H, W, 3], found {list(pixels.shape)}")
-        own = np.ascontiguousarray(pixels).copy()  # the caller may go on writing into its array
+        own = pixels.copy(order="C") if copy else np.ascontiguousarray(pixels)
         own.setflags(write=False)
         image = cls(pixel_hash(own), own.shape[1], own.shape[0], lambda: own)
         image._pixels = own
@@ -77,8 +77,9 @@ class Image:
 
 def pixel_hash(pixels: np.ndarray) -> str:
     """Sha256 of size and pixels, uint8 [H, W, 3]: independent of file format and metadata."""
-    head = f"{pixels.shape[1]}x{pixels.shape[0]}:".encode()
-    return hashlib.sha256(head + pixels.tobytes()).hexdigest()
+    digest = hashlib.sha256(f"{pixels.shape[1]}x{pixels.shape[0]}:".encode())
+    digest.update(pixels.data if pixels.flags.c_contiguous else pixels.tobytes())
+    return digest.hexdigest()
 
 
 Part = str | Image

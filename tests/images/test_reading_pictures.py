@@ -134,6 +134,12 @@ def test_exif_rotation_is_applied_to_sixteen_bit_pictures():
     assert np.argwhere(found[..., 0] == 0).tolist() == [[0, 1]]
 
 
+@pytest.mark.parametrize("height", [images.STRIP, images.STRIP + 1, 2 * images.STRIP - 1, 3 * images.STRIP])
+def test_a_picture_that_is_read_in_strips_is_whole(height):
+    pixels = gradient(5, height)
+    assert np.array_equal(images.decode(saved(Pillow.fromarray(pixels)), "tall.png").array(), pixels)
+
+
 def test_one_pixel_is_a_picture():
     found = images.decode(saved(Pillow.new("1", (1, 1), 1)), "dot.png")
     assert (found.width, found.height, found.array().tolist()) == (1, 1, [[[255, 255, 255]]])

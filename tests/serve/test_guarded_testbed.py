@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import concurrent.futures
+import threading
 
 import numpy as np
 import pytest
 
+from proofglass import images
 from proofglass.registry import build
 from proofglass.serve import Limits
 from proofglass.types import Ask, Chat, Settings
-from serve.live import data_url, serving
+from serve.live import data_url, picture, serving
 
 SETTINGS = Settings(max_new_tokens=24)
 
@@ -82,6 +84,23 @@ def test_a_burst_of_100_pictures_is_answered_as_one_by_one(live, guarded, asked)
     assert replies == [expected[k % 4] for k in range(100)]
 
 
+def test_the_thread_that_answers_decodes_and_resizes_no_picture(live, asked, monkeypatch):
+    """One request's pictures keep nobody else waiting: they are made ready before it gets its turn."""
+    decode, threads = images.decode, []
+
+    def noted(*given):
+        threads.append(threading.current_thread().name)
+        return decode(*given)
+
+    monkeypatch.setattr(images, "decode", noted)
+    content = [{"type": "image_url", "image_url": {"url": data_url(picture(seed, 300))}} for seed in range(4)]
+    parts = [*content, {"type": "text", "text": "what is it ?"}]
+    told = live.post({"model": "testbed-linear", "messages": [{"role": "user", "content": parts}], "max_tokens": 4})
+    assert told.status_code == 200
+    assert len(threads) == 4
+    assert "victim" not in threads
+
+
 def test_a_chat_that_does_not_fit_the_model_is_an_error_of_its_own(live):
     import openai
 
@@ -116,6 +135,15 @@ def test_the_context_window_is_listed_as_clients_look_for_it(live):
 def test_no_setting_that_is_accepted_breaks_the_model(live, more):
     request = {"model": "testbed-linear", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4, **more}
     assert live.post(request).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\x00", "\u202e x", "<s>", "</s>", "<image>", "\U0001f600" * 50, " \n\n", "a" * 5000]
+)
+def test_no_text_is_the_servers_fault(live, text):
+    turns = [{"role": "assistant", "content": text}, *[{"role": "user", "content": text}] * 2]
+    told = live.post({"model": "testbed-linear", "messages": turns, "max_tokens": 1})
+    assert told.status_code in (200, 400)
 
 
 def test_a_picture_that_the_model_cannot_take_is_the_callers_fault():

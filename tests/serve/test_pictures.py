@@ -7,6 +7,7 @@ import shutil
 import ssl
 import struct
 import subprocess
+import threading
 import zlib
 
 import numpy as np
@@ -65,8 +66,29 @@ def test_the_type_that_a_url_states_may_be_wrong_or_have_parameters():
     assert read(url.replace("image/png", "image/png;charset=utf-8")) == picture()
 
 
-def test_pixels_are_let_go_until_they_are_looked_at():
-    assert read(data_url(picture()))._pixels is None
+def test_pixels_are_let_go_before_and_after_they_are_looked_at():
+    found = read(data_url(picture()))
+    assert found._pixels is None
+    assert np.array_equal(found.array(), picture().array())
+    assert found._pixels is None
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_victim_sees_a_picture_ahead_in_the_thread_that_decodes_it(fails):
+    seen = []
+
+    def look_ahead(image):
+        seen.append((threading.current_thread(), image._pixels is not None, image))
+        if fails:
+            raise ValueError("too thin")  # the ask will be told
+
+    async def once():
+        return await Pictures(LIMITS, look_ahead=look_ahead).read(Link(data_url(picture()), WHERE))
+
+    assert asyncio.run(once()) == picture()
+    ((thread, at_hand, image),) = seen
+    assert thread is not threading.main_thread()
+    assert (at_hand, image) == (True, picture())
 
 
 @pytest.mark.parametrize(

@@ -376,6 +376,13 @@ def test_money_is_counted(server: Flaky, priced: Path) -> None:
     replies = asked.reply(asks(3))
     assert [reply.cost.money for reply in replies] == pytest.approx([0.105] * 3)
     assert asked.card()["spent"] == {"calls": 3, "tokens": 315, "money": pytest.approx(0.315)}
+    assert asked.card()["money"] == {"spent": pytest.approx(0.315), "possibly_paid": 0, "cap": None, "currency": "USD"}
+
+
+def test_money_of_an_unknown_price_is_not_told_as_0(server: Flaky) -> None:
+    asked = victim(server)
+    asked.reply(asks(1))
+    assert "money" not in asked.card()
 
 
 # The estimate of a question is 16 + 10 tokens; the first answer shows that the API counts 100, and 26 more may come.
@@ -392,6 +399,13 @@ def test_a_budget_is_never_exceeded_and_survives_a_resume(
     assert server.stats()["requests"] == most
     unsent = [reply for reply in replies if reply.outcome == "error"]
     assert all(reply.reason.startswith("budget of ") and reply.cost.queries == 0 for reply in unsent)
+    # 4 answers of 105 tokens and 105 thousandths of a dollar each; the worst case of another is 100 + 16.
+    gone = {
+        "budget_calls": "budget of 4 calls: 4 spent so far, 0 possibly paid, and the next ask may cost 1",
+        "budget_tokens": "budget of 500 tokens: 420 spent so far, 0 possibly paid, and the next ask may cost 116",
+        "budget_usd": "budget of 0.5 USD: 0.42 spent so far, 0 possibly paid, and the next ask may cost 0.116",
+    }
+    assert unsent[-1].reason == f"{gone[next(iter(budget))]}: not sent"
     del first
     gc.collect()
     again = victim(server, **fields, **budget).reply(asks(10, start=20, max_new_tokens=16))
@@ -418,6 +432,9 @@ def test_a_time_out_counts_at_its_worst_case(server: Flaky, priced: Path) -> Non
     assert server.stats()["requests"] == 2
     assert [bool(reply.cost.queries) for reply in replies].count(False) == 1
     assert asked.card()["possibly_paid"] == {"calls": 2, "tokens": 84, "money": pytest.approx(0.084)}
+    assert asked.card()["money"]["possibly_paid"] == pytest.approx(0.084)
+    (unsent,) = (reply.reason for reply in replies if not reply.cost.queries)
+    assert unsent.startswith("budget of 0.1 USD: 0 spent so far, 0.084 possibly paid, and the next ask may cost 0.042")
 
 
 def test_a_larger_budget_goes_on_and_nothing_answered_is_asked_again(server: Flaky, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 256 * 2**20
 MAX_SIDE = 32_768  # px
 MAX_PIXELS = 64 * 2**20  # 8192 x 8192: 192 MiB as RGB
+STRIP = 256  # rows
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 
 
@@ -52,7 +53,7 @@ def decode(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> Image:
     of an animation is taken, 16-bit samples keep their high byte. Raises ImageError for anything else: truncated,
     too large, float or 32-bit samples, not a picture.
     """
-    return Image.from_array(_pixels_of(data, name, max_pixels))
+    return Image.from_array(_pixels_of(data, name, max_pixels), copy=False)
 
 
 def encode(image: Image) -> bytes:
@@ -147,8 +148,21 @@ def _rgb(opened: Any, name: str) -> np.ndarray:
         exif = opened.getexif()
         opened = Pillow.fromarray((samples >> 8).astype(np.uint8))
         opened.getexif().update(exif)
-    picture = ImageOps.exif_transpose(opened)
+    ImageOps.exif_transpose(opened, in_place=True)
+    picture = opened
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Pillow.alpha_composite(Pillow.new("RGBA", picture.size, (255, 255, 255, 255)), picture)
-    return np.asarray(picture.convert("RGB"))
+    return _array(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _array(picture: Any) -> np.ndarray:
+    """Pixels of an RGB picture, uint8 [H, W, 3]: by strips, since Pillow's own way holds them three times."""
+    import numpy as np
+
+    width, height = picture.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, STRIP):
+        bottom = min(top + STRIP, height)
+        pixels[top:bottom] = picture.crop((0, top, width, bottom))
+    return pixels

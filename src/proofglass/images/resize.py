@@ -1,9 +1,8 @@
 """Pillow's 8-bit resize as a differentiable function: equal to it on every 8-bit picture, to the last level.
 
 Pillow resamples in two passes, width and height (in which order: `_height_first`). Each pass multiplies 8-bit levels
-by weights in fixed point (22 bits), rounds half up and clamps to 0..255. Here a pass is one product with a matrix of
-those weights in float64, in which all sums are exact. The slope of rounding is taken as 1 (straight-through), that of
-clamping as it is.
+by weights in fixed point (22 bits), rounds half up and clamps to 0..255. `passes.py` does the same in float64, in which
+all sums are exact, with gradient; where none is wanted Pillow itself is called.
 """
 
 from __future__ import annotations
@@ -12,18 +11,21 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from proofglass.images.passes import ONE, Bands, banded, resampled, strips
+
 if TYPE_CHECKING:
     import torch
 
 NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING = range(6)  # as Pillow numbers them
-BITS = 22
 SNAP = 1e-4  # float32 pixels of an 8-bit picture lie this close to their levels
 
 
 def resize(pixels: torch.Tensor, size: tuple[int, int], resample: int = BICUBIC, rounded: bool = True) -> torch.Tensor:
-    """`pixels`, float [..., H, W] in [0, 1], at `size` (height, width), with gradient and in the same dtype.
+    """`pixels` [..., H, W], float in [0, 1], with gradient, or 8-bit levels (uint8), at `size` (height, width), in the
+    same dtype.
 
     resample: Pillow's number of the filter. rounded: False leaves out rounding (not clamping), for finite differences.
+    Beside input and result this holds little: strips of some MiB and, between two passes, a byte or two per value.
     Raises ValueError for an unknown filter or an empty size.
     """
     import torch
@@ -40,15 +42,64 @@ def resize(pixels: torch.Tensor, size: tuple[int, int], resample: int = BICUBIC,
         return pixels[..., torch.tensor(rows, device=pixels.device), :][
             ..., torch.tensor(columns, device=pixels.device)
         ]
-    levels = _levels(pixels) if rounded else 255 * pixels.double()
-    first = _height_first(pixels.shape[-2], pixels.shape[-1], height, width)
-    if first:
-        levels = _pass(levels.mT, _weights(pixels.shape[-2], height, resample), rounded).mT
-    if width != pixels.shape[-1]:
-        levels = _pass(levels, _weights(pixels.shape[-1], width, resample), rounded)
-    if height != pixels.shape[-2] and not first:
-        levels = _pass(levels.mT, _weights(pixels.shape[-2], height, resample), rounded).mT
-    return (levels / 255).to(pixels.dtype)
+    if pixels.dtype == torch.uint8:
+        return _by_pillow(pixels, height, width, resample)
+    wanted = pixels.requires_grad and torch.is_grad_enabled()
+    if rounded and not wanted and pixels.device.type == "cpu" and (levels := _eight_bit(pixels)) is not None:
+        return (_by_pillow(levels, height, width, resample).double() / 255).to(pixels.dtype)
+    return resampled(
+        pixels,
+        _passes(pixels.shape[-2], pixels.shape[-1], height, width, resample),
+        _levels if rounded else _scaled,
+        rounded,
+    )
+
+
+def _by_pillow(levels: torch.Tensor, height: int, width: int, resample: int) -> torch.Tensor:
+    """uint8 [..., H, W] resized, plane by plane."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    found = np.empty((*levels.shape[:-2], height, width), np.uint8)
+    planes = levels.cpu().reshape(-1, *levels.shape[-2:])
+    for plane, into in zip(planes, found.reshape(-1, height, width), strict=True):
+        into[:] = Image.fromarray(np.ascontiguousarray(plane.numpy())).resize((width, height), resample)
+    return torch.from_numpy(found).to(levels.device)
+
+
+def _eight_bit(pixels: torch.Tensor) -> torch.Tensor | None:
+    """Float pixels as levels, uint8, if every one of them is one (`SNAP`); else None."""
+    import torch
+
+    flat = pixels.detach().reshape(-1, *pixels.shape[-2:])
+    levels = torch.empty(flat.shape, dtype=torch.uint8)
+    for at in strips(flat.shape):
+        scaled = 255 * flat[at].to(torch.promote_types(flat.dtype, torch.float32))
+        nearest = scaled.round()
+        # Half the tolerance: float32 adds less than the other half, so this never takes what `_levels` would not.
+        if not bool((scaled - nearest).abs().max() < SNAP / 2):
+            return None
+        levels[at] = nearest.to(torch.uint8)
+    return levels.reshape(pixels.shape)
+
+
+def _levels(pixels: torch.Tensor) -> torch.Tensor:
+    """0..255 in float64; values that are a level but for float32's rounding become that level."""
+    levels = _scaled(pixels)
+    nearest = levels.round()
+    return nearest.where((nearest - levels).abs() < SNAP, levels)
+
+
+def _scaled(pixels: torch.Tensor) -> torch.Tensor:
+    return 255 * pixels.double()
+
+
+def _passes(old_height: int, old_width: int, height: int, width: int, resample: int) -> list[tuple[bool, Bands]]:
+    """What Pillow does one after the other: whether it is the height, and its weights."""
+    across = [(False, _weights(old_width, width, resample))] if width != old_width else []
+    down = [(True, _weights(old_height, height, resample))] if height != old_height else []
+    return down + across if _height_first(old_height, old_width, height, width) else across + down
 
 
 def _height_first(old_height: int, old_width: int, height: int, width: int) -> bool:
@@ -61,35 +112,16 @@ def _height_first(old_height: int, old_width: int, height: int, width: int) -> b
     return height < old_height and old_height - height > 2 * (old_width - width)
 
 
-def _levels(pixels: torch.Tensor) -> torch.Tensor:
-    """0..255 in float64; values that are a level but for float32's rounding become that level."""
-    levels = 255 * pixels.double()
-    nearest = levels.detach().round()
-    return levels + (nearest - levels.detach()) * ((nearest - levels.detach()).abs() < SNAP)
-
-
-def _pass(levels: torch.Tensor, weights: torch.Tensor, rounded: bool) -> torch.Tensor:
-    """Resample the last dimension. weights: integers of 2^-22, float64 [new, old]."""
-    weights = weights.to(levels.device)
-    sums = levels @ weights.T
-    smooth = (sums / 2**BITS).clamp(0, 255)
-    if not rounded:
-        return smooth
-    exact = ((sums.detach() + 2 ** (BITS - 1)) / 2**BITS).floor().clamp(0, 255)
-    return smooth + (exact - smooth.detach())
-
-
 @lru_cache(maxsize=64)
-def _weights(old: int, new: int, resample: int) -> torch.Tensor:
-    """Pillow's fixed-point weights of one pass, float64 [new, old]."""
+def _weights(old: int, new: int, resample: int) -> Bands:
+    """Pillow's fixed-point weights of one pass."""
     import numpy as np
-    import torch
 
     kernel, reach = _FILTERS[resample]
     scale = old / new
     stretch = max(scale, 1.0)
     support = reach * stretch
-    table = np.zeros((new, old))
+    rows = []
     for place in range(new):
         centre = (place + 0.5) * scale
         first = max(int(centre - support + 0.5), 0)
@@ -100,8 +132,8 @@ def _weights(old: int, new: int, resample: int) -> torch.Tensor:
             total += value
         if total != 0:
             found = found * (1.0 / total)
-        table[place, first:last] = np.trunc(found * 2**BITS + np.where(found < 0, -0.5, 0.5))
-    return torch.from_numpy(table)
+        rows.append((first, np.trunc(found * ONE + np.where(found < 0, -0.5, 0.5))))
+    return banded(rows)
 
 
 def _nearest(old: int, new: int) -> list[int]:

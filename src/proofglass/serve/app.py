@@ -92,7 +92,7 @@ class Endpoint:
     ) -> None:
         self.victim, self.name, self.limits, self.show_margins = victim, name, limits, show_margins
         self.batcher = Batcher(victim, limits)
-        self.pictures = Pictures(limits, image_hosts)
+        self.pictures = Pictures(limits, image_hosts, victim.look_ahead)
         self.created = int(time.time())
 
     def routes(self) -> Iterator[tuple[str, str, Any]]:

@@ -45,7 +45,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 # Of a message: what is a label or asks for nothing. "name" tells callers of one role apart, annotations are sources of
 # an earlier answer: no template here shows either.
 _LABELS = {"name", "annotations"}
-_EMPTY = {"tool_calls": ([],), "function_call": (), "audio": ()}
+_EMPTY: dict[str, tuple[Any, ...]] = {"tool_calls": ([],)}
 _ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from proofglass import images
 from proofglass.errors import ImageError
@@ -20,15 +22,34 @@ from proofglass.serve.messages import Link
 from proofglass.serve.problems import bad, shown
 from proofglass.types import Image
 
+if TYPE_CHECKING:
+    import numpy as np
+
 _HEAD = re.compile(r"data:image/[a-z0-9.+-]{1,40}(;[a-z0-9=.+-]{1,60}){0,4};base64", re.I)
 _DECODERS = 2  # pictures decoded at once: each may take some hundred MiB while it is
 
 
-class Pictures:
-    """Reads links within `limits`. hosts: whose pictures are fetched over https; none by default."""
+class File(Image):
+    """A picture that was checked and let go: it is decoded again when it is looked at, and not kept then either, so
+    that waiting requests hold files and not pixels."""
 
-    def __init__(self, limits: Limits, hosts: Iterable[str] = ()) -> None:
+    __slots__ = ()
+
+    def array(self) -> np.ndarray:
+        pixels = self._read()
+        pixels.setflags(write=False)
+        return pixels
+
+
+class Pictures:
+    """Reads links within `limits`. hosts: whose pictures are fetched over https; none by default. look_ahead: told each
+    picture while its pixels are at hand, in the thread that decodes it (`Victim.look_ahead`)."""
+
+    def __init__(
+        self, limits: Limits, hosts: Iterable[str] = (), look_ahead: Callable[[Image], None] | None = None
+    ) -> None:
         self.limits, self.hosts = limits, frozenset(host.lower() for host in hosts)
+        self.look_ahead = look_ahead
         self._decoding = asyncio.Semaphore(_DECODERS)
 
     async def read(self, link: Link) -> Image:
@@ -64,14 +85,17 @@ class Pictures:
             raise bad(link.where, f"not base64: {error}", "invalid_image") from None
 
     def _decoded(self, data: bytes, where: str) -> Image:
-        """Checked whole, then let go: waiting requests hold files, not pixels."""
+        """Checked whole, shown to the victim, then let go (`File`)."""
         self._check_size(len(data), where)
         try:
             image = images.decode(data, "picture", self.limits.image_pixels)
         except ImageError as error:
             raise bad(where, str(error), "invalid_image") from None
+        if self.look_ahead:
+            with contextlib.suppress(Exception):  # what is wrong with it, the ask is told
+                self.look_ahead(image)
         again = lambda: images.decode(data, "picture", self.limits.image_pixels).array()  # noqa: E731
-        return Image(image.sha256, image.width, image.height, again)
+        return File(image.sha256, image.width, image.height, again)
 
     def _check_size(self, size: int, where: str) -> None:
         if size > self.limits.image_bytes:

@@ -162,7 +162,9 @@ class ApiVictim(Victim):
         )
 
     def card(self) -> dict[str, Any]:
-        """Also what the ledger holds so far: calls, tokens, money, and the names that the API gave its model."""
+        """Also what the ledger holds so far: calls, tokens, and the names that the API gave its model. money: USD that
+        are surely spent, that may have been billed without our knowing, and the cap (None: none); left out where the
+        price is unknown."""
         price = self._price
         caveats = ["An API: its weights are unknown and may change under the same name. These figures are of this run."]
         if price is None:
@@ -183,11 +185,14 @@ class ApiVictim(Victim):
         folder = self.ledger_folder
         calls: Calls | None = self.__dict__.get("_calls")
         book = calls.ledger.book if calls else ledgers.read(folder / ledgers.FILE)[0] if folder else ledgers.Book()
-        waiting = book.committed - book.settled
+        possibly = book.committed - book.known
+        money = {"spent": book.known.money, "possibly_paid": possibly.money, "cap": self.budget_usd, "currency": "USD"}
+        is_known = self._price is not None or bool(book.known.money)  # some APIs state what a call costs
         return {
+            **({"money": money} if is_known else {}),
             "reported_models": dict(book.models),
             "spent": dataclasses.asdict(book.known),
-            "possibly_paid": dataclasses.asdict(book.possibly + waiting),
+            "possibly_paid": dataclasses.asdict(possibly),
             "failed_attempts": dict(book.failures),
         }
 

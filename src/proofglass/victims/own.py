@@ -215,8 +215,8 @@ class OwnModule(WhiteBoxVictim):
 
         from proofglass.images.resize import resize
 
-        levels = torch.from_numpy(np.array(image.array())).to(self.device)
-        return resize(levels.permute(2, 0, 1)[None].float() / 255, self.size)
+        levels = torch.from_numpy(np.array(image.array())).permute(2, 0, 1)[None]
+        return resize(levels, self.size).to(self.device).float() / 255
 
     def prepare(self, pairs: Sequence[Sequence[tuple[Chat, Target]]], *, append_eos: bool = False) -> Prepared:
         from proofglass.victims.hf.prepared import Prepared, pair_of

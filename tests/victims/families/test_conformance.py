@@ -139,6 +139,16 @@ def test_the_twin_is_the_official_processor(model: HFModel, case: Case) -> None:
     assert checks.processor_difference(model, checks.odd_pictures(100, sides=case.odd_sides)) <= 1 / 255
 
 
+def test_pillow_and_our_own_passes_make_the_same_of_a_picture(model: HFModel, case: Case) -> None:
+    for picture in checks.odd_pictures(5, seed=7, sides=case.odd_sides):
+        floats = torch.from_numpy(picture.array().copy()).permute(2, 0, 1)[None].float() / 255
+        x = model.pixels(picture)  # by Pillow, in 8 bit
+        assert torch.equal(x, model.twin.pixels(floats.requires_grad_()).detach())
+        with_gradient = model.values(x.clone().requires_grad_())
+        for name, value in model.values(x).items():
+            assert torch.equal(value, with_gradient[name].detach()), name
+
+
 def test_a_picture_as_png_has_the_loss_of_its_pixels(model: HFModel, image: Image) -> None:
     from proofglass.engine import quantise
 

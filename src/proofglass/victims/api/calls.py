@@ -159,10 +159,10 @@ class _Batch:
         return reply
 
 
-def _not_sent(limit: str, fault: Fault | None) -> Reply:
+def _not_sent(why: str, fault: Fault | None) -> Reply:
     """Costs no query: a run that goes on with a larger budget asks again."""
     rest = f"no further attempt after {fault.reason}" if fault else "not sent"
-    return Reply.error(f"budget of {limit} is spent: {rest}", Cost())
+    return Reply.error(f"{why}: {rest}", Cost())
 
 
 def reply_of(answer: Answer) -> Reply:

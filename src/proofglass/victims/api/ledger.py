@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from proofglass.records.checksums import damaged, is_intact, signed, signed_lines
 from proofglass.records.files import guarded
@@ -51,6 +51,9 @@ class Bill:
         return Bill(self.calls - other.calls, self.tokens - other.tokens, self.money - other.money)
 
 
+Limit = Literal["calls", "tokens", "money"]
+
+
 @dataclass(frozen=True)
 class Budget:
     """Hard limits, None: none. Calls are attempts, retries included."""
@@ -59,19 +62,27 @@ class Budget:
     tokens: int | None = None
     calls: int | None = None
 
-    def lacks(self, bill: Bill) -> str:
-        """Which limit `bill` exceeds, empty if none."""
+    def lacks(self, bill: Bill) -> Limit | None:
+        """Which limit `bill` exceeds, None if none."""
         if self.calls is not None and bill.calls > self.calls:
-            return f"{self.calls} calls"
+            return "calls"
         if self.tokens is not None and bill.tokens > self.tokens:
-            return f"{self.tokens} tokens"
+            return "tokens"
         if self.money is not None and bill.money > self.money + 1e-12:  # sums of floats
-            return f"{self.money:g} USD"
-        return ""
+            return "money"
+        return None
 
 
 class BudgetSpent(Exception):
-    """The next attempt, at its worst, would exceed a limit; the message names it."""
+    """The next attempt, at its worst, would exceed a limit; the message says which, what is gone, and what it takes."""
+
+    def __init__(self, limit: Limit, budget: Budget, book: Book, worst: Bill) -> None:
+        cap, known, all_, next_ = (getattr(each, limit) for each in (budget, book.known, book.committed, worst))
+        told = [f"{round(each, 9):.4g}" if limit == "money" else f"{each}" for each in (known, all_ - known, next_)]
+        super().__init__(
+            f"budget of {cap} {'USD' if limit == 'money' else limit}: {told[0]} spent so far, {told[1]} possibly paid, "
+            f"and the next ask may cost {told[2]}"
+        )
 
 
 @dataclass
@@ -178,7 +189,7 @@ class Ledger:
         """Whether `worst` fits now; False: attempts under way will tell. Raises BudgetSpent if it never will."""
         lack = budget.lacks(self.book.committed + worst)
         if lack and budget.lacks(self.book.settled + Bill(len(self.book.open)) + worst):
-            raise BudgetSpent(lack)
+            raise BudgetSpent(lack, budget, self.book, worst)
         return not lack
 
     async def sent(self, ask: str, attempt: int, worst: Bill, estimate: int, budget: Budget) -> int:

@@ -30,11 +30,13 @@ from proofglass.victims.hf.gradient import GradientStep
 from proofglass.victims.hf.loading import Options, Quantised, image_processor, load, positions_of
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
 from proofglass.victims.hf.prepared import Pair, Prepared, Prompt, one_run, pair_of
+from proofglass.victims.hf.sized import Sized
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import mean_std
 
 T = TypeVar("T")
 UNASKABLE = (ValueError, ImageError, TemplateError)  # what templates, twins and files say of a chat
+PIXELS = 2**25  # of the pictures of one pass through the tower: 400 MB as float32
 PICTURES = 64  # pictures whose features are kept between batches
 
 
@@ -70,6 +72,7 @@ class HFModel:
         self.remarks: list[str] = []
         self._rounded = True
         self.batches = Batches(self._full)
+        self.sized = Sized()
         self._seen: dict[tuple[Image, bool], Picture] = {}
         self.step = GradientStep(
             self.model,
@@ -103,9 +106,18 @@ class HFModel:
 
     def pixels(self, image: Image) -> Tensor:
         """[1, 3, H, W] float32 in [0, 1]: the picture at the size that an attack works on (`Twin`), exact levels."""
+        return self.levels(image).to(self.device).float() / 255
+
+    def levels(self, image: Image) -> Tensor:
+        """The same as uint8, on the CPU; the last few are kept. Any thread may call it. Raises ImageError for a file
+        that cannot be read, ValueError for a picture that the model cannot take."""
         assert self.twin is not None
-        levels = torch.from_numpy(np.array(image.array())).to(self.device)
-        return self.twin.pixels(levels.permute(2, 0, 1)[None].float() / 255)
+        found = self.sized.get(image)
+        if found is None:
+            own = torch.from_numpy(np.array(image.array())).permute(2, 0, 1)[None]
+            found = self.twin.pixels(own).contiguous()
+            self.sized.put(image, found)
+        return found
 
     def values(self, pixels: Tensor, several: bool = False) -> dict[str, Tensor]:
         """What the model takes of N pictures, as its official processor makes it, with gradient. several: as it does
@@ -144,8 +156,10 @@ class HFModel:
                 new.setdefault((self.chats.size_of(image), several), []).append(image)
         found = {each: self._seen[each] for each in shown if each in self._seen}
         for (_, several), alike in new.items():
-            for at in range(0, len(alike), self.step.images_per_pass):
-                part = alike[at : at + self.step.images_per_pass]
+            height, width = self.chats.size_of(alike[0])
+            at_once = min(self.step.images_per_pass, max(1, PIXELS // (height * width)))
+            for at in range(0, len(alike), at_once):
+                part = alike[at : at + at_once]
                 values = self.values(torch.cat([self.pixels(image) for image in part]), several)
                 grid = self.family.grid(values)
                 found |= {
@@ -176,7 +190,7 @@ class HFModel:
         if ask.chat.images and not self.family.sees_images:
             raise ValueError(f"chat: this victim takes no picture, found {len(ask.chat.images)}")
         for image in ask.chat.images:
-            image.array()  # a file that cannot be read is the error of this ask, not of its batch
+            self.levels(image)  # a file that cannot be read is the error of this ask, not of its batch
         prompt = self.encode_chat(ask.chat)
         if self.max_positions and len(prompt.ids) + ask.settings.max_new_tokens > self.max_positions:
             raise TooLong(len(prompt.ids), ask.settings.max_new_tokens, self.max_positions)

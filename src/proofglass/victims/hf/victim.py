@@ -70,6 +70,10 @@ class HFVictim(WhiteBoxVictim):
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         return self.model.reply(asks, self.batch)
 
+    def look_ahead(self, image: Image) -> None:
+        if "model" in vars(self) and self.model.twin is not None:  # never loads a model: another thread may be at it
+            self.model.levels(image)
+
     def pixels(self, image: Image) -> torch.Tensor:
         return self.model.pixels(image)
 

@@ -41,7 +41,8 @@ class Twin:
         return height, width
 
     def pixels(self, levels: Tensor) -> Tensor:
-        """`levels`, float32 [1, 3, H, W] in [0, 1], 8-bit, at the size that an attack works on. Still 8-bit."""
+        """An 8-bit picture, uint8 [1, 3, H, W] (or float32 in [0, 1]), at the size that an attack works on. Still
+        8-bit, in the same dtype."""
         return levels
 
     def values(self, pixels: Tensor, rounded: bool = True) -> dict[str, Tensor]:

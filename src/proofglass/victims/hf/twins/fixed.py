@@ -70,7 +70,8 @@ def squared(pixels: Tensor, processor: Any) -> Tensor:
     height, width = pixels.shape[-2:]
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
-    canvas = torch.tensor([int(255 * mean) / 255 for mean in processor.image_mean]).to(pixels)
+    levels = torch.tensor([int(255 * mean) for mean in processor.image_mean])
+    canvas = (levels if pixels.dtype == torch.uint8 else levels.double() / 255).to(pixels)
     canvas = canvas[:, None, None].expand(*pixels.shape[:-3], 3, side, side).clone()
     canvas[..., top : top + height, left : left + width] = pixels
     return canvas

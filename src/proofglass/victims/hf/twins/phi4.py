@@ -101,12 +101,13 @@ def tokens(mask: Tensor, patches: int) -> int:
 
 
 def eight_bit(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """`pixels` of 8 bit [N, 3, H, W] resized as torchvision resizes 8-bit tensors on this machine's CPU."""
+    """`pixels` of 8 bit [N, 3, H, W], float or uint8, resized as torchvision resizes 8-bit tensors on this CPU."""
     if size == tuple(pixels.shape[-2:]):
         return pixels
-    levels = (255 * pixels).round().to(torch.uint8).cpu()
+    levels = (pixels if pixels.dtype == torch.uint8 else (255 * pixels).round().to(torch.uint8)).cpu()
     native = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512") or platform.machine() in ("aarch64", "arm64")
     found = F.interpolate(
         levels if native else levels.float(), size, mode="bilinear", antialias=True, align_corners=False
     )
-    return found.float().round().to(pixels) / 255
+    found = found.float().round().to(pixels)
+    return found if pixels.dtype == torch.uint8 else found / 255
