@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from proofglass.digests import digest_of
 from proofglass.errors import MissingExtra, UnsafeWeights, UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CONFIGURATION = ("*.json", "*.jinja", "*.txt", "*.model")  # nothing that could hold code
+_TEXTS = (*_CONFIGURATION, "additional_chat_templates/*.jinja", "*.tiktoken", "*.spm", "*.vocab")
 
 
 def check_folder(path: Path, config: str = "config.json", weights: str = "*.safetensors") -> None:
@@ -46,6 +48,12 @@ def weights_hash(path: Path, weights: str = "*.safetensors") -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def texts_of(folder: Path) -> dict[str, str]:
+    """Name -> sha256 of what decides in a model's folder beside weights: configuration, chat templates, tokenizer."""
+    files = sorted(file for pattern in _TEXTS for file in folder.glob(pattern))
+    return {file.relative_to(folder).as_posix(): digest_of(file) for file in files}
 
 
 def folder_of(named: str | Path, revision: str = "main", weights: str = "*.safetensors") -> Path:
