@@ -18,6 +18,7 @@ from proofglass.errors import MissingExtra
 from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Model, Victim, WhiteBoxVictim
 from proofglass.registry import Kind, entry
 from proofglass.types import Ask, Chat, Settings
+from proofglass.victims.testbed import TestbedVictim
 from victims.flaky_server import Flaky, serving
 
 KINDS: dict[Kind, type] = {
@@ -58,6 +59,19 @@ def test_plug_that_reads_files(bench: Bench, kind: Kind, name: str) -> None:
     tried = {field for field, _, _ in on_disk.places_of(plug)}
     paths = {f.name for f in dataclasses.fields(plug) if "Path" in str(f.type)} - set(plug.not_in_key)
     assert paths <= tried, "a field that is a path was not tried: name a file for it in Bench.with_files"
+
+
+def test_the_texts_beside_the_weights_of_a_testbed_victim_are_in_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The layout that figstep draws stands on the card, the words in the tokenizer.
+    folder = Path(shutil.copytree(TestbedVictim().folder, tmp_path / "testbed-linear"))
+    monkeypatch.setattr(TestbedVictim, "folder", folder)
+    keys = [TestbedVictim().key]
+    for name in ("card.json", "tokenizer.json", "chat_template.jinja"):
+        (folder / name).write_text((folder / name).read_text() + " ")
+        keys.append(TestbedVictim().key)
+    assert len(set(keys)) == 4
 
 
 MODEL_FOLDERS = [("victims", "hf", "path"), ("victims", "ocr-llm-control", "model"), ("models", "hf-encoder", "path")]
