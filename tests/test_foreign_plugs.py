@@ -169,7 +169,15 @@ FAILING = {
     "a field that no JSON can hold": ("    words: bytes = b'x'", "odd.words: no key for a bytes"),
     "a key that raises": (
         "    @property\n    def key(self): raise RuntimeError('no key')",
-        "judge odd: its key: RuntimeError: no key (odd_mod.py:",
+        "judge odd: its settings or key: RuntimeError: no key (odd_mod.py:",
+    ),
+    "settings that raise": (
+        "    def settings(self): raise LookupError('none')\n    key = 'mine'",
+        "judge odd: its settings or key: LookupError: none (odd_mod.py:",
+    ),
+    "settings without end": (
+        "    key = 'mine'\n    def settings(self):\n        found = []\n        found.append(found)\n        return {'a': found}",
+        "judge odd: its settings or key: RecursionError: maximum recursion depth exceeded",
     ),
     "a file that is not there": ("    rules: Path = Path('/no/such/file')", "odd: cannot read /no/such/file: No such file"),
 }  # fmt: skip

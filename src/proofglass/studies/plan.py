@@ -133,8 +133,9 @@ def _cell(
 
 
 def _key(study: Study, kind: Kind, item: Item[Any]) -> str:
-    """The key of a plug, whose own code may raise anything."""
+    """The key of a plug, whose own code may raise anything; so may its settings, which the manifest holds as JSON."""
     try:
+        json.dumps(plain(item.plug.settings()))
         key: str = item.plug.key
         return key
     except ProofglassError:
@@ -142,7 +143,7 @@ def _key(study: Study, kind: Kind, item: Item[Any]) -> str:
     except Exception as error:
         if is_environment(error):
             raise
-        raise UsageError(f"{study.source}: {kind[:-1]} {item.label}: its key: {told(error)}") from error
+        raise UsageError(f"{study.source}: {kind[:-1]} {item.label}: its settings or key: {told(error)}") from error
 
 
 def _read(study: Study, item: Item[Dataset]) -> Iterator[Row]:
