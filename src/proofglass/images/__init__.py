@@ -7,6 +7,7 @@ otherwise start other programs for some of them).
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
@@ -93,7 +94,8 @@ def _bytes_of(path: Path) -> bytes:
 
 def _check_file(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise ImageError(f"{path}: cannot be read: it is no file (a folder, a pipe or a device)")
+        what = os.strerror(errno.EISDIR) if stat.S_ISDIR(found.st_mode) else "it is a pipe or a device"
+        raise ImageError(f"{path}: cannot be read: {what}")
     if found.st_size > MAX_FILE_BYTES:
         raise ImageError(f"{path}: {found.st_size} bytes, expected at most {MAX_FILE_BYTES}")
 
