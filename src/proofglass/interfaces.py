@@ -151,7 +151,8 @@ def _take_paths(plug: Plug) -> None:
 
     Raises ValueError, which names the field, for what is no path.
     """
-    for field in dataclasses.fields(plug) if dataclasses.is_dataclass(plug) else ():
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(plug) if dataclasses.is_dataclass(plug) else ()
+    for field in fields:
         words = set(re.findall(r"\w+", field.type if isinstance(field.type, str) else str(field.type)))
         if "Path" not in words or "str" in words:
             continue
