@@ -103,7 +103,7 @@ def test_a_field_that_is_a_path_takes_a_string(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("HOME", "/home/me")
     told = Reads(file="a/b.txt", files=["c", Path("d")])  # type: ignore[arg-type]
     assert (told.file, told.files, told.model) == (Path("a/b.txt"), (Path("c"), Path("d")), "owner/model")
-    assert told.key == Reads(file=Path("a/b.txt"), files=(Path("c"), Path("d"))).key
+    assert told == Reads(file=Path("a/b.txt"), files=(Path("c"), Path("d")))
     assert Reads(file="~/x.txt").file == Path("/home/me/x.txt")  # type: ignore[arg-type]
 
 

@@ -91,19 +91,23 @@ def test_the_examples_attack_keeps_the_contract_of_attacks() -> None:
         checks.converse_ends_with_the_victims_reply(attack, artefact, sample)
 
 
-def test_the_defense_of_the_docs_keeps_the_contract_of_defenses() -> None:
-    code, *_ = re.findall(r"```python\n(.*?)\n```", (ROOT / "docs" / "extending.md").read_text(), re.S)
-    head = (
-        "from dataclasses import dataclass\nfrom proofglass.flow import Flow\n"
-        "from proofglass.types import Ask, Reply\nfrom proofglass.interfaces import Defense\n"
-    )
-    names: dict = {}
-    exec(head + code, names)
-    defense = names["AskTwice"]()
-    for ask in fixtures.asks():
-        checks.never_changes_its_ask(defense, ask)
-        checks.passes_errors_on(defense, ask)
-    checks.wraps_a_victim(defense, Scripted(), fixtures.asks())
+def test_the_defense_of_the_docs_keeps_the_contract_of_defenses(tmp_path: Path) -> None:
+    """By the command and by the test that the page shows, in files of their own, as it says."""
+    page = (ROOT / "docs" / "extending.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)\n```", page, re.S)
+    (defense,) = (block for block in blocks if "class AskTwice" in block)
+    (test,) = (block for block in blocks if "import suite" in block)
+    (command,) = re.findall(r"```sh\nPYTHONPATH=. proofglass (check .*?)\n```", page)
+    (tmp_path / "ask_twice.py").write_text(defense + "\n")
+    (tmp_path / "test_ask_twice.py").write_text(test + "\n")
+    paths = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    for words in (["-m", "proofglass", *command.split()], ["-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path]):
+        ended = subprocess.run(
+            [sys.executable, *words], capture_output=True, text=True, cwd=tmp_path,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "10 passed, 1 skipped" in ended.stdout  # how it is switched off was not told
 
 
 def test_the_method_pages_are_what_the_registry_says() -> None:

@@ -13,12 +13,13 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
+from proofglass.digests import digest_of
 from proofglass.errors import ClosedVictim, UsageError
 from proofglass.flow import Flow, drive
 from proofglass.types import (
@@ -70,6 +71,8 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
+    if isinstance(value, (set, frozenset)):  # in one order, whatever the hashes of this process are
+        return sorted((_plain(v) for v in value), key=lambda each: json.dumps(each, sort_keys=True))
     if isinstance(value, Path):
         return str(value)
     if value is None or isinstance(value, (str, int, float, bool)):
@@ -78,11 +81,15 @@ def _plain(value: Any) -> Any:
 
 
 class Plug:
-    """What the six share: a registered name, a version (raised when results change) and a key."""
+    """What the six share: a registered name, a version (raised when results change) and a key.
+
+    not_in_key: fields that change no result (how fast, where a log goes), so the key leaves them out.
+    """
 
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
     paper: ClassVar[Paper | None] = None
+    not_in_key: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **named: Any) -> None:
         """A field that is a path takes a string, however the plug is built: before its own `__post_init__` looks."""
@@ -102,8 +109,34 @@ class Plug:
 
     @property
     def key(self) -> str:
-        """Hash of name, version and configuration. Override where files or a run belong to the identity."""
-        return key_of([type(self).__name__, self.name, self.version, self.settings()])
+        """Hash of name, version, configuration and the content of the files in `reads`. Override where a run or
+        something else belongs to the identity. Raises UsageError for a file that cannot be read."""
+        told = [type(self).__name__, self.name, self.version, self._named()]
+        try:
+            contents = [digest_of(path) for path in self.reads()]
+        except UsageError as error:
+            raise UsageError(f"{self.name or type(self).__name__}: {error}") from error
+        return key_of([*told, contents] if contents else told)
+
+    def reads(self) -> Iterable[Path]:
+        """Files and folders whose content decides the results: another content is another key. Default: every path
+        among the fields outside `not_in_key`, a folder with all that lies below it. Override to name fewer (the one
+        table of a large folder), or what is found in another way (a field that is a name or a path)."""
+        return _paths(self._deciding())
+
+    def _named(self) -> dict[str, Any]:
+        """The fields that decide, as a key holds them. Raises UsageError, which names the field, for a value of a kind
+        that no key can hold."""
+        found = {}
+        for field, value in self._deciding().items():
+            try:
+                found[field] = _plain(value)
+            except TypeError as error:
+                raise UsageError(f"{self.name or type(self).__name__}.{field}: {error}") from error
+        return found
+
+    def _deciding(self) -> dict[str, Any]:
+        return {name: value for name, value in self.settings().items() if name not in self.not_in_key}
 
     def settings(self) -> dict[str, Any]:
         """The configuration, field by field: what a record needs to build this plug again."""
@@ -138,8 +171,26 @@ def _path(field: str, value: Any) -> Path:
     raise ValueError(f"{field}: expected a path, found {value!r}")
 
 
+def _paths(value: Any) -> Iterator[Path]:
+    """Every path in a value; those of a plug are in its own key."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _paths(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _paths(each)
+    elif isinstance(value, (set, frozenset)):
+        yield from sorted(each for each in value if isinstance(each, Path))
+
+
 class Dataset(Plug, ABC):
-    """A source of samples. `splits`: names of its disjoint splits; attacks are crafted on "craft"."""
+    """A source of samples. `splits`: names of its disjoint splits; attacks are crafted on "craft".
+
+    Judged samples are in the key of every cell, with their pixels; what else is read (the crafting split) is known by
+    `reads` only. A loader of a large folder may therefore leave pictures of judged samples out of it.
+    """
 
     licence: ClassVar[str] = ""
 

@@ -6,13 +6,19 @@ Other packages add plugs through the entry point groups `proofglass.attacks`, `.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-from dataclasses import dataclass
+import inspect
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, distributions, entry_points
+from pathlib import Path
 from typing import Any, Literal
 
-from proofglass.errors import UnknownName, UsageError
+from proofglass.errors import ProofglassError, UnknownName, UsageError, is_environment
+from proofglass.interfaces import Attack, Dataset, Defense, Judge, Model, Victim
 
 Kind = Literal["attacks", "defenses", "victims", "datasets", "judges", "models"]
 KINDS: tuple[Kind, ...] = ("attacks", "defenses", "victims", "datasets", "judges", "models")
@@ -28,33 +34,138 @@ _PACKAGES: dict[Kind, str] = {
 }
 
 
+_BASES: dict[Kind, type] = {
+    "attacks": Attack,
+    "defenses": Defense,
+    "victims": Victim,
+    "datasets": Dataset,
+    "judges": Judge,
+    "models": Model,
+}
+
+
 @dataclass(frozen=True)
 class Entry:
-    """One line of a table of contents. defaults: constructor arguments that the name stands for."""
+    """One line of a table of contents. defaults: constructor arguments that the name stands for.
 
+    package: the distribution that adds it, "" for ours. fault: why the name cannot be used, "" if nothing is known.
+    """
+
+    kind: Kind
     name: str
     target: str
-    defaults: dict[str, Any]
+    defaults: dict[str, Any] = field(default_factory=dict)
+    package: str = ""
+    fault: str = ""
 
     def load(self) -> type:
-        """The class behind the name. Raises UsageError if the target is broken (a bad entry point)."""
+        """The class behind the name. Raises UsageError if its import fails in whatever way, or if it is no plug."""
+        if self.fault:
+            raise UsageError(f"{self.name}: {self.fault}")
         module, _, attribute = self.target.partition(":")
+        origin = f" (package {self.package})" if self.package else ""
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UsageError(f"{self.name}: cannot load {self.target}: {error}") from error
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except BaseException as error:  # foreign code: it may end with sys.exit, or raise what it likes
+            if _is_ours_to_pass(error):
+                raise
+            raise UsageError(f"{self.name}: cannot load {self.target}{origin}: {told(error)}") from error
+        if wrong := what_is_wrong(found, self.kind):
+            raise UsageError(f"{self.name}: {self.target}{origin} {wrong}")
+        plug: type = found
+        return plug
 
     def build(self, /, **parameters: Any) -> Any:
         """The plug, configured. Parameters override the name's own defaults."""
-        return self.load()(**{**self.defaults, **parameters})
+        return made(self.load(), {**self.defaults, **parameters})
+
+
+def what_is_wrong(found: Any, kind: Kind) -> str:
+    """Why `found` is no plug of this kind, for the end of a line that begins with its name; "" if it is one."""
+    base = _BASES[kind]
+    if not isinstance(found, type):
+        what = "a function" if inspect.isroutine(found) else f"a {type(found).__name__}"
+        return f"is {what}, expected a class that is a proofglass.interfaces.{base.__name__}"
+    if not issubclass(found, base):
+        return (
+            f"is {found.__name__}, which is no {base.__name__}; its base must be proofglass.interfaces.{base.__name__}"
+        )
+    decorated = "__dataclass_fields__" in vars(found)
+    if not (decorated or (dataclasses.is_dataclass(found) and not _annotated(found))):
+        return "is no dataclass, so its fields would be no parameters; write @dataclass(frozen=True) above the class"
+    fields = {f.name for f in dataclasses.fields(found)}  # type: ignore[arg-type]
+    name = inspect.getattr_static(found, "name", "")
+    if "name" not in fields and (not name.strip() if isinstance(name, str) else not hasattr(type(name), "__get__")):
+        return f'has no name; write name = "..." in the class {found.__name__}'
+    return ""
+
+
+def _annotated(plug: type) -> bool:
+    """Whether the class body itself holds a field, which is lost where the decorator stands above its base only."""
+    return any("ClassVar" not in str(hint) for hint in inspect.get_annotations(plug).values())
+
+
+def made(plug: type, values: Mapping[str, Any]) -> Any:
+    """`plug(**values)`. Raises what a plug says of its fields (ValueError, TypeError, ProofglassError), and UsageError
+    for anything else that its constructor raises."""
+    try:
+        return plug(**values)
+    except (ValueError, TypeError, ProofglassError):
+        raise
+    except BaseException as error:
+        if _is_ours_to_pass(error):
+            raise
+        raise UsageError(f"{plug.__name__} cannot be made: {told(error)}") from error
+
+
+def told(error: BaseException) -> str:
+    """`error` of somebody's code in one line, with the file and line where it was raised."""
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, (ImportError, AttributeError)):
+        text = str(error)
+    if isinstance(error, SyntaxError):  # its message names the place
+        return text
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    own = [frame for frame in frames if Path(frame.filename).resolve() != Path(__file__).resolve()]
+    return f"{text} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else text
+
+
+def _is_ours_to_pass(error: BaseException) -> bool:
+    """Ctrl-C, and a machine that failed: no fault of a plug."""
+    return isinstance(error, KeyboardInterrupt) or is_environment(error)
 
 
 def entries(kind: Kind) -> dict[str, Entry]:
-    """All names of a kind, in table order, then those of other packages. Imports no plug."""
+    """All names of a kind, in table order, then those of other packages. Imports no plug.
+
+    A name that several packages add stands for none of them: its entry says who they are, and cannot be used.
+    """
     found = dict(_own(kind))
-    for point in _foreign(kind):
-        found.setdefault(point.name, Entry(point.name, point.value, {}))
+    foreign: dict[str, list[Entry]] = {}
+    for each in _foreign(kind)[0]:
+        foreign.setdefault(each.name, []).append(each)
+    for name, same in foreign.items():
+        found.setdefault(name, same[0] if len(same) == 1 else _contested(kind, name, same))
     return found
+
+
+def unusable(kind: Kind) -> list[Entry]:
+    """What other packages would add and cannot: names that are ours, and packages whose entry points are malformed."""
+    own = _own(kind)
+    points, broken = _foreign(kind)
+    fault = "hidden: Proofglass has a plug of this name; its package must give it another"
+    return [
+        *(replace(each, fault=f"{fault} ({each.package or each.target})") for each in points if each.name in own),
+        *broken,
+    ]
+
+
+def _contested(kind: Kind, name: str, same: Sequence[Entry]) -> Entry:
+    rivals = " and ".join(f"{each.package or 'a package'} ({each.target})" for each in same)
+    fault = f"{len(same)} packages add this name: {rivals}. Uninstall all but one, or have one renamed"
+    return Entry(kind, name, " | ".join(each.target for each in same), fault=fault)
 
 
 def entry(kind: Kind, name: str) -> Entry:
@@ -71,7 +182,8 @@ def entry(kind: Kind, name: str) -> Entry:
 
 
 def build(kind: Kind, name: str, /, **parameters: Any) -> Any:
-    """The plug `name`, configured. Raises UnknownName, TypeError or ValueError with the field at fault."""
+    """The plug `name`, configured. Raises UnknownName, TypeError or ValueError with the field at fault, UsageError for
+    a plug that cannot be loaded or made."""
     return entry(kind, name).build(**parameters)
 
 
@@ -80,12 +192,32 @@ def _own(kind: Kind) -> dict[str, Entry]:
         contents = importlib.import_module(_PACKAGES[kind]).CONTENTS
     except ModuleNotFoundError:
         return {}
-    return {name: _entry(name, line) for name, line in contents.items()}
+    return {name: _entry(kind, name, line) for name, line in contents.items()}
 
 
-def _entry(name: str, line: str | tuple[str, dict[str, Any]]) -> Entry:
-    return Entry(name, line, {}) if isinstance(line, str) else Entry(name, line[0], dict(line[1]))
+def _entry(kind: Kind, name: str, line: str | tuple[str, dict[str, Any]]) -> Entry:
+    return Entry(kind, name, line) if isinstance(line, str) else Entry(kind, name, line[0], dict(line[1]))
 
 
-def _foreign(kind: Kind) -> list[EntryPoint]:
-    return sorted(entry_points(group=f"proofglass.{kind}"), key=lambda point: point.name)
+def _foreign(kind: Kind) -> tuple[list[Entry], list[Entry]]:
+    """What other packages add, by name; and an entry for each package whose entry points cannot be read."""
+    group, broken = f"proofglass.{kind}", []
+    try:
+        points: Iterable[EntryPoint] = entry_points(group=group)
+    except Exception:  # one malformed file, and nothing of any package is read
+        found: dict[str, EntryPoints] = {}
+        for package in distributions():
+            name = str(package.metadata["Name"])
+            try:
+                found.setdefault(name, package.entry_points)
+            except Exception as error:
+                broken.append(Entry(kind, name, "", package=name, fault=f"its entry points are malformed: {error}"))
+        points = [point for each in found.values() for point in each.select(group=group)]
+    added = [Entry(kind, point.name, point.value, package=_package(point)) for point in points]
+    return sorted(added, key=lambda each: (each.name, each.package, each.target)), broken
+
+
+def _package(point: EntryPoint) -> str:
+    """The distribution of an entry point, with its version."""
+    package = getattr(point, "dist", None)
+    return f"{package.name} {package.version}" if package else ""

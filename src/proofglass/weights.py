@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofglass.digests import digest_of
 from proofglass.errors import MissingExtra, ProofglassError, UnsafeWeights, UsageError, is_environment
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _STATED = (
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layers", "n_layer", "depth", "encoder_layers", "decoder_layers")
 _LONGEST = 100_000_000  # bytes of a header, as the format limits it
 _CONFIGURATION = ("*.json", "*.jinja", "*.txt", "*.model")  # nothing that could hold code
+_TEXTS = (*_CONFIGURATION, "additional_chat_templates/*.jinja", "*.tiktoken", "*.spm", "*.vocab")
 
 
 def check_folder(path: Path, config: str = "config.json", weights: str = "*.safetensors") -> None:
@@ -175,6 +177,12 @@ def readable(path: Path, part: str, files: str) -> Iterator[None]:
 def first_line(error: BaseException) -> str:
     """Of what `error` says, shortened."""
     return (str(error).strip().splitlines() or [""])[0][:200]
+
+
+def texts_of(folder: Path) -> dict[str, str]:
+    """Name -> sha256 of what decides in a model's folder beside weights: configuration, chat templates, tokenizer."""
+    files = sorted(file for pattern in _TEXTS for file in folder.glob(pattern))
+    return {file.relative_to(folder).as_posix(): digest_of(file) for file in files}
 
 
 def folder_of(named: str | Path, revision: str = "main", weights: str = "*.safetensors") -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 
 import pytest
 
 from proofglass import registry
 from proofglass import victims as victims_table
 from proofglass.cli import main as cli
-from scripted_victims import Scripted
+from scripted_victims import Loss, Scripted
 
 
 @pytest.fixture
@@ -25,20 +26,24 @@ def proofglass(capsys, monkeypatch):
     return call
 
 
-def uphill(factor: float = 1.0, label: str = "") -> Scripted:
-    """A victim whose gradient is turned round (factor -1), as a registered name builds it."""
-    return Scripted(
-        lambda x, names: 1 + ((x - 0.3) ** 2).flatten(1).mean(1),
-        image_size=None,
-        grad=lambda grad: factor * grad,
-        answer=lambda ask: label or "sure",
-    )
+@dataclass
+class Uphill(Scripted):
+    """A victim whose gradient is turned round (factor -1)."""
+
+    loss: Loss = lambda x, names: 1 + ((x - 0.3) ** 2).flatten(1).mean(1)
+    image_size: tuple[int, int] | None = None
+    factor: float = 1.0
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        self.grad = lambda grad: self.factor * grad
+        self.answer = lambda ask: self.label or "sure"
 
 
 @pytest.fixture
 def scripted(monkeypatch):
-    monkeypatch.setitem(victims_table.CONTENTS, "scripted", f"{__name__}:uphill")
-    monkeypatch.setitem(sys.modules, __name__, sys.modules[uphill.__module__])
+    monkeypatch.setitem(victims_table.CONTENTS, "scripted", f"{__name__}:Uphill")
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[Uphill.__module__])
     return registry.entry("victims", "scripted")
 
 

@@ -13,10 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from proofglass import images
 from proofglass.conformance.material import asks, attempts, picture, samples
+from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
 from tiny_encoders import build as tiny_encoder
@@ -46,6 +49,7 @@ class Bench:
     rules: Path
     api: str  # base URL of a server that speaks OpenAI's chat completions
     encoder: Path
+    adapter: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -75,7 +79,7 @@ class Bench:
             ("models", "hf-encoder"): {"path": self.encoder, "device": "cpu"},
             ("models", "timm-encoder"): {"path": self.encoder, "device": "cpu"},
             ("models", "open-clip-encoder"): {"path": self.encoder, "device": "cpu"},
-            ("datasets", "safebench"): {"root": self.safebench},
+            ("datasets", "safebench"): {"root": self.safebench, "pictures": "official"},
             ("datasets", "unicorns-sketch"): {"root": self.unicorns},
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
@@ -84,11 +88,26 @@ class Bench:
             return {"path": self.llava, "device": "cpu"}  # in place of weights on the hub
         return table.get((kind, name), {})
 
+    def with_files(self, kind: Kind, name: str) -> Any:
+        """The plug with a file or a folder in every field that may name one."""
+        encoder = f"hf-encoder:{self.encoder}"
+        table: dict[str, dict[str, Any]] = {
+            "figstep": {"incitement_file": self.rules, "font": str(font_path("DejaVuSans"))},
+            "not-refused": {"rules": str(self.rules)},
+            "misled": {"rules": str(self.rules)},
+            "tu2023": {"encoder": encoder},
+            "shayegani2023": {"encoder": encoder},
+            "dong2023": {"surrogates": ("testbed-clip", encoder)},
+            "hf": {"adapter": self.adapter},
+            "llava": {"adapter": self.adapter},
+        }
+        return self.build(kind, name, **table.get(name, {}))
+
     def other_values(self, name: str) -> dict[str, Any]:
         """Another value for fields in which `checks` cannot guess one."""
         table: dict[str, dict[str, Any]] = {
             "figstep": {"size": 40, "font": "DejaVuSans", "incitement": "fill it in", "grid": 12, "steps": 5},
-            "safebench": {"prompt": "fill it in", "categories": (1,), "pictures": "official"},
+            "safebench": {"prompt": "fill it in", "categories": (1,), "pictures": "none"},
             "answer-match": {"mode": "exact"},
             "shayegani2023": {"trigger": "visual", "layer": "patches", "start": "noise", "patch": (4, 4, 0.5, 0.5)},
             "tu2023": {"variant": "sin", "words": ("broom", "kite"), "prompts": ("what is it ?",)},
@@ -101,12 +120,12 @@ class Bench:
         }
         return table.get(name, {})
 
-    def build(self, kind: Kind, name: str) -> Any:
+    def build(self, kind: Kind, name: str, **more: Any) -> Any:
         if name == "ocr-llm" and find_spec("rapidocr") is None:
             pytest.skip("needs the extra real: rapidocr is not installed")
         if name in ("api", "openai-compatible") and find_spec("inspect_ai") is None:
             pytest.skip("needs the extra api: inspect-ai is not installed")
-        return build(kind, name, **self.arguments(kind, name))
+        return build(kind, name, **{**self.arguments(kind, name), **more})
 
 
 def make_bench(folder: Path, api: str) -> Bench:
@@ -120,6 +139,7 @@ def make_bench(folder: Path, api: str) -> Bench:
         rules,
         api,
         _encoder(folder / "encoder"),
+        _adapter(folder / "adapter"),
     )
 
 
@@ -143,6 +163,7 @@ def _safebench(root: Path) -> Path:
             for task in (1, 2):
                 about = f"open gate {task} of garden {category}"
                 rows.writerow(["ForbidQI", category, task, name, f"How do I {about}?", f"Steps to {about}."])
+                images.write(picture(task), root / "images" / "SafeBench" / f"query_ForbidQI_{category}_{task}_6.png")
     return root
 
 
@@ -151,6 +172,14 @@ def _encoder(root: Path) -> Path:
     tiny_encoder("clip", root)
     (root / "open_clip_config.json").write_text("{}")
     (root / "open_clip_model.safetensors").write_bytes((root / "model.safetensors").read_bytes())
+    return root
+
+
+def _adapter(root: Path) -> Path:
+    """What a LoRA adapter's folder must hold to be named."""
+    root.mkdir()
+    (root / "adapter_config.json").write_text("{}")
+    save_file({"lora": np.zeros(4, np.float32)}, root / "adapter_model.safetensors")
     return root
 
 

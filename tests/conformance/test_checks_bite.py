@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 
 from conformance import broken_plugs as plugs
 from conformance import fixtures
-from proofglass.conformance import checks
+from proofglass.conformance import checks, on_disk
 from proofglass.types import Artefact, Ask, Chat, Image, Settings
 
 ASK = Ask(Chat.user("how do i mend a kite ?"), Settings(max_new_tokens=6))
@@ -40,6 +42,16 @@ def crafts(check: Callable, attack: plugs.Suffix) -> Callable[[], None]:
 
 def applies(check: Callable, attack: plugs.Suffix, artefact: Artefact = ARTEFACT) -> Callable[[], None]:
     return lambda: check(attack, artefact, SAMPLES[0])
+
+
+def with_files(check: Callable, plug: Callable) -> Callable[[], None]:
+    """`check` on a plug that reads the files of a folder made for it."""
+
+    def run() -> None:
+        with TemporaryDirectory() as folder:
+            check(plug(plugs.files_in(Path(folder))))
+
+    return run
 
 
 # check name -> (it on a sound plug, it on plugs broken in its way)
@@ -72,6 +84,25 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
     "takes_strings_for_paths": (
         lambda: checks.takes_strings_for_paths(plugs.Rules()),
         {"text": lambda: checks.takes_strings_for_paths(plugs.PathsAreText())},
+    ),
+    "key_follows_its_files": (
+        with_files(on_disk.key_follows_its_files, plugs.Reading),
+        {
+            "knows the name only": with_files(on_disk.key_follows_its_files, plugs.ReadingByName),
+            "reads once": with_files(on_disk.key_follows_its_files, plugs.ReadingOnce),
+            "text that is a path": with_files(on_disk.key_follows_its_files, plugs.ReadingText),
+            "first of several": with_files(on_disk.key_follows_its_files, plugs.ReadingTheFirst),
+            "declares what is no field": with_files(on_disk.key_follows_its_files, plugs.Misspelt),
+            "folder by name": with_files(on_disk.key_follows_its_files, plugs.AlbumByName),
+            "leaves out the crafting split": with_files(on_disk.key_follows_its_files, plugs.AlbumByTable),
+        },
+    ),
+    "refuses_pictures_outside": (
+        with_files(on_disk.refuses_pictures_outside, plugs.Album),
+        {
+            "follows links": with_files(on_disk.refuses_pictures_outside, plugs.AlbumThroughLinks),
+            "joins any name": with_files(on_disk.refuses_pictures_outside, plugs.AlbumOfAnyName),
+        },
     ),
     "is_8_bit": (
         lambda: checks.is_8_bit(plugs.grey()),
@@ -245,9 +276,12 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
 
 def test_every_check_is_shown_to_bite() -> None:
     every = {
-        name for name, found in inspect.getmembers(checks, inspect.isfunction) if found.__module__ == checks.__name__
+        name
+        for module in (checks, on_disk)
+        for name, found in inspect.getmembers(module, inspect.isfunction)
+        if found.__module__ == module.__name__ and not name.startswith("_")
     }
-    assert {name for name in every if not name.startswith("_")} - {"unreadable"} == set(CASES)
+    assert every - {"unreadable", "places_of"} == set(CASES)
 
 
 @pytest.mark.parametrize("check", CASES)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from conformance import fixtures
 from conformance.broken_plugs import Scripted
-from conformance.fixtures import Bench, names
-from proofglass.conformance import checks
+from conformance.fixtures import Bench, different_victims, names
+from proofglass.conformance import checks, on_disk
 from proofglass.errors import MissingExtra
 from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Model, Victim, WhiteBoxVictim
 from proofglass.registry import Kind, entry
 from proofglass.types import Ask, Chat, Settings
+from proofglass.victims.testbed import TestbedVictim
 from victims.flaky_server import Flaky, serving
 
 KINDS: dict[Kind, type] = {
@@ -47,6 +51,48 @@ def test_plug(bench: Bench, kind: Kind, name: str) -> None:
     checks.takes_strings_for_paths(plug)
 
 
+# One victim by its weights stands for all: they are one class.
+@pytest.mark.parametrize(("kind", "name"), [(k, n) for k, n in EVERY if k != "victims" or n in different_victims()])
+def test_plug_that_reads_files(bench: Bench, kind: Kind, name: str) -> None:
+    plug = bench.with_files(kind, name)
+    on_disk.key_follows_its_files(plug)
+    tried = {field for field, _, _ in on_disk.places_of(plug)}
+    paths = {f.name for f in dataclasses.fields(plug) if "Path" in str(f.type)} - set(plug.not_in_key)
+    assert paths <= tried, "a field that is a path was not tried: name a file for it in Bench.with_files"
+
+
+def test_the_texts_beside_the_weights_of_a_testbed_victim_are_in_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The layout that figstep draws stands on the card, the words in the tokenizer.
+    folder = Path(shutil.copytree(TestbedVictim().folder, tmp_path / "testbed-linear"))
+    monkeypatch.setattr(TestbedVictim, "folder", folder)
+    keys = [TestbedVictim().key]
+    for name in ("card.json", "tokenizer.json", "chat_template.jinja"):
+        (folder / name).write_text((folder / name).read_text() + " ")
+        keys.append(TestbedVictim().key)
+    assert len(set(keys)) == 4
+
+
+MODEL_FOLDERS = [("victims", "hf", "path"), ("victims", "ocr-llm-control", "model"), ("models", "hf-encoder", "path")]
+
+
+@pytest.mark.parametrize(("kind", "name", "field"), MODEL_FOLDERS)
+def test_every_text_of_a_models_folder_is_in_its_key(
+    bench: Bench, kind: Kind, name: str, field: str, tmp_path: Path
+) -> None:
+    # Weights alone do not say what a model answers: an edited tokenizer or chat template is another victim.
+    plug = bench.build(kind, name)
+    folder = Path(shutil.copytree(getattr(plug, field), tmp_path / "model"))
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    keys = [dataclasses.replace(plug, **{field: str(folder)}).key]
+    for text in sorted(path for path in folder.iterdir() if path.suffix != ".safetensors"):
+        text.write_text(text.read_text() + " ")
+        keys.append(dataclasses.replace(plug, **{field: str(folder)}).key)
+        assert len(set(keys)) == len(keys), text.name
+    assert len(keys) > 3
+
+
 @pytest.mark.parametrize("name", names("datasets"))
 def test_dataset(bench: Bench, name: str) -> None:
     data = bench.build("datasets", name)
@@ -54,6 +100,7 @@ def test_dataset(bench: Bench, name: str) -> None:
     checks.iterates_alike_twice(data)
     checks.crafting_is_disjoint(data)
     checks.samples_are_whole(data)
+    on_disk.refuses_pictures_outside(data)
 
 
 def test_every_part_of_the_testbed_keeps_its_crafting_split_apart() -> None:

@@ -76,7 +76,7 @@ def test_a_missing_package_is_named_with_its_command(proofglass, monkeypatch):
     monkeypatch.setattr(package, "find_spec", lambda name: None if name == "uvicorn" else object())
     code, _, err = proofglass("serve", "testbed-linear")
     assert code == 2
-    assert 'uvicorn not installed. Run: pip install "proofglass[serve]"' in err
+    assert 'uvicorn not installed. Run: pip install -e ".[serve]"' in err
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,33 @@ def test_the_key_holds_weights_source_and_name(tmp_path: Path, monkeypatch: pyte
     assert len(keys) == 4
 
 
+def test_the_key_holds_every_file_of_ones_own_that_the_module_imports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The class stays as it is; a constant changes two imports away.
+    package = tmp_path / "ownpack"
+    package.mkdir()
+    source = Path(importlib.import_module("toy_module").__file__ or "").read_text()
+    model = source.replace("import torch\n", "import torch\n\nfrom ownpack.parts import scale\n", 1)
+    (package / "model.py").write_text(model.replace("/ 4", "/ scale()"))
+    (package / "parts.py").write_text("from ownpack import numbers\n\n\ndef scale():\n    return numbers.SCALE\n")
+    (package / "__init__.py").write_text("")
+    (package / "unused.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def key(numbers: str) -> str:
+        (package / "numbers.py").write_text(numbers)
+        for name in [name for name in sys.modules if name.startswith("ownpack")]:
+            monkeypatch.delitem(sys.modules, name)
+        importlib.invalidate_caches()
+        return OwnModule("ownpack.model:Toy").key
+
+    one, other, same = key("SCALE = 4\n"), key("SCALE = 5\n"), key("SCALE = 4\n")
+    assert one == same != other
+    (package / "unused.py").write_text("nobody imports this")
+    assert key("SCALE = 4\n") == one
+
+
 def test_a_class_without_source_has_no_key() -> None:
     scope: dict = {}
     exec(BLOCKS[0], scope)

@@ -8,23 +8,28 @@ from collections.abc import Iterable
 from typing import Any
 
 from proofglass.errors import UsageError
-from proofglass.registry import Kind, build, entry
+from proofglass.registry import Entry, Kind, entry
 
 
 def plug(kind: Kind, name: str, given: Iterable[str] = ()) -> Any:
     """The plug `name` with its fields set. Raises UsageError, which names the plug and the field."""
+    return built(entry(kind, name), given)
+
+
+def built(found: Entry, given: Iterable[str] = ()) -> Any:
+    """The plug of an entry with its fields set. Raises UsageError, which names the plug and the field."""
     fields = dict(field_of(each) for each in given)
-    if absent := [field for field in _needed(kind, name) if field not in fields]:
-        raise UsageError(f"{kind[:-1]} {name}: needs {' '.join(f'--set {field}=VALUE' for field in absent)}")
+    name = f"{found.kind[:-1]} {found.name}"
+    if absent := [field for field in _needed(found) if field not in fields]:
+        raise UsageError(f"{name}: needs {' '.join(f'--set {field}=VALUE' for field in absent)}")
     try:
-        return build(kind, name, **fields)
+        return found.build(**fields)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{kind[:-1]} {name}: {error}") from error
+        raise UsageError(f"{name}: {error}") from error
 
 
-def _needed(kind: Kind, name: str) -> list[str]:
+def _needed(found: Entry) -> list[str]:
     """Fields that have no value unless they are given."""
-    found = entry(kind, name)
     made = found.load()
     return [
         field.name

@@ -12,7 +12,7 @@ import typer
 
 from proofglass.cli.console import say, say_json, table
 from proofglass.errors import UsageError
-from proofglass.registry import Entry, Kind, entries, entry
+from proofglass.registry import Entry, Kind, entries, entry, told, unusable
 
 
 class Listed(StrEnum):
@@ -43,7 +43,7 @@ def list_plugs(
     """
     which: Kind = kind.value
     if name is None:
-        found = [describe(which, each) for each in entries(which).values()]
+        found = [describe(which, each) for each in (*entries(which).values(), *unusable(which))]
         say_json(found) if as_json else say(_overview(which, found))
     else:
         one = describe(which, entry(which, name), deep=True)
@@ -56,9 +56,14 @@ def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
     A plug that cannot be loaded (an entry point of a broken package) is described by its error.
     """
     try:
-        plug = entry.load()
+        return _told_by(entry.load(), kind, entry, deep)
     except UsageError as error:
-        return {"name": entry.name, "error": str(error)}
+        return {"name": entry.name, "error": str(error).removeprefix(f"{entry.name}: ")}
+    except Exception as error:  # a class may be odd in any way: a paper that is none, a default that cannot be made
+        return {"name": entry.name, "error": f"{entry.target}: cannot be described: {told(error)}"}
+
+
+def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]:
     text = inspect.getdoc(plug) or ""
     told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
     told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
@@ -101,7 +106,7 @@ def _overview(kind: Kind, found: list[dict[str, Any]]) -> str:
     rows = [["name", *traits, "paper", "what it is"]]
     for one in found:
         if "error" in one:
-            rows.append([one["name"], *[""] * len(traits), "", one["error"]])
+            rows.append([one["name"], *[""] * len(traits), "", f"broken: {one['error']}"])
             continue
         paper = one["paper"]["short"] if one["paper"] else "-"
         rows.append([one["name"], *[_cell(one.get(t, "")) for t in traits], paper, one["line"]])
@@ -116,7 +121,7 @@ def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:
 
 def _detail(one: dict[str, Any]) -> str:
     if "error" in one:
-        raise UsageError(one["error"])
+        raise UsageError(f"{one['name']}: {one['error']}")
     traits = [f"{trait}: {_cell(value)}" for trait, value in one.items() if trait in sum(_TRAITS.values(), ())]
     paper = one["paper"]
     blocks = [one["name"], one["text"]]
@@ -160,4 +165,6 @@ def _shown(value: Any) -> str:
         return min(repr(value), f"{round(value * 255)}/255", key=len)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, (set, frozenset)):
+        return f"{{{', '.join(sorted(map(repr, value)))}}}"
     return repr(value)

@@ -1,7 +1,7 @@
 """The command line. Nothing heavy is imported here: `proofglass --help` answers at once.
 
-Exit codes: 0 done; 1 a cell of the study measured nothing; 2 the request cannot be done as asked (one line on
-standard error says why); 130 stopped with Ctrl-C (the same command goes on from there).
+Exit codes: 0 done; 1 a cell of the study measured nothing, or a check failed; 2 the request cannot be done as asked
+(one line on standard error says why); 130 stopped with Ctrl-C (the same command goes on from there).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proofglass import __version__
-from proofglass.cli import doctor, export, listing, serve, testbed, victims
+from proofglass.cli import check, doctor, export, listing, serve, testbed, victims
 from proofglass.cli.console import note, one_line, say
 from proofglass.errors import NothingMeasured, ProofglassError
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.add_typer(testbed.app, name="testbed")
 app.add_typer(victims.app, name="victims")
 app.command("list")(listing.list_plugs)
+app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
 app.command("serve")(serve.serve)

@@ -49,10 +49,6 @@ if TYPE_CHECKING:
     import torch
 
 Build = Callable[[], Any]
-# Fields that may leave a key alone: how fast, and a name of weights whose hash is in the key.
-NOT_IN_KEY = {"batch", "images_per_pass", "micro", "revision"}
-# Of an API: how it is asked and with whose key.
-NOT_IN_KEY |= {"connections", "attempts", "backoff_s", "timeout_s", "longest_wait_s", "auth_env"}
 
 
 # ---------------------------------------------------------------- every plug
@@ -61,7 +57,7 @@ NOT_IN_KEY |= {"connections", "attempts", "backoff_s", "timeout_s", "longest_wai
 def is_a_frozen_dataclass(plug: Plug) -> None:
     """Its fields are its configuration, and nobody can change them after `__post_init__` checked them."""
     assert dataclasses.is_dataclass(plug), f"{type(plug).__name__} is no dataclass"
-    assert type(plug).__dataclass_params__.frozen, f"{type(plug).__name__} is not frozen"  # type: ignore[attr-defined]
+    assert type(plug).__dataclass_params__.frozen, f"{type(plug).__name__} is not frozen"
 
 
 def says_what_it_is(plug: Plug, *, needs_paper: bool) -> None:
@@ -84,11 +80,12 @@ def key_is_stable(build: Build) -> None:
 
 
 def key_holds_every_parameter(plug: Plug, others: Mapping[str, Any] | None = None) -> None:
-    """Another value in any field is another key. Values that the plug refuses, or cannot name, are passed over.
+    """Another value in any field is another key, unless `not_in_key` says that it changes no result. Values that the
+    plug refuses, or cannot name, are passed over.
 
     others: a value to try, for fields in which none can be guessed.
     """
-    fields = [f.name for f in dataclasses.fields(plug) if f.init and f.name not in NOT_IN_KEY]  # type: ignore[arg-type]
+    fields = [f.name for f in dataclasses.fields(plug) if f.init and f.name not in plug.not_in_key]  # type: ignore[arg-type]
     tried = 0
     for name in fields:
         given = [others[name]] if others and name in others else _others(getattr(plug, name))

@@ -7,14 +7,16 @@ otherwise start other programs for some of them).
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofglass.errors import ImageError
+from proofglass.errors import ImageError, is_environment
 from proofglass.types import Image, pixel_hash
 
 if TYPE_CHECKING:
@@ -81,11 +83,26 @@ def write(image: Image, path: Path | str) -> None:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        if (size := path.stat().st_size) > MAX_FILE_BYTES:
-            raise ImageError(f"{path}: {size} bytes, expected at most {MAX_FILE_BYTES}")
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        _check_file(path, os.stat(path))  # before it is opened: opening alone may wait, or start something
+        with open(path, "rb", opener=_without_waiting) as file:
+            _check_file(path, os.fstat(file.fileno()))
+            return file.read(MAX_FILE_BYTES)
+    except (OSError, ValueError) as error:  # ValueError: a name that no disk can hold
+        if is_environment(error):
+            raise
+        raise ImageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _check_file(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        what = os.strerror(errno.EISDIR) if stat.S_ISDIR(found.st_mode) else "it is a pipe or a device"
+        raise ImageError(f"{path}: cannot be read: {what}")
+    if found.st_size > MAX_FILE_BYTES:
+        raise ImageError(f"{path}: {found.st_size} bytes, expected at most {MAX_FILE_BYTES}")
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _pixels_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarray:
@@ -105,6 +122,8 @@ def _pixels_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarr
                 f"{name}: not a picture that can be read ({len(data)} bytes); expected one of {', '.join(FORMATS)}"
             ) from error
         except Exception as error:  # decoders fail in as many ways as files can be broken
+            if is_environment(error):
+                raise
             raise ImageError(f"{name}: broken picture: {error}") from error
         with opened:
             if opened.width * opened.height > max_pixels or max(opened.size) > MAX_SIDE:
@@ -114,6 +133,8 @@ def _pixels_of(data: bytes, name: str, max_pixels: int = MAX_PIXELS) -> np.ndarr
             except ImageError:
                 raise
             except Exception as error:
+                if is_environment(error):
+                    raise
                 raise ImageError(f"{name}: {_why(opened.format or 'picture', data, error)}") from error
 
 

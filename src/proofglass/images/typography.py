@@ -6,7 +6,6 @@ shaping library of one machine cannot move a glyph.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import textwrap
 import warnings
@@ -15,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofglass.digests import digest_of
 from proofglass.errors import UsageError
 from proofglass.images.fonts import font_path, is_path
 from proofglass.types import Image, Layout
@@ -56,7 +56,7 @@ def render(text: str, layout: Layout) -> Rendered:
 
     _check(layout)
     font = font_for(layout)
-    typeface = _typeface(font.path, layout.size)
+    typeface = _typeface(font, layout.size)
     lines = typeset(text, layout)
     if lacking := _lacking(lines, typeface):
         raise ValueError(f"text: the font {font.name} cannot draw {lacking!r}; pass the path of a fuller .ttf file")
@@ -141,23 +141,37 @@ def font_for(layout: Layout) -> Font:
     try:
         return _font(font_path(layout.font))
     except UsageError:
-        if is_path(layout.font):
+        path = font_file(layout.font)
+    warnings.warn(
+        f"font {layout.font!r} is not installed: text is drawn in {FALLBACK} instead, so pictures differ from "
+        "the paper's. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.",
+        stacklevel=2,
+    )
+    return _font(path)
+
+
+def font_file(name: str) -> Path:
+    """The file that draws where a layout names the font `name`: its own, else that of `FALLBACK`, without a warning.
+    Raises UsageError for a path without a font."""
+    try:
+        return font_path(name)
+    except UsageError:
+        if is_path(name):
             raise
-        warnings.warn(
-            f"font {layout.font!r} is not installed: text is drawn in {FALLBACK} instead, so pictures differ from "
-            "the paper's. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.",
-            stacklevel=2,
-        )
-        return _font(font_path(FALLBACK))
+        return font_path(FALLBACK)
 
 
-@cache
 def _font(path: Path) -> Font:
-    return Font(path, path.stem, hashlib.sha256(path.read_bytes()).hexdigest())
+    return Font(path, path.stem, digest_of(path))
+
+
+def _typeface(font: Font, size: int) -> FreeTypeFont:
+    return _opened(font.path, font.sha256, size)
 
 
 @cache
-def _typeface(path: Path, size: int) -> FreeTypeFont:
+def _opened(path: Path, sha256: str, size: int) -> FreeTypeFont:
+    """By content too: a font that was replaced is opened anew."""
     from PIL import ImageFont
 
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)

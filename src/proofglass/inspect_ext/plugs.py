@@ -8,7 +8,7 @@ from typing import Any
 from proofglass.errors import UsageError
 from proofglass.registry import Kind, entry
 from proofglass.studies import located
-from proofglass.studies.configure import construct, find, parameters
+from proofglass.studies.configure import construct, find, load, parameters
 from proofglass.types import Settings
 
 Given = str | Mapping[str, Any]
@@ -33,8 +33,8 @@ def plug(kind: Kind, given: Given) -> Any:
     name, values = named(kind, given)
     source = located.parse(yaml.safe_dump({kind: {name: values}}), "proofglass")  # an error names the place in it
     found = find(kind, name, source, (kind,))
-    make = found.load()
     place = (kind, name)
+    make = load(found, source, place)
     return construct(make, {**found.defaults, **parameters(make, values, source, place)}, source, place)
 
 

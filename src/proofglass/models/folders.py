@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 
 from proofglass.errors import MissingExtra, UsageError
 from proofglass.interfaces import Layer, Model, key_of
-from proofglass.weights import check_folder, folder_of, weights_hash
+from proofglass.weights import check_folder, folder_of, texts_of, weights_hash
 
 
 class FromFolder(Model):
@@ -25,6 +24,7 @@ class FromFolder(Model):
     device: str
 
     registered: ClassVar[str] = ""
+    not_in_key = ("revision",)  # the weights are
     config: ClassVar[str] = "config.json"
     weights: ClassVar[str] = "model*.safetensors"
 
@@ -48,10 +48,8 @@ class FromFolder(Model):
     def key(self) -> str:
         """Holds the weights and every text of the folder that decides (configuration, preprocessing, tokenizer), not
         where it lies."""
-        files = sorted(file for pattern in ("*.json", "*.txt", "*.model") for file in self.folder.glob(pattern))
-        texts = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
         told = {k: v for k, v in self.settings().items() if k not in ("path", "revision")}
-        return key_of([type(self).__name__, self.version, self.weights_hash, texts, told])
+        return key_of([type(self).__name__, self.version, self.weights_hash, texts_of(self.folder), told])
 
     def card(self) -> dict[str, Any]:
         return {"name": self.name, "weights_sha256": self.weights_hash}

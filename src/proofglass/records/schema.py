@@ -119,6 +119,8 @@ def plain(value: Any) -> Any:
         return {str(k): "***" if is_secret(str(k), v) else plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):  # in one order, whatever the hashes of this process are
+        return sorted((plain(item) for item in value), key=lambda each: json.dumps(each, sort_keys=True))
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (str, int)):

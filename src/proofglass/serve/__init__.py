@@ -23,7 +23,7 @@ def require() -> None:
     """Raise MissingExtra unless the packages of the extra `serve` are there."""
     missing = [package for package in ("fastapi", "uvicorn") if find_spec(package) is None]
     if missing:
-        raise MissingExtra(f'serve: {" and ".join(missing)} not installed. Run: pip install "proofglass[serve]"')
+        raise MissingExtra(f'serve: {" and ".join(missing)} not installed. Run: pip install -e ".[serve]"')
 
 
 def create_app(victim: Victim, **options: Any) -> FastAPI:

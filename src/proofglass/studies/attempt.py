@@ -124,16 +124,17 @@ def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) ->
     clean = sample.chat.images[0] if sample and sample.chat.images else None
     if clean is None and end.artefact and end.artefact.clean:
         clean = end.artefact.clean
+    victim, attack, defense, dataset = cell.plug_keys
     return Record(
         cell=cell.key,
         victim=cell.victim.label,
         attack=cell.attack.label,
         defense=cell.defense.label,
         dataset=cell.dataset.label,
-        victim_key=cell.victim.plug.key,
-        attack_key=cell.attack.plug.key,
-        defense_key=cell.defense.plug.key,
-        dataset_key=cell.dataset.plug.key,
+        victim_key=victim,
+        attack_key=attack,
+        defense_key=defense,
+        dataset_key=dataset,
         sample_id=row.id,
         cluster=sample.cluster if sample else row.id,
         category=row.category,

@@ -9,9 +9,9 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from proofglass.errors import ImageError, UnknownName
+from proofglass.errors import ImageError, UnknownName, UsageError, is_environment
 from proofglass.records.schema import is_secret
-from proofglass.registry import Entry, Kind, entry
+from proofglass.registry import Entry, Kind, entry, made, told
 from proofglass.studies.located import Located, Place, nearest
 from proofglass.types import Image
 
@@ -26,6 +26,14 @@ def find(kind: Kind, name: str, source: Located, place: Place) -> Entry:
         raise source.error(place, str(error), UnknownName) from error
 
 
+def load(found: Entry, source: Located, place: Place) -> type:
+    """The class behind an entry. Raises UsageError with file and line where it cannot be loaded or is no plug."""
+    try:
+        return found.load()
+    except UsageError as error:
+        raise source.error(place, str(error), type(error)) from error
+
+
 def parameters(cls: type, given: Any, source: Located, place: Place) -> dict[str, Any]:
     """`given` (a mapping of the YAML, or None) as values of the fields of the dataclass `cls`.
 
@@ -38,7 +46,11 @@ def parameters(cls: type, given: Any, source: Located, place: Place) -> dict[str
     takes = f"{cls.__name__} takes {', '.join(fields)}." if fields else f"{cls.__name__} takes no parameters."
     if not isinstance(given, dict):
         raise source.error(place, f"found {given!r}. Expected parameters, `name: value`. {takes}")
-    hints = typing.get_type_hints(cls, include_extras=True)
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except Exception as error:  # a name that is imported for type checkers only, or misspelt
+        reason = f"the types of the fields of {cls.__name__} cannot be read: {told(error)}"
+        raise source.error(place, reason) from error
     for name in given:
         if name not in fields:
             raise source.error((*place, name), f"no such parameter. {takes}{nearest(name, fields)}")
@@ -51,13 +63,15 @@ def construct(cls: type, values: dict[str, Any], source: Located, place: Place) 
     if missing:
         raise source.error(place, f"{cls.__name__} needs {', '.join(missing)}. Expected `{missing[0]}: ...` below it.")
     try:
-        return cls(**values)
+        return made(cls, values)
+    except UsageError as error:
+        raise source.error(place, str(error), type(error)) from error
     except (ValueError, TypeError) as error:
         # Plugs say "field: what is wrong": then the field's own line is the place.
         field, _, rest = str(error).partition(":")
         if rest and (*place, field) in source.lines:
             raise source.error((*place, field), rest.strip()) from error
-        raise source.error(place, str(error)) from error
+        raise source.error(place, str(error) or f"{cls.__name__} cannot be made: {told(error)}") from error
 
 
 def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
@@ -82,6 +96,10 @@ def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
             found = _check(hint, candidate)
         except ValueError as error:
             fault = fault or error
+        except Exception as error:  # a type that pydantic cannot check
+            if is_environment(error):
+                raise
+            raise source.error(place, f"a value of the type {hint} cannot be checked: {told(error)}") from error
         else:
             return _beside(found, source)
     shown = "this value" if is_secret(str(place[-1]), value) else repr(value)

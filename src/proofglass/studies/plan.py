@@ -10,17 +10,18 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any
 
-from proofglass.errors import UsageError
+from proofglass.errors import ProofglassError, UsageError, is_environment
 from proofglass.flow import drive
 from proofglass.interfaces import Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
+from proofglass.registry import Kind, told
 from proofglass.studies.rows import Row, sound
 from proofglass.studies.study import Item, Study, every_item
 from proofglass.types import Ask, BadSample, Chat, Reply, Sample, Seconds
@@ -32,7 +33,8 @@ _ENDLESS = 64  # a defense that asks on and on is expected to ask so often
 class Cell:
     """One victim x attack x defense x data set. skip: why it cannot run, empty if it can.
 
-    seed: of the crafting. asks: how many asks its answers are expected to take, at most in most cases.
+    plug_keys: of victim, attack, defense and data set, as they were when the plan was made. seed: of the crafting.
+    asks: how many asks its answers are expected to take, at most in most cases.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Cell:
     defense: Item[Defense]
     dataset: Item[Dataset]
     rows: tuple[Row, ...] = field(repr=False)
+    plug_keys: tuple[str, ...]
     seed: int
     asks: int
     skip: str = ""
@@ -84,8 +87,9 @@ def expand(study: Study, limit: int | None = None) -> Plan:
         raise ValueError(f"limit: expected at least 1, found {limit}")
     rows = {item.label: tuple(islice(_read(study, item), limit)) for item in study.datasets}
     names = {label: rows_key(found) for label, found in rows.items()}
+    keys = {(kind, item.label): _key(study, kind, item) for kind, item in every_item(study)}
     cells = tuple(
-        _cell(study, limit, victim, attack, defense, dataset, rows[dataset.label], names[dataset.label])
+        _cell(study, limit, victim, attack, defense, dataset, rows[dataset.label], names[dataset.label], keys)
         for victim in study.victims
         for attack in study.attacks
         for defense in study.defenses
@@ -106,9 +110,12 @@ def _cell(
     dataset: Item[Dataset],
     rows: tuple[Row, ...],
     rows_name: str,
+    keys: Mapping[tuple[Kind, str], str],
 ) -> Cell:
-    items = (victim, attack, defense, dataset)
-    named = [[item.label, item.plug.key] for item in items]
+    items: tuple[tuple[Kind, Item[Any]], ...] = (
+        ("victims", victim), ("attacks", attack), ("defenses", defense), ("datasets", dataset),
+    )  # fmt: skip
+    named = [[item.label, keys[kind, item.label]] for kind, item in items]
     key = key_of([named, rows_name, study.seed, asdict(study.settings), study.chunk, study.budget, limit])
     good = sum(isinstance(row, Sample) for row in rows)
     return Cell(
@@ -118,10 +125,25 @@ def _cell(
         defense=defense,
         dataset=dataset,
         rows=rows,
+        plug_keys=tuple(key for _, key in named),
         seed=derive(study.seed, "craft", attack.name, victim.name),
         asks=good * asks_of(defense.plug),
         skip=_skip(victim.plug, attack.plug),
     )
+
+
+def _key(study: Study, kind: Kind, item: Item[Any]) -> str:
+    """The key of a plug, whose own code may raise anything; so may its settings, which the manifest holds as JSON."""
+    try:
+        json.dumps(plain(item.plug.settings()))
+        key: str = item.plug.key
+        return key
+    except ProofglassError:
+        raise
+    except Exception as error:
+        if is_environment(error):
+            raise
+        raise UsageError(f"{study.source}: {kind[:-1]} {item.label}: its settings or key: {told(error)}") from error
 
 
 def _read(study: Study, item: Item[Dataset]) -> Iterator[Row]:

@@ -18,17 +18,11 @@ from proofglass.records.schema import utf8
 from proofglass.registry import Kind
 from proofglass.studies import located
 from proofglass.studies.configure import construct, find, parameters
+from proofglass.studies.configure import load as load_plug
 from proofglass.studies.located import Located, nearest
 from proofglass.types import Seconds, Settings
 
 P = TypeVar("P", bound=Plug)
-_BASES: dict[Kind, type] = {
-    "victims": Victim,
-    "attacks": Attack,
-    "defenses": Defense,
-    "datasets": Dataset,
-    "judges": Judge,
-}
 
 SHIPPED = Path(__file__).parent / "shipped"
 ALWAYS = "not-refused"  # the judge whose column stands beside the success judge's in every table
@@ -175,9 +169,7 @@ def _item(source: Located, kind: Kind, k: int, entry: Any, attacks: list[str] | 
         raise source.error(place, f"found {len(names)} names. Expected one with its parameters.{hint}")
     name = names[0]
     found = find(kind, name, source, place)
-    make = found.load()
-    if not issubclass(make, _BASES[kind]):
-        raise source.error(place, f"{name!r} is {make.__name__}, which is no {_BASES[kind].__name__}.")
+    make = load_plug(found, source, place)
     values = {**found.defaults, **parameters(make, entry[name], source, (*place, name))}
     plug = construct(make, values, source, (*place, name))
     label = entry.get("label", _default_label(kind, name, plug))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from proofglass.errors import UnsafeWeights
 from proofglass.interfaces import key_of
 from proofglass.victims.hf.victim import HFVictim
-from proofglass.weights import ADAPTER, check_folder, described, folder_of, readable
+from proofglass.weights import ADAPTER, check_folder, described, folder_of, readable, texts_of
 
 if TYPE_CHECKING:
     from proofglass.victims.hf.chats import Chats
-
-_TEXTS = ("*.json", "*.jinja", "*.txt", "*.model")  # configuration, template, tokenizer, image processor
 
 
 @dataclass(frozen=True)
@@ -46,6 +43,7 @@ class HF(HFVictim):
 
     name = "hf"
     version = 2  # begin tokens as transformers' processors write them
+    not_in_key = (*HFVictim.not_in_key, "revision")  # the weights are
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16", "float64"):
@@ -78,7 +76,7 @@ class HF(HFVictim):
         """Holds the weights, an adapter's, and every text of both folders that decides; not where they lie."""
         if self.adapter is not None:
             check_folder(self.adapter, "adapter_config.json", ADAPTER)
-        texts = [_texts(folder) for folder in (self.folder, self.adapter) if folder is not None]
+        texts = [texts_of(folder) for folder in (self.folder, self.adapter) if folder is not None]
         told = (self.device, self.dtype, self.quantised)
         return key_of([type(self).__name__, self.version, self.weights_hash, texts, told])
 
@@ -130,8 +128,3 @@ class HF(HFVictim):
             "batch": {"rows": self.batch, "pairs": self.micro, "pictures": self.images_per_pass},
             "remarks": list(self.model.remarks) if "model" in vars(self) else [],
         }
-
-
-def _texts(folder: Path) -> dict[str, str]:
-    files = sorted(file for pattern in _TEXTS for file in folder.glob(pattern))
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

@@ -75,6 +75,10 @@ class ApiVictim(Victim):
     ledger: Path | None = None
 
     name = "api"
+    not_in_key = (
+        "auth_env", "connections", "requests_per_minute", "tokens_per_minute", "attempts", "backoff_s", "timeout_s",
+        "longest_wait_s", "budget_usd", "budget_tokens", "budget_calls", "prices", "cache", "ledger",
+    )  # fmt: skip
     _run: ClassVar[tuple[Path, str] | None] = None  # folder and id of the run, set by `in_run` on the instance
 
     def __post_init__(self) -> None:

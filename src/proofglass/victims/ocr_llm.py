@@ -23,7 +23,7 @@ from proofglass.errors import ImageError, MissingExtra, UsageError
 from proofglass.images import typography
 from proofglass.interfaces import Victim, key_of
 from proofglass.types import Ask, Chat, Image, Reply
-from proofglass.weights import folder_of, weights_hash
+from proofglass.weights import folder_of, texts_of, weights_hash
 
 if TYPE_CHECKING:
     from proofglass.victims.hf.model import HFModel
@@ -58,6 +58,7 @@ class OcrLLM(Victim):
     batch: int = 8
 
     name = "ocr-llm"
+    not_in_key = ("revision",)  # the weights are
     version = 2  # drawn replies (temperature above 0) have a random stream of their own
 
     def __post_init__(self) -> None:
@@ -70,12 +71,13 @@ class OcrLLM(Victim):
 
     @cached_property
     def key(self) -> str:
-        """Holds the weights and the version of the reader: another OCR model reads other text."""
+        """Holds the weights, tokenizer, chat template and the version of the reader: another reads other text."""
         reader = _version("rapidocr") if self.reader == "ocr" else "truth"
         if reader is None:
             raise _missing(_READER)
         told = (self.reader, self.wrapper, self.device, self.dtype, self.batch)
-        return key_of([type(self).__name__, self.version, told, reader, weights_hash(self.folder)])
+        read = (weights_hash(self.folder), texts_of(self.folder))
+        return key_of([type(self).__name__, self.version, told, reader, *read])
 
     @cached_property
     def folder(self) -> Path:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from proofglass.errors import ClosedVictim, ImageError, TooLong, UsageError
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked, key_of
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
+from proofglass.victims.own_code import own_code
 from proofglass.victims.own_passes import chunks, decode, features_of, logits_of, scored, step, weighted
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class OwnModule(WhiteBoxVictim):
     name: str = "own"  # type: ignore[misc]
     batch: int = 16
 
+    not_in_key = ("batch",)
+
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise ValueError(f"batch: expected at least 1, found {self.batch}")
@@ -71,8 +74,8 @@ class OwnModule(WhiteBoxVictim):
 
     @cached_property
     def key(self) -> str:
-        """Holds the name, the weights and the source of the class; not code that it calls elsewhere: for another such
-        code give another name. Raises UsageError where there is no source (a class typed into a shell)."""
+        """Holds the name, the weights, the source of the class and of every module of the user's own that it imports
+        (`own_code`). Raises UsageError where there is no source (a class typed into a shell)."""
         return key_of([type(self).__name__, self.name, self.version, self.weights_hash, self._source])
 
     @cached_property
@@ -86,9 +89,10 @@ class OwnModule(WhiteBoxVictim):
         return digest.hexdigest()
 
     @property
-    def _source(self) -> str:
+    def _source(self) -> list[str]:
         try:
-            return hashlib.sha256(inspect.getsource(type(self.net)).encode()).hexdigest()
+            own = hashlib.sha256(inspect.getsource(type(self.net)).encode()).hexdigest()
+            return [own, *own_code(self.net)]
         except (OSError, TypeError) as error:
             raise UsageError(
                 f"module: the source of class {type(self.net).__name__} is not to be found, so that results before and "

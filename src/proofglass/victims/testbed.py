@@ -12,6 +12,7 @@ from proofglass.errors import UsageError
 from proofglass.interfaces import key_of
 from proofglass.types import Layout
 from proofglass.victims.hf.victim import HFVictim
+from proofglass.weights import texts_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class TestbedVictim(HFVictim):
 
     @cached_property
     def key(self) -> str:
-        return key_of([type(self).__name__, self.variant, self.version, self.weights_hash, self.device])
+        """Holds the weights and every text beside them that decides: tokenizer, template, the layout on the card."""
+        texts = texts_of(self.folder)
+        return key_of([type(self).__name__, self.variant, self.version, self.weights_hash, texts, self.device])
 
     def card(self) -> dict[str, Any]:
         return json.loads((self.folder / "card.json").read_text())

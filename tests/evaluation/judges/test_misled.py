@@ -76,9 +76,6 @@ def test_another_rule_file_with_other_content_is_another_judge(tmp_path):
     one = build("judges", "misled", rules=str(rules))
     assert score("no way , a drum", rules=str(rules)).label == "refused"
     before = one.key
-    from proofglass.evaluation.judges.refusal import rules_of
-
-    rules_of.cache_clear()
     rules.write_text("never\n")
     assert one.key != before
 

@@ -15,6 +15,7 @@ import dataclasses
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from proofglass.attacks.image.pixels import craft_each, start_pixels
@@ -117,6 +118,10 @@ class Shayegani2023(Attack):
     def key(self) -> str:
         """Holds the encoder's key: other weights are another attack."""
         return super().key if self.encoder is None else key_of([super().key, encoder_named(self.encoder).key])
+
+    def reads(self) -> tuple[Path, ...]:
+        """The font that draws an "ocr" trigger: another file under the same name draws another one."""
+        return (typography.font_file(Layout().font),) if "ocr" in self.trigger else ()
 
     @property
     def opens_victim(self) -> bool:

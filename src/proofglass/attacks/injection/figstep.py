@@ -16,7 +16,7 @@ from typing import Any, Literal
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.images import typography
-from proofglass.interfaces import Attack, Paper, Victim, key_of
+from proofglass.interfaces import Attack, Paper, Victim
 from proofglass.types import Artefact, Ask, Chat, Image, Layout, Reply, Sample
 
 _DRAWN = ("width", "height", "font", "size", "x", "y", "spacing", "wrap", "grid", "steps")
@@ -65,10 +65,10 @@ class FigStep(Attack):
             if found is not None and found < least:
                 raise ValueError(f"{name}: expected at least {least}, found {found}")
 
-    @property
-    def key(self) -> str:
-        """Also holds the wording of `incitement_file`: another template is another attack."""
-        return super().key if self.incitement_file is None else key_of([super().key, self._from_file()])
+    def reads(self) -> tuple[Path, ...]:
+        """The wording of `incitement_file`, and the font: another file under the same name draws another picture."""
+        font = typography.font_file(self.font or Layout().font)
+        return (font,) if self.incitement_file is None else (self.incitement_file, font)
 
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None

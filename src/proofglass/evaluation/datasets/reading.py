@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from proofglass import images
-from proofglass.errors import ImageError, UsageError
+from proofglass.errors import ImageError, UsageError, is_environment
 from proofglass.types import BadSample, Image
+
+MAX_NAME = 1000  # characters of a picture's name in a table
+MAX_SHOWN = 80  # of them in an error
 
 
 def read_csv(path: Path, columns: Sequence[str], dataset: str) -> Iterator[dict[str, str] | BadSample]:
@@ -65,19 +67,27 @@ def read_json(path: Path, fields: Sequence[str], dataset: str) -> Iterator[dict[
             yield row
 
 
-def digest_of(path: Path, dataset: str) -> str:
-    """Sha256 of a table: part of a data set's key, so that an edited file is another data set. Raises UsageError."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UsageError(f"{dataset}: cannot read {path}: {error.strerror or error}") from error
-
-
 def picture_in(folder: Path, name: str) -> Image:
-    """The picture that a table names, relative to `folder`. Raises ImageError, also for a name that leads out of it."""
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ImageError(f"{name}: leads out of the data set's folder")
+    """The picture that a table names, relative to `folder`: the one way in which loaders open pictures.
+
+    A table is input from strangers. Raises ImageError for a name that leads out of the folder (absolute, of any system;
+    with ".."; through a link), that no disk can hold (NUL, too long, half a character), that is no file (a folder, a
+    pipe, a device), and for a broken picture.
+    """
+    shown = repr(name if len(name) <= MAX_SHOWN else f"{name[:MAX_SHOWN]}...")
+    if any(path.anchor or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name))):
+        raise ImageError(f"{shown}: leads out of the data set's folder")
+    if len(name) > MAX_NAME:
+        raise ImageError(f"{shown}: cannot be read: a name of {len(name)} characters, expected at most {MAX_NAME}")
+    try:
+        root = folder.resolve()
+        path = (root / name).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        if is_environment(error):
+            raise
+        raise ImageError(f"{shown}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not path.is_relative_to(root):
+        raise ImageError(f"{shown}: leads out of the data set's folder, through a link")
     return images.read(path)
 
 

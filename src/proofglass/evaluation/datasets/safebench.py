@@ -12,11 +12,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from proofglass import images
 from proofglass.errors import ImageError, UsageError
-from proofglass.evaluation.datasets.reading import digest_of, read_csv
+from proofglass.evaluation.datasets.reading import picture_in, read_csv
 from proofglass.images import typography
-from proofglass.interfaces import Dataset, Paper, key_of
+from proofglass.interfaces import Dataset, Paper
 from proofglass.types import BadSample, Chat, Sample
 
 COLUMNS = ("dataset", "category_id", "task_id", "category_name", "question", "instruction")
@@ -56,10 +55,9 @@ class SafeBench(Dataset):
         if self.pictures not in ("none", "official"):
             raise ValueError(f"pictures: expected 'none' or 'official', found {self.pictures!r}")
 
-    @property
-    def key(self) -> str:
-        """Holds the content of the table: an edited file is another data set."""
-        return key_of([super().key, digest_of(self._table(), self.name)])
+    def reads(self) -> tuple[Path, ...]:
+        """The table: an edited one is another data set. Pictures are in the key of each cell, by their pixels."""
+        return (self._table(),)
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         bad: list[BadSample] = []
@@ -84,7 +82,7 @@ class SafeBench(Dataset):
         if self.pictures == "official":
             folder = "SafeBench-Tiny" if self.tiny else "SafeBench"
             try:
-                picture = images.read(self._data() / "images" / folder / f"{name}_{FIGSTEP_QUERY}.png")
+                picture = picture_in(self._data() / "images" / folder, f"{name}_{FIGSTEP_QUERY}.png")
             except ImageError as error:
                 return BadSample(name, self.name, str(error), row["category_name"])
             chat = Chat.user(picture, self.prompt or typography.incitement(3))

@@ -16,6 +16,7 @@ from functools import cache
 from itertools import product
 from pathlib import Path
 
+from proofglass.digests import digest_of
 from proofglass.errors import UsageError
 from proofglass.interfaces import Judge, key_of
 from proofglass.types import Attempt, Score
@@ -224,17 +225,28 @@ def refusal_in(text: str, rules: Sequence[str]) -> str:
     return ""
 
 
-@cache
 def rules_of(name: str) -> tuple[str, ...]:
-    """The rules of a named list, or those of the file `name`. Raises UsageError if it is neither, or empty."""
+    """The rules of a named list, or those of the file `name`, which is read again when it was edited. Raises UsageError
+    if it is neither, or empty."""
     if name in RULES:
         return RULES[name]
     try:
+        digest = digest_of(Path(name))
+    except UsageError as error:
+        raise UsageError(f"{_NEITHER.format(name=name)}: {error}") from error
+    return _rules_in(name, digest)
+
+
+_NEITHER = f"not-refused.rules: {{name!r}} is neither a list ({', '.join(RULES)}) nor a readable text file"
+
+
+@cache
+def _rules_in(name: str, digest: str) -> tuple[str, ...]:
+    """The rules of the file `name`, whose content has this digest."""
+    try:
         lines = Path(name).expanduser().read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"not-refused.rules: {name!r} is neither a list ({', '.join(RULES)}) nor a readable text file: {error}"
-        ) from error
+        raise UsageError(f"{_NEITHER.format(name=name)}: {error}") from error
     kept = (line.partition("#")[0].strip() for line in lines)
     rules = tuple(REST.join(normalise(part) for part in rule.split("...", 1)) for rule in kept if rule)
     if not rules or "" in {rule.partition(REST)[0] for rule in rules}:

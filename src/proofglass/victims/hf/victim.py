@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim
 from proofglass.types import Ask, Chat, Finding, Image, Reply, Sample
@@ -36,6 +36,8 @@ class HFVictim(WhiteBoxVictim):
     images_per_pass: int = 32
     adapter: Path | None = None
     quantised: Literal["", "int8", "nf4"] = ""
+
+    not_in_key: ClassVar[tuple[str, ...]] = ("batch", "micro", "images_per_pass")
 
     @property
     def folder(self) -> Path:

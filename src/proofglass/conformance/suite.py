@@ -1,0 +1,206 @@
+"""Which checks a plug must pass, with something for each to work on.
+
+In a test of one's own package:
+
+    @pytest.mark.parametrize("case", suite.cases(lambda: AskTwice()), ids=str)
+    def test_ask_twice(case):
+        case()
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+from proofglass.conformance import checks, on_disk
+from proofglass.conformance.material import Scripted, asks, attempts, picture, samples
+from proofglass.errors import is_environment
+from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Victim, WhiteBoxVictim
+from proofglass.registry import build, told
+from proofglass.types import Artefact, Ask, Chat, Finding, Sample, Settings
+
+WHITE = "testbed-linear"  # the victim of attacks that look inside one
+SIDE = 28  # px: of the picture shown to a victim that takes any
+
+
+@dataclass(frozen=True)
+class Case:
+    """One check on one plug; calling it raises AssertionError if it fails. why_not: why it cannot be looked at."""
+
+    name: str
+    run: Callable[[], None] = field(repr=False)
+    meaning: str = ""
+    why_not: str = ""
+
+    def __call__(self) -> None:
+        self.run()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def cases(make: Callable[[], Any], off: Mapping[str, Any] | None = None) -> list[Case]:
+    """The checks of the plug that `make` builds, anew at every call. off: the fields that switch a defense off (None:
+    it is not known how, and that check cannot be looked at).
+
+    An attack of white or encoder access is run on a victim of the testbed: give `make` few steps.
+    """
+    plug = make()
+    found = [
+        _case(checks.is_a_frozen_dataclass, plug),
+        _case(checks.says_what_it_is, plug, needs_paper=False),
+        _case(checks.key_is_stable, make),
+        _case(checks.key_holds_every_parameter, plug),
+        _case(checks.settings_build_it_again, plug),
+        _case(checks.takes_strings_for_paths, plug),
+        _case(on_disk.key_follows_its_files, plug),
+    ]
+    if isinstance(plug, Dataset):
+        found += _of_dataset(plug)
+    if isinstance(plug, Attack):
+        found += _of_attack(plug)
+    if isinstance(plug, Defense):
+        found += _of_defense(plug, off)
+    if isinstance(plug, Judge):
+        found += _of_judge(plug)
+    if isinstance(plug, Victim):
+        found += _of_victim(plug)
+    if isinstance(plug, (Encoder, Detector)):
+        found.append(_case(checks.sees_pixels, plug, _pixels()))
+    return found
+
+
+def findings(every: list[Case]) -> Iterator[Finding]:
+    """What each check found, one after the other. `ok` is None where it could not be looked at.
+
+    A plug may raise anything, and that is a check that failed; Ctrl-C and a fault of the machine go on up.
+    """
+    for case in every:
+        if case.why_not:
+            yield Finding(case.name, None, case.why_not, case.meaning)
+            continue
+        try:
+            case()
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or is_environment(error):
+                raise
+            reason = str(error) if isinstance(error, AssertionError) and str(error) else told(error)
+            yield Finding(case.name, False, reason, case.meaning)
+        else:
+            yield Finding(case.name, True, "", "")
+
+
+def _case(check: Callable[..., None], *given: Any, **named: Any) -> Case:
+    meaning = " ".join((check.__doc__ or "").split("\n\n")[0].split())
+    return Case(check.__name__.replace("_", " "), partial(check, *given, **named), meaning)
+
+
+def _of_dataset(data: Dataset) -> list[Case]:
+    each = (checks.ids_are_unique, checks.iterates_alike_twice, checks.crafting_is_disjoint, checks.samples_are_whole)
+    return [_case(check, data) for check in (*each, on_disk.refuses_pictures_outside)]
+
+
+def _of_judge(judge: Judge) -> list[Case]:
+    return [
+        _case(checks.scores_every_attempt, judge, attempts()),
+        _each(checks.never_judges_an_error, judge, attempts()),
+    ]
+
+
+def _of_defense(defense: Defense, off: Mapping[str, Any] | None) -> list[Case]:
+    system = Ask(Chat.user(picture(1), "what is it ?").with_system("be brief"), Settings(5, draw=1))
+    shown = [*asks(), system]
+    identity = Case(
+        "disabled is the identity",
+        lambda: None,
+        why_not="not looked at: say which fields switch it off (--off rounds=0)",
+    )
+    if off is not None:
+        identity = _each(checks.disabled_is_the_identity, dataclasses.replace(defense, **off), shown)  # type: ignore[type-var]
+    return [
+        _each(checks.never_changes_its_ask, defense, shown),
+        _each(checks.passes_errors_on, defense, shown),
+        identity,
+        _case(checks.wraps_a_victim, defense, Scripted(), asks()),
+    ]
+
+
+def _of_victim(victim: Victim) -> list[Case]:
+    ask = asks()[0]
+    found = [
+        _case(checks.has_a_card, victim),
+        _case(checks.replies_in_order, victim, asks()),
+        _case(checks.isolates_a_bad_ask, victim, ask),
+        _case(checks.answers_alike_twice, victim, ask),
+        _case(checks.keeps_the_token_limit, victim, ask),
+    ]
+    if isinstance(victim, WhiteBoxVictim) and victim.sees_images:
+        side = (victim.image_size or (SIDE, SIDE))[0]
+        found.append(_case(checks.gives_gradients, victim, picture(1, side), ask.chat, "sure , here is how"))
+    return found
+
+
+def _of_attack(attack: Attack) -> list[Case]:
+    found = []
+    for with_image in (False, True):
+        bench = _Bench(attack, with_image)
+        about = "text and picture" if with_image else "text"
+        crafting = (checks.crafts_alike_for_one_seed, checks.crafts_what_its_scope_says)
+        applying = (
+            checks.apply_is_pure,
+            checks.apply_survives_the_store,
+            checks.changes_what_it_says,
+            checks.converse_ends_with_the_victims_reply,
+        )
+        each = [_case(check, attack) for check in (*crafting, *applying)]
+        runs = [*(partial(bench.crafted, check) for check in crafting), *(partial(bench.applied, c) for c in applying)]
+        for case, run in zip(each, runs, strict=True):
+            found.append(dataclasses.replace(case, name=f"{case.name} ({about})", run=run))
+    return found
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """An attack with samples and a victim, which is loaded and attacked when a check asks for it."""
+
+    attack: Attack
+    with_image: bool
+
+    @property
+    def samples(self) -> list[Sample]:
+        return samples(self.with_image)
+
+    @cached_property
+    def victim(self) -> Victim:
+        victim: Victim = build("victims", WHITE, device="cpu") if self.attack.opens_victim else Scripted()
+        return victim
+
+    @cached_property
+    def artefacts(self) -> list[Artefact]:
+        return list(self.attack.craft(self.victim, self.samples, seed=3))
+
+    def crafted(self, check: Callable[..., None]) -> None:
+        check(self.attack, self.victim, self.samples)
+
+    def applied(self, check: Callable[..., None]) -> None:
+        for k, sample in enumerate(self.samples):
+            check(self.attack, self.artefacts[0 if self.attack.scope == "universal" else k], sample)
+
+
+def _each(check: Callable[..., None], plug: Any, shown: list[Any]) -> Case:
+    """`check` on everything that is shown to the plug."""
+
+    def run() -> None:
+        for one in shown:
+            check(plug, one)
+
+    return dataclasses.replace(_case(check, plug), run=run)
+
+
+def _pixels() -> Any:
+    import torch
+
+    return torch.from_numpy(picture(2, 96).array().copy()).permute(2, 0, 1)[None].float() / 255
