@@ -9,7 +9,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from proofglass.errors import ImageError, UnknownName
+from proofglass.errors import ImageError, ProofglassError, UnknownName
+from proofglass.faults import stops_the_run, told
 from proofglass.records.schema import is_secret
 from proofglass.registry import Entry, Kind, entry
 from proofglass.studies.located import Located, Place, nearest
@@ -58,6 +59,10 @@ def construct(cls: type, values: dict[str, Any], source: Located, place: Place) 
         if rest and (*place, field) in source.lines:
             raise source.error((*place, field), rest.strip()) from error
         raise source.error(place, str(error)) from error
+    except BaseException as error:
+        if stops_the_run(error) or isinstance(error, ProofglassError):
+            raise
+        raise source.error(place, told(error, "plug", cls)) from error
 
 
 def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from proofglass import images
-from proofglass.errors import ImageError, UsageError
+from proofglass.errors import ImageError, UsageError, is_environment
 from proofglass.evaluation.datasets.reading import digest_of, read_csv
 from proofglass.images import typography
 from proofglass.interfaces import Dataset, Paper, key_of
@@ -86,6 +86,8 @@ class SafeBench(Dataset):
             try:
                 picture = images.read(self._data() / "images" / folder / f"{name}_{FIGSTEP_QUERY}.png")
             except ImageError as error:
+                if is_environment(error):
+                    raise
                 return BadSample(name, self.name, str(error), row["category_name"])
             chat = Chat.user(picture, self.prompt or typography.incitement(3))
         meta = {"instruction": row["instruction"], "question": row["question"], "advice": category in ADVICE}
