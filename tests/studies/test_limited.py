@@ -108,6 +108,15 @@ def test_a_full_run_never_goes_over_a_limited_one(study, tmp_path: Path) -> None
         run(study(WHOLE), tmp_path / "mine", limit=3)
 
 
+def test_a_limited_run_of_another_study_is_refused_as_a_full_one_is(study, tmp_path: Path) -> None:
+    other = WHOLE.replace("name: whole", "name: other")
+    run(study(WHOLE), tmp_path / "full")
+    run(study(WHOLE), tmp_path / "limited", limit=3)
+    for folder, limit in (("full", 3), ("full", None), ("limited", 2), ("limited", None)):
+        with pytest.raises(StoreError, match="holds the study 'whole', not 'other'"):
+            run(study(other), tmp_path / folder, limit=limit)
+
+
 def test_gc_keeps_what_a_limited_run_needs(study, tmp_path: Path) -> None:
     run(study(WHOLE), tmp_path / "run", limit=3)
     run(study(WHOLE), tmp_path / "run")

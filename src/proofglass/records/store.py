@@ -31,7 +31,7 @@ from proofglass.errors import StoreError
 from proofglass.records.checksums import read_parquet_bytes, signed_parquet
 from proofglass.records.files import guarded, sweep_temporaries, write_whole
 from proofglass.records.lock import Lock
-from proofglass.records.manifest import continued, json_bytes, read_json, read_manifest, with_judges
+from proofglass.records.manifest import check_study, continued, json_bytes, read_json, read_manifest, with_judges
 from proofglass.records.pictures import Pictures
 from proofglass.records.schema import Record, plain, record_schema, score_schema, utf8
 from proofglass.types import Artefact, Cost, Image, Score
@@ -106,6 +106,7 @@ class Store:
         lock = Lock(shared)
         try:
             sweep_temporaries(shared)
+            check_study(shared, manifest)
             if (path / "manifest.json").exists():
                 manifest = continued(path, read_manifest(path), manifest)
             write_whole(path / "manifest.json", json_bytes(manifest))
