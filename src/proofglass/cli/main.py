@@ -110,7 +110,7 @@ def run(
     out: Out = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help="Only the first N samples of each data set, in limit-N of the folder."),
+        typer.Option("--limit", min=1, help="Only the first N samples of each data set, into OUT/limit-N."),
     ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not write the report.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
@@ -139,7 +139,7 @@ def curve(
     out: Annotated[Path | None, typer.Option("--out", help="Folder. Default: runs/<name of the study>-curve.")] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", min=1, help="Only the first N samples of each data set, in limit-N of the folder."),
+        typer.Option("--limit", min=1, help="Only the first N samples of each data set, into OUT/limit-N."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
