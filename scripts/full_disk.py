@@ -141,7 +141,7 @@ def main() -> int:
         drawn = random.Random(arguments.seed).sample(range(1, disk.count + 1), min(arguments.writes, disk.count))
         for k, at in enumerate(drawn):
             hit, wrong = disturbed(arguments.study, Path(work) / f"run{k}", at, bool(k % 2), expected)
-            places[f"{hit.split('/')[0]}"] += 1
+            places[hit.split("/")[0]] += 1
             print(f"write {at} of {disk.count}, {'lasting' if k % 2 else 'a moment'}: {hit}: {wrong or 'equal'}")
             violations += len(wrong)
     print(f"{len(drawn)} writes on a full disk ({dict(places)}); violations: {violations}")
