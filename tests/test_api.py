@@ -36,7 +36,7 @@ def test_measure_keeps_its_run_only_if_told_where(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
     found = cell(out=tmp_path / "kept", limit=2)
     assert found["long"].n == 2
-    assert pg.api.Run(tmp_path / "kept").frame().height == 2
+    assert pg.api.Run(tmp_path / "kept" / "limit-2").frame().height == 2
 
 
 def test_the_loaded_victim_is_used_as_it_is() -> None:

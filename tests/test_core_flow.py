@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proofglass.flow import Flow, drive
-from proofglass.types import Ask, Chat, Cost, Reply
+from proofglass.types import Ask, Chat, Cost, Reply, Unsent
 
 
 def ask(text: str, to: str | None = None) -> Ask:
@@ -79,6 +79,33 @@ def test_a_dialogue_that_raises_costs_itself_only_and_says_why() -> None:
     broken, whole = drive([breaks(), fine()], Echo())
     assert (broken.value, broken.failure, broken.cost.queries) == (None, "ZeroDivisionError: no", 1)
     assert (whole.value, whole.failure) == ("ONETWO", "")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), KeyboardInterrupt()])
+def test_a_fault_of_the_machine_and_ctrl_c_are_no_failure_of_a_dialogue(error: BaseException) -> None:
+    def breaks() -> Flow[str]:
+        yield ask("once")
+        raise error
+
+    with pytest.raises(type(error)):
+        drive([breaks(), talk("a", 2)], Echo())
+
+
+def test_a_dialogue_with_an_ask_that_was_not_sent_stops_there_without_a_value() -> None:
+    heard: list[str] = []
+
+    def suspicious() -> Flow[str]:
+        reply = yield ask("a")
+        heard.append(reply.outcome)
+        return "blocked"
+
+    def answer(asks: Sequence[Ask]) -> list[Reply]:
+        return [Unsent.because("budget is spent") if a.chat.last_text == "a" else Reply("B") for a in asks]
+
+    stopped, whole = drive([suspicious(), talk("b", 2)], answer)
+    assert (stopped.value, stopped.unsent, stopped.failure) == (None, "budget is spent", "budget is spent")
+    assert heard == []
+    assert (whole.value, whole.unsent) == (["B", "B"], "")
 
 
 def test_a_dialogue_without_an_ask_ends_at_once() -> None:

@@ -96,16 +96,17 @@ def run(
 ) -> Run:
     """Run a study (a YAML file, the name of a shipped one, or a loaded `Study`), or go on with a stopped run.
 
-    out: run folder, default runs/<name of the study>. limit: only the first samples of each data set.
-    Raises UsageError for a fault in the study, StoreError for a folder that cannot be used, NothingMeasured (after
-    everything ran; the folder is whole) if a cell measured nothing.
+    out: run folder, default runs/<name of the study>. limit: only the first samples of each data set; their run is the
+    folder `limit-<n>` in it, beside the run of all samples.
+    Raises UsageError for a fault in the study, StoreError for a folder that cannot be used, EnvironmentFault if the
+    machine fails (the same call goes on), NothingMeasured (after everything ran; the folder is whole) if a cell
+    measured nothing or a judge broke.
     """
     from proofglass.studies import run_study
 
     loaded = _loaded(study)
-    folder = folder_of(loaded, out)
-    run_study(loaded, folder, limit=limit, progress=progress)
-    return Run(folder)
+    run_study(loaded, folder_of(loaded, out), limit=limit, progress=progress)
+    return Run(folder_of(loaded, out, limit))
 
 
 def curve(
@@ -119,15 +120,16 @@ def curve(
     """Success against budget: run `study` once per budget and draw both; returns the page.
 
     budgets: per picture, in forward equivalents, increasing. out: default runs/<name of the study>-curve, which gets
-    a run folder per budget, index.html and curve.csv. Raises as `run`.
+    a run folder per budget, index.html and curve.csv; with a limit these two go to its folder `limit-<n>`. Raises as
+    `run`.
     """
     from proofglass.report import curves
-    from proofglass.studies import curve_study
+    from proofglass.studies import curve_study, limited
 
     loaded = _loaded(study)
     folder = Path(out) if out else Path("runs") / f"{loaded.name}-curve"
     stores = curve_study(loaded, folder, budgets, limit, progress)
-    return curves.write(stores, folder)
+    return curves.write(stores, limited.folder_of(folder, limit))
 
 
 def judge_study(study: Study | Path | str, out: Path | str | None = None) -> Run:
@@ -145,9 +147,11 @@ def write_report(run: Run | Path | str, out: Path | str | None = None) -> Path:
     return (run if isinstance(run, Run) else Run(Path(run))).report(out)
 
 
-def folder_of(study: Study | Path | str, out: Path | str | None = None) -> Path:
-    """Where a run of `study` goes: `out`, else runs/<name of the study>."""
-    return Path(out) if out else Path("runs") / _loaded(study).name
+def folder_of(study: Study | Path | str, out: Path | str | None = None, limit: int | None = None) -> Path:
+    """Where a run of `study` goes: `out`, else runs/<name of the study>; with a limit, the folder `limit-<n>` in it."""
+    from proofglass.studies import limited
+
+    return limited.folder_of(Path(out) if out else Path("runs") / _loaded(study).name, limit)
 
 
 def measure(
@@ -173,11 +177,9 @@ def measure(
 
     study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk)
     if out is not None:
-        run_study(study, out, limit=limit, progress=False)
-        return _rates_of(Run(Path(out)))
+        return _rates_of(Run(run_study(study, out, limit=limit, progress=False).path))
     with tempfile.TemporaryDirectory(prefix="proofglass-") as folder:
-        run_study(study, Path(folder) / "run", limit=limit, progress=False)
-        return _rates_of(Run(Path(folder) / "run"))
+        return _rates_of(Run(run_study(study, Path(folder) / "run", limit=limit, progress=False).path))
 
 
 def cell_study(

@@ -67,6 +67,21 @@ _OF_THE_MACHINE = {
     errno.EMFILE,
     errno.ENFILE,
     errno.ENOMEM,
+    errno.EROFS,
+    errno.ESTALE,
+}
+
+# torch's allocators say it in a RuntimeError where they have no class of their own for it (on a CPU).
+_NO_MEMORY = ("can't allocate memory", "CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED")
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full. Free some space, then run the same command again",
+    errno.EDQUOT: "the disk quota is used up. Free some space, then run the same command again",
+    errno.EIO: "the disk or its connection fails (I/O error). Mend it, then run the same command again",
+    errno.EMFILE: "too many open files. Raise the limit (`ulimit -n`), then run the same command again",
+    errno.ENFILE: "the system has too many open files. Close some programs, then run the same command again",
+    errno.EROFS: "the file system is read-only. Mend it, or choose another folder with --out",
+    errno.ESTALE: "the network file system lost this file. Mount it anew, then run the same command again",
 }
 
 
@@ -75,11 +90,42 @@ def is_environment(error: BaseException) -> bool:
     would have gone well. torch's own out-of-memory error is known by its name, so that torch need not be imported."""
     found: BaseException | None = error
     while found is not None:
-        if isinstance(found, (EnvironmentFault, MemoryError)):
+        if isinstance(found, EnvironmentFault):
             return True
         if isinstance(found, OSError) and found.errno in _OF_THE_MACHINE:
             return True
-        if type(found).__name__ == "OutOfMemoryError":
+        if _is_memory(found):
             return True
         found = found.__cause__
     return False
+
+
+def _is_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+
+
+def remedy(error: BaseException) -> str:
+    """What failed of the machine and what mends it, in words; empty if `error` is no fault of the machine."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno in _REMEDIES:
+            return _REMEDIES[found.errno]
+        if _is_memory(found) or (isinstance(found, OSError) and found.errno == errno.ENOMEM):
+            return (
+                "out of memory. Free some, or take smaller models, a smaller dtype, fewer max_new_tokens or a smaller "
+                "batch, then run the same command again"
+            )
+        found = found.__cause__
+    return ""
+
+
+def machine_fault(error: BaseException, what: str) -> EnvironmentFault:
+    """`error`, a fault of the machine, as the one line that a user sees. what: what stopped, such as a run folder."""
+    if isinstance(error, EnvironmentFault):
+        return error
+    return EnvironmentFault(
+        f"{what}: stopped: {remedy(error) or 'the machine failed'} ({type(error).__name__}: {error}). Nothing of this "
+        "is recorded as a failure; what was answered before is kept."
+    )

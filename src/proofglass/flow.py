@@ -8,10 +8,12 @@ sends each round as one batch per model, so n dialogues of k asks cost k batches
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from proofglass.types import Ask, Cost, Reply
+from proofglass.faults import stops_the_run
+from proofglass.types import Ask, Cost, Reply, Unsent
 
 T = TypeVar("T")
 Flow = Generator["Ask | list[Ask]", Any, T]
@@ -20,19 +22,30 @@ Answer = Callable[[Sequence[Ask]], list[Reply]]
 
 @dataclass(frozen=True)
 class Driven(Generic[T]):
-    """End of one dialogue: its value, or the reason why it broke; and the cost of all its asks."""
+    """End of one dialogue: its value, or the error that broke it; and the cost of all its asks.
+
+    unsent: why an ask of it was never sent (a budget is spent), else empty. It stopped there, without a value: whatever
+    it would have made of that is no result.
+    """
 
     value: T | None
     cost: Cost
-    failure: str = ""
+    error: BaseException | None = None
+    unsent: str = ""
+
+    @property
+    def failure(self) -> str:
+        """Why there is no value, empty if there is one."""
+        return f"{type(self.error).__name__}: {self.error}" if self.error is not None else self.unsent
 
 
 def drive(flows: Sequence[Flow[T]], answer: Answer, models: Mapping[str, Answer] | None = None) -> list[Driven[T]]:
     """Advance all `flows` to their end; one call of `answer` (or of a model in `models`) per round.
 
-    Returns one `Driven` per flow, in order. A flow that raises costs itself only: its `failure` says why.
-    Raises KeyError if a flow asks a model that `models` lacks, ValueError if a model answers another number of
-    asks than it was given: both are errors of the program, not of a sample.
+    Returns one `Driven` per flow, in order. A flow that raises costs itself only: its `failure` says why. Ctrl-C and
+    faults of the machine (`faults.stops_the_run`) go on up. Raises KeyError if a flow asks a model that `models` lacks,
+    ValueError if a model answers another number of asks than it was given: both are errors of the program, not of a
+    sample.
     """
     models = {} if models is None else models
     ends: list[Driven[T] | None] = [None] * len(flows)
@@ -44,8 +57,10 @@ def drive(flows: Sequence[Flow[T]], answer: Answer, models: Mapping[str, Answer]
             waiting[k] = flows[k].send(send)
         except StopIteration as end:
             ends[k] = Driven(end.value, costs[k])
-        except Exception as error:
-            ends[k] = Driven(None, costs[k], f"{type(error).__name__}: {error}")
+        except BaseException as error:
+            if stops_the_run(error):
+                raise
+            ends[k] = Driven(None, costs[k], error)
 
     for k in range(len(flows)):
         step(k, None)
@@ -56,8 +71,19 @@ def drive(flows: Sequence[Flow[T]], answer: Answer, models: Mapping[str, Answer]
             got = replies[k]
             for reply in got:
                 costs[k] = costs[k] + reply.cost
-            step(k, got if isinstance(asked, list) else got[0])
+            unsent = next((reply.reason for reply in got if isinstance(reply, Unsent)), "")
+            if unsent:
+                with suppress(RuntimeError):  # it may refuse to be closed
+                    flows[k].close()
+                ends[k] = Driven(None, costs[k], unsent=unsent)
+            else:
+                step(k, got if isinstance(asked, list) else got[0])
     return [end for end in ends if end is not None]
+
+
+def begun(make: Callable[[], Flow[T]]) -> Flow[T]:
+    """The dialogue that `make` gives, made when it is first advanced: what making it raises costs itself only, too."""
+    return (yield from make())
 
 
 def _answer_round(

@@ -16,12 +16,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from proofglass.digests import digest_of
 from proofglass.errors import ClosedVictim, UsageError
-from proofglass.flow import Flow, drive
+from proofglass.faults import told
+from proofglass.flow import Driven, Flow, begun, drive
 from proofglass.types import (
     Artefact,
     Ask,
@@ -34,6 +36,7 @@ from proofglass.types import (
     Reply,
     Sample,
     Score,
+    Unsent,
 )
 
 if TYPE_CHECKING:
@@ -456,14 +459,19 @@ class Defended(Victim):
         object.__setattr__(self, "sees_images", self.victim.sees_images)
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
-        ends = drive([self.defense.flow(ask) for ask in asks], self.victim.reply)
-        return [
-            # An aux failure is an error of that sample, never an answer and never "safe".
-            Reply.error(f"defense {self.defense.name}: {end.failure}", end.cost)
-            if end.value is None
-            else dataclasses.replace(end.value, cost=end.cost)
-            for end in ends
-        ]
+        ends = drive([begun(partial(self.defense.flow, ask)) for ask in asks], self.victim.reply)
+        return [self._reply(end) for end in ends]
+
+    def _reply(self, end: Driven[Reply]) -> Reply:
+        """An aux failure is an error of that sample, never an answer and never "safe". What was not sent stays so."""
+        if isinstance(end.value, Reply):
+            return dataclasses.replace(end.value, cost=end.cost)
+        if end.unsent:
+            return Unsent.because(end.unsent)
+        reason = f"its dialogue returned a {type(end.value).__name__}, expected a Reply"
+        if end.error is not None:
+            reason = told(end.error, "defense", self.defense)
+        return Reply.error(f"defense {self.defense.name}: {reason}", end.cost)
 
     @property
     def context_window(self) -> int | None:  # type: ignore[override]

@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, EntryPoints, distributions, entry_points
-from pathlib import Path
 from typing import Any, Literal
 
-from proofglass.errors import ProofglassError, UnknownName, UsageError, is_environment
+from proofglass.errors import ProofglassError, UnknownName, UsageError
+from proofglass.faults import briefly, stops_the_run
 from proofglass.interfaces import Attack, Dataset, Defense, Judge, Model, Victim
 
 Kind = Literal["attacks", "defenses", "victims", "datasets", "judges", "models"]
@@ -69,9 +68,9 @@ class Entry:
             for part in attribute.split("."):
                 found = getattr(found, part)
         except BaseException as error:  # foreign code: it may end with sys.exit, or raise what it likes
-            if _is_ours_to_pass(error):
+            if stops_the_run(error):
                 raise
-            raise UsageError(f"{self.name}: cannot load {self.target}{origin}: {told(error)}") from error
+            raise UsageError(f"{self.name}: cannot load {self.target}{origin}: {briefly(error)}") from error
         if wrong := what_is_wrong(found, self.kind):
             raise UsageError(f"{self.name}: {self.target}{origin} {wrong}")
         plug: type = found
@@ -115,26 +114,9 @@ def made(plug: type, values: Mapping[str, Any]) -> Any:
     except (ValueError, TypeError, ProofglassError):
         raise
     except BaseException as error:
-        if _is_ours_to_pass(error):
+        if stops_the_run(error):
             raise
-        raise UsageError(f"{plug.__name__} cannot be made: {told(error)}") from error
-
-
-def told(error: BaseException) -> str:
-    """`error` of somebody's code in one line, with the file and line where it was raised."""
-    text = f"{type(error).__name__}: {error}".removesuffix(": ")
-    if isinstance(error, (ImportError, AttributeError)):
-        text = str(error)
-    if isinstance(error, SyntaxError):  # its message names the place
-        return text
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
-    own = [frame for frame in frames if Path(frame.filename).resolve() != Path(__file__).resolve()]
-    return f"{text} ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else text
-
-
-def _is_ours_to_pass(error: BaseException) -> bool:
-    """Ctrl-C, and a machine that failed: no fault of a plug."""
-    return isinstance(error, KeyboardInterrupt) or is_environment(error)
+        raise UsageError(f"{plug.__name__} cannot be made: {briefly(error)}") from error
 
 
 def entries(kind: Kind) -> dict[str, Entry]:

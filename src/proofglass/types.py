@@ -291,6 +291,14 @@ class Reply:
         return cls.error(f"{type(error).__name__}: {error}", fault="ask")
 
 
+class Unsent(Reply):
+    """The reply to an ask that was not sent since a budget is spent: an error that is no failure, but still to do."""
+
+    @classmethod
+    def because(cls, reason: str) -> Unsent:
+        return cls(outcome="error", reason=reason)
+
+
 @dataclass(frozen=True)
 class Sample:
     """One question of a data set and what is expected of a safe model.

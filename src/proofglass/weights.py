@@ -201,6 +201,8 @@ def from_hub(name: str, revision: str = "main", weights: str = "*.safetensors") 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=[*_CONFIGURATION, weights]))
     except Exception as error:
+        if is_environment(error):
+            raise
         raise UsageError(
             f"model {name!r}: neither a folder here nor to be had from the hub: {_reason(error, revision)}. "
             "Or give the path of a folder with its configuration and *.safetensors."
@@ -247,5 +249,7 @@ def tensors_of(path: Path) -> dict[str, torch.Tensor]:
     try:
         found = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
+        if is_environment(error):
+            raise
         raise UnsafeWeights(f"{path}: holds more than tensors, so it is refused ({type(error).__name__})") from error
     return {name.removeprefix("module."): tensor for name, tensor in found.items()}

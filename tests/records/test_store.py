@@ -166,7 +166,8 @@ def test_a_study_of_another_name_is_refused_and_leaves_the_run_as_it_was(tmp_pat
 
 def test_going_on_keeps_the_first_start_and_judges_added_since(tmp_path: Path) -> None:
     with Store.create(tmp_path, manifest()) as store:
-        store.put_judges({"new": {"name": "new", "key": "nk"}}, "new")
+        store.put_judges({"new": {"name": "new", "key": "nk"}}, "new", "judges: [new]")
+        assert store.manifest()["study_text"] == "judges: [new]"
     with Store.create(tmp_path, manifest(started="tuesday")) as store:
         assert store.manifest()["started"] == "monday"
         assert store.manifest()["judges"] == ["j", "new"]

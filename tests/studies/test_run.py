@@ -12,61 +12,22 @@ import pytest
 
 from proofglass.errors import NothingMeasured, StoreError, UsageError
 from proofglass.records.journal import Journal
-from proofglass.records.schema import VOLATILE, record_schema
+from proofglass.records.schema import record_schema
 from proofglass.records.store import Store
 from proofglass.studies import judge_study, located, run_study
 from proofglass.studies.plan import asks_of, derive, expand, manifest
 from proofglass.studies.progress import Progress
 from proofglass.studies.runners import local
-from proofglass.studies.study import Study, parse
+from proofglass.studies.study import parse
 from proofglass.types import Score
 from scripted_plugs import EchoVictim
-
-TESTS = Path(__file__).parent.parent
-
-WHOLE = """\
-name: whole
-seed: 7
-chunk: 4
-victims: [echo: {log: LOG}]
-attacks: [no-attack, speck, own-speck]
-defenses: [none, ask-twice]
-datasets:
-  - lines: {n: 10}
-  - lines: {part: second, n: 5}
-    attacks: [no-attack]
-judges: [long]
-"""
+from scripted_study import TESTS, WHOLE, asked, run, tables
 
 
 @pytest.fixture(autouse=True)
 def _log_lands_in_the_tests_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The study names its log relative to the working folder."""
     monkeypatch.chdir(tmp_path)
-
-
-def run(study: Study, out: Path, **more: Any) -> Store:
-    return run_study(study, out, progress=False, **more)
-
-
-def asked(log: Path) -> list[str]:
-    return [line.removeprefix("ask ") for line in log.read_text().splitlines() if line.startswith("ask ")]
-
-
-def tables(store: Store) -> dict[str, Any]:
-    """Everything that a report can see, without what may differ between two runs."""
-
-    def steady(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: steady(v) for k, v in value.items() if k not in VOLATILE}
-        return [steady(v) for v in value] if isinstance(value, list) else value
-
-    return {
-        "frame": store.frame().to_dicts(),
-        "scores": store.scores().to_dicts(),
-        "cells": steady(store.cells()),
-        "manifest": steady(store.manifest()),
-    }
 
 
 def test_every_sample_of_every_cell_has_a_record_and_a_score_of_every_judge(study, tmp_path: Path) -> None:
@@ -235,8 +196,9 @@ def test_a_judge_that_can_say_nothing_fails_the_run_if_it_decides_success(study,
 
 
 def test_a_judge_that_breaks_leaves_its_samples_unjudged(study, tmp_path: Path) -> None:
-    store = run(study(WHOLE.replace("[long]", "[long, loud]\nsuccess: long")), tmp_path / "run")
-    scores = store.scores()
+    with pytest.raises(NothingMeasured, match="judge loud broke on 70 of 70 replies"):
+        run(study(WHOLE.replace("[long]", "[long, loud]\nsuccess: long")), tmp_path / "run")
+    scores = Store(tmp_path / "run").scores()
     loud = scores.filter(scores["judge"] == "loud")
     assert loud["value"].null_count() == len(loud) == 70
     assert "RuntimeError: too loud to hear" in loud["reason"][0]
@@ -297,13 +259,6 @@ def test_crafting_per_sample_adds_its_costs_and_averages_its_traces(study, tmp_p
 def test_a_crafting_sample_that_is_also_judged_is_refused(study, tmp_path: Path) -> None:
     with pytest.raises(NothingMeasured, match=r"'first0': is in the crafting split and is judged too"):
         run(study(WHOLE.replace("{n: 10}", "{n: 10, leak: true}")), tmp_path / "run")
-
-
-def test_limit_takes_the_first_samples_of_each_data_set(study, tmp_path: Path) -> None:
-    store = run(study(WHOLE), tmp_path / "run", limit=3)
-    assert store.manifest()["limit"] == 3
-    assert {c["planned"] for c in store.cells()} == {3}
-    assert set(store.frame()["sample_id"]) == {f"{p}{k}" for p in ("first", "second") for k in range(3)}
 
 
 def test_judging_anew_asks_nobody_and_says_what_the_run_said(study, tmp_path: Path) -> None:

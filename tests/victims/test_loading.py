@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from proofglass.errors import UnsafeWeights, UsageError
+from proofglass.errors import EnvironmentFault, UnsafeWeights, UsageError
 from proofglass.types import Ask, Chat, Image, Settings
 from proofglass.victims.hf.checks import gradient_difference, loss_difference, plain_reply
 from proofglass.victims.hf.inside import next_token_logits
@@ -104,12 +104,11 @@ def test_a_batch_too_large_for_memory_is_halved_and_nothing_is_lost(folder: Path
     assert [model.tokens([ask])[0] for ask in asks] == [plain_reply(model, chat, 4) for chat in chats]
 
 
-def test_one_row_too_large_for_memory_is_an_error_of_its_own(folder: Path, monkeypatch) -> None:
+def test_one_row_too_large_for_memory_is_a_fault_of_the_machine_and_no_reply(folder: Path, monkeypatch) -> None:
     model = HFModel(folder, "cpu")
     monkeypatch.setattr(model.family, "hidden", Small(model, 0))
-    (reply,) = model.reply([Ask(Chat.user("hi"))], 8)
-    assert reply.outcome == "error"
-    assert "out of memory" in reply.reason
+    with pytest.raises(EnvironmentFault, match="out of memory, even with one chat alone"):
+        model.reply([Ask(Chat.user("hi"))], 8)
 
 
 def test_a_gradient_step_too_large_for_memory_holds_less_and_gives_the_same(folder: Path, monkeypatch) -> None:

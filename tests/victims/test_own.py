@@ -209,7 +209,7 @@ def test_a_bad_ask_costs_itself_only() -> None:
     asks.append(Ask(Chat.user(PICTURE, PICTURE, "two"), Settings(max_new_tokens=2)))
     first, bad, third, two = victim.reply(asks)
     assert (first.outcome, third.outcome) == ("ok", "ok")
-    assert bad.reason == "RuntimeError: no exclamation"
+    assert bad.reason == "RuntimeError: no exclamation (test_own.py:204)"
     assert two.reason == "ValueError: chat: this victim takes one picture, found 2"
 
 

@@ -12,7 +12,8 @@ import typer
 
 from proofglass.cli.console import say, say_json, table
 from proofglass.errors import UsageError
-from proofglass.registry import Entry, Kind, entries, entry, told, unusable
+from proofglass.faults import briefly
+from proofglass.registry import Entry, Kind, entries, entry, unusable
 
 
 class Listed(StrEnum):
@@ -60,7 +61,7 @@ def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
     except UsageError as error:
         return {"name": entry.name, "error": str(error).removeprefix(f"{entry.name}: ")}
     except Exception as error:  # a class may be odd in any way: a paper that is none, a default that cannot be made
-        return {"name": entry.name, "error": f"{entry.target}: cannot be described: {told(error)}"}
+        return {"name": entry.name, "error": f"{entry.target}: cannot be described: {briefly(error)}"}
 
 
 def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]:

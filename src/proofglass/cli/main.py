@@ -1,7 +1,8 @@
 """The command line. Nothing heavy is imported here: `proofglass --help` answers at once.
 
-Exit codes: 0 done; 1 a cell of the study measured nothing, or a check failed; 2 the request cannot be done as asked
-(one line on standard error says why); 130 stopped with Ctrl-C (the same command goes on from there).
+Exit codes: 0 done; 1 a cell of the study measured nothing, a judge broke or a check failed; 2 the request cannot be
+done as asked, or the machine failed (one line on standard error says why, and how to go on); 130 stopped with Ctrl-C
+(the same command goes on from there).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import typer
 from proofglass import __version__
 from proofglass.cli import check, doctor, export, listing, serve, testbed, victims
 from proofglass.cli.console import note, one_line, say
-from proofglass.errors import NothingMeasured, ProofglassError
+from proofglass.errors import NothingMeasured, ProofglassError, is_environment, remedy
 
 if TYPE_CHECKING:
     from proofglass import api
@@ -52,6 +53,11 @@ def main() -> None:
     except OSError as error:  # a disk that is full or a folder that is read-only, outside the run folder too
         place = f"{error.filename}: " if error.filename else ""
         note(f"proofglass: {one_line(place + (error.strerror or str(error)))}")
+        sys.exit(2)
+    except Exception as error:
+        if not is_environment(error):
+            raise
+        note(f"proofglass: {one_line(remedy(error) or str(error))}")  # out of memory
         sys.exit(2)
 
 
@@ -104,7 +110,8 @@ def run(
     study: StudyName,
     out: Out = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only the first N samples of each data set.")
+        int | None,
+        typer.Option("--limit", min=1, help="Only the first N samples of each data set, into OUT/limit-N."),
     ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not write the report.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no table.")] = False,
@@ -132,7 +139,8 @@ def curve(
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Folder. Default: runs/<name of the study>-curve.")] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Only the first N samples of each data set.")
+        int | None,
+        typer.Option("--limit", min=1, help="Only the first N samples of each data set, into OUT/limit-N."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
@@ -164,7 +172,12 @@ def judge(study: StudyName, out: Out = None) -> None:
     """
     from proofglass import api
 
-    _show(api.judge_study(study, out=out), with_report=True, quiet=False)
+    try:
+        api.judge_study(study, out=out)
+    except NothingMeasured:
+        _show(api.Run(api.folder_of(study, out)), with_report=True, quiet=False)
+        raise
+    _show(api.Run(api.folder_of(study, out)), with_report=True, quiet=False)
 
 
 @app.command()
@@ -188,13 +201,12 @@ def _run(
     """Run a study and show it; a cell that measured nothing is in the report before it ends the command."""
     from proofglass import api
 
-    folder = api.folder_of(study, out)
     try:
-        api.run(study, folder, limit, progress=not quiet)
+        api.run(study, api.folder_of(study, out), limit, progress=not quiet)
     except NothingMeasured:
-        _show(api.Run(folder), with_report=with_report, quiet=quiet)
+        _show(api.Run(api.folder_of(study, out, limit)), with_report=with_report, quiet=quiet)
         raise
-    _show(api.Run(folder), with_report=with_report, quiet=quiet)
+    _show(api.Run(api.folder_of(study, out, limit)), with_report=with_report, quiet=quiet)
 
 
 def _show(run: api.Run, *, with_report: bool, quiet: bool) -> None:

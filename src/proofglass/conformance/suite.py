@@ -17,9 +17,9 @@ from typing import Any
 
 from proofglass.conformance import checks, on_disk
 from proofglass.conformance.material import Scripted, asks, attempts, picture, samples
-from proofglass.errors import is_environment
+from proofglass.faults import briefly, stops_the_run
 from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Victim, WhiteBoxVictim
-from proofglass.registry import build, told
+from proofglass.registry import build
 from proofglass.types import Artefact, Ask, Chat, Finding, Sample, Settings
 
 WHITE = "testbed-linear"  # the victim of attacks that look inside one
@@ -85,9 +85,9 @@ def findings(every: list[Case]) -> Iterator[Finding]:
         try:
             case()
         except BaseException as error:
-            if isinstance(error, KeyboardInterrupt) or is_environment(error):
+            if stops_the_run(error):
                 raise
-            reason = str(error) if isinstance(error, AssertionError) and str(error) else told(error)
+            reason = str(error) if isinstance(error, AssertionError) and str(error) else briefly(error)
             yield Finding(case.name, False, reason, case.meaning)
         else:
             yield Finding(case.name, True, "", "")

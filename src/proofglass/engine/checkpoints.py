@@ -10,11 +10,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from proofglass.errors import EnvironmentFault, is_environment, remedy
 
 if TYPE_CHECKING:
     import torch
@@ -66,24 +68,35 @@ class Slot:
                 return None
             facts = json.loads(told["facts"])
             return (tensors, facts) if facts.pop("fingerprint", None) == self.fingerprint else None
-        except (SafetensorError, OSError):
+        except (SafetensorError, OSError) as error:
+            if is_environment(error):  # it may be whole: steps that were paid for are not thrown away
+                raise
             return None
 
     def save(self, tensors: dict[str, torch.Tensor], facts: dict[str, Any]) -> None:
-        """Write both, whole or not at all."""
+        """Write both, whole or not at all. Raises EnvironmentFault if they cannot be written."""
         from safetensors.torch import save
 
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         # Cloned: a rule may keep one tensor under two names, which the file format refuses.
         plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
         told = json.dumps(facts | {"fingerprint": self.fingerprint})
         content = save(plain, metadata={"facts": told, "sha256": _sha256(told, plain)})
         draft = self.file.with_suffix(f".{os.getpid()}.part")
-        with draft.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(self.file)
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(self.file)
+        except OSError as error:  # whatever it is, no sample is at fault
+            raise EnvironmentFault(
+                f"{self.file}: cannot be written: {remedy(error) or error}. What was answered and crafted before is "
+                "kept, and so is the checkpoint before this one."
+            ) from error
+        finally:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 def _sha256(facts: str, tensors: dict[str, torch.Tensor]) -> str:

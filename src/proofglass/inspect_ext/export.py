@@ -54,7 +54,7 @@ class Pictures:
                 self.store.image(image.sha256)  # raises for one that is no longer itself
                 return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
             self.lost[image.sha256] = None
-        return path.relative_to(self.store.path).as_posix()
+        return path.relative_to(path.parents[2]).as_posix()  # artefacts/ab/<sha256>.png
 
     def named(self, sha256: str) -> Image:
         """The picture of a record; its size is not known before it is read, and nothing here reads its pixels."""

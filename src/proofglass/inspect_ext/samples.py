@@ -12,7 +12,7 @@ from inspect_ai.dataset import MemoryDataset
 from inspect_ai.dataset import Sample as InspectSample
 from inspect_ai.solver import TaskState
 
-from proofglass.errors import ImageError
+from proofglass.errors import ImageError, is_environment
 from proofglass.inspect_ext.messages import chat_of, inspect_id, messages_of
 from proofglass.records.schema import plain
 from proofglass.types import BadSample, Sample
@@ -32,6 +32,8 @@ def inspect_sample(row: Sample | BadSample) -> InspectSample:
     try:
         messages = messages_of(row.chat)
     except ImageError as error:
+        if is_environment(error):
+            raise
         return _bad(row.id, str(error), row.category)
     metadata = {"sample_id": row.id, **{name: plain(getattr(row, name)) for name in _KEPT}}
     return InspectSample(id=inspect_id(row.id), input=messages, target=row.expected, metadata=metadata)

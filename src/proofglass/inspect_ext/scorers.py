@@ -66,7 +66,7 @@ def _score(judge: Judge, name: str, state: TaskState) -> Score:
         return Score.unscored(reason="no_response", explanation=reply.reason)
     asked = state.messages[:-1] if state.messages and state.messages[-1].role == "assistant" else state.messages
     sample = sample_of(state)
-    scores = attempt.judge(judge, name, {sample.id: Attempt(sample, chat_of(asked), reply)})
+    scores, _ = attempt.judge(judge, name, {sample.id: Attempt(sample, chat_of(asked), reply)})
     return score_of(scores[sample.id], reply)
 
 

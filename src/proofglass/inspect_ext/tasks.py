@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +20,8 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from proofglass.api import cell_study
 from proofglass.errors import UsageError
-from proofglass.flow import drive
+from proofglass.faults import told
+from proofglass.flow import begun, drive
 from proofglass.inspect_ext.dialogue import Evaluated, Helpers, NotYetAsked, in_thread
 from proofglass.inspect_ext.messages import config_of, messages_of, output_of
 from proofglass.inspect_ext.plugs import Given, plug, settings_of_study
@@ -103,10 +105,12 @@ def attacked(
             raise SampleFailed(f"attack {attacking.name}: crafted nothing for this sample")
         ask = Ask(sample.chat, dataclasses.replace(base, draw=state.epoch - 1))
         victim = defending(Evaluated(model, base, like))
-        flow = attacking.converse(artefact, sample, ask)
+        flow = begun(partial(attacking.converse, artefact, sample, ask))
         (end,) = await in_thread(lambda: drive([flow], victim.reply, Helpers(base, like)))
+        if end.error is not None:
+            raise SampleFailed(f"attack {attacking.name}: {told(end.error, 'attack', attacking)}") from end.error
         if end.value is None:
-            raise SampleFailed(f"attack {attacking.name}: {end.failure}")
+            raise SampleFailed(f"attack {attacking.name}: {end.unsent or 'its dialogue returned nothing'}")
         chat, reply = end.value
         if reply.outcome == "error":
             raise SampleFailed(reply.reason)

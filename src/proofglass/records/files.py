@@ -8,14 +8,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from proofglass.errors import StoreError
+from proofglass.errors import StoreError, remedy
 
 TEMPORARY = ".writing"
 
 _CAUSES = {
-    errno.ENOSPC: "the disk is full. Free some space, then run the same command again",
-    errno.EDQUOT: "the disk quota is used up. Free some space, then run the same command again",
-    errno.EROFS: "the file system is read-only. Choose another folder with --out",
     errno.EACCES: "no permission to write here. Choose another folder with --out, or change its permissions",
     errno.EPERM: "no permission to write here. Choose another folder with --out, or change its permissions",
 }
@@ -27,7 +24,7 @@ def guarded(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        cause = _CAUSES.get(error.errno or 0, error.strerror or str(error))
+        cause = remedy(error) or _CAUSES.get(error.errno or 0, error.strerror or str(error))
         raise StoreError(f"{path}: cannot write: {cause}. What the run folder held before is intact.") from error
 
 

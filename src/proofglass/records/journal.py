@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.errors import ImageError, ProofglassError
+from proofglass.faults import stops_the_run, told
 from proofglass.interfaces import Victim
 from proofglass.records.checksums import damaged, is_intact, signed, signed_lines
 from proofglass.records.files import guarded
-from proofglass.types import Ask, Cost, Decision, Image, Reply
+from proofglass.types import Ask, Cost, Decision, Image, Reply, Unsent
 
 _FIX = "cut it before this line: what stood from there on is asked again"
 
@@ -128,7 +129,8 @@ class JournaledVictim(Victim):
 
     heard: called after each batch with the number of asks and whether they were asked now or recalled.
     asked, recalled: asks so far; seconds: what the victim took for all of them, whichever run asked. unsent: asks
-    that ended as an error without a query, so that nothing was sent (a budget is spent), and why.
+    that ended as an error without a query, so that nothing was sent (a budget is spent), and why. batches: batch ->
+    what its answers cost: whoever adds up several cells counts a batch that they share once.
     """
 
     name = "journaled"
@@ -140,6 +142,7 @@ class JournaledVictim(Victim):
         self.asked = self.recalled = 0
         self.seconds = 0.0
         self.unsent: Counter[str] = Counter()
+        self.batches: dict[str, Cost] = {}
 
     @property
     def key(self) -> str:
@@ -162,6 +165,7 @@ class JournaledVictim(Victim):
         else:
             self.recalled += len(asks)
         self.seconds += answered.seconds
+        self.batches[batch] = sum((reply.cost for reply in answered.replies), Cost())
         if self.heard:
             self.heard(len(asks), is_new)
         return list(answered.replies)
@@ -172,15 +176,21 @@ class JournaledVictim(Victim):
             replies = tuple(self.victim.reply(asks))
             if len(replies) != len(asks):
                 raise ValueError(f"{len(replies)} replies to {len(asks)} asks")
-        except Exception as error:
-            if isinstance(error, ProofglassError) and not isinstance(error, ImageError):
-                raise  # missing weights, a full disk: not the fault of these samples
+            if odd := next((type(r).__name__ for r in replies if not isinstance(r, Reply)), ""):
+                raise TypeError(f"a {odd} among the replies, expected a Reply to each ask")
+            # An error of the victim itself that cost no query says the same: nothing was asked.
+            spared = [r.outcome == "error" and not r.cost.queries for r in replies]
+            replies = tuple(Unsent.because(r.reason) if s else r for r, s in zip(replies, spared, strict=True))
+        except BaseException as error:
+            if stops_the_run(error) or (isinstance(error, ProofglassError) and not isinstance(error, ImageError)):
+                raise  # Ctrl-C, a full disk, missing weights: not the fault of these samples
             # Not journaled: the victim gave no answer, so the next run of the study asks once more.
-            reason = f"victim {self.victim.name or type(self.victim).__name__}: {type(error).__name__}: {error}"
+            name = self.victim.name or type(self.victim).__name__
+            reason = f"victim {name}: {told(error, 'victim', self.victim)}"
             replies = (Reply.error(reason),) * len(asks)
             return Answered(batch, self.key, replies, time.perf_counter() - start)
         answered = Answered(batch, self.key, replies, time.perf_counter() - start)
-        unsent = Counter(r.reason for r in replies if r.outcome == "error" and not r.cost.queries)
+        unsent = Counter(r.reason for r in replies if isinstance(r, Unsent))
         self.unsent += unsent
         if not unsent:  # else the batch is not answered: a run that goes on asks it again
             self.journal.append(answered)

@@ -44,15 +44,28 @@ def _check_version(path: Path, content: bytes) -> None:
 
 
 def run_id(path: Path) -> str:
-    """The id of the run in the folder `path`: the same whenever it goes on; a new one where no run is yet."""
-    return (read_manifest(path).get("run") if (path / "manifest.json").exists() else None) or uuid.uuid4().hex
+    """The id of the run in the folder `path`: the same whenever it goes on, and for its runs of a limit; a new one
+    where no run is yet."""
+    files = (path / "manifest.json", *sorted(path.glob("limit-*/manifest.json")))
+    known = (read_manifest(file.parent).get("run") for file in files if file.exists())
+    return next(filter(None, known), None) or uuid.uuid4().hex
+
+
+def check_study(path: Path, now: Mapping[str, Any]) -> None:
+    """Raises StoreError if the folder `path`, or a run of a limit in it, holds another study than `now`."""
+    for file in (path / "manifest.json", *sorted(path.glob("limit-*/manifest.json"))):
+        if file.exists() and (name := read_manifest(file.parent)["name"]) != now["name"]:
+            raise StoreError(
+                f"{file.parent}: holds the study {name!r}, not {now['name']!r}. Name another folder with --out."
+            )
 
 
 def continued(path: Path, before: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a run that goes on: first start and judges added since stay."""
-    if before["name"] != now["name"]:
+    if before.get("beside") and not now.get("beside"):
         raise StoreError(
-            f"{path}: holds the study {before['name']!r}, not {now['name']!r}. Name another folder with --out."
+            f"{path}: holds the run of the first {before['limit']} samples. Go on with it by --out {path.parent} "
+            f"--limit {before['limit']}, or name another folder with --out."
         )
     merged = with_judges(before, now["plugs"]["judges"], now["success"])
     plugs = {**now["plugs"], "judges": merged["plugs"]["judges"]}

@@ -7,6 +7,9 @@ scores/<cell>.<judge key>.parquet  a judge's scores: a table of its own, so judg
 artefacts/<key>.json, ab/<sha>.png what crafting bought; every picture
 drafts/<key>/                      checkpoints of a craft that is not finished
 ledger/<model>/                    what was sent to an API, what came back and what it cost (victims.api.ledger)
+faults/<kind>-<name>-<place>.txt   tracebacks of plugs that failed; the reason of a record names its file
+limit-<n>/                         the run of the first n samples: a run folder of its own, which shares journal,
+                                   artefacts, drafts and ledger with the folder it lies in
 
 Every line and every file carries a checksum (records.checksums), pictures are named by their pixels: whatever is read
 is checked, and damage is a StoreError that says how to go on. A damaged checkpoint is made anew.
@@ -17,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,16 +31,19 @@ from proofglass.errors import StoreError
 from proofglass.records.checksums import read_parquet_bytes, signed_parquet
 from proofglass.records.files import guarded, sweep_temporaries, write_whole
 from proofglass.records.lock import Lock
-from proofglass.records.manifest import continued, json_bytes, read_json, read_manifest, with_judges
+from proofglass.records.manifest import check_study, continued, json_bytes, read_json, read_manifest, with_judges
 from proofglass.records.pictures import Pictures
-from proofglass.records.schema import Record, plain, record_schema, score_schema
+from proofglass.records.schema import Record, plain, record_schema, score_schema, utf8
 from proofglass.types import Artefact, Cost, Image, Score
 
 if TYPE_CHECKING:
     import polars as pl
 
-_MINE = {"manifest.json", "journal.jsonl", "lock", "cells", "scores", "artefacts", "drafts"}
+_MINE = {"manifest.json", "journal.jsonl", "lock", "cells", "scores", "artefacts", "drafts", "faults"}
 _BESIDE = {"report", "ledger"}
+_LIMITED = re.compile(r"limit-\d+")
+_SCORE = ("judge", "value", "label", "reason")
+_COSTS = ("queries", "tokens_in", "tokens_out", "money")
 _AGAIN = "run the same command again"
 _FIXES = {
     "cells": f"delete the two files of this cell and {_AGAIN}: its answers are taken from the journal",
@@ -72,13 +79,16 @@ class Swept:
 class Store:
     """The run folder at `path`, for reading; `locked` and `create` give the right to write.
 
+    shared: the folder of what it has in common with others: its own, or, for the run of a limit, the one around it.
+
     Raises StoreError if there is no run, or one of another schema version.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self._pictures = Pictures(self.path / "artefacts")
         self._manifest = read_manifest(self.path)
+        self.shared = self.path.parent if self._manifest.get("beside") else self.path
+        self._pictures = Pictures(self.shared / "artefacts")
         self._lock: Lock | None = None
 
     @classmethod
@@ -90,16 +100,13 @@ class Store:
         the folder holds something else, or a study of another name.
         """
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise StoreError(f"{path}: is a file. Name a folder for the run, new or empty.")
-        if path.is_dir() and not (path / "manifest.json").exists():
-            mine = _MINE | (_BESIDE if (path / "journal.jsonl").exists() else set())  # its manifest was lost
-            foreign = sorted({p.name for p in path.iterdir() if not p.name.startswith("manifest.json")} - mine)
-            if foreign:
-                raise StoreError(f"{path}: holds {foreign[0]!r} but no run. Name a folder that is new or empty.")
-        lock = Lock(path)
+        shared = path.parent if manifest.get("beside") else path
+        for folder in {shared, path}:
+            _check_ours(folder)
+        lock = Lock(shared)
         try:
-            sweep_temporaries(path)
+            sweep_temporaries(shared)
+            check_study(shared, manifest)
             if (path / "manifest.json").exists():
                 manifest = continued(path, read_manifest(path), manifest)
             write_whole(path / "manifest.json", json_bytes(manifest))
@@ -113,9 +120,9 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[Store]:
         """The right to write to this run until the `with` ends. Raises StoreError if another process has it."""
-        lock = Lock(self.path)
+        lock = Lock(self.shared)
         try:
-            sweep_temporaries(self.path)
+            sweep_temporaries(self.shared)
             self._manifest = read_manifest(self.path)
             self._lock = lock
             yield self
@@ -130,21 +137,37 @@ class Store:
         return json.loads(json.dumps(self._manifest))
 
     def cells(self) -> list[dict[str, Any]]:
-        """Every planned cell, in plan order: names, status (done, failed, pending, skipped), reason, cost."""
-        return [self._status(planned) for planned in self._manifest["plan"]]
+        """Every planned cell, in plan order: names, status (done, failed, pending, skipped), reason, cost.
+
+        unsent: asks that were not sent; their samples have no record. judge_faults: label -> on how many replies
+        that judge broke, of how many, and why. queries_new, tokens_in_new, tokens_out_new, money_new: what its
+        answers cost, without those that a cell before it has, too: their sum counts every answer once.
+        """
+        told = [self._status(planned) for planned in self._manifest["plan"]]
+        seen: set[str] = set()
+        for cell in told:
+            batches = cell.pop("batches")
+            new = [costs for batch, costs in batches.items() if batch not in seen]
+            seen |= set(batches)
+            cell |= {f"{name}_new": sum(costs[k] for costs in new) for k, name in enumerate(_COSTS)}
+        return told
 
     def _status(self, planned: Mapping[str, Any]) -> dict[str, Any]:
         names = {k: planned[k] for k in ("cell", "victim", "attack", "defense", "dataset", "planned")}
         blank = {"status": "pending", "reason": "", "seconds": 0.0, "peak_bytes": 0, "craft": None}
+        blank |= {"success": "", "judge_faults": {}, "unsent": 0, "batches": {}}
         if planned["skip"]:
             return {**names, **blank, "status": "skipped", "reason": planned["skip"]}
-        path = self.path / "cells" / f"{planned['cell']}.json"
-        return {**names, **blank, **(self._json(path) if path.exists() else {})}
+        return {**names, **blank, **self.status(planned["cell"])}
+
+    def status(self, cell: str) -> dict[str, Any]:
+        """What `put_status` kept of a cell; empty if nothing was."""
+        path = self.path / "cells" / f"{cell}.json"
+        return self._json(path) if path.exists() else {}
 
     def done(self, cell: str) -> bool:
         """Whether the cell is measured and sealed. A failed cell is not: the next run tries it again."""
-        path = self.path / "cells" / f"{cell}.json"
-        return path.exists() and self._json(path)["status"] == "done"
+        return self.status(cell).get("status") == "done"
 
     def frame(self, cell: str | None = None) -> pl.DataFrame:
         """One row per (cell, sample), columns of `Record`, in plan order. cell: of this cell only."""
@@ -170,6 +193,12 @@ class Store:
     def has_scores(self, cell: str, judge_key: str) -> bool:
         return self._score_path(cell, judge_key).exists()
 
+    def scores_of(self, cell: str, judge_key: str) -> dict[str, Score]:
+        """Sample id -> what the judge of this key said about this cell."""
+
+        rows = _read_parquet(self._score_path(cell, judge_key)).select("sample_id", *_SCORE).iter_rows(named=True)
+        return {row.pop("sample_id"): Score(**row) for row in rows}
+
     def image(self, sha256: str) -> Image:
         """The picture of this sha256. Raises StoreError if its file is gone or damaged."""
         return self._pictures.get(sha256)
@@ -179,7 +208,7 @@ class Store:
 
     def crafted(self, key: str) -> Crafted | None:
         """What was crafted under this key, its pictures read back from their PNG files; None if nothing was."""
-        path = self.path / "artefacts" / f"{key}.json"
+        path = self.shared / "artefacts" / f"{key}.json"
         if not path.exists():
             return None
         told = self._json(path)
@@ -232,7 +261,7 @@ class Store:
             }
             for a in crafted.artefacts
         ]
-        write_whole(self.path / "artefacts" / f"{crafted.key}.json", json_bytes(told))
+        write_whole(self.shared / "artefacts" / f"{crafted.key}.json", json_bytes(told))
 
     def seal(self, cell: str, records: Sequence[Record], status: Mapping[str, Any]) -> None:
         """Close a cell. The status file is written last: it is what makes the cell count as done."""
@@ -244,7 +273,8 @@ class Store:
         self.put_status(cell, status)
 
     def put_status(self, cell: str, status: Mapping[str, Any]) -> None:
-        """status: status, reason, seconds, peak_bytes, craft and what else the runner counts."""
+        """status: status, reason, seconds, peak_bytes, craft and what else the runner counts (see `cells`); success:
+        key of the judge by which it was decided; batches: batch -> queries, tokens in and out, money of its answers."""
         self._check_lock()
         write_whole(self.path / "cells" / f"{cell}.json", json_bytes(status))
 
@@ -256,10 +286,20 @@ class Store:
         rows = [{"cell": cell, "sample_id": sample, **vars(score)} for sample, score in scores.items()]
         _write_parquet(self._score_path(cell, judge_key), pl.DataFrame(rows, schema=score_schema()))
 
-    def put_judges(self, judges: Mapping[str, Any], success: str) -> None:
-        """Judges (label -> description) of a later judging, in front of those already there."""
+    def put_fault(self, name: str, traceback: str) -> str:
+        """Keep the traceback of a plug that failed, once; returns the file's place in the run folder."""
         self._check_lock()
-        self._manifest = with_judges(self._manifest, judges, success)
+        path = self.path / "faults" / name
+        if not path.exists():
+            write_whole(path, utf8(traceback).encode())
+        return f"faults/{name}"
+
+    def put_judges(self, judges: Mapping[str, Any], success: str, study_text: str | None = None) -> None:
+        """Judges (label -> description) of a later judging, in front of those already there; the study that names
+        them (None: the one that is there)."""
+        self._check_lock()
+        text = self._manifest.get("study_text") if study_text is None else study_text
+        self._manifest = {**with_judges(self._manifest, judges, success), "study_text": text}
         write_whole(self.path / "manifest.json", json_bytes(self._manifest))
 
     def put_card(self, victim: str, card: Mapping[str, Any]) -> None:
@@ -272,7 +312,7 @@ class Store:
     def drafts(self, key: str) -> Path:
         """Where the craft `key` keeps its checkpoints while it runs."""
         self._check_lock()
-        return self.path / "drafts" / key
+        return self.shared / "drafts" / key
 
     def drop_drafts(self, key: str) -> None:
         """The craft `key` is bought: its checkpoints are of no more use."""
@@ -284,7 +324,8 @@ class Store:
                 shutil.rmtree(folder)
 
     def gc(self) -> Swept:
-        """Delete cells, scores, artefacts and pictures that the plan's records do not name.
+        """Delete cells, scores, artefacts and pictures that neither the plan's records name nor those of a run of a
+        limit, which shares them; in the folder of such a run: cells and scores only.
 
         Raises StoreError while cells are pending: their artefacts are bought but not yet named by a record.
         """
@@ -294,12 +335,11 @@ class Store:
             raise StoreError(
                 f"{self.path}: {len(pending)} cells are not finished. Finish the run first, then clean up."
             )
-        kept = self._named()
+        limited = [Store(p) for p in self.path.glob("limit-*") if (p / "manifest.json").exists()]
+        kept = self._named().union(*(store._named() for store in limited))
+        mine = ("cells", "scores") if self.shared != self.path else ("cells", "scores", "artefacts", "drafts")
         unused = [
-            path
-            for folder in ("cells", "scores", "artefacts", "drafts")
-            for path in (self.path / folder).rglob("*")
-            if path.is_file() and path not in kept
+            path for folder in mine for path in (self.path / folder).rglob("*") if path.is_file() and path not in kept
         ]
         swept = Swept(len(unused), sum(path.stat().st_size for path in unused))
         for path in unused:
@@ -317,7 +357,7 @@ class Store:
         shas |= {sha for row in frame["attacked_images"] for sha in row}
         shas |= {sha for row in frame["conversation"] for turn in json.loads(row) for sha in turn["images"]}
         for key in frame["artefact"].drop_nulls().unique():
-            path = self.path / "artefacts" / f"{key}.json"
+            path = self.shared / "artefacts" / f"{key}.json"
             kept.add(path)
             for artefact in self._json(path)["artefacts"]:
                 shas |= {*artefact["images"], artefact["clean"]} - {None}
@@ -326,6 +366,18 @@ class Store:
     def _check_lock(self) -> None:
         if self._lock is None:
             raise StoreError(f"{self.path}: open for reading. Write inside `with store.locked():`.")
+
+
+def _check_ours(path: Path) -> None:
+    """Raises StoreError if a run may not go to the folder `path`."""
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"{path}: is a file. Name a folder for the run, new or empty.")
+    if path.is_dir() and not (path / "manifest.json").exists():
+        mine = _MINE | (_BESIDE if (path / "journal.jsonl").exists() else set())  # its manifest was lost
+        names = {p.name for p in path.iterdir() if not p.name.startswith("manifest.json")} - mine
+        foreign = sorted(name for name in names if not _LIMITED.fullmatch(name))
+        if foreign:
+            raise StoreError(f"{path}: holds {foreign[0]!r} but no run. Name a folder that is new or empty.")
 
 
 def _write_parquet(path: Path, frame: pl.DataFrame) -> None:

@@ -187,6 +187,18 @@ class Run:
         return [cell for cell in self.cells if cell.state in ("failed", "empty", "pending")]
 
     @cached_property
+    def broken_judges(self) -> list[dict[str, Any]]:
+        """Judges that broke: judge, on how many replies of how many that it was shown, in how many cells, and the first
+        reason (file and line). Their columns have holes that are no finding."""
+        found = []
+        for judge in self.judges:
+            faults = [cell["judge_faults"][judge] for cell in self.plan if judge in (cell.get("judge_faults") or {})]
+            if faults:
+                sums = {name: sum(fault[name] for fault in faults) for name in ("replies", "of")}
+                found.append({"judge": judge, **sums, "cells": len(faults), "reason": faults[0]["reason"]})
+        return found
+
+    @cached_property
     def caveats(self) -> dict[str, list[str]]:
         """What a victim's card says first about its limits -> the victims whose card says so."""
         found: dict[str, list[str]] = {}

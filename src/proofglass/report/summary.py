@@ -26,6 +26,10 @@ def summary(run: Run) -> Group:
         Text(f"{name}: {plural(counts['samples'], 'sample')}, seed {run.manifest.get('seed')}", style="bold"),
         *(Text(visible(sentence)) for sentence in headline(run)),
     ]
+    for fault in run.broken_judges:
+        told = f"judge {fault['judge']} broke on {fault['replies']} of {plural(fault['of'], 'reply', 'replies')}"
+        reason = fault["reason"].removeprefix(f"judge {fault['judge']}: ")
+        parts.append(Text(visible(f"{told}: {reason}"), style="bold red"))
     for cell in run.troubles:
         style = "bold red" if cell.state in ("failed", "empty") else "yellow"
         parts.append(Text(visible(f"{cell.state}: {' x '.join(cell.place)}: {cell.reason}"), style=style))

@@ -34,6 +34,7 @@ def document(run: Run, tables: list[Table]) -> dict[str, Any]:
         "caveats": run.caveats,
         "sanity": sanity(run),
         "counts": run.counts,
+        "broken_judges": run.broken_judges,
         "tables": {t.name: _table(t) for t in tables if not t.volatile},
         "gallery": gallery(run),
         "manifest": stable,

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from proofglass.errors import UsageError
+from proofglass.errors import StoreError, UsageError, is_environment, machine_fault
 from proofglass.records.manifest import run_id
 from proofglass.records.store import Store
 from proofglass.studies.study import Study, in_run, load, shipped
@@ -17,29 +17,44 @@ __all__ = ["Study", "curve_study", "judge_study", "load", "run_study", "shipped"
 def run_study(study: Study, out: Path | str, limit: int | None = None, progress: bool = True) -> Store:
     """Run `study` into the folder `out`, or go on with a run that was stopped there.
 
-    limit: only the first samples of each data set. Returns the store, for reading. Raises NothingMeasured after
-    everything ran if some cell could not be measured, UsageError and StoreError if it cannot start or write,
-    KeyboardInterrupt after Ctrl-C: what was answered stays, the same call goes on.
+    limit: only the first samples of each data set, into the folder `limit-<n>` of `out`: beside the full run, whose
+    answers it takes, never over it. Returns the store, for reading. Raises NothingMeasured after everything ran if some
+    cell could not be measured, UsageError and StoreError if it cannot start or write, EnvironmentFault if the machine
+    fails, KeyboardInterrupt after Ctrl-C: what was answered stays, the same call goes on.
     """
+    from proofglass.studies import limited
     from proofglass.studies.plan import expand, manifest
     from proofglass.studies.progress import watcher
     from proofglass.studies.runners import local
 
-    run = run_id(Path(out))
-    study = _in_run(study, Path(out), run)
-    plan = expand(study, limit)
-    with Store.create(out, {**manifest(plan), "run": run}) as store:
-        watching = watcher(progress)
-        try:
-            local.run(plan, store, watching)
-        except KeyboardInterrupt:
-            name = study.source if Path(study.source).parent != _shipped() else study.name
-            command = f"proofglass run {name} --out {out}" + (f" --limit {limit}" if limit else "")
-            watching.say(f"Stopped. Every answer is kept; go on with: {command}")
-            raise
-        finally:
-            watching.close()
-    return Store(out)
+    root = Path(out)
+    folder = limited.folder_of(root, limit)
+    try:
+        run = run_id(root)
+        study = _in_run(study, root, run)
+        plan = expand(study, limit)
+        told = {**manifest(plan), "run": run} | ({"beside": True} if limit else {})
+        with Store.create(folder, told) as store:
+            watching = watcher(progress)
+            try:
+                if limit:
+                    watching.say(f"The first {limit} samples of each data set, in {folder}, beside the run of all.")
+                    limited.take(study, plan, store)
+                local.run(plan, store, watching)
+            except KeyboardInterrupt:
+                name = study.source if Path(study.source).parent != _shipped() else study.name
+                command = f"proofglass run {name} --out {root}" + (f" --limit {limit}" if limit else "")
+                watching.say(f"Stopped. Every answer is kept; go on with: {command}")
+                raise
+            finally:
+                watching.close()
+    except StoreError:
+        raise
+    except Exception as error:
+        if is_environment(error):
+            raise machine_fault(error, str(folder)) from error
+        raise
+    return Store(folder)
 
 
 def curve_study(
@@ -88,7 +103,7 @@ def judge_study(study: Study, out: Path | str) -> Store:
     from proofglass.studies.runners import local
 
     with Store(out).locked() as store:
-        study = _in_run(study, Path(out), run_id(Path(out)))
+        study = _in_run(study, store.shared, run_id(store.shared))
         plan = expand(study, store.manifest()["limit"])
         local.judge_anew(plan, store)
     return Store(out)

@@ -7,11 +7,13 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from proofglass.errors import ImageError, ProofglassError, StoreError
+from proofglass.errors import ImageError, ProofglassError, StoreError, is_environment
 from proofglass.evaluation.metrics.success import is_withheld
-from proofglass.flow import Flow, drive
+from proofglass.faults import stops_the_run, told
+from proofglass.flow import Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Judge, Victim
 from proofglass.records.schema import Record, chat_from_json, chat_to_json, utf8
 from proofglass.records.store import Crafted, Store
@@ -36,7 +38,8 @@ class Trial:
 
 @dataclass(frozen=True)
 class Ended:
-    """How one row ended. chat: what was asked in the end; None if nothing was asked."""
+    """How one row ended. chat: what was asked in the end; None if nothing was asked. An unsent reply: it did not end,
+    and is not recorded."""
 
     reply: Reply
     chat: Chat | None = None
@@ -44,7 +47,11 @@ class Ended:
 
 
 def attempt(trial: Trial, rows: Sequence[Row], chunk: int, universal: Crafted | None) -> tuple[list[Record], Crafted]:
-    """The records of one chunk, and what was bought for it (`universal` where that was given)."""
+    """The records of one chunk, and what was bought for it (`universal` where that was given).
+
+    A row of which an ask could not be sent (a budget is spent) has no record: it is not failed, it is still to do.
+    """
+    unsent = set()
     ended: dict[str, Ended] = {}
     samples = []
     for row in rows:
@@ -57,13 +64,17 @@ def attempt(trial: Trial, rows: Sequence[Row], chunk: int, universal: Crafted | 
         bought = universal or (buy(trial, samples) if samples else Crafted("", ()))
     except StoreError:
         raise
-    except Exception as error:  # this chunk's crafting failed; the other chunks buy their own
+    except BaseException as error:  # this chunk's crafting failed; the other chunks buy their own
+        if stops_the_run(error):
+            raise
         bought = Crafted("", ())
-        reason = f"attack {trial.attack.name}: crafting failed: {type(error).__name__}: {error}"
+        reason = f"attack {trial.attack.name}: crafting failed: {told(error, 'attack', trial.attack)}"
         ended |= {sample.id: Ended(Reply.error(reason, Cost())) for sample in samples}
     else:
-        ended |= ask(trial, samples, bought)
-    return [record(trial, row, chunk, ended[row.id], bought.key) for row in rows], bought
+        asked = ask(trial, samples, bought)
+        unsent = {sample.id for sample in samples if sample.id not in asked}
+        ended |= asked
+    return [record(trial, row, chunk, ended[row.id], bought.key) for row in rows if row.id not in unsent], bought
 
 
 def _fault(row: Row, store: Store) -> str:
@@ -74,6 +85,8 @@ def _fault(row: Row, store: Store) -> str:
         for image in row.chat.images:
             store.put_image(image)
     except ImageError as error:
+        if is_environment(error):
+            raise
         return str(error)
     return ""
 
@@ -91,7 +104,7 @@ def buy(trial: Trial, samples: Sequence[Sample]) -> Crafted:
 
 
 def ask(trial: Trial, samples: Sequence[Sample], bought: Crafted) -> dict[str, Ended]:
-    """Drive the dialogues of all samples together, one batch per round."""
+    """Drive the dialogues of all samples together, one batch per round. Samples with an unsent ask are left out."""
     ended: dict[str, Ended] = {}
     flows: list[Flow[tuple[Chat, Reply]]] = []
     asked: list[tuple[Sample, Artefact]] = []
@@ -102,15 +115,23 @@ def ask(trial: Trial, samples: Sequence[Sample], bought: Crafted) -> dict[str, E
             ended[sample.id] = Ended(Reply.error(reason, Cost()))
         else:
             asked.append((sample, artefact))
-            flows.append(trial.attack.converse(artefact, sample, Ask(sample.chat, trial.settings)))
+            first = Ask(sample.chat, trial.settings)
+            flows.append(begun(partial(trial.attack.converse, artefact, sample, first)))
     for (sample, artefact), end in zip(asked, drive(flows, trial.victim.reply), strict=True):
-        if end.value is None:
-            reply = Reply.error(f"attack {trial.attack.name}: {end.failure}", end.cost)
-            ended[sample.id] = Ended(reply, None, artefact)
-        else:
-            chat, reply = end.value
-            ended[sample.id] = Ended(dataclasses.replace(reply, cost=end.cost), chat, artefact)
+        if not end.unsent:
+            ended[sample.id] = _ended(trial.attack, artefact, end)
     return ended
+
+
+def _ended(attack: Attack, artefact: Artefact, end: Driven[tuple[Chat, Reply]]) -> Ended:
+    if end.error is not None:
+        reason = told(end.error, "attack", attack)
+        return Ended(Reply.error(f"attack {attack.name}: {reason}", end.cost), None, artefact)
+    match end.value:
+        case (Chat() as chat, Reply() as reply):
+            return Ended(dataclasses.replace(reply, cost=end.cost), chat, artefact)
+    reason = f"its dialogue returned a {type(end.value).__name__}, expected the last chat and its reply"
+    return Ended(Reply.error(f"attack {attack.name}: {reason}", end.cost), None, artefact)
 
 
 def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) -> Record:
@@ -120,6 +141,8 @@ def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) ->
     try:
         attacked = [trial.store.put_image(image) for image in chat.images]
     except ImageError as error:
+        if is_environment(error):
+            raise
         reply, chat, attacked = Reply.error(str(error), reply.cost), Chat(), []
     clean = sample.chat.images[0] if sample and sample.chat.images else None
     if clean is None and end.artefact and end.artefact.clean:
@@ -162,25 +185,59 @@ def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) ->
     )
 
 
-def judge(judge: Judge, label: str, attempts: Mapping[str, Attempt]) -> dict[str, Score]:
-    """Sample id -> score. Only what the model said is shown to a judge: no error, no refusal of a defense."""
+@dataclass(frozen=True)
+class JudgeFault:
+    """A judge that broke: on how many of the replies that it was shown, and the first reason."""
+
+    replies: int
+    of: int
+    reason: str
+
+
+def judge(judge: Judge, label: str, attempts: Mapping[str, Attempt]) -> tuple[dict[str, Score], JudgeFault | None]:
+    """Sample id -> score, and what broke. Only what the model said is shown to a judge: no error, no refusal of a
+    defense. A judge that breaks on all together is shown each alone: what it breaks on then costs itself only."""
     shown = {name: a for name, a in attempts.items() if a.reply.is_said}
     scores = {
         name: Score.unjudged(label, f"outcome {a.reply.outcome}: nothing to judge")
         for name, a in attempts.items()
         if name not in shown
     }
+    broken: list[str] = []
     try:
-        given = judge.score(list(shown.values())) if shown else []
-        if len(given) != len(shown):
-            raise ValueError(f"{len(given)} scores for {len(shown)} attempts")
-    except ProofglassError:
-        raise
-    except Exception as error:
-        given = [Score.unjudged(label, f"judge {label}: {type(error).__name__}: {error}")] * len(shown)
-    for name, score in zip(shown, given, strict=True):  # it may quote a model, which may write half a character
-        scores[name] = dataclasses.replace(score, judge=label, label=utf8(score.label), reason=utf8(score.reason))
-    return {name: scores[name] for name in attempts}
+        given = _given(judge, label, list(shown.values())) if shown else []
+    except BaseException as error:
+        _check_judges(error)
+        given = [_alone(judge, label, each, broken) for each in shown.values()]
+    scores |= dict(zip(shown, given, strict=True))
+    fault = JudgeFault(len(broken), len(shown), broken[0]) if broken else None
+    return {name: scores[name] for name in attempts}, fault
+
+
+def _check_judges(error: BaseException) -> None:
+    """Raises `error` again if it is no fault of the judge's code."""
+    if stops_the_run(error) or isinstance(error, ProofglassError):
+        raise error
+
+
+def _alone(judge: Judge, label: str, attempt: Attempt, broken: list[str]) -> Score:
+    try:
+        return _given(judge, label, [attempt])[0]
+    except BaseException as error:
+        _check_judges(error)
+        broken.append(utf8(f"judge {label}: {told(error, 'judge', judge)}"))
+        return Score.unjudged(label, broken[-1])
+
+
+def _given(judge: Judge, label: str, attempts: Sequence[Attempt]) -> list[Score]:
+    """Its scores, under its label. Raises what it raises, and for scores that are none."""
+    given = judge.score(attempts)
+    if len(given) != len(attempts):
+        raise ValueError(f"{len(given)} scores for {len(attempts)} attempts")
+    if odd := next((type(s).__name__ for s in given if not isinstance(s, Score)), ""):
+        raise TypeError(f"a {odd} among the scores, expected a Score for each attempt")
+    # It may quote a model, which may write half a character.
+    return [dataclasses.replace(s, judge=label, label=utf8(s.label), reason=utf8(s.reason)) for s in given]
 
 
 def attempts_of(rows: Sequence[Mapping[str, Any]], samples: Mapping[str, Row], store: Store) -> dict[str, Attempt]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.errors import ImageError, UnknownName, UsageError, is_environment
+from proofglass.faults import briefly
 from proofglass.records.schema import is_secret
-from proofglass.registry import Entry, Kind, entry, made, told
+from proofglass.registry import Entry, Kind, entry, made
 from proofglass.studies.located import Located, Place, nearest
 from proofglass.types import Image
 
@@ -49,7 +50,7 @@ def parameters(cls: type, given: Any, source: Located, place: Place) -> dict[str
     try:
         hints = typing.get_type_hints(cls, include_extras=True)
     except Exception as error:  # a name that is imported for type checkers only, or misspelt
-        reason = f"the types of the fields of {cls.__name__} cannot be read: {told(error)}"
+        reason = f"the types of the fields of {cls.__name__} cannot be read: {briefly(error)}"
         raise source.error(place, reason) from error
     for name in given:
         if name not in fields:
@@ -71,7 +72,7 @@ def construct(cls: type, values: dict[str, Any], source: Located, place: Place) 
         field, _, rest = str(error).partition(":")
         if rest and (*place, field) in source.lines:
             raise source.error((*place, field), rest.strip()) from error
-        raise source.error(place, str(error) or f"{cls.__name__} cannot be made: {told(error)}") from error
+        raise source.error(place, str(error) or f"{cls.__name__} cannot be made: {briefly(error)}") from error
 
 
 def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
@@ -99,7 +100,7 @@ def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
         except Exception as error:  # a type that pydantic cannot check
             if is_environment(error):
                 raise
-            raise source.error(place, f"a value of the type {hint} cannot be checked: {told(error)}") from error
+            raise source.error(place, f"a value of the type {hint} cannot be checked: {briefly(error)}") from error
         else:
             return _beside(found, source)
     shown = "this value" if is_secret(str(place[-1]), value) else repr(value)

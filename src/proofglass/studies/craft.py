@@ -38,6 +38,8 @@ def craft(
     if known is None:
         with Meter() as meter, kept_in(store.drafts(key)):
             found = tuple(attack.craft(victim, samples, seed=seed, budget=budget))
+            if odd := next((type(a).__name__ for a in found if not isinstance(a, Artefact)), ""):
+                raise TypeError(f"craft yielded a {odd}, expected an Artefact")
         store.put_crafted(Crafted(key, found, meter.seconds, meter.peak_bytes), origin)
         store.drop_drafts(key)
         known = store.crafted(key)

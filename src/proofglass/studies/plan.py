@@ -17,11 +17,12 @@ from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from typing import Any
 
-from proofglass.errors import ProofglassError, UsageError, is_environment
-from proofglass.flow import drive
+from proofglass.errors import ProofglassError, UsageError
+from proofglass.faults import one_line, stops_the_run, told
+from proofglass.flow import begun, drive
 from proofglass.interfaces import Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
-from proofglass.registry import Kind, told
+from proofglass.registry import Kind
 from proofglass.studies.rows import Row, sound
 from proofglass.studies.study import Item, Study, every_item
 from proofglass.types import Ask, BadSample, Chat, Reply, Sample, Seconds
@@ -85,9 +86,9 @@ def expand(study: Study, limit: int | None = None) -> Plan:
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, found {limit}")
-    rows = {item.label: tuple(islice(_read(study, item), limit)) for item in study.datasets}
-    names = {label: rows_key(found) for label, found in rows.items()}
     keys = {(kind, item.label): _key(study, kind, item) for kind, item in every_item(study)}
+    rows = {item.label: _read(study, item, limit) for item in study.datasets}
+    names = {label: rows_key(found) for label, found in rows.items()}
     cells = tuple(
         _cell(study, limit, victim, attack, defense, dataset, rows[dataset.label], names[dataset.label], keys)
         for victim in study.victims
@@ -134,29 +135,33 @@ def _cell(
 
 def _key(study: Study, kind: Kind, item: Item[Any]) -> str:
     """The key of a plug, whose own code may raise anything; so may its settings, which the manifest holds as JSON."""
-    try:
+    with one_line(kind[:-1], item.plug, f"{study.source}: {kind[:-1]} {item.label}: its settings or key"):
         json.dumps(plain(item.plug.settings()))
-        key: str = item.plug.key
-        return key
-    except ProofglassError:
-        raise
-    except Exception as error:
-        if is_environment(error):
-            raise
-        raise UsageError(f"{study.source}: {kind[:-1]} {item.label}: its settings or key: {told(error)}") from error
+        return str(item.plug.key)
 
 
-def _read(study: Study, item: Item[Dataset]) -> Iterator[Row]:
+def _read(study: Study, item: Item[Dataset], limit: int | None) -> tuple[Row, ...]:
+    """The rows of a data set. What it raises, `SystemExit` included, is one line that names it and the row."""
+    rows: list[Row] = []
     try:
-        yield from _rows(item.plug)
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{study.source}: data set {item.label}: {error}") from error
+        for row in islice(_rows(item.plug), limit):
+            rows.append(row)
+    except BaseException as error:
+        if stops_the_run(error):
+            raise
+        known = isinstance(error, (ProofglassError, ValueError, OSError)) and not rows
+        reason = str(error) if known else f"row {len(rows) + 1}: {told(error, 'dataset', item.plug)}"
+        raise UsageError(f"{study.source}: data set {item.label}: {reason}") from error
+    return tuple(rows)
 
 
 def _rows(dataset: Dataset) -> Iterator[Row]:
-    """The rows of a data set; one whose id was there before is a bad one."""
+    """The rows of a data set; one whose id was there before is a bad one. Raises TypeError for what is no row."""
     seen: set[str] = set()
-    for row in map(sound, dataset):
+    for given in dataset:
+        if not isinstance(given, (Sample, BadSample)):
+            raise TypeError(f"a {type(given).__name__}, expected a Sample or a BadSample")
+        row = sound(given)
         if row.id in seen:
             name = next(n for k in range(2, len(seen) + 3) if (n := f"{row.id}#{k}") not in seen)
             row = BadSample(name, row.dataset, f"sample id {row.id!r} stands twice", row.category)
@@ -187,7 +192,7 @@ def asks_of(defense: Defense) -> int:
         return [Reply()] * len(asks)
 
     try:
-        drive([defense.flow(Ask(Chat.user("")))], silence)
+        drive([begun(lambda: defense.flow(Ask(Chat.user(""))))], silence)
     except _Endless:
         return _ENDLESS
     return max(asked, 1)
@@ -229,7 +234,7 @@ def manifest(plan: Plan) -> dict[str, Any]:
         "success": study.success,
         "study_text": study.text,
         "plugs": plugs,
-        "cards": {item.label: plain(item.plug.card()) for item in study.victims},
+        "cards": {item.label: _card(item) for item in study.victims},
         "plan": [_planned(cell) for cell in plan.cells],
         "versions": {name: _version(name) for name in ("proofglass", "torch", "transformers", "numpy", "pillow")}
         | {"python": platform.python_version()},
@@ -237,6 +242,11 @@ def manifest(plan: Plan) -> dict[str, Any]:
         **_machine(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _card(item: Item[Victim]) -> Any:
+    with one_line("victim", item.plug, f"victim {item.label}: its card"):
+        return plain(item.plug.card())
 
 
 def describe(kind: str, item: Item[Any]) -> dict[str, Any]:

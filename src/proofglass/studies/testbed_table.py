@@ -196,7 +196,7 @@ def _measure(victim: Victim, row: Row, n: int, seed: int, universal: dict[str, A
             continue
         for sample, end in zip(part, drive(flows, victim.reply), strict=True):
             if end.value is None:
-                raise RuntimeError(f"{row.label}: {sample.id}: {end.failure}")
+                raise RuntimeError(f"{row.label}: {sample.id}: {end.failure}") from end.error
             attempts.append(Attempt(sample, *end.value))
     seen = _rate("not-refused", build("judges", "not-refused").score(attempts), attempts)
     right = _rate("testbed-content", build("judges", "testbed-content").score(attempts), attempts)

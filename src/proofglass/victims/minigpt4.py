@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofglass.errors import UnsafeWeights, UsageError
+from proofglass.errors import UnsafeWeights, UsageError, is_environment
 from proofglass.weights import check_folder
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ def _checked(path: Path, sha256: str) -> Mapping[str, Any]:
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
+        if is_environment(error):
+            raise
         raise UnsafeWeights(
             f"{path}: holds more than tensors, so it is refused ({type(error).__name__}); write "
             f"{' and '.join(PROJECTION)} to a safetensors file, on a machine you can lose"

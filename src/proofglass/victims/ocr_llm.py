@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from proofglass.errors import ImageError, MissingExtra, UsageError
+from proofglass.errors import ImageError, MissingExtra, UsageError, is_environment
 from proofglass.images import typography
 from proofglass.interfaces import Victim, key_of
 from proofglass.types import Ask, Chat, Image, Reply
@@ -139,8 +139,12 @@ class OcrLLM(Victim):
             except MissingExtra:
                 raise
             except (ValueError, ImageError) as error:  # a picture that cannot be read costs its own ask
+                if is_environment(error):
+                    raise
                 replies[k] = Reply.refused(error)
             except Exception as error:  # and so does a reader that fails on it
+                if is_environment(error):
+                    raise
                 replies[k] = Reply.error(f"{type(error).__name__}: {error}")
         answers = self.language_model.reply(list(readable.values()), self.batch)
         for k, answer in zip(readable, answers, strict=True):

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import ClosedVictim, ImageError, TooLong, UsageError
+from proofglass.faults import stops_the_run, told
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked, key_of
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 from proofglass.victims.own_code import own_code
@@ -149,10 +150,13 @@ class OwnModule(WhiteBoxVictim):
                 alike.setdefault(kind, []).append((k, ids, shown[0] if shown else None))
             except UsageError:
                 raise  # the module lacks a part, whatever is asked
-            except (ValueError, ImageError) as error:
-                replies[k] = Reply.refused(error)
-            except Exception as error:
-                replies[k] = Reply.error(f"{type(error).__name__}: {error}")
+            except BaseException as error:
+                if stops_the_run(error):
+                    raise
+                if isinstance(error, (ValueError, ImageError)):
+                    replies[k] = Reply.refused(error)
+                else:
+                    replies[k] = Reply.error(told(error, "victim", self.net))
         for rows in alike.values():
             for part in chunks(rows, self.batch):
                 for (k, _, _), reply in zip(part, self._answers(asks, part), strict=True):
@@ -172,10 +176,14 @@ class OwnModule(WhiteBoxVictim):
         settings = asks[rows[0][0]].settings
         try:
             found = self._decode([asks[k] for k, _, _ in rows], rows, settings)
-        except Exception as error:
-            if len(rows) > 1:
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            if len(rows) > 1:  # memory may do for each alone
                 return [reply for row in rows for reply in self._answers(asks, [row])]
-            return [Reply.error(f"{type(error).__name__}: {error}")]
+            if stops_the_run(error):
+                raise
+            return [Reply.error(told(error, "victim", self.net))]
         return [self._read(new, len(ids), settings) for new, (_, ids, _) in zip(found, rows, strict=True)]
 
     def _decode(self, asks: Sequence[Ask], rows: Sequence[tuple[int, list[int], Any]], settings: Settings) -> Any:

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from proofglass.errors import ImageError, UsageError
+from proofglass.errors import ImageError, UsageError, is_environment
 from proofglass.evaluation.datasets.reading import picture_in, read_csv
 from proofglass.images import typography
 from proofglass.interfaces import Dataset, Paper
@@ -84,6 +84,8 @@ class SafeBench(Dataset):
             try:
                 picture = picture_in(self._data() / "images" / folder, f"{name}_{FIGSTEP_QUERY}.png")
             except ImageError as error:
+                if is_environment(error):
+                    raise
                 return BadSample(name, self.name, str(error), row["category_name"])
             chat = Chat.user(picture, self.prompt or typography.incitement(3))
         meta = {"instruction": row["instruction"], "question": row["question"], "advice": category in ADVICE}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proofglass.errors import ImageError
+from proofglass.errors import ImageError, is_environment
 from proofglass.evaluation.datasets.reading import picture_in, read_json
 from proofglass.interfaces import Dataset, Paper
 from proofglass.types import BadSample, Chat, Sample
@@ -54,6 +54,8 @@ class UnicornsOOD(Dataset):
         try:
             picture = picture_in(self._folder(), image)
         except ImageError as error:
+            if is_environment(error):
+                raise
             return BadSample(name, self.name, str(error), situation)
         return Sample(
             name,

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 
 from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
+from proofglass.faults import kept_by, one_line, stops_the_run, told
 from proofglass.interfaces import Judge, Victim
 from proofglass.meter import Meter
 from proofglass.records.journal import Journal, JournaledVictim
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
-from proofglass.studies.attempt import Trial, attempt, attempts_of, buy, judge, nothing_measured
+from proofglass.studies.attempt import JudgeFault, Trial, attempt, attempts_of, buy, judge, nothing_measured
 from proofglass.studies.craft import check_apart, summary
 from proofglass.studies.plan import Cell, Plan, describe
 from proofglass.studies.progress import Progress
@@ -27,24 +28,20 @@ _log = logging.getLogger("proofglass")
 def run(plan: Plan, store: Store, progress: Progress | None = None) -> None:
     """Measure every cell of `plan` that is not done, into `store` (open for writing).
 
-    Answers of an earlier, interrupted run are not asked again. Raises NothingMeasured at the very end if some
-    cell could not be measured, StoreError at once if the folder cannot be written.
+    Answers of an earlier, interrupted run are not asked again; a cell whose judges are not those by which it was found
+    done is judged again. Raises NothingMeasured at the very end if some cell could not be measured or some judge broke,
+    StoreError at once if the folder cannot be written, and what the machine raises if it fails.
     """
     progress = progress or Progress()
     runnable = [cell for cell in plan.cells if not cell.skip]
     todo = [cell for cell in runnable if not store.done(cell.key)]
     progress.begin(plan, todo)
-    with Journal(store.path / "journal.jsonl") as journal:
+    with kept_by(store.put_fault), Journal(store.shared / "journal.jsonl") as journal:
         for item, cells in _by_victim(todo):
             _run_victim(plan, item, cells, store, journal, progress)
-    lacking = [
-        cell
-        for cell in runnable
-        if store.done(cell.key) and not all(store.has_scores(cell.key, j.plug.key) for j in plan.study.judges)
-    ]
-    _judge_cells(plan, lacking, store)
-    _report_failures(plan, store)
-    _report_unfinished(store)
+    with kept_by(store.put_fault):
+        _judge_cells(plan, _stale(plan, runnable, store), store, anew=False)
+    _report(plan, store)
 
 
 def judge_anew(plan: Plan, store: Store) -> None:
@@ -57,9 +54,11 @@ def judge_anew(plan: Plan, store: Store) -> None:
         raise StoreError(
             f"{store.path}: holds no record of this study. Only judges and success may differ from the run's study."
         )
-    store.put_judges({item.label: describe("judges", item) for item in plan.study.judges}, plan.study.success)
-    _judge_cells(plan, measured, store)
-    _report_failures(plan, store)
+    judges = {item.label: describe("judges", item) for item in plan.study.judges}
+    store.put_judges(judges, plan.study.success, plan.study.text)
+    with kept_by(store.put_fault):
+        _judge_cells(plan, measured, store, anew=True)
+    _report(plan, store)
 
 
 def _by_victim(cells: Iterable[Cell]) -> Iterable[tuple[Item[Victim], list[Cell]]]:
@@ -76,22 +75,39 @@ def _run_victim(
     for cell in cells:
         progress.cell(cell)
         try:
-            model = model or item.build()
+            if model is None:
+                with one_line("victim", item.plug, f"victim {item.label}"):
+                    model = item.build()
             status, reason = _run_cell(plan, cell, model, store, journal, progress)
         except StoreError:
             raise
-        except Exception as error:
+        except BaseException as error:
             # The cell is lost, the study is not: its failure is reported after everything else ran.
+            if stops_the_run(error):
+                raise
             known = isinstance(error, ProofglassError)
             if not known:
                 _log.exception("%s", cell.title)
-            status, reason = "failed", str(error) if known else f"{type(error).__name__}: {error}"
+            status, reason = "failed", str(error) if known else told(error, "victim", item.plug)
             store.put_status(cell.key, {"status": status, "reason": reason})
         progress.cell_done(status, reason)
     if model is not None:
-        store.put_card(item.label, plain(model.card()))
+        _keep_card(item, model, store, progress)
     del model
     gc.collect()
+
+
+def _keep_card(item: Item[Victim], model: Victim, store: Store, progress: Progress) -> None:
+    """The victim's card as it stands after it was asked; where it breaks now, the one from the beginning stays."""
+    try:
+        with one_line("victim", item.plug, f"victim {item.label}: its card"):
+            card = plain(model.card())
+    except ProofglassError as error:
+        if stops_the_run(error):
+            raise
+        progress.say(str(error))
+    else:
+        store.put_card(item.label, card)
 
 
 def _run_cell(
@@ -100,7 +116,9 @@ def _run_cell(
     """Measure, judge and seal one cell. Returns its status and, if it failed, why."""
     study = plan.study
     asked = JournaledVictim(model, journal, progress.heard)
-    trial = Trial(cell, cell.attack.plug, cell.defense.plug(asked), model, study.settings, study.budget, store)
+    with one_line("defense", cell.defense.plug, f"defense {cell.defense.label}"):
+        defended = cell.defense.plug(asked)
+    trial = Trial(cell, cell.attack.plug, defended, model, study.settings, study.budget, store)
     records: list[Record] = []
     bought: list[Crafted] = []
     with Meter() as meter:
@@ -112,13 +130,12 @@ def _run_cell(
             records += made
             bought += [] if universal else [crafted]
             progress.chunk(len(rows))
-    scores = _score(plan, cell, [vars(record) for record in records], store)
-    status, reason = "done", nothing_measured([vars(record) for record in records], scores[study.success])
+    made_rows = [vars(record) for record in records]
+    told_of_judges, reason = _judged(plan, cell, made_rows, store, anew=True)
+    status = "failed" if reason else "done"
     if asked.unsent:
         why, _ = asked.unsent.most_common(1)[0]
         status, reason = "pending", f"{asked.unsent.total()} asks were not sent; {why}"
-    elif reason:
-        status = "failed"
     store.seal(
         cell.key,
         records,
@@ -128,6 +145,12 @@ def _run_cell(
             "seconds": asked.seconds,
             "peak_bytes": meter.peak_bytes,
             "craft": summary(trial.attack, [universal] if universal else bought),
+            "unsent": asked.unsent.total(),
+            "batches": {
+                batch: [cost.queries, cost.tokens_in, cost.tokens_out, cost.money]
+                for batch, cost in asked.batches.items()
+            },
+            **told_of_judges,
         },
     )
     return status, reason
@@ -135,52 +158,110 @@ def _run_cell(
 
 def _universal(trial: Trial, progress: Progress) -> Crafted:
     """The artefact that serves all samples, crafted on the crafting split, which holds none of them."""
-    crafting = tuple(trial.cell.dataset.plug.crafting())
+    dataset, attack = trial.cell.dataset, trial.attack
+    with one_line("dataset", dataset.plug, f"data set {dataset.label}: its crafting split"):
+        crafting = tuple(dataset.plug.crafting())
+        if odd := next((type(row).__name__ for row in crafting if not isinstance(row, Sample)), ""):
+            raise TypeError(f"a {odd} among its samples, expected a Sample each")
     check_apart(crafting, [row for row in trial.cell.rows if isinstance(row, Sample)])
-    with watched_by(progress.crafting):
+    with watched_by(progress.crafting), one_line("attack", attack, f"attack {attack.name}: crafting failed"):
         return buy(trial, crafting)
 
 
-def _score(plan: Plan, cell: Cell, rows: Sequence[dict], store: Store) -> dict[str, dict[str, Score]]:
-    """Judge label -> sample id -> score, kept in the store."""
-    attempts = attempts_of(rows, {row.id: row for row in cell.rows}, store)
-    scores = {}
-    for item in plan.study.judges:
-        plug: Judge = item.plug
-        scores[item.label] = judge(plug, item.label, attempts)
-        store.put_scores(cell.key, plug.key, scores[item.label])
-    return scores
+def _stale(plan: Plan, runnable: Sequence[Cell], store: Store) -> list[Cell]:
+    """Cells that are done by other judges than those of the study now, or by one that broke."""
+    known = {cell["cell"]: cell for cell in store.cells()}
+    judges = plan.study.judges
+
+    def is_stale(cell: Cell) -> bool:
+        status = known[cell.key]
+        return (
+            status["success"] != _success_key(plan)
+            or any(item.label in status["judge_faults"] for item in judges)
+            or not all(store.has_scores(cell.key, item.plug.key) for item in judges)
+        )
+
+    return [cell for cell in runnable if store.done(cell.key) and is_stale(cell)]
 
 
-def _judge_cells(plan: Plan, cells: Sequence[Cell], store: Store) -> None:
+def _success_key(plan: Plan) -> str:
+    return next(item.plug.key for item in plan.study.judges if item.label == plan.study.success)
+
+
+def _judge_cells(plan: Plan, cells: Sequence[Cell], store: Store, *, anew: bool) -> None:
     """Score recorded cells; whether a cell measured something may change with its judge."""
-    status = {told["cell"]: told for told in store.cells()}
     for cell in cells:
         rows = store.frame(cell.key).to_dicts()
-        reason = nothing_measured(rows, _score(plan, cell, rows, store)[plan.study.success])
-        told = {k: status[cell.key][k] for k in ("seconds", "peak_bytes", "craft")}
-        store.put_status(cell.key, {**told, "status": "failed" if reason else "done", "reason": reason})
+        before = store.status(cell.key)
+        told_of_judges, reason = _judged(plan, cell, rows, store, anew=anew)
+        status = "failed" if reason else "done"
+        if before["status"] == "pending":
+            status, reason = "pending", before["reason"]
+        store.put_status(cell.key, {**before, **told_of_judges, "status": status, "reason": reason})
 
 
-def _report_failures(plan: Plan, store: Store) -> None:
-    told = store.cells()
-    failed = [cell for cell in told if cell["status"] == "failed"]
-    if failed:
-        lines = [f"{_title(cell)}: {cell['reason']}" for cell in failed]
-        raise NothingMeasured(f"{len(failed)} of {len(told)} cells measured nothing. " + "; ".join(lines))
-    if all(cell["status"] == "skipped" for cell in told):
-        raise NothingMeasured(f"no cell can run. {_title(told[0])}: {told[0]['reason']}")
+def _judged(plan: Plan, cell: Cell, rows: Sequence[dict], store: Store, *, anew: bool) -> tuple[dict[str, object], str]:
+    """Keeps the scores of the study's judges; what the cell's status says about them, and why nothing was measured
+    (empty: something was). anew: score also what is scored already."""
+    attempts = attempts_of(rows, {row.id: row for row in cell.rows}, store)
+    broke = {} if anew else store.status(cell.key).get("judge_faults", {})
+    faults: dict[str, JudgeFault] = {}
+    success: dict[str, Score] = {}
+    for item in plan.study.judges:
+        plug: Judge = item.plug
+        if anew or item.label in broke or not store.has_scores(cell.key, plug.key):
+            scores, fault = judge(plug, item.label, attempts)
+            store.put_scores(cell.key, plug.key, scores)
+            faults |= {item.label: fault} if fault else {}
+        elif item.label == plan.study.success:
+            scores = store.scores_of(cell.key, plug.key)
+        if item.label == plan.study.success:
+            success = scores
+    told_of_judges: dict[str, object] = {
+        "success": _success_key(plan),
+        "judge_faults": {label: vars(fault) for label, fault in faults.items()},
+    }
+    return told_of_judges, nothing_measured(rows, success)
 
 
-def _report_unfinished(store: Store) -> None:
-    told = store.cells()
-    unfinished = [cell for cell in told if cell["status"] == "pending"]
-    if unfinished:
-        lines = "; ".join(f"{_title(cell)}: {cell['reason']}" for cell in unfinished)
-        raise NothingMeasured(
-            f"{len(unfinished)} of {len(told)} cells are not finished. {lines}. "
-            "What was answered is kept: raise the budget, then run the same command again."
-        )
+def _report(plan: Plan, store: Store) -> None:
+    """Raises NothingMeasured if the run, as it stands, is not what the study asked for; it says all of it."""
+    cells = store.cells()
+    if all(cell["status"] == "skipped" for cell in cells):
+        raise NothingMeasured(f"no cell can run. {_title(cells[0])}: {cells[0]['reason']}")
+    told_of = [_failures(cells), _broken_judges(plan, cells), _unfinished(cells)]
+    if any(told_of):
+        raise NothingMeasured(" ".join(filter(None, told_of)))
+
+
+def _failures(cells: Sequence[dict]) -> str:
+    failed = [cell for cell in cells if cell["status"] == "failed"]
+    lines = "; ".join(f"{_title(cell)}: {cell['reason']}" for cell in failed)
+    return f"{len(failed)} of {len(cells)} cells measured nothing. {lines}." if failed else ""
+
+
+def _broken_judges(plan: Plan, cells: Sequence[dict]) -> str:
+    """One sentence per judge that broke: a hole in its column that only its author can mend."""
+    lines = []
+    for item in plan.study.judges:
+        faults = [cell["judge_faults"][item.label] for cell in cells if item.label in cell["judge_faults"]]
+        if faults:
+            broken, shown = (sum(fault[name] for fault in faults) for name in ("replies", "of"))
+            reason = faults[0]["reason"].removeprefix(f"judge {item.label}: ")
+            lines.append(f"judge {item.label} broke on {broken} of {shown} replies: {reason}")
+    rest = "Mend it, then run the same command again: no victim is asked anew."
+    return f"{'; '.join(lines)}. {rest}" if lines else ""
+
+
+def _unfinished(cells: Sequence[dict]) -> str:
+    unfinished = [cell for cell in cells if cell["status"] == "pending"]
+    lines = "; ".join(f"{_title(cell)}: {cell['reason']}" for cell in unfinished)
+    if not unfinished:
+        return ""
+    return (
+        f"{len(unfinished)} of {len(cells)} cells are not finished. {lines}. "
+        "What was answered is kept: raise the budget, then run the same command again."
+    )
 
 
 def _title(cell: dict) -> str:

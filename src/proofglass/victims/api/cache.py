@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from proofglass.errors import is_environment
 from proofglass.records.checksums import is_intact, signed
 from proofglass.records.files import guarded
 from proofglass.records.schema import utf8
@@ -51,7 +52,9 @@ class Cache:
             content = self.path(ask).read_bytes()
             told = json.loads(content if is_intact(content) else b"")
             text, finish = told["text"], told["finish"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if is_environment(error):  # else a disk that fails for a moment has every answer paid again
+                raise
             return None
         is_answer = isinstance(text, str) and text.strip() and finish in ("stop", "length")
         return Reply(text, "ok", finish, cost=Cost(queries=1)) if is_answer else None

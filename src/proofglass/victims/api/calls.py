@@ -8,8 +8,8 @@ import math
 import random
 from collections.abc import Sequence
 
-from proofglass.errors import UsageError
-from proofglass.types import Ask, Cost, Finish, Outcome, Reply
+from proofglass.errors import UsageError, is_environment
+from proofglass.types import Ask, Cost, Finish, Outcome, Reply, Unsent
 from proofglass.victims.api.cache import Cache
 from proofglass.victims.api.faults import Fault
 from proofglass.victims.api.ledger import Bill, Budget, BudgetSpent, Ledger
@@ -53,7 +53,7 @@ class Calls:
             ended = await asyncio.gather(*tasks, return_exceptions=True)
             self._give_back(places, ended)
             raise
-        if batch.hopeless or any(reply.outcome == "error" and not reply.cost.queries for reply in replies):
+        if batch.hopeless or any(isinstance(reply, Unsent) for reply in replies):
             self._give_back(places, replies)
         if batch.hopeless:
             raise UsageError(f"{self.provider.name}: the API refuses every ask: {batch.hopeless}")
@@ -106,6 +106,8 @@ class _Batch:
         try:
             request = await self._request(ask)
         except Exception as error:  # a picture that cannot be read
+            if is_environment(error):
+                raise
             return Reply.error(f"{type(error).__name__}: {error}")
         worst = self._worst(request.estimate, ask.settings.max_new_tokens)
         calls.ledger.afford(worst, calls.budget)  # before the turn, which may take long to come
@@ -162,7 +164,7 @@ class _Batch:
 def _not_sent(why: str, fault: Fault | None) -> Reply:
     """Costs no query: a run that goes on with a larger budget asks again."""
     rest = f"no further attempt after {fault.reason}" if fault else "not sent"
-    return Reply.error(f"{why}: {rest}", Cost())
+    return Unsent.because(f"{why}: {rest}")
 
 
 def reply_of(answer: Answer) -> Reply:

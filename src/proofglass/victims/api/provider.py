@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from proofglass import images
-from proofglass.errors import MissingExtra, UsageError
+from proofglass.errors import MissingExtra, UsageError, is_environment
 from proofglass.records.schema import utf8
 from proofglass.types import Ask, Chat, Image, Message, Settings
 from proofglass.victims.api import loop
@@ -92,7 +92,7 @@ class Provider:
         return Request(messages, config, estimate(chat, self.image_tokens))
 
     async def ask(self, request: Request) -> Answer | Fault:
-        """One request. Raises nothing but what cancels it."""
+        """One request. Raises nothing but what cancels it, and faults of this machine."""
         import asyncio
 
         try:
@@ -103,6 +103,8 @@ class Provider:
                 raise output
             return self._answer(output, call)
         except Exception as error:
+            if is_environment(error):  # of this machine: no file handle for a connection, no memory for an answer
+                raise
             fault = fault_of(error, self._retry_after(error), self.timeout_s)
             return Fault(**{**vars(fault), "reason": self.secrets.reason(fault.reason)})
 

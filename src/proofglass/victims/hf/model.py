@@ -19,7 +19,7 @@ import torch
 from jinja2.exceptions import TemplateError
 from torch import Tensor
 
-from proofglass.errors import ImageError, TooLong
+from proofglass.errors import EnvironmentFault, ImageError, TooLong, is_environment
 from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, checked
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 from proofglass.victims.hf.chats import Chats
@@ -180,7 +180,8 @@ class HFModel:
                 settings = replace(ask.settings, draw=0, stop=self._stops(ask.settings))
                 ready.setdefault(settings, []).append((k, self._fit(ask)))
             except Exception as error:
-                replies[k] = Reply.refused(error) if isinstance(error, UNASKABLE) else _failed(error)
+                unaskable = isinstance(error, UNASKABLE) and not is_environment(error)
+                replies[k] = Reply.refused(error) if unaskable else _failed(error)
         for settings, rows in ready.items():
             for answers in self.batches(rows, batch, partial(self._answers, asks, settings)):
                 replies |= answers
@@ -380,9 +381,15 @@ def place_holder(config: Any, tokenizer: Any) -> int:
 
 
 def _failed(error: Exception) -> Reply:
+    """Raises EnvironmentFault where the machine, not the ask, is at fault: nothing is left to halve."""
     if out_of_memory(error):
         free_memory()
-        return Reply.error("out of memory, even alone in its batch; take a shorter chat or a smaller dtype")
+        raise EnvironmentFault(
+            "out of memory, even with one chat alone in its batch. Free some, or take a smaller dtype, fewer "
+            "max_new_tokens or another device, then run the same command again"
+        ) from error
+    if is_environment(error):
+        raise error
     return Reply.error(f"{type(error).__name__}: {error}")
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from proofglass.errors import is_environment
 from proofglass.victims.hf.families.base import Family
 from proofglass.victims.hf.memory import out_of_memory
 from proofglass.victims.hf.packing import Task, grouped
@@ -84,7 +85,7 @@ class PathChoice:
         try:
             found, grad = self.run(path, x, [tasks], True)
         except Exception as error:
-            if out_of_memory(error):
+            if out_of_memory(error) or is_environment(error):
                 raise  # says nothing about the path
             return False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         loss, expected = (torch.cat(rows[0]).mean() for rows in (found, wanted))

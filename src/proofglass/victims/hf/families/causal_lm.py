@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
-from proofglass.errors import UsageError
+from proofglass.errors import UsageError, is_environment
 from proofglass.victims.hf.families.base import Family, scaled_logits
 from proofglass.victims.hf.memory import out_of_memory
 
@@ -50,7 +50,7 @@ class CausalLM(Family):
             agrees = off <= AGREES.get(self.dtype, HALF)
             reason = "" if agrees else f"its logits differ by {off:.1e} of the largest"
         except Exception as error:
-            if out_of_memory(error):
+            if out_of_memory(error) or is_environment(error):
                 raise
             reason = f"{type(error).__name__}: {error}"
         if reason:
