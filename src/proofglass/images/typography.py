@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import textwrap
+import unicodedata
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -57,7 +58,7 @@ def render(text: str, layout: Layout) -> Rendered:
     _check(layout)
     font = font_for(layout)
     typeface = _typeface(font.path, layout.size)
-    lines = typeset(text, layout)
+    lines = typeset(unicodedata.normalize("NFC", text), layout)  # a letter and its accent as one glyph
     if lacking := _lacking(lines, typeface):
         raise ValueError(f"text: the font {font.name} cannot draw {lacking!r}; pass the path of a fuller .ttf file")
 
@@ -143,12 +144,22 @@ def font_for(layout: Layout) -> Font:
     except UsageError:
         if is_path(layout.font):
             raise
+        font = _font(font_path(FALLBACK))
         warnings.warn(
-            f"font {layout.font!r} is not installed: text is drawn in {FALLBACK} instead, so pictures differ from "
-            "the paper's. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.",
+            f"{replaced(layout, font)}. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.",
             stacklevel=2,
         )
-        return _font(font_path(FALLBACK))
+        return font
+
+
+def replaced(layout: Layout, font: Font) -> str:
+    """What a report says once where `font` is not the one that `layout` names; "" where it is."""
+    if is_path(layout.font) or layout.font.removesuffix(".ttf").lower() == font.name.lower():
+        return ""
+    return (
+        f"font {layout.font!r} is not installed: text is drawn in {font.name} instead, so pictures differ from the "
+        "paper's"
+    )
 
 
 @cache
