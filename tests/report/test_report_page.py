@@ -68,9 +68,8 @@ def test_why_a_cell_was_skipped_is_printed(store):
 
 
 def test_what_was_not_sent_is_waiting_and_has_not_failed(store):
-    rows = [{"outcome": "error", "reason": "the budget is spent", "reply": "", "queries": 0} for _ in range(5)]
-    store.add([*answers(1, 2), *({**row, "sample_id": f"u{k}"} for k, row in enumerate(rows))], status="pending")
-    store.planned[-1]["unsent"] = 5
+    store.add(answers(1, 2), status="pending", reason="5 asks were not sent; the budget is spent")
+    store.planned[-1]["unsent"] = 5  # their samples have no record
     store.add([{"outcome": "error", "reason": "HTTP 503", "reply": ""}], attack="no-attack")
     run = Run(store)
     assert (run.counts["failed"], run.counts["unsent"]) == (1, 5)

@@ -42,13 +42,11 @@ def reasons(run: Run) -> list[dict[str, Any]]:
 
 def _recorded(run: Run) -> Iterator[tuple[str, str, str, str, str]]:
     """(cell, kind, judge, reason, sample) of every row that has one to tell."""
-    names = ("cell", "sample_id", "outcome", "reason", "queries", "reply")
+    names = ("cell", "sample_id", "outcome", "reason", "reply")
     answered = set()
-    for cell, sample, outcome, reason, queries, reply in run.frame.select(names).iter_rows():
+    for cell, sample, outcome, reason, reply in run.frame.select(names).iter_rows():
         if outcome == "ok" or (outcome == "filtered" and reply.strip()):
             answered.add((cell, sample))
-        if outcome == "error" and not queries and cell in run.unfinished:
-            continue  # never sent: the cell says how many wait
         if outcome != "ok" or reason:
             yield cell, KINDS[outcome], "", reason or "no reason recorded", sample
     scores = run.scores.filter(run.scores["value"].is_null())

@@ -211,22 +211,10 @@ class Run:
                 totals[name] += row.get(name) or 0
         for outcome, name in (("error", "failed"), ("filtered", "filtered"), ("blocked", "blocked")):
             totals[name] = int((self.frame["outcome"] == outcome).sum())
-        # What was never sent has not failed: it waits.
+        # What was never sent has no record and has not failed: it waits.
         totals["unsent"] = sum(cell.get("unsent") or 0 for cell in self.plan)
-        totals["failed"] -= self._waiting
         totals["truncated"] = int((self.frame["finish"] == "length").sum())
         return totals
-
-    @cached_property
-    def unfinished(self) -> set[str]:
-        """Keys of the cells that wait for the run to go on."""
-        return {cell["cell"] for cell in self.plan if cell["status"] == "pending"}
-
-    @cached_property
-    def _waiting(self) -> int:
-        """Rows of unfinished cells that were not sent."""
-        rows = self.frame.filter(self.frame["cell"].is_in(self.unfinished) & (self.frame["queries"] == 0))
-        return int((rows["outcome"] == "error").sum())
 
     @cached_property
     def money(self) -> list[dict[str, Any]]:
