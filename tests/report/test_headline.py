@@ -205,7 +205,9 @@ def ocr(tmp_path):
 
 def test_a_real_model_gets_a_column_with_its_error_and_no_success_rate(ocr):
     html, printed, told = everywhere(ocr)
-    (sentence,) = told["headline"]
+    sentence, column = told["headline"]
+    assert column == "The column 'not refused' is the guess of a list of phrases."
+    assert "how often the attack succeeded" not in html
     assert sentence.startswith("No success rate is stated for ocr-llm: judge not-refused is valid for the Vale only.")
     assert told["victims"][0]["valid_judge"] is False
     assert told["victims"][0]["state"] == "not checked"
@@ -251,7 +253,7 @@ def test_an_open_victim_beside_the_testbed_stays_out_of_the_finding(store):
     store.manifest = manifest
     told = sentences(store)
     assert told[0].startswith("No success rate is stated for open")
-    assert told[1].startswith("figstep broke inside on 20 %")
+    assert told[2].startswith("figstep broke inside on 20 %")
     assert "open on" not in " ".join(told[1:])
 
 

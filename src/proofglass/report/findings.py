@@ -80,9 +80,9 @@ class _Headline:
         if self.run.open_victims:
             found.append(
                 f"No success rate is stated for {listed(self.run.open_victims)}: judge {self.run.success} is valid for "
-                f"{listed(self.run.plug('judges', self.run.success).get('valid_in') or ())} only. The column "
-                f"{self.run.column(self.run.not_refused)!r} is the guess of a phrase list."
+                f"{listed(self.run.plug('judges', self.run.success).get('valid_in') or ())} only."
             )
+            found.append(f"The column {self.run.column(self.run.not_refused)!r} is the guess of a list of phrases.")
         return found
 
     # What was found
