@@ -145,6 +145,13 @@ def test_layout_and_picture_size_shine_through() -> None:
     assert (defended.layout, defended.image_size, defended.sees_images) == (Layout(width=96), (96, 96), False)
 
 
+def test_a_victim_lives_in_no_world_unless_it_says_so_and_a_defense_moves_it_to_no_other() -> None:
+    victim = Says()
+    assert NoDefense()(victim).world == victim.world == ""
+    object.__setattr__(victim, "world", "the Vale")
+    assert NoDefense()(victim).world == "the Vale"
+
+
 # ---------------------------------------------------------------- the package
 
 

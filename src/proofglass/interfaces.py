@@ -58,6 +58,16 @@ class Paper:
     link: str
 
 
+@dataclass(frozen=True)
+class Measured:
+    """How far a judge agrees with people. agreement: in words, with its figures; data: on which replies, with n;
+    source: of the human labels, and the command that counts again."""
+
+    agreement: str
+    data: str
+    source: str
+
+
 def key_of(value: Any) -> str:
     """16 hex digits that name a value: plugs by class, version and fields, images by pixels, the rest as JSON."""
     return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:16]
@@ -212,12 +222,15 @@ class Victim(Plug, ABC):
     `image_size`: width and height in pixels of the picture that it takes, None if any.
     `context_window`: tokens of prompt (pictures and system prompt included) and reply together, None: unknown, or no
     limit. Asking for it never loads weights.
+    `world`: name of the closed world whose language is all that it speaks (the testbed's Vale), "" for any other model:
+    some judges can be right about a closed world only (`Judge.valid_in`).
     """
 
     layout: Layout | None = None
     image_size: tuple[int, int] | None = None
     sees_images: bool = True
     context_window: int | None = None
+    world: str = ""
 
     @abstractmethod
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
@@ -457,6 +470,7 @@ class Defended(Victim):
         object.__setattr__(self, "layout", self.victim.layout)
         object.__setattr__(self, "image_size", self.victim.image_size)
         object.__setattr__(self, "sees_images", self.victim.sees_images)
+        object.__setattr__(self, "world", self.victim.world)
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         ends = drive([begun(partial(self.defense.flow, ask)) for ask in asks], self.victim.reply)
@@ -495,9 +509,16 @@ def innermost(victim: Victim) -> Victim:
 
 
 class Judge(Plug, ABC):
-    """Scores attempts. `column`: what a score of 1 means, as a table heading."""
+    """Scores attempts. `column`: what a score of 1 means, as a table heading.
+
+    `valid_in`: the worlds (`Victim.world`) in which its verdict may be called a success rate; None: any, since it
+    decides by definition (the target string stands in the reply, or not). About a victim of another world the report
+    shows what it found beside `measured`, its error on labelled replies, and calls it neither success nor safety.
+    """
 
     column: ClassVar[str] = ""
+    valid_in: ClassVar[tuple[str, ...] | None] = None
+    measured: Measured | None = None
 
     @abstractmethod
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:

@@ -184,7 +184,11 @@ def test_a_wrong_parameter_is_named(wrong, message):
 
 def test_a_missing_font_is_named_in_the_artefact():
     with pytest.warns(UserWarning, match="'NoSuchFont' is not installed"):
-        assert crafted(FigStep(font="NoSuchFont")).meta["font"] == FALLBACK
+        meta = crafted(FigStep(font="NoSuchFont")).meta
+    assert meta["font"] == FALLBACK
+    (note,) = meta["notes"]  # what the report says once
+    assert note.startswith(f"font 'NoSuchFont' is not installed: text is drawn in {FALLBACK}")
+    assert "notes" not in crafted(FigStep(font=FALLBACK)).meta
 
 
 def test_the_registry_builds_it():

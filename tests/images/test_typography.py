@@ -15,7 +15,7 @@ from PIL import ImageDraw, ImageFont
 
 from proofglass import images
 from proofglass.errors import UsageError
-from proofglass.images import fonts
+from proofglass.images import fonts, typography
 from proofglass.images.typography import FALLBACK, incitement, on_grid, render, text_of, typeset
 from proofglass.testbed import pictures, world
 from proofglass.types import Image, Layout
@@ -173,6 +173,34 @@ def test_bundled_fonts_win_and_paths_are_taken_as_they_are(tmp_path):
 def test_every_bundled_font_draws_all_of_printable_ascii(name):
     everything = "".join(map(chr, range(33, 127)))
     assert not render(everything, Layout(font=name, size=20, wrap=40)).overflow
+
+
+@pytest.mark.parametrize("name", fonts.bundled())
+def test_every_bundled_font_draws_curly_quotes_dashes_and_accents(name):
+    # No two draw the same (as two dashes would in a monospaced font), so none draws the sign for a missing glyph.
+    letters = "‘’“”—…«»éèüñçåøßŒœŠžłÅ€"
+    drawn = [render(letter, Layout(font=name, size=40, steps=0)).image for letter in letters]
+    assert len(set(drawn)) == len(letters)
+
+
+def test_a_letter_and_its_accent_apart_are_drawn_as_one():
+    apart, whole = "cafe\u0301", "caf\u00e9"
+    assert render(apart, PAPER).image == render(whole, PAPER).image
+
+
+def test_ascii_is_drawn_by_the_fallback_as_before_it_knew_accents():
+    # sha256 of the pixels that the fonts reduced to ASCII made (DejaVu 2.37), at FigStep's own layout.
+    picture = render("Steps to bake a sourdough bread at home.", PAPER).image
+    assert picture.sha256 == "d71459b47cc49d854c45e2e66df06f8ed2da0716baea1bb497776437a39d5ee2"
+
+
+def test_a_font_that_was_replaced_is_named_for_the_report_and_no_other():
+    layout = Layout(font="NoSuchFont")
+    with pytest.warns(UserWarning, match="NoSuchFont"):
+        used = typography.font_for(layout)
+    assert "'NoSuchFont' is not installed" in typography.replaced(layout, used)
+    assert typography.replaced(PAPER, typography.font_for(PAPER)) == ""
+    assert typography.replaced(Layout(font="/a/Mine.ttf"), used) == ""
 
 
 def test_a_character_without_a_glyph_is_named():

@@ -234,15 +234,19 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
     *("--virtual-time-budget=4000", "--enable-logging=stderr", "--allow-file-access-from-files"),
 ]
-# The page runs no script, so the page around it measures: widths of its frame, title, and what was revealed.
+# The page runs no script, so the page around it measures: widths of its frame, title, what was revealed, and what is
+# hidden again by a second click.
 PROBE = """<body style="margin:0"><iframe id="f" src="REPORT" style="border:0;width:WIDTHpx;height:3000px"></iframe>
 <pre id="out"></pre><script>onload = () => { const d = document.getElementById("f").contentDocument;
 const veil = d.querySelector(".veil .text"), all = d.getElementById("show-all"), blur = () =>
   veil ? d.defaultView.getComputedStyle(veil).filter : "";
-const before = blur(); if (all) all.click();
+const before = blur(), own = d.querySelector(".veil > input:has(+ .veiled > .text)"), clicks = [];
+for (let k = 0; own && k < 2; k++) { own.click(); clicks.push(blur()); }
+const crafted = d.querySelector(".crafted"), room = crafted && crafted.parentElement;
+if (all) all.click();
 document.getElementById("out").textContent = JSON.stringify({title: d.title, wide: d.documentElement.scrollWidth,
   font: d.defaultView.getComputedStyle(d.body).fontSize, scripts: d.scripts.length,
-  before, after: blur()}); };</script>"""
+  before, clicks, after: blur(), cut: room ? room.scrollWidth - room.clientWidth : 0}); };</script>"""
 
 
 @pytest.mark.browser
@@ -264,3 +268,5 @@ def test_in_a_browser_nothing_complains_runs_or_overflows(which, width, full, st
     assert found["font"] == "15px"  # the policy let the style sheet in
     assert found["scripts"] == 0
     assert (found["before"], found["after"]) == ("blur(6px)", "none")
+    assert found["clicks"] == ["none", "blur(6px)"]
+    assert width < 1440 or found["cut"] == 0  # the table of crafting fits

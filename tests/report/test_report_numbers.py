@@ -108,7 +108,10 @@ def test_a_cell_in_which_every_sample_failed_is_empty_not_zero(store):
     assert "nothing measured" in html
     assert "all 8 samples failed" in html
     assert "0\u00a0%" not in html.split('id="attacks"')[1].split('id="utility"')[0].split("</p>", 1)[1]
-    assert headline(run) == ["Nothing was measured: no cell of this run holds a judged sample."]
+    assert headline(run) == [
+        "Nothing was measured: no cell of this run holds a judged sample.",
+        "1 of 1 cell holds no result (1 without a judged sample).",
+    ]
 
 
 def test_a_run_of_which_nothing_was_answered_still_makes_a_report(store):
@@ -154,19 +157,16 @@ def test_a_white_box_attack_says_what_it_was_crafted_on(store, defense, made_on,
     assert Run(store).find("refuse", attack="qi2023")[0].crafted == mark
 
 
-def test_the_headline_is_the_worst_cell_beside_no_attack_and_the_best_defense(full):
-    first, second, third = headline(Run(full))
+def test_the_headline_is_the_worst_cell_beside_no_attack_and_every_defense(full):
+    first, lost, beside, *behind = headline(Run(full))
     assert first.startswith("qi2023 broke testbed-linear on ")
     assert "95 % interval [" in first
     assert "the highest of 9 attacked cells" in first
-    assert second.startswith("Without an attack")
-    assert "self-moderation" in third
-    assert "static" in third
-
-
-def test_no_success_is_not_called_safe(store):
-    store.add(answers(0, 20))
-    assert "cannot be excluded" in headline(Run(store))[0]
+    assert lost == "2 of 53 cells hold no result (1 failed, 1 without a judged sample); this is about the others."
+    assert beside.startswith("Without an attack")
+    assert [text.split(",")[0] for text in behind] == [f"On {victim}" for victim in Run(full).victims]
+    assert all("system-prompt" in text and "self-moderation" in text for text in behind)
+    assert "static" in behind[0]
 
 
 def test_a_study_without_attacks_or_refusals_says_so(store):

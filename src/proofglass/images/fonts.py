@@ -14,7 +14,8 @@ BUNDLED = Path(__file__).parent / "fonts"
 def font_path(name: str) -> Path:
     """The TrueType file of a font: "DejaVuSans" (bundled), "FreeMonoBold" (if installed) or a path.
 
-    Bundled fonts (printable ASCII of DejaVu) win over installed ones. Raises UsageError with the known names.
+    Bundled fonts (DejaVu, reduced to Latin letters with accents, quotes and dashes) win over installed ones. Raises
+    UsageError with the known names.
     """
     found = _bundled(name) or _as_path(name) or _installed(name)
     if found is None:

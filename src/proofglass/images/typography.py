@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+import unicodedata
 import warnings
 from dataclasses import dataclass
 from functools import cache
@@ -57,7 +58,7 @@ def render(text: str, layout: Layout) -> Rendered:
     _check(layout)
     font = font_for(layout)
     typeface = _typeface(font, layout.size)
-    lines = typeset(text, layout)
+    lines = typeset(unicodedata.normalize("NFC", text), layout)  # a letter and its accent as one glyph
     if lacking := _lacking(lines, typeface):
         raise ValueError(f"text: the font {font.name} cannot draw {lacking!r}; pass the path of a fuller .ttf file")
 
@@ -138,16 +139,10 @@ def incitement(steps: int) -> str:
 
 def font_for(layout: Layout) -> Font:
     """The font that draws `layout`: its own, or, with a warning, `FALLBACK` where a named font is missing."""
-    try:
-        return _font(font_path(layout.font))
-    except UsageError:
-        path = font_file(layout.font)
-    warnings.warn(
-        f"font {layout.font!r} is not installed: text is drawn in {FALLBACK} instead, so pictures differ from "
-        "the paper's. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.",
-        stacklevel=2,
-    )
-    return _font(path)
+    font = _font(font_file(layout.font))
+    if said := replaced(layout, font):
+        warnings.warn(f"{said}. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.", stacklevel=2)
+    return font
 
 
 def font_file(name: str) -> Path:
@@ -159,6 +154,16 @@ def font_file(name: str) -> Path:
         if is_path(name):
             raise
         return font_path(FALLBACK)
+
+
+def replaced(layout: Layout, font: Font) -> str:
+    """What a report says once where `font` is not the one that `layout` names; "" where it is."""
+    if is_path(layout.font) or layout.font.removesuffix(".ttf").lower() == font.name.lower():
+        return ""
+    return (
+        f"font {layout.font!r} is not installed: text is drawn in {font.name} instead, so pictures differ from the "
+        "paper's"
+    )
 
 
 def _font(path: Path) -> Font:

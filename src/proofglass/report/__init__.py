@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 def write(store: Store, out: Path | None = None) -> Path:
     """Write the report of a run; returns the path of index.html.
 
-    out: folder, default `<run>/report`. It gets index.html (one file, no script, nothing loaded), report.json and
-    tables/*.csv; what may differ between equal runs stands in index.html, under "volatile" in report.json and in
-    tables/volatile.csv only. Raises StoreError if the folder cannot be written.
+    out: folder, default `<run>/report`. It gets index.html (one file, no script, nothing loaded), report.json,
+    tables/*.csv and the study as it was read, by which the run can be repeated. What may differ between equal runs
+    stands in index.html, under "volatile" in report.json and in tables/volatile.csv only. Raises StoreError if the
+    folder cannot be written.
     """
-    from proofglass.report.page import page
+    from proofglass.report.page import page, study_file
     from proofglass.report.run import Run
     from proofglass.report.tables import tables
     from proofglass.report.written import csv_bytes, json_bytes, write_files
@@ -30,6 +31,8 @@ def write(store: Store, out: Path | None = None) -> Path:
     every = tables(run)
     files = {"index.html": page(run).encode(), "report.json": json_bytes(run, every)}
     files |= {f"tables/{table.name}.csv": csv_bytes(table) for table in every}
+    if name := study_file(run):
+        files[name] = run.manifest["study_text"].encode("utf-8", "replace")
     folder = Path(out) if out else store.path / "report"
     write_files(folder, files)
     return folder / "index.html"

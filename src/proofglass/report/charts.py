@@ -70,14 +70,15 @@ def _trade_off(run: Run, victim: str, dataset: str) -> dict[str, Any] | None:
             for cell in utility_cells(run)
             if (cell.victim, cell.defense) == (victim, defense)
             and cell.state == "measured"
+            and cell.is_success
             and not is_borderline(run, cell.dataset)
         ]
-        cells = run.find("refuse", victim=victim, defense=defense, dataset=dataset)
-        broken = [(c.attack, c.rates[run.success]) for c in cells if c.state == "measured"]
+        cells = run.measured("refuse", victim=victim, defense=defense, dataset=dataset)
+        broken = [(c.attack, c.rate) for c in cells]
         attacked = [pair for pair in broken if pair[0] not in run.baselines] or broken
         if not useful or not attacked:
             continue
-        benign, across = useful[0].dataset, useful[0].rates[run.success]
+        benign, across = useful[0].dataset, useful[0].rate
         worst = max(attacked, key=lambda pair: pair[1]["value"])
         marks.append(
             {
@@ -145,6 +146,7 @@ def loss_curves(run: Run) -> list[dict[str, Any]]:
         if len(finite) < 2:
             continue
         before, after = (scalar(trace.get(f"loss_{when}_rounding")) for when in ("before", "after"))
+        plain_from = scalar(trace.get("loss_plain_from"))
         ticks = _ticks(min(*finite, *_known(before, after)), max(*finite, *_known(before, after)))
         frame = Frame(height=220, y=(ticks[0], ticks[-1]), x=(0, len(losses) - 1))
         steps = [step for step in _ticks(0, len(losses) - 1) if step <= len(losses) - 1]
@@ -161,6 +163,8 @@ def loss_curves(run: Run) -> list[dict[str, Any]]:
                 "before": before,
                 "after": after,
                 "after_y": None if after is None else frame.at_y(after),
+                "plain_from": None if plain_from is None or plain_from > len(losses) - 1 else round(plain_from),
+                "plain_x": None if plain_from is None else frame.at_x(plain_from - 0.5),
                 "first": finite[0],
                 "last": finite[-1],
                 "stopped": trace.get("stopped") or "",

@@ -12,7 +12,19 @@ from proofglass.report.run import Run, Source
 from proofglass.report.tables import Table
 from proofglass.report.wording import number, with_interval
 
-COLUMNS = ("victim", "dataset", "attack", "budget", "forward_equivalents", "seconds", "value", "low", "high", "n")
+COLUMNS = (
+    "victim",
+    "dataset",
+    "attack",
+    "judge",
+    "budget",
+    "forward_equivalents",
+    "seconds",
+    "value",
+    "low",
+    "high",
+    "n",
+)
 
 
 def points(stores: Sequence[Source]) -> Table:
@@ -20,13 +32,13 @@ def points(stores: Sequence[Source]) -> Table:
 
     forward_equivalents: forward + 2 x backward passes + queries; seconds: wall time of crafting. Both are 0 for what
     crafts nothing, whose budget is None. Only cells without a defense and with a rate; `value`, `low`, `high` as in
-    every report.
+    every report. judge: whose rate it is; "not-refused" on a victim about which the judge of success says nothing.
     """
     rows = []
     for store in stores:
         run = Run(store)
         for cell in run.cells:
-            rate = cell.rates.get(run.success)
+            rate = cell.rates.get(cell.judge)
             if not rate or rate["value"] is None or cell.defense not in run.undefended:
                 continue
             craft = cell.plan.get("craft") or {}
@@ -37,6 +49,7 @@ def points(stores: Sequence[Source]) -> Table:
                     "victim": cell.victim,
                     "dataset": cell.dataset,
                     "attack": cell.attack,
+                    "judge": cell.judge,
                     "budget": run.manifest.get("budget") if spent else None,
                     "forward_equivalents": spent / pictures,
                     "seconds": (craft.get("seconds") or 0.0) / pictures if spent else 0.0,
@@ -117,6 +130,7 @@ def write(stores: Sequence[Source], out: Path) -> Path:
     """
     from markupsafe import Markup
 
+    from proofglass.report.findings import judge_error
     from proofglass.report.page import TEMPLATES, environment, policy
     from proofglass.report.written import csv_bytes, write_files
 
@@ -129,6 +143,8 @@ def write(stores: Sequence[Source], out: Path) -> Path:
         .render(
             name=run.manifest["name"],
             success=run.column(run.success),
+            cautions=[judge_error(run)] if run.open_victims else [],
+            headings={victim: run.columns(victim)[0] for victim in run.victims},
             seed=run.manifest["seed"],
             charts=charts(table),
             rows=table.rows,

@@ -6,25 +6,30 @@ import base64
 from typing import Any
 
 from proofglass.report.run import Run
+from proofglass.report.visible import cut
 from proofglass.types import Image
 
 LIMIT = 24
+NAME, TEXT = 120, 4000  # characters shown of an id, a label or a verdict's reason, and of a question or reply
 AMPLIFY = 8
 SHOWN_SIDE = 384  # px; larger pictures are shown smaller, the store holds the originals
 SMALL_PERTURBATION = 64  # grey levels; a larger change is another picture, which may hold the attacked text
 RULE = (
-    "For each victim and attack, in the order of sample ids, the first sample that the attack broke and the first that "
-    f"it did not, before any defense; at most {LIMIT} in all."
+    "For each victim and attack, in the order of sample ids, the first sample on which the attack succeeded (for a "
+    "victim without a success rate: that was not refused) and the first on which it did not, before any defense; at "
+    f"most {LIMIT} in all."
 )
 
 
 def chosen(run: Run) -> list[dict[str, Any]]:
     """The samples shown, by `RULE`: victim, attack, dataset, sample_id and what the undefended victim did."""
+    judge_of = {cell.key: cell.judge for cell in run.cells}
     verdict = {
         (row["cell"], row["sample_id"]): row["value"]
-        for row in run.scores.filter(run.scores["judge"] == run.success)
-        .select("cell", "sample_id", "value")
+        for row in run.scores.filter(run.scores["judge"].is_in([run.success, run.not_refused]))
+        .select("cell", "sample_id", "judge", "value")
         .iter_rows(named=True)
+        if row["judge"] == judge_of.get(row["cell"], run.success)
     }
     first_defense = (run.undefended or run.defenses)[0]
     wins: list[dict[str, Any]] = []
@@ -63,13 +68,18 @@ def gallery(run: Run) -> list[dict[str, Any]]:
         items.append(
             {
                 **item,
-                **{k: first[k] for k in ("category", "expected", "question", "attacked_text", "clean_image")},
+                "sample_id": cut(item["sample_id"], NAME),
+                "expected": first["expected"],
+                "clean_image": first["clean_image"],
+                "category": cut(first["category"], NAME),
+                **{k: _text(first, k) for k in ("question", "attacked_text")},
                 "attacked_images": list(first["attacked_images"] or []),
                 "start_image": starts.get(first["cell"], {}).get(next(iter(first["attacked_images"] or []), "")),
                 "replies": [
                     {
                         "defense": defense,
-                        **{k: rows[defense][k] for k in ("reply", "outcome", "finish", "reason")},
+                        **{k: rows[defense][k] for k in ("outcome", "finish")},
+                        **{k: _text(rows[defense], k) for k in ("reply", "reason")},
                         "other_picture": list(rows[defense]["attacked_images"] or []) != list(first["attacked_images"]),
                         "verdicts": _verdicts(run, rows[defense]),
                     }
@@ -81,12 +91,17 @@ def gallery(run: Run) -> list[dict[str, Any]]:
     return items
 
 
+def _text(row: dict[str, Any], column: str) -> str:
+    """A text of a record, cut to what a page can show."""
+    return cut(row[column], TEXT, f"column {column} of cells/{row['cell']}.parquet")
+
+
 def _verdicts(run: Run, row: dict[str, Any]) -> list[dict[str, Any]]:
     scores = run.scores.filter((run.scores["cell"] == row["cell"]) & (run.scores["sample_id"] == row["sample_id"]))
     given = {score["judge"]: score for score in scores.to_dicts()}
     judges = dict.fromkeys([run.success, run.not_refused, *run.judges])
     return [
-        {"judge": judge, **{k: given[judge][k] for k in ("value", "label", "reason")}}
+        {"judge": judge, "value": given[judge]["value"]} | {k: cut(given[judge][k], NAME) for k in ("label", "reason")}
         for judge in judges
         if judge in given
     ]

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofglass.evaluation.metrics.success import FEW_CLUSTERS, few_clusters
 from proofglass.records.schema import VOLATILE
 from proofglass.report import charts, wording
-from proofglass.report.findings import headline
+from proofglass.report.findings import cautions, headline, judge_error
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
+from proofglass.report.health import health
+from proofglass.report.reasons import gathered, reasons
 from proofglass.report.run import COUNTS, Cell, Run
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import (
@@ -28,20 +32,23 @@ from proofglass.report.tables import (
     refused,
     utility_cells,
 )
-from proofglass.report.visible import visible
+from proofglass.report.visible import cut, visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
+STUDY_TEXT, TEXT = 20_000, 4500  # characters of the study as it was read, and of any other text on the page
+REASON = 400  # of a reason in a cell
 
 
 def page(run: Run) -> str:
     """The HTML of a run."""
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     # Markup: our own file, which the hash in the policy covers to the byte.
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+    items = gallery(run)
     return (
         environment()
         .get_template("page.html.j2")
@@ -51,6 +58,15 @@ def page(run: Run) -> str:
             policy=policy(style),
             style=style,
             headline=headline(run),
+            cautions=cautions(run),
+            judge_error=judge_error(run),
+            health=health(run),
+            reasons=gathered(reasons(run)),
+            few=FEW_CLUSTERS,
+            study=study_file(run),
+            # Markup: cut where a study's text is cut, not where any text is.
+            study_text=escape(visible(cut(run.manifest["study_text"], STUDY_TEXT, "in manifest.json"))),
+            places=places(items),
             rule=RULE,
             counts={name: run.counts[name] for name in COUNTS},
             matrices=matrices(run),
@@ -64,13 +80,37 @@ def page(run: Run) -> str:
             answering=answering(run).rows,
             spent=spent(run),
             curves=charts.loss_curves(run),
-            gallery=[{**item, "pictures": pictures(run, item)} for item in gallery(run)],
+            gallery=[{**item, "pictures": _whole(pictures(run, item))} for item in items],
             borderline=[d for d in run.datasets if is_borderline(run, d)],
             gallery_rule=GALLERY_RULE,
             amplify=AMPLIFY,
             volatile={k: v for k, v in run.manifest.items() if k in VOLATILE},
         )
     )
+
+
+def study_file(run: Run) -> str:
+    """Name of the file beside the page that holds the study, so that the run can be repeated; "" if there was none: a
+    run made in Python."""
+    name = str(run.manifest["name"])
+    plain = name.isascii() and len(name) < 100 and re.fullmatch(r"\w[\w.-]*", name)
+    return (f"{name}.yaml" if plain else "study.yaml") if run.manifest.get("study_text") else ""
+
+
+def places(items: list[dict[str, Any]]) -> dict[tuple[str, str, str, str], str]:
+    """(victim, attack, defense, dataset) -> id of the first reply in the gallery that belongs to this cell."""
+    found: dict[tuple[str, str, str, str], str] = {}
+    for k, item in enumerate(items):
+        for j, reply in enumerate(item["replies"]):
+            found.setdefault((item["victim"], item["attack"], reply["defense"], item["dataset"]), f"sample-{k}-{j}")
+    return found
+
+
+def _whole(shown: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Pictures whose data are not cut: base64 of our own, which needs no escaping."""
+    from markupsafe import Markup
+
+    return [{**picture, "uri": Markup(picture["uri"])} for picture in shown]
 
 
 def policy(style: str) -> str:
@@ -109,7 +149,7 @@ def balance(run: Run) -> list[dict[str, Any]]:
     useful = utility_cells(run)
     for victim in run.victims:
         for defense in run.defenses:
-            broken = [c for c in run.find("refuse", victim=victim, defense=defense) if c.state == "measured"]
+            broken = run.measured("refuse", victim=victim, defense=defense)
             attacked = [c for c in broken if c.attack not in run.baselines] or broken
             mine = {c.dataset: c for c in reversed(useful) if (c.victim, c.defense) == (victim, defense)}
             if not mine:
@@ -118,7 +158,7 @@ def balance(run: Run) -> list[dict[str, Any]]:
                 {
                     "victim": victim,
                     "defense": defense,
-                    "worst": max(attacked, key=lambda c: c.rates[run.success]["value"], default=None),
+                    "worst": max(attacked, key=lambda c: c.rate["value"], default=None),
                     "useful": mine,
                     "over": {
                         d: refused(c.rates[run.not_refused]) for d, c in mine.items() if run.not_refused in c.rates
@@ -152,6 +192,8 @@ def environment() -> Environment:
     for tool in (
         wording.percent,
         wording.interval,
+        wording.bounds,
+        wording.money,
         wording.number,
         wording.seconds,
         wording.mebibytes,
@@ -159,11 +201,13 @@ def environment() -> Environment:
     ):
         environment.filters[tool.__name__] = tool
     environment.filters["plural"] = wording.plural
+    environment.filters["shortened"] = lambda text: cut(text, REASON)
+    environment.tests["few_clusters"] = few_clusters
     return environment
 
 
 def _shown(value: Any) -> Any:
-    """Every value that reaches the page passes here: no template can forget it. Escaping follows."""
+    """Every value that reaches the page passes here: no template can forget it, nor to cut it. Escaping follows."""
     from markupsafe import Markup
 
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return visible(cut(value, TEXT)) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proofglass.types import Image
 
 State = Literal["measured", "empty", "failed", "skipped", "pending"]
-RateRow = dict[str, Any]  # value, low, high (0..1 or None), n, failed, filtered, blocked, unjudged, truncated, reason
+RateRow = dict[str, Any]  # the fields of `evaluation.metrics.success.Rate`
 COUNTS = ("failed", "unjudged", "filtered", "blocked", "truncated")
 
 
@@ -38,7 +38,9 @@ class Cell:
 
     crafted: "" (nothing white-box), "static" (crafted on the victim without this defense), "adaptive" (on the
     defended victim) or "transfer from ..." (on another victim). rates: judge label -> RateRow, only where a result
-    may be stated; counted: the same whatever the state. clusters: different questions among the samples.
+    may be stated; counted: the same whatever the state. clusters: different questions among the samples. judge: label
+    of the one whose rate is stated first; is_success: that rate is a success rate, since the judge of success is valid
+    for this victim (`Run.valid`). Else it is "not refused", an estimate of which nothing follows.
     """
 
     key: str
@@ -54,10 +56,17 @@ class Cell:
     clusters: int
     counted: dict[str, RateRow]
     plan: dict[str, Any]
+    judge: str
+    is_success: bool
 
     @property
     def rates(self) -> dict[str, RateRow]:
         return self.counted if self.state in ("measured", "empty") else {}
+
+    @property
+    def rate(self) -> RateRow:
+        """What the cell states first. Raises KeyError where `rates` holds nothing."""
+        return self.rates[self.judge]
 
     @property
     def place(self) -> tuple[str, str, str, str]:
@@ -87,6 +96,25 @@ class Run:
     def plug(self, kind: str, label: str) -> dict[str, Any]:
         """What the manifest states about a plug: name, key, version, settings, paper."""
         return self.manifest.get("plugs", {}).get(kind, {}).get(label, {})
+
+    def valid(self, judge: str, victim: str) -> bool:
+        """Whether this judge's verdict on this victim may be called a rate of anything (`Judge.valid_in`)."""
+        worlds = self.plug("judges", judge).get("valid_in")
+        return worlds is None or self.plug("victims", victim).get("world", "") in worlds
+
+    @cached_property
+    def open_victims(self) -> list[str]:
+        """Victims about which the judge of success can say nothing: they get no success rate and no headline."""
+        return [victim for victim in self.victims if not self.valid(self.success, victim)]
+
+    def measured(self, expected: str, **place: str) -> list[Cell]:
+        """The cells of `find` that state a success rate."""
+        return [cell for cell in self.find(expected, **place) if cell.state == "measured" and cell.is_success]
+
+    def columns(self, victim: str) -> tuple[str, str]:
+        """Headings of the two rates of this victim's cells; the second is "" where it would be the first again."""
+        first = self.not_refused if victim in self.open_victims else self.success
+        return self.column(first), "" if first == self.not_refused else self.column(self.not_refused)
 
     def column(self, judge: str) -> str:
         """What a score of 1 by this judge means, as a heading."""
@@ -122,10 +150,12 @@ class Run:
         place = (plan["victim"], plan["attack"], plan["defense"], plan["dataset"])
         mine = found.get((*place, expected), {})
         state, reason = plan["status"], plan.get("reason") or ""
+        is_success = plan["victim"] not in self.open_victims
+        judge = self.success if is_success else self.not_refused
         if state == "done":
-            success = mine.get(self.success)
-            state = "measured" if success and success["value"] is not None else "empty"
-            reason = reason or (success or {}).get("reason") or ("" if state == "measured" else "no sample")
+            first = mine.get(judge)
+            state = "measured" if first and first["value"] is not None else "empty"
+            reason = reason or (first or {}).get("reason") or ("" if state == "measured" else "no sample")
         return Cell(
             plan["cell"],
             *place,
@@ -137,6 +167,8 @@ class Run:
             clusters=self._clusters.get((plan["cell"], expected), 0),
             counted=mine,
             plan=plan,
+            judge=judge,
+            is_success=is_success,
         )
 
     @cached_property
@@ -170,16 +202,36 @@ class Run:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Totals over the run: samples and, by the success judge, what is shown apart or left out."""
+        """Totals over the run: samples and, by the judge of each cell, what is shown apart or left out. unsent: asks
+        that wait for the run to go on."""
         totals = {"samples": self.frame.height, "n": 0, **dict.fromkeys(COUNTS, 0)}
         for cell in self.cells:
-            row = cell.counted.get(self.success) or {}
+            row = cell.counted.get(cell.judge) or {}
             for name in ("n", *COUNTS):
                 totals[name] += row.get(name) or 0
         for outcome, name in (("error", "failed"), ("filtered", "filtered"), ("blocked", "blocked")):
             totals[name] = int((self.frame["outcome"] == outcome).sum())
+        # What was never sent has no record and has not failed: it waits.
+        totals["unsent"] = sum(cell.get("unsent") or 0 for cell in self.plan)
         totals["truncated"] = int((self.frame["finish"] == "length").sum())
         return totals
+
+    @cached_property
+    def money(self) -> list[dict[str, Any]]:
+        """Per victim that costs money: victim, spent, possibly_paid (asked, and no answer came), cap (None: none),
+        currency; from its card, which reads its ledger."""
+        names = {"spent": 0.0, "possibly_paid": 0.0, "cap": None, "currency": "USD"}
+        return [
+            {"victim": victim, **{name: card["money"].get(name, blank) for name, blank in names.items()}}
+            for victim, card in self.manifest.get("cards", {}).items()
+            if isinstance(card.get("money"), dict)
+        ]
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What attacks noted about how they were made (a font that is missing, ...), each said once."""
+        crafts = [cell.get("craft") or {} for cell in self.plan]
+        return list(dict.fromkeys(str(note) for craft in crafts for note in craft.get("notes") or ()))
 
     @cached_property
     def troubles(self) -> list[Cell]:

@@ -48,19 +48,19 @@ def _masking(run: Run) -> list[str]:
             for victim in run.victims:
                 cells = [
                     cell
-                    for cell in run.find(expected, victim=victim, dataset=dataset)
-                    if cell.state == "measured" and cell.defense in run.undefended and _spent(cell)
+                    for cell in run.measured(expected, victim=victim, dataset=dataset)
+                    if cell.defense in run.undefended and _spent(cell)
                 ]
                 blind = [cell for cell in cells if _access(cell) == "black"]
                 seeing = [cell for cell in cells if _access(cell) == "white"]
                 if not blind or not seeing:
                     continue
-                best, other = (max(some, key=lambda c: c.rates[run.success]["value"]) for some in (blind, seeing))
-                if best.rates[run.success]["value"] > other.rates[run.success]["value"]:
+                best, other = (max(some, key=lambda c: c.rate["value"]) for some in (blind, seeing))
+                if best.rate["value"] > other.rate["value"]:
                     found.append(
                         f"{victim} on {dataset}: {best.attack}, which sees no gradient, reaches "
-                        f"{with_interval(best.rates[run.success])}, the best attack that sees them ({other.attack}) "
-                        f"{with_interval(other.rates[run.success])}: a sign of gradient masking."
+                        f"{with_interval(best.rate)}, the best attack that sees them ({other.attack}) "
+                        f"{with_interval(other.rate)}: a sign of gradient masking."
                     )
     return found
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
-from proofglass.report.findings import headline
+from proofglass.evaluation.metrics.success import few_clusters
+from proofglass.report.findings import cautions, headline
+from proofglass.report.reasons import gathered, reasons
 from proofglass.report.run import COUNTS, Cell, Run
 from proofglass.report.sanity import sanity
-from proofglass.report.visible import visible
-from proofglass.report.wording import interval, number, percent, plural
+from proofglass.report.visible import cut, visible
+from proofglass.report.wording import bounds, interval, money, number, percent, plural
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
+
+REASONS = 8  # lines of reasons, then a pointer to the table
+LENGTH = 300  # characters of a reason on a line
 
 
 def summary(run: Run) -> Group:
@@ -21,36 +27,76 @@ def summary(run: Run) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    name, counts = visible(run.manifest["name"]), run.counts
+    def line(text: str, style: str = "") -> Text:
+        return Text(visible(text), style=style)
+
+    name, counts = run.manifest["name"], run.counts
     parts: list[Text | Table] = [
-        Text(f"{name}: {plural(counts['samples'], 'sample')}, seed {run.manifest.get('seed')}", style="bold"),
-        *(Text(visible(sentence)) for sentence in headline(run)),
+        line(f"{name}: {plural(counts['samples'], 'sample')}, seed {run.manifest.get('seed')}", "bold"),
+        *(line(sentence) for sentence in headline(run)),
+        *(line(text, "bold red") for text in _broken_judges(run)),
+        *(line(text, style) for text, style in _troubles(run)),
+        *(line(text, style) for text, style in _reasons(run)),
+        *(line(f"check the gradient: {finding}", "yellow") for finding in sanity(run)),
+        *(part for victim in run.victims for expected, d in _sets(run) for part in _matrix(run, expected, victim, d)),
     ]
-    for fault in run.broken_judges:
-        told = f"judge {fault['judge']} broke on {fault['replies']} of {plural(fault['of'], 'reply', 'replies')}"
-        reason = fault["reason"].removeprefix(f"judge {fault['judge']}: ")
-        parts.append(Text(visible(f"{told}: {reason}"), style="bold red"))
+    apart = ", ".join(f"{number(counts[name])} {name}" for name in COUNTS)
+    waiting = f", {number(counts['unsent'])} asks not sent yet" if counts["unsent"] else ""
+    parts.append(line(f"Rates with 95 % intervals over judged samples; over the run: {apart}{waiting}.", "dim"))
+    parts += [line(text, "yellow") for text in cautions(run)]
+    parts += [line(f"money, {told['victim']}: {money(told)}") for told in run.money]
+    parts += [line(caveat, "dim") for caveat in run.caveats]
+    return Group(*parts)
+
+
+def _broken_judges(run: Run) -> list[str]:
+    return [
+        f"judge {fault['judge']} broke on {fault['replies']} of {plural(fault['of'], 'reply', 'replies')}: "
+        + fault["reason"].removeprefix(f"judge {fault['judge']}: ")
+        for fault in run.broken_judges
+    ]
+
+
+def _troubles(run: Run) -> list[tuple[str, str]]:
+    """Cells without a number, one line each; skipped ones one line per reason."""
+    found = []
     for cell in run.troubles:
         style = "bold red" if cell.state in ("failed", "empty") else "yellow"
-        parts.append(Text(visible(f"{cell.state}: {' x '.join(cell.place)}: {cell.reason}"), style=style))
-    parts += [Text(visible(f"check the gradient: {finding}"), style="yellow") for finding in sanity(run)]
-    parts += [_matrix(run, expected, victim, d) for victim in run.victims for expected, d in _sets(run)]
-    apart = ", ".join(f"{number(counts[name])} {name}" for name in COUNTS)
-    parts.append(Text(f"Rates with 95 % intervals over judged samples; over the run: {apart}.", style="dim"))
-    parts += [Text(visible(caveat), style="dim") for caveat in run.caveats]
-    return Group(*parts)
+        found.append((f"{cell.state}: {' x '.join(cell.place)}: {cut(cell.reason, LENGTH)}", style))
+    skipped = sorted((cell for cell in run.cells if cell.state == "skipped"), key=lambda cell: cell.reason)
+    for reason, cells in groupby(skipped, key=lambda cell: cell.reason):
+        some = list(cells)
+        found.append((f"skipped: {plural(len(some), 'cell')} ({' x '.join(some[0].place)}, ...): {reason}", "dim"))
+    return found
+
+
+def _reasons(run: Run) -> list[tuple[str, str]]:
+    rows = gathered(reasons(run))
+    found = []
+    for row in rows[:REASONS]:
+        kind = row["kind"] + (f" by {row['judge']}" if row["judge"] else "")
+        where = f"{row['victim']} x {row['attack']} x {row['defense']} x {row['dataset']}"
+        more = f" and {row['cells'] - 1} more" if row["cells"] > 1 else ""
+        style = "dim" if row["kind"] == "noted" else "yellow"
+        text = f"{number(row['count'])} {kind}: {row['reason']} ({row['sample_id']} in {where}{more})"
+        found.append((text, style))
+    if len(rows) > REASONS:
+        found.append((f"{len(rows) - REASONS} more reasons: tables/reasons.csv of the report", "yellow"))
+    return found
 
 
 def _sets(run: Run) -> list[tuple[str, str]]:
     return [(e, d) for e in ("refuse", "comply", "label", "describe") for d in run.sets(e) if run.find(e, dataset=d)]
 
 
-def _matrix(run: Run, expected: str, victim: str, dataset: str) -> Table:
+def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | Table]:
     from rich.table import Table
     from rich.text import Text
 
-    title = f"{victim} on {dataset} (expected: {expected}): {run.column(run.success)} / not refused"
-    table = Table(title=Text(visible(title)), title_justify="left", show_lines=False)
+    first, second = run.columns(victim)
+    heading = first if victim not in run.open_victims else f"{first} (by a phrase list: no success rate)"
+    title = f"{victim} on {dataset} (expected: {expected}): {heading}{f' / {second}' if second else ''}"
+    table = Table(show_lines=False)
     table.add_column("attack")
     for defense in run.defenses:
         table.add_column(Text(visible(defense)))
@@ -58,7 +104,8 @@ def _matrix(run: Run, expected: str, victim: str, dataset: str) -> Table:
         row = [run.find(expected, victim=victim, dataset=dataset, attack=attack, defense=d) for d in run.defenses]
         if any(row):
             table.add_row(Text(visible(attack)), *(_entry(run, cells[0]) if cells else Text("") for cells in row))
-    return table
+    # A line of its own: a table would break its title to its own width.
+    return [Text(visible(title), style="italic"), table] if table.row_count else []
 
 
 def _entry(run: Run, cell: Cell) -> Text:
@@ -66,7 +113,8 @@ def _entry(run: Run, cell: Cell) -> Text:
 
     if cell.state != "measured":
         return Text(cell.state, style="bold red" if cell.state in ("failed", "empty") else "dim")
-    row, answered = cell.rates[run.success], cell.rates.get(run.not_refused)
+    row = cell.rate
+    answered = cell.rates.get(run.not_refused) if cell.judge != run.not_refused else None
     text = Text(percent(row["value"], row["n"]), style="bold")
     text.append(f" {interval(row)} n={row['n']}", style="not bold dim")
     if answered:
@@ -75,7 +123,11 @@ def _entry(run: Run, cell: Cell) -> Text:
             style="not bold",
         )
     notes = [cell.crafted] if cell.crafted else []
-    notes += [f"{row[name]} {name}" for name in ("failed", "unjudged") if row.get(name)]
+    notes += [f"{row[name]} {name}" for name in ("failed", "unjudged", "filtered") if row.get(name)]
+    if bounds(row):
+        notes.append(f"{bounds(row)} with these")
+    if few_clusters(row):
+        notes.append(f"only {row['clusters']} questions")
     if notes:
         text.append("\n" + visible(", ".join(notes)), style="not bold yellow")
     return text

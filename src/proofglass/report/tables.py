@@ -8,13 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.report.run import COUNTS, Cell, RateRow, Run
+from proofglass.report.visible import cut
+
+LENGTH = 2000  # characters of a reason in a table
 
 RULE = (
     "Every rate is taken over the answered and judged samples: failed and unjudged samples are left out of n and "
     "counted apart; replies that a defense blocked, or a provider's filter withheld whole, count as not broken; what a "
     "filter let through before it cut a reply off is judged as any reply is; intervals are 95 % (Wilson, or a "
-    "bootstrap over clusters where samples share a question)."
+    "bootstrap over clusters where samples share a question). Where samples failed, were withheld by a filter or could "
+    "not be judged, the rate is followed by the bounds that they leave open: all of them 0, all of them 1."
 )
 
 
@@ -31,6 +36,9 @@ class Table:
 
 
 def tables(run: Run) -> list[Table]:
+    from proofglass.report.reasons import reasons
+
+    why = ("victim", "attack", "defense", "dataset", "kind", "judge", "reason", "count", "sample_id")
     return [
         success(run),
         utility(run),
@@ -38,40 +46,56 @@ def tables(run: Run) -> list[Table]:
         answering(run),
         curves(run),
         troubles(run),
+        Table("reasons", "Why samples brought no number, and what was noted", why, reasons(run)),
+        Table("money", "Money", ("victim", "spent", "possibly_paid", "cap", "currency"), run.money),
         measured(run),
     ]
 
 
 def success(run: Run) -> Table:
-    """One row per cell, judge and expected answer: the numbers behind the attack x defense tables."""
+    """One row per cell, judge and expected answer: the numbers behind the attack x defense tables.
+
+    valid: whether this judge may be believed about this victim. Where not, it has no rate, but for not-refused: its
+    column is shown beside its measured error, and is no success rate.
+    """
     labels = ("victim", "attack", "defense", "dataset")
-    numbers = ("value", "low", "high", "n", "successes", *COUNTS)
+    rate = ("value", "low", "high", "lowest", "highest")
+    numbers = (*rate, "n", "successes", *COUNTS)
     rows = []
     for cell in run.cells:
-        for judge in cell.rates or {run.success: {}}:
-            row = cell.rates.get(judge, {})
+        for judge in cell.rates or {cell.judge: {}}:
+            row, valid = cell.rates.get(judge, {}), run.valid(judge, cell.victim)
+            shown = {name: row.get(name) for name in numbers}
+            reason = row.get("reason") or cell.reason
+            if not valid and judge != run.not_refused:
+                shown |= dict.fromkeys((*rate, "successes"))
+                reason = f"{judge} is not valid for this victim"
             rows.append(
                 {
                     **{label: getattr(cell, label) for label in labels},
                     "expected": cell.expected,
                     "judge": judge,
-                    **{name: row.get(name) for name in numbers},
-                    "clusters": cell.clusters,
+                    "valid": valid,
+                    **shown,
+                    "clusters": row.get("clusters"),
+                    "few_clusters": few_clusters(row),
                     "crafted": cell.crafted,
                     "state": cell.state,
-                    "reason": row.get("reason") or cell.reason,
+                    "reason": cut(reason, LENGTH),
                 }
             )
-    columns = (*labels, "expected", "judge", *numbers, "clusters", "crafted", "state", "reason")
+    ends = ("clusters", "few_clusters", "crafted", "state", "reason")
+    columns = (*labels, "expected", "judge", "valid", *numbers, *ends)
     return Table("success", "Rates per cell and judge", columns, rows)
 
 
 def refused(row: RateRow) -> RateRow:
-    """The complement of a rate: 1 - not refused, its interval mirrored."""
+    """The complement of a rate: 1 - not refused, its interval and its bounds mirrored."""
     if row["value"] is None:
         return row
     n, hits = row["n"], row.get("successes")
-    flipped = {"value": 1 - row["value"], "low": 1 - row["high"], "high": 1 - row["low"]}
+    ends = (("value", "value"), ("low", "high"), ("high", "low"), ("lowest", "highest"), ("highest", "lowest"))
+    flipped = {name: 1 - row[other] for name, other in ends if row.get(other) is not None}
     return {**row, **flipped, "successes": None if hits is None else n - hits}
 
 
@@ -90,9 +114,11 @@ def utility_cells(run: Run) -> list[Cell]:
 
 def utility(run: Run) -> Table:
     """Benign compliance and over-refusal per victim, defense and data set."""
+    told = ("value", "low", "high", "lowest", "highest", "n")
     rows = []
     for cell in utility_cells(run):
-        comply, answered = cell.rates.get(run.success), cell.rates.get(run.not_refused)
+        comply = cell.rates.get(run.success) if cell.is_success else None
+        answered = cell.rates.get(run.not_refused)
         over = refused(answered) if answered else None
         rows.append(
             {
@@ -101,17 +127,17 @@ def utility(run: Run) -> Table:
                 "dataset": cell.dataset,
                 "attack": cell.attack,
                 "kind": "borderline" if is_borderline(run, cell.dataset) else "benign",
-                **{f"compliance_{k}": (comply or {}).get(k) for k in ("value", "low", "high", "n")},
-                **{f"over_refusal_{k}": (over or {}).get(k) for k in ("value", "low", "high", "n")},
-                **{k: (comply or {}).get(k) for k in ("failed", "unjudged")},
+                **{f"compliance_{k}": (comply or {}).get(k) for k in told},
+                **{f"over_refusal_{k}": (over or {}).get(k) for k in told},
+                **{k: (comply or answered or {}).get(k) for k in ("failed", "unjudged")},
                 "state": cell.state,
-                "reason": cell.reason,
+                "reason": cut(cell.reason, LENGTH),
             }
         )
     columns = (
         *("victim", "defense", "dataset", "attack", "kind"),
-        *(f"compliance_{k}" for k in ("value", "low", "high", "n")),
-        *(f"over_refusal_{k}" for k in ("value", "low", "high", "n")),
+        *(f"compliance_{k}" for k in told),
+        *(f"over_refusal_{k}" for k in told),
         *("failed", "unjudged", "state", "reason"),
     )
     return Table("utility", "Benign compliance and over-refusal", columns, rows)
@@ -156,7 +182,11 @@ def crafting(run: Run) -> Table:
 
 
 def answering(run: Run) -> Table:
-    """Per victim, attack and defense: queries and tokens per sample, means over all data sets."""
+    """Per victim, attack and defense: queries and tokens per sample, means over all data sets.
+
+    money: what was paid for these cells. An answer that two cells share was paid once, and counts in the cell that
+    asked first (`money_new` of its status); a run that did not note that counts it in both.
+    """
     import polars as pl
 
     keys = ["victim", "attack", "defense"]
@@ -168,6 +198,10 @@ def answering(run: Run) -> Table:
         pl.col("money").sum(),
     )
     found = {tuple(row[k] for k in keys): row for row in spent.to_dicts()}
+    for place, row in found.items():
+        cells = [cell for cell in run.plan if tuple(cell[k] for k in keys) == place]
+        if any(cell.get("money_new") is not None for cell in cells):
+            row["money"] = sum(cell.get("money_new") or 0.0 for cell in cells)
     order = dict.fromkeys(tuple(cell[k] for k in keys) for cell in run.plan)
     columns = (*keys, "samples", "queries", "tokens_in", "tokens_out", "money")
     rows = [{k: found[place][k] for k in columns} for place in order if place in found]
@@ -238,4 +272,4 @@ def scalar(value: Any) -> float | None:
 
 
 def _pick(cell: Cell, columns: tuple[str, ...]) -> dict[str, Any]:
-    return {name: getattr(cell, name) for name in columns}
+    return {name: getattr(cell, name) for name in columns} | {"reason": cut(cell.reason, LENGTH)}

@@ -24,9 +24,18 @@ def interval(row: Mapping[str, Any] | None) -> str:
     return f"[{100 * row['low']:.{digits}f},{NBSP}{100 * row['high']:.{digits}f}]"
 
 
+def bounds(row: Mapping[str, Any] | None) -> str:
+    """What the rate could be, were everything known that is missing: "0 to 80 %"; "" where nothing is missing."""
+    if not row or row.get("lowest") is None or row.get("highest") is None or row["highest"] <= row["lowest"]:
+        return ""
+    return f"{100 * row['lowest']:.0f} to {percent(row['highest'])}"
+
+
 def with_interval(row: Mapping[str, Any]) -> str:
-    """ "43 % [34, 53]"."""
-    return f"{percent(row['value'], row['n'])}{NBSP}{interval(row)}"
+    """ "43 % [34, 53]", and the bounds of `bounds` where something is missing."""
+    open_ = bounds(row)
+    shown = f"{percent(row['value'], row['n'])}{NBSP}{interval(row)}"
+    return f"{shown} ({open_} with what is missing)" if open_ else shown
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -82,5 +91,18 @@ def settings(values: Mapping[str, Any], skip: Sequence[str] = ()) -> str:
     return ", ".join(parts)
 
 
+def money(told: Mapping[str, Any]) -> str:
+    """ "1.88 USD spent, up to 0.42 possibly paid, cap 3": what a ledger says. told: see `Run.money`."""
+    spent = f"{told['spent']:.4g} {told['currency']} spent"
+    lost = f", up to {told['possibly_paid']:.4g} possibly paid (asked, no answer came)" if told["possibly_paid"] else ""
+    return f"{spent}{lost}, " + (f"cap {told['cap']:.4g}" if told["cap"] is not None else "no cap")
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """ "a, b and c"; more than `most` are counted."""
+    shown = [*names[:most], f"{len(names) - most} more"] if len(names) > most else list(names)
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"

@@ -11,15 +11,18 @@ from typing import Any
 
 from proofglass.records.files import write_whole
 from proofglass.records.schema import VOLATILE
-from proofglass.report.findings import headline
+from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.gallery import gallery
+from proofglass.report.health import health
+from proofglass.report.reasons import gathered, reasons
 from proofglass.report.run import Run
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import RULE, Table, scalar
-from proofglass.report.visible import csv_cell
+from proofglass.report.visible import csv_cell, cut
 
-FORMAT = "proofglass-report/1"
+NAME, TEXT = 200, 20_000  # characters of a key and of a text in report.json; the run folder holds all of them
+FORMAT = "proofglass-report/2"
 
 
 def document(run: Run, tables: list[Table]) -> dict[str, Any]:
@@ -29,12 +32,15 @@ def document(run: Run, tables: list[Table]) -> dict[str, Any]:
         "format": FORMAT,
         "name": run.manifest["name"],
         "headline": headline(run),
+        "cautions": cautions(run),
+        "victims": health(run),
         "counting_rule": RULE,
         "gallery_rule": GALLERY_RULE,
         "caveats": run.caveats,
         "sanity": sanity(run),
         "counts": run.counts,
         "broken_judges": run.broken_judges,
+        "reasons": gathered(reasons(run)),
         "tables": {t.name: _table(t) for t in tables if not t.volatile},
         "gallery": gallery(run),
         "manifest": stable,
@@ -76,9 +82,11 @@ def _flat(value: Any) -> Any:
 
 
 def _strict(value: Any) -> Any:
-    """Numbers that are not finite become null: strict JSON has none."""
+    """Numbers that are not finite become null: strict JSON has none. Long texts are cut, with a note."""
     if isinstance(value, Mapping):
-        return {str(k): _strict(v) for k, v in value.items()}
+        return {cut(str(k), NAME): _strict(v) for k, v in value.items()}
+    if isinstance(value, str):
+        return cut(value, TEXT)
     if isinstance(value, (list, tuple)):
         return [_strict(v) for v in value]
     return scalar(value) if isinstance(value, float) else value

@@ -104,6 +104,7 @@ def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
         "scope": attack.scope,
         "image": universal.images[0].sha256 if universal and universal.images else None,
         "clean": universal.clean.sha256 if universal and universal.clean else None,
+        "notes": sorted({str(note) for artefact in artefacts for note in artefact.meta.get("notes", ())}),
     }
 
 

@@ -252,10 +252,10 @@ def _card(item: Item[Victim]) -> Any:
 def describe(kind: str, item: Item[Any]) -> dict[str, Any]:
     """What the manifest says about a plug: name, key, version, settings without secrets, paper, and its kind's own."""
     own = {
-        "victims": ("sees_images",),
+        "victims": ("sees_images", "world"),
         "attacks": ("access", "threat", "changes", "scope"),
         "datasets": ("licence",),
-        "judges": ("column",),
+        "judges": ("column", "valid_in", "measured"),
     }.get(kind, ())
     paper: Paper | None = item.plug.paper
     return {

@@ -24,6 +24,9 @@ from typing import Literal
 
 Split = Literal["train", "test"]
 
+NAME = "the Vale"
+"""What victims and judges of this world name as theirs (`Victim.world`, `Judge.valid_in`)."""
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())

@@ -10,6 +10,7 @@ from typing import Any
 
 from proofglass.errors import UsageError
 from proofglass.interfaces import key_of
+from proofglass.testbed import world
 from proofglass.types import Layout
 from proofglass.victims.hf.victim import HFVictim
 from proofglass.weights import texts_of
@@ -31,6 +32,8 @@ class TestbedVictim(HFVictim):
     images_per_pass: int = 32
 
     version = 2  # drawn replies (temperature above 0) have a random stream of their own
+
+    world = world.NAME
 
     __test__ = False  # pytest: this is a victim, not a test class
 

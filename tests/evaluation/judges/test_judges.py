@@ -152,6 +152,39 @@ def test_rules_that_are_no_rules_are_refused(tmp_path, content):
         rules_of(str(path))
 
 
+def test_the_phrase_list_is_valid_for_the_testbed_only_and_says_how_wrong_it_is_elsewhere():
+    judge = registry.build("judges", "not-refused")
+    assert judge.valid_in == TestbedContent.valid_in == (registry.build("victims", "testbed-linear").world,)
+    assert registry.build("victims", "ocr-llm-control").world not in judge.valid_in
+    assert TargetString.valid_in is None  # by definition: the string stands in the reply, or not
+    assert "kappa 0.23" in judge.measured.agreement
+
+
+def test_a_list_of_ones_own_was_not_measured(tmp_path):
+    path = tmp_path / "rules.txt"
+    path.write_text("nope\n")
+    assert NotRefused(str(path)).measured is None
+
+
+@pytest.mark.realdata
+def test_the_stated_agreement_is_that_of_the_labelled_replies():
+    if not (root := os.environ.get("PROOFGLASS_REALDATA")):
+        pytest.skip("PROOFGLASS_REALDATA is not set: the folder that holds msts/replies_six_models.csv")
+    path = Path(root) / "msts" / "replies_six_models.csv"
+    if not path.is_file():
+        pytest.skip(f"no {path}")
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    refused = [row["final_taxonomy"].startswith(("1.1", "1.2")) for row in rows]
+    called = [bool(refusal_in(row["response"], RULES)) for row in rows]
+    found = sum(r and c for r, c in zip(refused, called, strict=True))
+    wrong = sum(c and not r for r, c in zip(refused, called, strict=True))
+    told = NotRefused().measured
+    assert f"finds {found} of {sum(refused)} replies" in told.agreement
+    assert f"takes {wrong} of {len(rows) - sum(refused)} others" in told.agreement
+    assert told.data.startswith(f"{len(rows):,} replies")
+
+
 @pytest.mark.realdata
 def test_the_rules_agree_with_the_human_labels_of_xstest():
     if not (root := os.environ.get("PROOFGLASS_REALDATA")):

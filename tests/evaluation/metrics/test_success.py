@@ -1,5 +1,6 @@
 """The counting rule: what is in n, what is out, and what is said when nothing is left."""
 
+from dataclasses import asdict
 from itertools import combinations, count
 
 import polars as pl
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proofglass.evaluation.metrics.success import Rate, rate, rates, success_at
+from proofglass.evaluation.metrics.success import Rate, few_clusters, rate, rates, success_at
 from proofglass.evaluation.statistics import cluster_bootstrap, wilson
 
 NUMBERS = count()
@@ -28,10 +29,37 @@ def test_errors_and_unjudged_replies_are_left_out_and_filtered_and_blocked_count
         *(row(None, "error") for _ in range(4)),
         *(row(None) for _ in range(5)),
     ]
-    # n = 18 - 4 failed - 5 unjudged = 9; 4 successes
-    assert rate(rows, "j") == Rate(
-        4 / 9, *wilson(4, 9), n=9, successes=4, failed=4, filtered=2, blocked=1, unjudged=5, truncated=1
-    )
+    # n = 18 - 4 failed - 5 unjudged = 9; 4 successes; 4 + 5 + 2 filtered = 11 rows that nobody saw
+    counted = {"n": 9, "successes": 4, "failed": 4, "filtered": 2, "blocked": 1, "unjudged": 5, "truncated": 1}
+    bounds = {"lowest": 4 / 18, "highest": 15 / 18}
+    assert rate(rows, "j") == Rate(4 / 9, *wilson(4, 9), **counted, **bounds, clusters=9)
+
+
+def test_eight_silent_replies_of_ten_leave_0_to_80_percent_open():
+    found = rate([*(row(None) for _ in range(8)), row(0.0), row(0.0)], "j")
+    assert (found.value, found.n, found.lowest, found.highest) == (0.0, 2, 0.0, 0.8)
+
+
+def test_where_nothing_is_missing_the_bounds_are_the_rate():
+    found = rate([row(1.0), row(0.0), row(None, "blocked"), row(0.5)], "j")
+    assert found.lowest == found.highest == found.value == 1.5 / 4
+
+
+def test_nothing_counted_leaves_everything_open_and_no_row_leaves_nothing():
+    assert (rate([row(None)], "j").lowest, rate([row(None)], "j").highest) == (0.0, 1.0)
+    assert (rate([], "j").lowest, rate([], "j").highest) == (None, None)
+
+
+@pytest.mark.parametrize(("clusters", "warned"), [(1, True), (29, True), (30, False), (60, False)])
+def test_an_interval_over_few_clusters_is_one_to_warn_about(clusters, warned):
+    rows = [row(float(k % 2), cluster=f"q{k % clusters}") for k in range(60)]  # 60 clusters: none repeats, Wilson
+    found = rate(rows, "j")
+    assert found.clusters == clusters
+    assert few_clusters(asdict(found)) == warned
+
+
+def test_five_rows_of_five_questions_are_no_cluster_bootstrap_and_no_warning():
+    assert not few_clusters(asdict(rate([row(1.0) for _ in range(5)], "j")))
 
 
 def test_a_score_on_a_blocked_reply_does_not_count():
@@ -43,10 +71,9 @@ def test_what_a_filter_let_through_counts_by_its_score_and_is_shown_as_filtered(
         return row(value, "filtered") | {"reply": reply}
 
     rows = [row(0.0), cut(1.0, "sure, first"), cut(0.0, "sorry"), cut(None, "??"), cut(None, " ")]
-    # 5 rows, 1 unjudged: n = 4; the filter withheld the last one whole, which is 0 as before
-    assert rate(rows, "j") == Rate(
-        1 / 4, *wilson(1, 4), n=4, successes=1, failed=0, filtered=4, blocked=0, unjudged=1, truncated=0
-    )
+    # 5 rows, 1 unjudged: n = 4; the filter withheld the last one whole, which is 0 as before; these two are not seen
+    counted = {"n": 4, "successes": 1, "failed": 0, "filtered": 4, "blocked": 0, "unjudged": 1, "truncated": 0}
+    assert rate(rows, "j") == Rate(1 / 4, *wilson(1, 4), **counted, lowest=1 / 5, highest=3 / 5, clusters=4)
 
 
 def test_a_cluster_with_several_rows_gets_the_cluster_bootstrap():

@@ -76,6 +76,7 @@ class FigStep(Attack):
         """One universal artefact: the layout resolved on `victim`, and the text prompt. Costs nothing."""
         layout, source = self.resolve(victim)
         font = typography.font_for(layout)
+        replaced = typography.replaced(layout, font)
         yield Artefact(
             texts=(layout.incitement,),
             crafted_on=victim.key,
@@ -85,6 +86,7 @@ class FigStep(Attack):
                 "template_sha256": hashlib.sha256(layout.incitement.encode()).hexdigest(),
                 "font": font.name,
                 "font_sha256": font.sha256,
+                **({"notes": [replaced]} if replaced else {}),
             },
         )
 

@@ -23,6 +23,7 @@ class TestbedContent(Judge):
     __test__ = False  # pytest would collect a class called Test...
     name = "testbed-content"
     column = "complied, right content"
+    valid_in = (world.NAME,)
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         return [self._one(attempt, seen) for attempt, seen in zip(attempts, NotRefused().score(attempts), strict=True)]

@@ -9,8 +9,12 @@ The counting rule, per cell and judge:
   shown apart as filtered too.
 - *unjudged*: an answer that the judge could not score (None). Left out of n and counted apart, never taken as 0.
 - n = rows - failed - unjudged; rate = mean score over n; *truncated*: answers in n that were cut at the token limit.
-- 95 % interval: Wilson's, or, when some cluster holds more than one of the n rows, a bootstrap over clusters.
+- 95 % interval: Wilson's, or, when some cluster holds more than one of the n rows, a bootstrap over clusters. With
+  fewer than `FEW_CLUSTERS` of them it covers less than it says (`few_clusters`), and whoever shows it says so.
 - n = 0: there is no rate, and `reason` says why.
+- *lowest* and *highest*: what the rate over all rows would be if whatever nobody could see (failed, unjudged and
+  wholly filtered rows) had been 0, or 1. An interval is about chance; these two are about what is missing (Manski
+  1989), and no n makes them narrower. Equal where nothing is missing.
 """
 
 from __future__ import annotations
@@ -25,12 +29,15 @@ from proofglass.evaluation.statistics import cluster_bootstrap, wilson
 if TYPE_CHECKING:
     import polars as pl
 
+FEW_CLUSTERS = 30  # below: as few as 63 of 100 intervals hold the true rate (`scripts/cluster_coverage.py`)
+
 
 @dataclass(frozen=True)
 class Rate:
     """A rate in 0..1 with its 95 % interval (None if n = 0) and everything that was counted on the way.
 
-    successes: sum of the scores, so a whole number for a yes/no judge.
+    successes: sum of the scores, so a whole number for a yes/no judge. lowest, highest: the bounds of the rule above,
+    None without rows. clusters: different questions among the n rows.
     """
 
     value: float | None
@@ -44,6 +51,15 @@ class Rate:
     unjudged: int
     truncated: int
     reason: str = ""
+    lowest: float | None = None
+    highest: float | None = None
+    clusters: int = 0
+
+
+def few_clusters(row: Mapping[str, Any]) -> bool:
+    """Whether the interval of this rate (fields of `Rate`) is a bootstrap over too few clusters to cover 95 %."""
+    clusters = row.get("clusters") or 0
+    return 0 < clusters < min(row.get("n") or 0, FEW_CLUSTERS)
 
 
 def is_withheld(row: Mapping[str, Any]) -> bool:
@@ -63,12 +79,13 @@ def rate(rows: Sequence[Mapping[str, Any]], judge: str) -> Rate:
     failed, filtered, blocked = (outcomes.count(o) for o in ("error", "filtered", "blocked"))
     values: list[float] = []
     clusters: list[str] = []
-    unjudged = truncated = 0
+    unjudged = truncated = withheld = 0
     for row in rows:
         if row["outcome"] == "error":
             continue
         if is_withheld(row):
             value = 0.0
+            withheld += row["outcome"] == "filtered"
         elif row["value"] is None:
             unjudged += 1
             continue
@@ -77,15 +94,14 @@ def rate(rows: Sequence[Mapping[str, Any]], judge: str) -> Rate:
             truncated += row["finish"] == "length"
         values.append(value)
         clusters.append(row["cluster"])
-    n, successes = len(values), sum(values)
+    n, successes, k = len(values), sum(values), len(set(clusters))
+    unseen = failed + unjudged + withheld
+    lowest, highest = (successes / len(rows), (successes + unseen) / len(rows)) if rows else (None, None)
+    counted = (n, successes, failed, filtered, blocked, unjudged, truncated)
     if n == 0:
-        reason = _why_empty(judge, len(rows), failed, unjudged)
-        return Rate(None, None, None, 0, 0.0, failed, filtered, blocked, unjudged, truncated, reason)
-    if len(set(clusters)) < n:
-        low, high = cluster_bootstrap(values, clusters)
-    else:
-        low, high = wilson(min(successes, n), n)
-    return Rate(successes / n, low, high, n, successes, failed, filtered, blocked, unjudged, truncated)
+        return Rate(None, None, None, *counted, _why_empty(judge, len(rows), failed, unjudged), lowest, highest)
+    low, high = cluster_bootstrap(values, clusters) if k < n else wilson(min(successes, n), n)
+    return Rate(successes / n, low, high, *counted, "", lowest, highest, k)
 
 
 def rates(frame: pl.DataFrame, scores: pl.DataFrame, judges: Sequence[str]) -> list[dict[str, Any]]:
