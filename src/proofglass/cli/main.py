@@ -6,15 +6,19 @@ standard error says why); 130 stopped with Ctrl-C (the same command goes on from
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from proofglass import __version__
 from proofglass.cli import doctor, export, listing, serve, testbed, victims
-from proofglass.cli.console import note, one_line, say
+from proofglass.console import note, one_line, own_the_process, say, show
 from proofglass.errors import NothingMeasured, ProofglassError
 
 if TYPE_CHECKING:
@@ -39,9 +43,16 @@ Out = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: ru
 
 
 def main() -> None:
-    """Run a command; every expected error becomes one line, never a traceback."""
+    """Run a command; every expected error becomes one line, never a traceback. Whatever is printed is made safe."""
+    own_the_process()
     try:
-        app()
+        code = app(prog_name="proofglass", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except TyperException as error:  # a wrong word on the command line: the usage, and what is wrong
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            error.show()  # type: ignore[attr-defined]
+        note(told.getvalue().rstrip())
+        sys.exit(error.exit_code)
     except NothingMeasured as error:
         note(f"proofglass: {one_line(str(error))}")
         sys.exit(1)
@@ -52,6 +63,9 @@ def main() -> None:
         place = f"{error.filename}: " if error.filename else ""
         note(f"proofglass: {one_line(place + (error.strerror or str(error)))}")
         sys.exit(2)
+    except Exception:  # a fault of ours: Python would print its message as it is
+        note(traceback.format_exc().rstrip())
+        sys.exit(1)
 
 
 def _version(asked: bool) -> None:
@@ -199,9 +213,6 @@ def _run(
 def _show(run: api.Run, *, with_report: bool, quiet: bool) -> None:
     """The table of a run, and the place of its report."""
     if not quiet:
-        from rich.console import Console
-
-        # Not a terminal, no width: a table in a log or a pipe is not folded at 80 columns.
-        Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(run.summary())
+        show(run.summary())
     if with_report:
         say(f"report: {run.report()}")

@@ -11,6 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofglass.console import visible
 from proofglass.records.schema import VOLATILE
 from proofglass.report import charts, wording
 from proofglass.report.findings import headline
@@ -28,7 +29,6 @@ from proofglass.report.tables import (
     refused,
     utility_cells,
 )
-from proofglass.report.visible import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment

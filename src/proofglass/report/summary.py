@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proofglass.console import visible
 from proofglass.report.findings import headline
 from proofglass.report.run import COUNTS, Cell, Run
 from proofglass.report.sanity import sanity
-from proofglass.report.visible import visible
 from proofglass.report.wording import interval, number, percent, plural
 
 if TYPE_CHECKING:
