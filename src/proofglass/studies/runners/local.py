@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
+import traceback
 from collections.abc import Iterable, Sequence
 
+from proofglass.console import visible
 from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
 from proofglass.interfaces import Judge, Victim
@@ -43,6 +45,7 @@ def run(plan: Plan, store: Store, progress: Progress | None = None) -> None:
         if store.done(cell.key) and not all(store.has_scores(cell.key, j.plug.key) for j in plan.study.judges)
     ]
     _judge_cells(plan, lacking, store)
+    progress.end()
     _report_failures(plan, store)
     _report_unfinished(store)
 
@@ -84,7 +87,8 @@ def _run_victim(
             # The cell is lost, the study is not: its failure is reported after everything else ran.
             known = isinstance(error, ProofglassError)
             if not known:
-                _log.exception("%s", cell.title)
+                # As text: a handler of somebody else would print the message of the error as it is.
+                _log.error("%s", visible(f"{cell.title}\n{traceback.format_exc().rstrip()}"))
             status, reason = "failed", str(error) if known else f"{type(error).__name__}: {error}"
             store.put_status(cell.key, {"status": status, "reason": reason})
         progress.cell_done(status, reason)
@@ -105,13 +109,15 @@ def _run_cell(
     bought: list[Crafted] = []
     with Meter() as meter:
         universal = _universal(trial, progress) if trial.attack.scope == "universal" else None
+        progress.crafted(universal.seconds if universal else 0.0)
         for number, rows in enumerate(cell.chunks(study.chunk)):
-            progress.asking()
             with watched_by(progress.crafting):
                 made, crafted = attempt(trial, rows, number, universal)
             records += made
             bought += [] if universal else [crafted]
-            progress.chunk(len(rows))
+            errors = [record.reason for record in made if record.outcome == "error"]
+            progress.chunk(len(rows), [reason for reason in errors if reason not in asked.unsent])
+        progress.crafted(sum(crafted.seconds for crafted in bought))
     scores = _score(plan, cell, [vars(record) for record in records], store)
     status, reason = "done", nothing_measured([vars(record) for record in records], scores[study.success])
     if asked.unsent:
