@@ -13,7 +13,7 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,10 +169,10 @@ class Victim(Plug, ABC):
         """One reply per ask, in order. Never raises for one ask: that ask gets `Reply.error(reason)`, or
         `Reply.refused(error)` where the ask itself is to blame (`errors.TooLong`, a picture too many)."""
 
-    def fidelity(self, samples: Sequence[Sample]) -> list[Finding]:
-        """Checks that our own code around this victim adds nothing to it and loses nothing, on samples with targets.
-        Default: none."""
-        return []
+    def fidelity(self, samples: Sequence[Sample]) -> Iterable[Finding]:
+        """Checks that our own code around this victim adds nothing to it and loses nothing, on samples with targets;
+        each as it is made, since some take long. Default: none."""
+        return ()
 
     def card(self) -> dict[str, Any]:
         """What the report states about this victim (sizes, training, versions); JSON-able."""
