@@ -143,12 +143,17 @@ def font_for(layout: Layout) -> Font:
     except UsageError:
         if is_path(layout.font):
             raise
-        warnings.warn(
-            f"font {layout.font!r} is not installed: text is drawn in {FALLBACK} instead, so pictures differ from "
-            "the paper's. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.",
-            stacklevel=2,
-        )
+        _warn_absent(layout.font)
         return _font(font_path(FALLBACK))
+
+
+@cache  # once in a process: every picture of a study would say it again
+def _warn_absent(font: str) -> None:
+    warnings.warn(
+        f"font {font!r} is not installed: text is drawn in {FALLBACK} instead, so pictures differ from the paper's. "
+        "Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.",
+        stacklevel=3,
+    )
 
 
 @cache
