@@ -24,6 +24,7 @@ import numpy as np
 import openai
 
 from proofglass import images
+from proofglass.console import say
 from proofglass.types import Ask, Chat, Image, Settings
 from proofglass.victims.inspect import ApiVictim
 
@@ -43,7 +44,7 @@ def main() -> None:
         figures = measure(url, asked.n, asked.connections, asked.repeats, asked.side)
         answered = flaky_server.stats(url)["answered"]
     ideal = asked.connections / asked.latency if asked.latency else float("inf")
-    print(
+    say(
         f"n = {asked.n} asks with a picture of {asked.side} x {asked.side} px, {asked.connections} connections, "
         f"{1000 * asked.latency:g} ms latency (at most {ideal:.0f}/s), {asked.repeats} interleaved repeats, "
         f"{os.cpu_count()} cores, openai {openai.__version__}; server answered {answered}"
@@ -51,7 +52,7 @@ def main() -> None:
     plain = statistics.median(figures["plain client"])
     for name, rates in figures.items():
         rate = statistics.median(rates)
-        print(f"{name:24} {rate:7.1f}/s  ({min(rates):.1f} to {max(rates):.1f})  {rate / plain:.2f} x plain")
+        say(f"{name:24} {rate:7.1f}/s  ({min(rates):.1f} to {max(rates):.1f})  {rate / plain:.2f} x plain")
 
 
 def measure(url: str, n: int, connections: int, repeats: int, side: int) -> dict[str, list[float]]:

@@ -44,6 +44,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
+from proofglass.console import say
 from proofglass.registry import build
 from proofglass.victims.llava import Llava
 
@@ -695,19 +696,19 @@ def run(asked: argparse.Namespace, shape: Shape, folder: Path) -> tuple[list[Cel
         memory = Memory(asked, shape, head, folder / head, victim)
         for size in asked.batch:
             if head == "32k" and size > LARGEST_32K:
-                print(f"{head} head, B = {size}: left out, this head runs up to B = {LARGEST_32K}", flush=True)
+                say(f"{head} head, B = {size}: left out, this head runs up to B = {LARGEST_32K}")
                 continue
             given = case(shape, vocabulary, size, asked.device, one_prompt=asked.one_prompt)
             repeats = asked.repeats * max(1, 16 // size)
             cell = measure(head, shape, vocabulary, victim, given, asked.micro, repeats, sides)
-            print(cell.line(), flush=True)
+            say(cell.line())
             if asked.memory:
                 for side in cell.seconds:
                     peak, note = memory.of(side, size)
                     cell.peaks |= {} if peak is None else {side: peak}
                     cell.notes += [note] * bool(note)
                 told = ", ".join(f"{side} {peak / 2**20:,.0f} MiB" for side, peak in cell.peaks.items())
-                print(f"{head} head, B = {size}: peak over the loaded model: {told}", flush=True)
+                say(f"{head} head, B = {size}: peak over the loaded model: {told}")
             cells.append(cell)
     return cells, facts
 
@@ -718,17 +719,17 @@ def main(given: Sequence[str] | None = None) -> None:
     transformers.logging.set_verbosity_error()
     if asked.child:
         victim = load(shape, asked.folder, asked.device, asked.dtype)
-        print(peak_bytes(asked.child, victim, *_cases(asked, shape, asked.head, asked.batch[0])))
+        say(peak_bytes(asked.child, victim, *_cases(asked, shape, asked.head, asked.batch[0])))
         return
     with tempfile.TemporaryDirectory() as folder:
         cells, facts = run(asked, shape, Path(folder))
     clock = "CPU time of the process" if asked.device == "cpu" else "wall time"
-    print()
-    print(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None))
+    say()
+    say(", ".join(f"{name} {value}" for name, value in facts.items() if value is not None))
     if not facts["torchattacks"]:
-        print("torchattacks: not installed: pip install --no-deps torchattacks")
-    print()
-    print(report(cells, clock))
+        say("torchattacks: not installed: pip install --no-deps torchattacks")
+    say()
+    say(report(cells, clock))
     if asked.json:
         asked.json.write_text(json.dumps({"facts": facts, "cells": [asdict(cell) for cell in cells]}, indent=1))
 

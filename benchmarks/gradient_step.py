@@ -16,6 +16,7 @@ import time
 
 import torch
 
+from proofglass.console import say
 from proofglass.registry import build
 from proofglass.types import Sample
 
@@ -44,12 +45,10 @@ def main() -> None:
         ratios.append(_seconds(published) / _seconds(ours))
     low, middle, high = statistics.quantiles(ratios, n=4)
     a, b = ours(), published()
-    print(f"{asked.victim}, {asked.targets} targets, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(
-        f"published loop / ours: {middle:.2f} x (quartiles {low:.2f} to {high:.2f}, {asked.repeats} interleaved pairs)"
-    )
-    print(f"ours went {victim.gradient_path()}")
-    print(f"largest gradient difference over largest gradient: {float((a - b).abs().max() / b.abs().max()):.1e}")
+    say(f"{asked.victim}, {asked.targets} targets, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    say(f"published loop / ours: {middle:.2f} x (quartiles {low:.2f} to {high:.2f}, {asked.repeats} interleaved pairs)")
+    say(f"ours went {victim.gradient_path()}")
+    say(f"largest gradient difference over largest gradient: {float((a - b).abs().max() / b.abs().max()):.1e}")
 
 
 def _published(model, pixels: torch.Tensor, pairs) -> torch.Tensor:

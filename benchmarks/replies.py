@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from proofglass.console import note, say
 from proofglass.interfaces import WhiteBoxVictim
 from proofglass.registry import build
 from proofglass.types import Ask, Chat, Image, Sample, Settings
@@ -144,7 +145,7 @@ def measure(case: Case, repeats: int, clock: Callable[[], float]) -> list[Line]:
     for name in GOALS:
         other = sum(a != b for a, b in zip(said["ours"], said[name], strict=True))
         if other:
-            print(f"{case.name}: {other} of {len(case.asks)} replies differ from {name}", file=sys.stderr)
+            note(f"{case.name}: {other} of {len(case.asks)} replies differ from {name}")
     spent: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repeats):
         for name, side in sides.items():
@@ -173,7 +174,7 @@ def main() -> None:
     asked = options.parse_args()
     # CPU time where all work is on one CPU thread: other work on the machine does not count.
     clock = time.process_time if asked.device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    print(
+    say(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {asked.device}, {asked.dtype}; medians of "
         f"{asked.repeats}, {'CPU' if clock is time.process_time else 'wall'} time; goals: {GOALS}"
     )
@@ -189,7 +190,7 @@ def main() -> None:
                 for line in measure(case, asked.repeats, clock):
                     lines.append(line)
                     ratio = "" if line.ours_over is None else f"   ours is {line.ours_over:.2f} x as fast"
-                    print(f"{line.case:45} {line.side:14} {line.per_second:9.2f} replies/s{ratio}", flush=True)
+                    say(f"{line.case:45} {line.side:14} {line.per_second:9.2f} replies/s{ratio}")
     if asked.json:
         asked.json.write_text(json.dumps([asdict(line) for line in lines], indent=1))
 

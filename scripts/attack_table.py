@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.api import Run as Folder
+from proofglass.console import say
 from proofglass.report.run import Cell, Run
 from proofglass.report.wording import number, with_interval
 
@@ -72,7 +73,7 @@ def main() -> None:
     parts += [section(STUDIES[name], run) for name, run in runs.items()]
     parts.append(OUTRO)
     asked.out.write_text("\n".join(parts))
-    print(asked.out)
+    say(asked.out)
 
 
 def section(title: str, run: Run) -> str:

@@ -20,6 +20,8 @@ import pytest
 import torch
 import transformers
 
+from proofglass.console import note, say
+
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "families.md"
 BEGIN, END = "<!-- table: scripts/family_table.py -->", "<!-- end of table -->"
@@ -42,9 +44,9 @@ def main() -> None:
             rows.append(_row(suite, case))
         except pytest.skip.Exception as reason:
             rows.append([case.name, f"`{case.architecture}`", f"not run: {str(reason).partition(':')[0]}", *[""] * 7])
-        print(f"{case.name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+        note(f"{case.name}: {time.perf_counter() - began:.0f} s")
     text = _table(rows)
-    print(text)
+    say(text)
     if not (asked.only or asked.check):
         page = PAGE.read_text()
         head, rest = page.split(BEGIN, 1)

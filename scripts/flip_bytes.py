@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from proofglass import api
+from proofglass.console import say
 from proofglass.engine import Differentiable, LInf, Schedule, SignStep, minimise
 from proofglass.errors import ProofglassError, StoreError
 from proofglass.flow import Flow
@@ -61,13 +62,13 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="flip_bytes_", dir=arguments.work))
     rng = random.Random(arguments.seed)
     tallies = [flips(run, kind, arguments.flips, rng, work) for run in runs(work) for kind in KINDS if run.files(kind)]
-    print(f"{'run':20}{'file':14}{'flips':>7}{'told':>7}{'equal':>7}{'silent':>8}{'traceback':>11}")
+    say(f"{'run':20}{'file':14}{'flips':>7}{'told':>7}{'equal':>7}{'silent':>8}{'traceback':>11}")
     for each in tallies:
         counts = (each.ends[name] for name in ("told", "equal", "silent", "traceback"))
         told, equal, silent, traceback = counts
-        print(f"{each.run:20}{each.kind:14}{arguments.flips:7}{told:7}{equal:7}{silent:8}{traceback:11}")
+        say(f"{each.run:20}{each.kind:14}{arguments.flips:7}{told:7}{equal:7}{silent:8}{traceback:11}")
     wrong = [line for each in tallies for line in each.wrong]
-    print("\n".join(wrong[:20]) if wrong else "no silent change of a report, no traceback")
+    say("\n".join(wrong[:20]) if wrong else "no silent change of a report, no traceback")
     shutil.rmtree(work)
     return 1 if wrong else 0
 

@@ -1,6 +1,7 @@
 """Kill a run again and again, and show that nothing is lost, doubled or changed.
 
-Runs a study with `proofglass run` in a process of its own, sends it SIGKILL while it crafts, asks, is in the
+Runs a study with `proofglass run` in a process of its own (forked from one that has imported torch and transformers
+and run nothing, which saves seconds at each start), sends it SIGKILL while it crafts, asks, is in the
 middle of a dialogue, judges, seals or reports, starts the same command again until the study is done, and
 compares records, scores and report.json with those of a run that nobody killed. Exit code 1 on any violation.
 
@@ -17,20 +18,24 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import multiprocessing
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from proofglass.console import say
+
 PHASES = ("crafting", "asking", "dialogue", "judging", "sealing", "reporting")
+PRELOADED = ["proofglass.victims.hf.victim", "proofglass.victims.hf.model"]  # the heavy imports of every run
 POLL_S = 0.001
 HOLD_S = 0.01  # each phase is held before and after its work, or judging would be over before a kill can land
 
@@ -48,13 +53,13 @@ class Tally:
 
 def main() -> int:
     arguments = _arguments()
-    if arguments.child:
-        return _child(arguments)
     work = Path(tempfile.mkdtemp(prefix="kill_runs_"))
-    print(f"work folder: {work}", flush=True)
+    say(f"work folder: {work}")
     whole = work / "unkilled"
-    if _start(arguments, whole).wait() != 0:
-        print((work / "unkilled.err").read_text())
+    first = _start(arguments, whole)
+    first.join()
+    if first.exitcode != 0:
+        say((work / "unkilled.err").read_text())
         return 1
     expected = _visible(whole)
     rng = random.Random(arguments.seed)
@@ -83,26 +88,24 @@ def _torment(
         phase = _kill_in(process, log, start, target, calls=rng.choice((1, 1, 1, 2)), wait_s=rng.random() * 0.02)
         _account(tally, log, start)
         if phase is None:
-            if process.returncode != 0:
-                tally.violations.append(f"exit code {process.returncode}: {folder.with_suffix('.err').read_text()}")
+            if process.exitcode != 0:
+                tally.violations.append(f"exit code {process.exitcode}: {folder.with_suffix('.err').read_text()}")
             _check_journal(tally)
             return tally
         tally.kills[phase] += 1
-        print(f"{folder.name}: killed while {phase}", flush=True)
+        say(f"{folder.name}: killed while {phase}")
 
 
-def _kill_in(
-    process: subprocess.Popen[bytes], log: Path, start: int, target: str, calls: int, wait_s: float
-) -> str | None:
+def _kill_in(process: BaseProcess, log: Path, start: int, target: str, calls: int, wait_s: float) -> str | None:
     """Kill the process in the phase `target`; the phase in which it died, None if it came to its end first."""
-    while target and process.poll() is None:
+    while target and process.is_alive():
         if sum(line[:2] == ["phase", target] for line in _lines(log, start)) >= calls:
             time.sleep(wait_s)
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             break
         time.sleep(POLL_S)
-    process.wait()
-    if process.returncode != -signal.SIGKILL:
+    process.join()
+    if process.exitcode != -signal.SIGKILL:
         return None
     phases = [line[1] for line in _lines(log, start) if line[0] == "phase"]
     return phases[-1]
@@ -168,15 +171,15 @@ def _tell(tallies: list[Tally], work: Path) -> int:
     violations = [f"{t.folder.name}: {violation}" for t in tallies for violation in t.violations]
     again = sum(t.asks[batch] * (times - 1) for t in tallies for batch, times in t.begun.items())
     batches_again = sum(times - 1 for t in tallies for times in t.begun.values())
-    print(f"{sum(kills.values())} kills over {len(tallies)} runs: ", end="")
-    print(", ".join(f"{kills[phase]} {phase}" for phase in (*PHASES, *sorted(set(kills) - set(PHASES)))))
-    print(f"asks answered: {sum(sum(t.asks.values()) for t in tallies)}")
-    print(f"asks asked again: {again}, in {batches_again} batches cut off by a kill")
+    say(f"{sum(kills.values())} kills over {len(tallies)} runs: ", end="")
+    say(", ".join(f"{kills[phase]} {phase}" for phase in (*PHASES, *sorted(set(kills) - set(PHASES)))))
+    say(f"asks answered: {sum(sum(t.asks.values()) for t in tallies)}")
+    say(f"asks asked again: {again}, in {batches_again} batches cut off by a kill")
     lost = sum("is lost" in v or "is asked again" in v for v in violations)
-    print(f"answers lost: {lost}; answers doubled: {sum('times in the journal' in v for v in violations)}")
-    print(f"violations: {len(violations)}")
+    say(f"answers lost: {lost}; answers doubled: {sum('times in the journal' in v for v in violations)}")
+    say(f"violations: {len(violations)}")
     for violation in violations:
-        print(f"  {violation}")
+        say(f"  {violation}")
     if not violations:
         shutil.rmtree(work)
     return 1 if violations else 0
@@ -195,29 +198,28 @@ def _answered(log: Path, start: int, end: int | None = None) -> set[str]:
     return {line[1] for line in _lines(log, start, end) if line[0] == "answered"}
 
 
-def _start(arguments: argparse.Namespace, folder: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, __file__, "--child", str(folder), "--study", arguments.study]
-    if arguments.plugs:
-        command += ["--plugs", arguments.plugs]
-    with open(folder.with_suffix(".err"), "wb") as errors:
-        return subprocess.Popen(command, stdout=errors, stderr=errors)
+def _start(arguments: argparse.Namespace, folder: Path) -> BaseProcess:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    process = context.Process(target=_child, args=(arguments, folder))
+    process.start()
+    return process
 
 
-def _child(arguments: argparse.Namespace) -> int:
+def _child(arguments: argparse.Namespace, folder: Path) -> None:
     """`proofglass run STUDY --out FOLDER --quiet`, its phases logged."""
+    errors = os.open(folder.with_suffix(".err"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for stream in (1, 2):
+        os.dup2(errors, stream)
     if arguments.plugs:
         plugs = Path(arguments.plugs).resolve()
         sys.path.insert(0, str(plugs.parent))
         importlib.import_module(plugs.stem).register()
-    _log_phases(Path(arguments.child).with_suffix(".log"))
+    _log_phases(folder.with_suffix(".log"))
     from proofglass.cli.main import main as proofglass
 
-    sys.argv = ["proofglass", "run", arguments.study, "--out", arguments.child, "--quiet"]
-    try:
-        proofglass()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+    sys.argv = ["proofglass", "run", arguments.study, "--out", str(folder), "--quiet"]
+    proofglass()
 
 
 def _log_phases(log: Path) -> None:
@@ -280,7 +282,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--study", default="demo", help="a YAML file, or the name of a shipped study")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--plugs", default="", help="a Python file whose register() makes further plugs known")
-    parser.add_argument("--child", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

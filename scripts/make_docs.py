@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from proofglass.cli.listing import describe
+from proofglass.console import say
 from proofglass.registry import Kind, entries
 
 PAGE = Path(__file__).parent.parent / "docs" / "methods.md"
@@ -19,7 +20,7 @@ TITLES: dict[Kind, str] = {
     "models": "Models",
 }
 
-TRAITS = ("access", "threat", "changes", "scope", "licence", "column")
+TRAITS = ("access", "needs", "threat", "changes", "scope", "licence", "column")
 
 
 def page() -> str:
@@ -74,7 +75,7 @@ def main() -> None:
     if "--check" in sys.argv:
         sys.exit(0 if PAGE.exists() and PAGE.read_text() == page() else f"{PAGE}: out of date; run `make docs`")
     PAGE.write_text(page())
-    print(PAGE)
+    say(PAGE)
 
 
 if __name__ == "__main__":

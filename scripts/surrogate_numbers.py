@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from proofglass.console import say
 from proofglass.evaluation.statistics import wilson
 from proofglass.testbed import captioner, surrogate_nets, surrogates
 
@@ -23,12 +24,12 @@ WORDS = {
 
 
 def main(names: list[str]) -> None:
-    print("| model | parameters | training, s | figure | share, % | n |\n|---|---|---|---|---|---|")
+    say("| model | parameters | training, s | figure | share, % | n |\n|---|---|---|---|---|---|")
     for name in names or surrogates.NAMES:
         card = surrogate_nets.read_card(name)
         head = f"| `{name}` | {card['parameters']:,} | {card['training_seconds']:,}"
         for label, value, n in _figures(name):
-            print(f"{head} | {label} | {_percent(value, n)} | {n} |")
+            say(f"{head} | {label} | {_percent(value, n)} | {n} |")
             head = "| | |"
 
 

@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from proofglass.console import say
+
 ROOT = Path(__file__).parent.parent
 WEIGHTS = ROOT / "src" / "proofglass" / "testbed" / "weights"
 PAGE = ROOT / "docs" / "testbed-numbers.md"
@@ -50,7 +52,7 @@ def main() -> None:
     for title, names in GROUPS.items():
         lines += ["", f"## {title}", "", *_table([cards[name] for name in names])]
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    print(PAGE.relative_to(ROOT))
+    say(PAGE.relative_to(ROOT))
 
 
 def _card(name: str) -> dict[str, Any]:

@@ -124,6 +124,13 @@ def test_the_study_of_the_docs_is_a_study(tmp_path: Path) -> None:
     assert [item.label for item in study.attacks] == ["no-attack", "random-noise", "qi2023, 150 steps"]
 
 
+def test_the_docs_name_every_shipped_study_and_how_long_it_takes() -> None:
+    rows = re.findall(r"^\| `([\w-]+)` \|.*\| (.+) \|$", (ROOT / "docs" / "studies.md").read_text(), re.M)
+    told = {name: takes for name, takes in rows if name in shipped()}
+    assert sorted(told) == shipped()
+    assert all(re.search(r"\d+ (s|min)|not measured", takes) for takes in told.values())
+
+
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_study_loads(name: str) -> None:
     assert load(name).name == name

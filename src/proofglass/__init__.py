@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from proofglass import threads
+
+threads.wait_asleep()
+
 __version__ = "0.1.0"
 
 # Public names, loaded on first use: `import proofglass` stays light.

@@ -242,10 +242,10 @@ class Victim(Plug, ABC):
         reply; any thread may call it while another one asks. May raise what an ask with it would be told. Default:
         nothing."""
 
-    def fidelity(self, samples: Sequence[Sample]) -> list[Finding]:
-        """Checks that our own code around this victim adds nothing to it and loses nothing, on samples with targets.
-        Default: none."""
-        return []
+    def fidelity(self, samples: Sequence[Sample]) -> Iterable[Finding]:
+        """Checks that our own code around this victim adds nothing to it and loses nothing, on samples with targets;
+        each as it is made, since some take long. Default: none."""
+        return ()
 
     def card(self) -> dict[str, Any]:
         """What the report states about this victim (sizes, training, versions); JSON-able."""

@@ -11,6 +11,7 @@ from proofglass import registry
 from proofglass.attacks.injection.figstep import OVERFLOW, FigStep, layout_from
 from proofglass.errors import UsageError
 from proofglass.flow import drive
+from proofglass.images import typography
 from proofglass.images.typography import FALLBACK, incitement, render
 from proofglass.interfaces import Victim
 from proofglass.types import Ask, Chat, Layout, Reply, Sample
@@ -58,6 +59,7 @@ def test_a_given_field_overrides_the_victims_and_leaves_the_others():
 
 
 def test_without_a_statement_the_papers_values_hold():
+    typography._warn_absent.cache_clear()
     with pytest.warns(UserWarning, match="FreeMonoBold") if _no_freefont() else _nothing():
         layout = layout_from(crafted(FigStep(), None).meta["layout"])
     assert (layout.width, layout.height, layout.font, layout.size) == (760, 760, "FreeMonoBold", 80)
@@ -183,6 +185,7 @@ def test_a_wrong_parameter_is_named(wrong, message):
 
 
 def test_a_missing_font_is_named_in_the_artefact():
+    typography._warn_absent.cache_clear()
     with pytest.warns(UserWarning, match="'NoSuchFont' is not installed"):
         meta = crafted(FigStep(font="NoSuchFont")).meta
     assert meta["font"] == FALLBACK

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from proofglass import registry
 from proofglass import victims as victims_table
+from proofglass.attacks import sanity
 from proofglass.cli import main as cli
 from scripted_victims import Loss, Scripted
 
@@ -48,11 +50,28 @@ def scripted(monkeypatch):
 
 
 def test_a_testbed_victim_passes_and_its_gradient_path_is_shown(proofglass):
-    code, out, err = proofglass("victims", "check", "testbed-linear", "--samples", "2")
-    assert (code, err) == (0, "")
+    code, out, err = proofglass("victims", "check", "testbed-linear", "--samples", "1")
+    assert code == 0
+    assert err == "testbed-linear: loading it, then up to 14 checks on 1 sample, each shown when it is done\n"
+    page = (Path(__file__).parents[2] / "docs" / "sanity.md").read_text()
+    marks = ("ok  ", "?  ", "FAILED  ")
+    assert [line for line in page.splitlines() if line.startswith(marks)] == [
+        line for line in out.splitlines() if line.startswith(marks)
+    ]
     assert out.count("ok  ") == 13  # six of the adapter, seven of the gradient
     assert out.startswith("?  token ids")  # the testbed has no official processor to compare with
     assert "gradient path: plain: one pair per picture" in out
+
+
+def test_each_finding_is_shown_before_the_next_is_made(proofglass, scripted, monkeypatch):
+    from proofglass.cli import victims
+
+    order = []
+    real = sanity.loss_repeats
+    monkeypatch.setattr(sanity, "loss_repeats", lambda probe: (order.append("made the second"), real(probe))[1])
+    monkeypatch.setattr(victims, "say", lambda text: order.append(text.splitlines()[0]))
+    proofglass("victims", "check", "scripted", "--samples", "1")
+    assert order[:3] == ["ok  replies repeat", "made the second", "ok  loss repeats"]
 
 
 def test_json_holds_every_finding(proofglass, scripted):
@@ -84,8 +103,10 @@ def test_a_failed_check_is_named_and_ends_with_code_1(proofglass, scripted):
 def test_what_cannot_be_done_is_one_line_with_code_2(proofglass, words, message):
     code, out, err = proofglass("victims", "check", *words)
     assert (code, out) == (2, "")
-    assert message in err
-    assert len(err.splitlines()) == 1
+    *before, line = err.splitlines()
+    assert message in line
+    assert line.startswith("proofglass: ")
+    assert all("each shown when it is done" in said for said in before)
 
 
 def test_help_says_what_the_checks_are_for(proofglass):

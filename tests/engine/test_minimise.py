@@ -241,6 +241,28 @@ def test_a_watcher_sees_every_step():
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
+@pytest.mark.parametrize(
+    ("budget", "select", "restarts", "total"),
+    # A step costs 1 forward + 1 backward = 3. 50 pays for 16 and leaves 2; a look at the last iterate costs 1 more,
+    # and 49 pays for 16 too; 9 with that look pays for (9 - 1) / 3 = 2; nothing is shown beyond what was asked for.
+    [(50, "last", 1, 16), (50, "best", 1, 16), (9, "best", 1, 2), (1000, "last", 1, 100), (50, "last", 4, 16)],
+)
+def test_the_steps_that_a_watcher_is_told_of_are_those_that_the_budget_pays(budget, select, restarts, total):
+    seen = []
+    with watched_by(lambda pace: seen.append((pace.step, pace.steps))):
+        minimise(
+            quadratic(),
+            as_picture(0.1, 0.2, 0.3, 0.4),
+            constraint=Box(),
+            step=SignStep(0.001),
+            schedule=Schedule(100, restarts=restarts),
+            budget=budget,
+            select=select,
+        )
+    assert [steps for _, steps in seen] == [total] * len(seen)
+    assert seen[-1][0] == total
+
+
 @given(st.integers(0, 10_000), st.sampled_from([1, 2, 8, 16, 64, 255]))
 def test_every_iterate_stays_in_the_ball_and_the_box(seed, levels):
     epsilon = levels / 255

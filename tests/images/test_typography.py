@@ -147,6 +147,7 @@ def test_on_the_grid_words_start_on_columns_keep_their_order_and_their_distance(
 
 
 def test_a_missing_font_is_replaced_loudly_and_the_result_says_by_what():
+    typography._warn_absent.cache_clear()
     with pytest.warns(UserWarning, match="'NoSuchFont' is not installed.*DejaVuSansMono-Bold"):
         found = render("hello", Layout(font="NoSuchFont"))
     assert found.font == FALLBACK

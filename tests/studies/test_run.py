@@ -16,7 +16,6 @@ from proofglass.records.schema import record_schema
 from proofglass.records.store import Store
 from proofglass.studies import judge_study, located, run_study
 from proofglass.studies.plan import asks_of, derive, expand, manifest
-from proofglass.studies.progress import Progress
 from proofglass.studies.runners import local
 from proofglass.studies.study import parse
 from proofglass.types import Score
@@ -317,28 +316,6 @@ def test_ctrl_c_keeps_what_was_answered_and_says_how_to_go_on(
     with Journal(tmp_path / "run" / "journal.jsonl") as journal:
         assert len(journal) == 2
     assert len(run(study(WHOLE), tmp_path / "run").frame()) == 70
-
-
-def test_without_a_terminal_progress_is_plain_lines(study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_study(study(WHOLE), tmp_path / "run")
-    err = capsys.readouterr().err
-    assert err.splitlines()[0] == "whole: 8 cells, 70 samples, about 105 replies"
-    assert "[8/8] echo x own-speck x ask-twice x lines/first: 10 samples" in err
-    assert "\x1b" not in err
-
-
-def test_the_time_left_is_the_replies_left_at_the_rate_so_far(study, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 10.0, 14.0, 14.0])
-    monkeypatch.setattr("proofglass.studies.progress.time.perf_counter", lambda: next(clock))
-    plan = expand(study(WHOLE))
-    progress = Progress()  # 0 s
-    progress.begin(plan, plan.cells)
-    progress.cell(plan.cells[0])
-    assert progress.seconds_left is None
-    progress.asking()  # 10 s
-    progress.heard(4, True)  # 14 s: 4 replies in 4 s
-    progress.heard(4, False)
-    assert progress.seconds_left == pytest.approx((105 - 8) * 1.0)
 
 
 def test_a_plan_tells_how_many_asks_to_expect(study) -> None:

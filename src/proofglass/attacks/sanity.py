@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -63,23 +63,31 @@ def examine(
     the three searches may spend. A victim that gives replies only is checked for randomness alone.
     Raises ValueError without samples, or for one without a target; UsageError for a victim that takes text only.
     """
+    return list(examining(victim, samples, seed=seed, epsilon=epsilon, budget=budget))
+
+
+def examining(
+    victim: Victim, samples: Sequence[Sample], *, seed: int = 0, epsilon: float = 16 / 255, budget: int = 90
+) -> Iterator[Finding]:
+    """`examine`, one finding after another as it is made. What cannot be examined raises here, before the first."""
     from proofglass.engine import TargetNLL
 
     if not samples:
         raise ValueError("samples: expected at least one, found none")
     if not isinstance(victim, WhiteBoxVictim):
-        return [answers_alike(victim, samples)]
+        return iter([answers_alike(victim, samples)])
     clean, x = start_pixels(victim, [sample.chat for sample in samples], None)
     probe = Probe(victim, samples, x, TargetNLL(victim, target_pairs(samples, clean)), seed)
-    return [
-        answers_alike(victim, samples),
-        loss_repeats(probe),
-        gradient_is_there(probe),
-        slope_agrees(probe),
-        loss_moves(probe, epsilon),
-        gradient_wins(probe, epsilon, budget),
-        file_is_what_was_optimised(probe, epsilon),
+    checks: list[Callable[[], Finding]] = [
+        lambda: answers_alike(victim, samples),
+        lambda: loss_repeats(probe),
+        lambda: gradient_is_there(probe),
+        lambda: slope_agrees(probe),
+        lambda: loss_moves(probe, epsilon),
+        lambda: gradient_wins(probe, epsilon, budget),
+        lambda: file_is_what_was_optimised(probe, epsilon),
     ]
+    return (check() for check in checks)
 
 
 def answers_alike(victim: Victim, samples: Sequence[Sample]) -> Finding:

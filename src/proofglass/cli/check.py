@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from proofglass.cli.build import built, field_of
-from proofglass.cli.console import note, say, say_json, table
 from proofglass.cli.listing import Listed
+from proofglass.console import note, say, say_json, table
 from proofglass.registry import Entry, Kind, entry
 from proofglass.types import Finding
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from proofglass import __version__
-from proofglass.cli.console import say, say_json, table
+from proofglass import __version__, threads
+from proofglass.console import columns, say, say_json, table
 
 _CORE = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow", "polars",
          "pydantic", "typer", "rich", "jinja2")  # fmt: skip
@@ -47,6 +47,7 @@ def examine() -> dict[str, Any]:
         "versions": {name: installed(name) for name in _CORE},
         "machine": _machine(),
         "fonts": _fonts(),
+        "paper font": _paper_font(),
         "testbed": _testbed(),
         "extras": extras(),
     }
@@ -112,6 +113,7 @@ def _machine() -> dict[str, Any]:
         "device": torch.cuda.get_device_name(0) if cuda else "Apple GPU (mps)" if mps else "CPU only",
         "cores": os.cpu_count(),
         "torch threads": torch.get_num_threads(),
+        "waiting threads": threads.described(),
         "memory": _memory(),
     }
 
@@ -138,6 +140,22 @@ def _fonts() -> list[str]:
     return sorted(path.stem for path in (Path(images.__file__).parent / "fonts").glob("*.ttf"))
 
 
+def _paper_font() -> str:
+    """Where FigStep's own font is, or what its absence changes."""
+    from proofglass.errors import UsageError
+    from proofglass.images.fonts import font_path
+    from proofglass.images.typography import FALLBACK
+    from proofglass.types import Layout
+
+    try:
+        return str(font_path(Layout.font))
+    except UsageError:
+        return (
+            f"{Layout.font} is not installed: figstep draws in {FALLBACK} instead, so pictures differ from the paper's "
+            "(apt install fonts-freefont-ttf)"
+        )
+
+
 def _testbed() -> list[str]:
     """The testbed victims whose weights are here."""
     import proofglass.testbed as package
@@ -150,9 +168,10 @@ def _text(found: dict[str, Any]) -> str:
             ["platform", found["platform"]]]  # fmt: skip
     head += [[name, str(value)] for name, value in found["machine"].items()]
     head += [["fonts", ", ".join(found["fonts"]) or "none: the package is incomplete, install it anew"]]
+    head += [["font of FigStep", found["paper font"]]]
     head += [["testbed weights", ", ".join(found["testbed"]) or "none: the package is incomplete, install it anew"]]
     versions = [[name, version or "MISSING"] for name, version in found["versions"].items()]
-    lines = [table(head), "", "packages", _indent(table(versions)), "", "extras"]
+    lines = [table(head, width=columns(), headed=False), "", "packages", _indent(table(versions)), "", "extras"]
     for name, extra in found["extras"].items():
         if extra["missing"]:
             lines.append(f"  {name}: missing {', '.join(extra['missing'])}")

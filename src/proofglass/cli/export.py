@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from proofglass.cli.console import note, say
+from proofglass.console import console_on, note, say
 
 if TYPE_CHECKING:
     from proofglass.records.store import Store
@@ -55,11 +55,10 @@ def export(
 @contextmanager
 def _watched(store: Store) -> Iterator[Callable[[int], None]]:
     """A bar of samples on a terminal; elsewhere nothing, an export is short."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("samples"), BarColumn(bar_width=32), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(file=sys.stderr), transient=True, disable=not sys.stderr.isatty())
+    bar = Progress(*columns, console=console_on(sys.stderr), transient=True, disable=not sys.stderr.isatty())
     total = sum(cell["planned"] for cell in store.cells() if cell["status"] in ("done", "failed"))
     with bar:
         task = bar.add_task("", total=total)

@@ -10,10 +10,13 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from proofglass.cli.console import say, say_json, table
+from proofglass.console import columns, one_line, say, say_json, table
 from proofglass.errors import UsageError
 from proofglass.faults import briefly
+from proofglass.interfaces import Attack
 from proofglass.registry import Entry, Kind, entries, entry, unusable
+
+REPLIES = "replies"
 
 
 class Listed(StrEnum):
@@ -30,21 +33,29 @@ class Listed(StrEnum):
 def list_plugs(
     kind: Annotated[Listed, typer.Argument(metavar="KIND", help=" | ".join(k.value for k in Listed))],
     name: Annotated[str | None, typer.Argument(help="One of them: its parameters and defaults.")] = None,
+    replies_only: Annotated[
+        bool, typer.Option("--replies-only", help="Attacks that run on a victim of replies alone, such as an API.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """What there is: attacks, defenses, victims, datasets, judges, models; with a NAME, its parameters.
 
-    Plugs that other installed packages add (entry points `proofglass.attacks`, ...) are listed too.
+    An attack `needs` its victim's gradients, its vision encoder, the loss of a target (a score-based black box), or its
+    replies alone. Plugs that other installed packages add (entry points `proofglass.attacks`, ...) are listed too.
 
     \b
     Examples:
       proofglass list attacks
+      proofglass list attacks --replies-only
       proofglass list attacks qi2023
       proofglass list datasets --json
     """
     which: Kind = kind.value
+    if replies_only and (kind is not Listed.attacks or name is not None):
+        raise UsageError("--replies-only: chooses among all attacks; write `proofglass list attacks --replies-only`")
     if name is None:
         found = [describe(which, each) for each in (*entries(which).values(), *unusable(which))]
+        found = [one for one in found if not replies_only or one.get("needs") == REPLIES]
         say_json(found) if as_json else say(_overview(which, found))
     else:
         one = describe(which, entry(which, name), deep=True)
@@ -68,12 +79,30 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     text = inspect.getdoc(plug) or ""
     told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
     told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    if kind == "attacks":
+        told["needs"] = needs(plug)
     paper = getattr(plug, "paper", None)
     told["paper"] = dataclasses.asdict(paper) if paper else None
     if deep:
         told |= {"text": text, "target": entry.target, "parameters": parameters(plug, entry.defaults)}
         told["reports"] = getattr(plug, "reports", "")
     return told
+
+
+def needs(attack: type) -> str:
+    """What an attack of this class, as its defaults make it, must get from its victim: "replies", "loss", "encoder" or
+    "gradients"; "encoder, or replies" for one that can be given an encoder of its own."""
+    opened = {"black": REPLIES, "encoder": "encoder", "white": "gradients"}.get(
+        getattr(attack, "access", ""), str(getattr(attack, "access", ""))
+    )
+    if getattr(attack, "reads_loss", False):
+        return "loss"
+    if getattr(attack, "opens_victim", None) is Attack.opens_victim:
+        return opened
+    try:  # it decides by its fields
+        return f"{opened}, or {REPLIES}" if attack().opens_victim else REPLIES
+    except (TypeError, ValueError):  # some field has no default
+        return f"{opened}, or {REPLIES}"
 
 
 def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
@@ -100,19 +129,22 @@ _TRAITS: dict[str, tuple[str, ...]] = {
     "datasets": ("licence",),
     "judges": ("column",),
 }
+_EVERY_TRAIT = {"needs", *sum(_TRAITS.values(), ())}
+# `needs` says what `access` says and more: square is a black box, and still no attack on an API.
+_SHOWN = {**_TRAITS, "attacks": ("needs", "threat", "changes", "scope")}
 
 
 def _overview(kind: Kind, found: list[dict[str, Any]]) -> str:
-    traits = _TRAITS.get(kind, ())
+    traits = _SHOWN.get(kind, ())
     rows = [["name", *traits, "paper", "what it is"]]
     for one in found:
         if "error" in one:
-            rows.append([one["name"], *[""] * len(traits), "", f"broken: {one['error']}"])
+            rows.append([one["name"], *[""] * len(traits), "", f"broken: {one_line(one['error'])}"])
             continue
         paper = one["paper"]["short"] if one["paper"] else "-"
         rows.append([one["name"], *[_cell(one.get(t, "")) for t in traits], paper, one["line"]])
     rows = _without_empty_columns(rows)
-    return f"{table(rows)}\n\n`proofglass list {kind} NAME` shows the parameters of one."
+    return f"{table(rows, width=columns())}\n\n`proofglass list {kind} NAME` shows the parameters of one."
 
 
 def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:
@@ -123,7 +155,9 @@ def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:
 def _detail(one: dict[str, Any]) -> str:
     if "error" in one:
         raise UsageError(f"{one['name']}: {one['error']}")
-    traits = [f"{trait}: {_cell(value)}" for trait, value in one.items() if trait in sum(_TRAITS.values(), ())]
+    traits = [
+        f"{trait}: {_cell(value)}" for trait, value in one.items() if trait in {"needs", *sum(_TRAITS.values(), ())}
+    ]
     paper = one["paper"]
     blocks = [one["name"], one["text"]]
     if traits:
@@ -134,7 +168,7 @@ def _detail(one: dict[str, Any]) -> str:
         blocks.append(f"what it reports: {one['reports']}")
     rows = [[f"  {p['name']}", p["type"], f"= {p['default']}" if "default" in p else "(needed)"]
             for p in one["parameters"]]  # fmt: skip
-    blocks.append("parameters:\n" + table(rows) if rows else "parameters: none")
+    blocks.append("parameters:\n" + table(rows, width=columns(), headed=False) if rows else "parameters: none")
     blocks.append(f"source: {one['target']}")
     return "\n\n".join(blocks)
 

@@ -7,15 +7,19 @@ done as asked, or the machine failed (one line on standard error says why, and h
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 from proofglass import __version__
 from proofglass.cli import check, doctor, export, listing, serve, testbed, victims
-from proofglass.cli.console import note, one_line, say
+from proofglass.console import note, one_line, own_the_process, say, show
 from proofglass.errors import NothingMeasured, ProofglassError, is_environment, remedy
 
 if TYPE_CHECKING:
@@ -41,9 +45,16 @@ Out = Annotated[Path | None, typer.Option("--out", help="Run folder. Default: ru
 
 
 def main() -> None:
-    """Run a command; every expected error becomes one line, never a traceback."""
+    """Run a command; every expected error becomes one line, never a traceback. Whatever is printed is made safe."""
+    own_the_process()
     try:
-        app()
+        code = app(prog_name="proofglass", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except TyperException as error:  # a wrong word on the command line: the usage, and what is wrong
+        with contextlib.redirect_stderr(io.StringIO()) as told:
+            error.show()  # type: ignore[attr-defined]
+        note(told.getvalue().rstrip())
+        sys.exit(error.exit_code)
     except NothingMeasured as error:
         note(f"proofglass: {one_line(str(error))}")
         sys.exit(1)
@@ -55,10 +66,11 @@ def main() -> None:
         note(f"proofglass: {one_line(place + (error.strerror or str(error)))}")
         sys.exit(2)
     except Exception as error:
-        if not is_environment(error):
-            raise
-        note(f"proofglass: {one_line(remedy(error) or str(error))}")  # out of memory
-        sys.exit(2)
+        if is_environment(error):  # out of memory
+            note(f"proofglass: {one_line(remedy(error) or str(error))}")
+            sys.exit(2)
+        note(traceback.format_exc().rstrip())  # a fault of ours: Python would print its message as it is
+        sys.exit(1)
 
 
 def _version(asked: bool) -> None:
@@ -212,9 +224,6 @@ def _run(
 def _show(run: api.Run, *, with_report: bool, quiet: bool) -> None:
     """The table of a run, and the place of its report."""
     if not quiet:
-        from rich.console import Console
-
-        # Not a terminal, no width: a table in a log or a pipe is not folded at 80 columns.
-        Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(run.summary())
+        show(run.summary())
     if with_report:
         say(f"report: {run.report()}")

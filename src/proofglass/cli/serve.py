@@ -7,14 +7,13 @@ import logging
 import os
 import re
 import secrets
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proofglass.cli.build import plug
-from proofglass.cli.console import note, one_line, say
+from proofglass.console import Handler, OneLine, note, say
 from proofglass.errors import ProofglassError, UsageError
 from proofglass.serve.limits import MIB, Limits
 
@@ -119,7 +118,6 @@ def serve(
         )
         bound.listen()  # whoever reads the address may call at once
         say(_banner(http.address(bound), name or victim, chain, token if is_ours else ""))
-        sys.stdout.flush()
         if not local:
             note("plain HTTP beyond this machine: put TLS in front, or others on the way can read the token")
         _log_to_stderr()
@@ -231,15 +229,8 @@ def _banner(url: str, model: str, chain: str, token: str) -> str:
 
 def _log_to_stderr() -> None:
     """One line per request, and failures; of what is asked and replied nothing."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler = Handler()
+    handler.setFormatter(OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("proofglass.serve")
     logger.handlers, logger.propagate = [handler], False
     logger.setLevel(logging.INFO)
-
-
-class _OneLine(logging.Formatter):
-    """What callers send may be in a line: it steers no terminal and forges no second line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return one_line(super().format(record))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from proofglass.cli.console import note, say, say_json, table
+from proofglass.console import note, say, say_json, table
 from proofglass.errors import UsageError
 
 app = typer.Typer(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proofglass.cli.build import plug
-from proofglass.cli.console import note, say, say_json, table
+from proofglass.console import columns, note, say, say_json, wrapped
 
 if TYPE_CHECKING:
     from proofglass.types import Finding
@@ -51,7 +52,7 @@ def check(
       proofglass victims check llava --set path=models/llava --set dtype=bfloat16 --samples 2
       proofglass victims check testbed-cross --samples 8 --json
     """
-    from proofglass.attacks.sanity import examine
+    from proofglass.attacks.sanity import examining
     from proofglass.interfaces import WhiteBoxVictim
     from proofglass.registry import build
     from proofglass.types import Sample
@@ -59,22 +60,28 @@ def check(
     victim = plug("victims", name, given or [])
     data = build("datasets", "testbed", part="restricted-image", n=samples, craft_n=1, seed=seed)
     asked = [sample for sample in list(data)[:samples] if isinstance(sample, Sample)]
-    findings = [*victim.fidelity(asked), *examine(victim, asked, seed=seed)]
+    looked_at = f"{len(asked)} sample" + "s" * (len(asked) != 1)
+    note(f"{name}: loading it, then up to 14 checks on {looked_at}, each shown when it is done")
+    checks = examining(victim, asked, seed=seed)  # raises where nothing can be examined
+    findings = []
+    for each in itertools.chain(victim.fidelity(asked), checks):
+        findings.append(each)
+        if not as_json:
+            say(_text(each))
     path = victim.gradient_path() if isinstance(victim, WhiteBoxVictim) else ""
     if as_json:
         say_json({"victim": name, "gradient_path": path, "findings": [dataclasses.asdict(each) for each in findings]})
     else:
-        say(_text(findings, path))
+        say(f"\ngradient path: {path or 'nothing to say'}")
     failed = [each.check for each in findings if each.ok is False]
     if failed:
         note(f"{name}: {len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
         raise typer.Exit(1)
 
 
-def _text(findings: list[Finding], path: str) -> str:
+def _text(finding: Finding) -> str:
     marks = {True: "ok", False: "FAILED", None: "?"}
-    lines = []
-    for each in findings:
-        lines += [table([[marks[each.ok], each.check]], gap="  "), f"    {each.measured}"]
-        lines += [f"    {each.meaning}"] if each.meaning else []
-    return "\n".join([*lines, "", f"gradient path: {path or 'nothing to say'}"])
+    width = columns()
+    room = width - 4 if width else None
+    told = [line for text in (finding.measured, finding.meaning) if text for line in wrapped(text, room)]
+    return "\n".join([f"{marks[finding.ok]}  {finding.check}", *(f"    {line}" for line in told)])

@@ -325,8 +325,22 @@ class Run:
     def _pace(self, loss: float) -> None:
         f = self.facts
         known = sum(s for s in f["succeeded"] if s is not None) if self.check else None
-        done, whole = f["restart"] * self.schedule.steps + f["step"], self.schedule.steps * self.schedule.restarts
-        report(Pace(done, whole, loss, len(self.x0), known, done / max(self.elapsed(), 1e-9)))
+        done = f["restart"] * self.schedule.steps + f["step"]
+        per_second = done / max(self.elapsed(), 1e-9)
+        report(Pace(done, self._whole(done, per_second), loss, len(self.x0), known, per_second))
+
+    def _whole(self, done: int, per_second: float) -> int:
+        """Steps of the whole run as far as the budget pays for them: those `done`, and what it has left for the picture
+        that spent least."""
+        whole, f, check = self.schedule.steps * self.schedule.restarts, self.facts, self.check
+        if self.budget is None or not f["rows"]:
+            return whole
+        if isinstance(self.budget, Seconds):
+            return max(done, min(whole, done + int((self.budget - self.elapsed()) * per_second)))
+        price = float(f["step_price"]) + (check.queries / check.every if check else 0)
+        end = self.end_price + (check.queries if check else 0)
+        rest = self.budget - min(f["spent"][b] for b in f["rows"]) - end
+        return max(done, min(whole, done + int(rest / price))) if price else whole
 
     def _found(self) -> Found:
         f = self.facts

@@ -26,6 +26,7 @@ from proofglass.records.files import guarded
 from proofglass.types import Ask, Cost, Decision, Image, Reply, Unsent
 
 _FIX = "cut it before this line: what stood from there on is asked again"
+Heard = Callable[[int, bool, float], None]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,8 @@ def batch_key(victim: str, asks: Sequence[Ask]) -> str:
 class JournaledVictim(Victim):
     """`victim` whose answers go through `journal`. Defenses wrap this; attacks get `victim` itself.
 
-    heard: called after each batch with the number of asks and whether they were asked now or recalled.
+    heard: called after each batch with the number of asks, whether they were asked now or recalled, and the seconds
+    that the victim took for them.
     asked, recalled: asks so far; seconds: what the victim took for all of them, whichever run asked. unsent: asks
     that ended as an error without a query, so that nothing was sent (a budget is spent), and why. batches: batch ->
     what its answers cost: whoever adds up several cells counts a batch that they share once.
@@ -135,7 +137,9 @@ class JournaledVictim(Victim):
 
     name = "journaled"
 
-    def __init__(self, victim: Victim, journal: Journal, heard: Callable[[int, bool], None] | None = None) -> None:
+    def __init__(
+        self, victim: Victim, journal: Journal, heard: Callable[[int, bool, float], None] | None = None
+    ) -> None:
         self.victim, self.journal, self.heard = victim, journal, heard
         self.layout, self.image_size, self.sees_images = victim.layout, victim.image_size, victim.sees_images
         self._key = victim.key
@@ -167,7 +171,7 @@ class JournaledVictim(Victim):
         self.seconds += answered.seconds
         self.batches[batch] = sum((reply.cost for reply in answered.replies), Cost())
         if self.heard:
-            self.heard(len(asks), is_new)
+            self.heard(len(asks), is_new, answered.seconds)
         return list(answered.replies)
 
     def _ask(self, batch: str, asks: Sequence[Ask]) -> Answered:

@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofglass.console import visible
 from proofglass.evaluation.metrics.success import FEW_CLUSTERS, few_clusters
 from proofglass.records.schema import VOLATILE
 from proofglass.report import charts, wording
@@ -32,7 +33,7 @@ from proofglass.report.tables import (
     refused,
     utility_cells,
 )
-from proofglass.report.visible import cut, visible
+from proofglass.report.visible import cut
 
 if TYPE_CHECKING:
     from jinja2 import Environment

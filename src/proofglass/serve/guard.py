@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection
 from typing import Any
 
-from proofglass.report.visible import visible
+from proofglass.console import visible
 from proofglass.serve.problems import Problem, stopping
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from proofglass.console import note
 from proofglass.errors import StoreError, UsageError, is_environment, machine_fault
 from proofglass.records.manifest import run_id
 from proofglass.records.store import Store
@@ -22,6 +23,12 @@ def run_study(study: Study, out: Path | str, limit: int | None = None, progress:
     cell could not be measured, UsageError and StoreError if it cannot start or write, EnvironmentFault if the machine
     fails, KeyboardInterrupt after Ctrl-C: what was answered stays, the same call goes on.
     """
+    again = f"proofglass run {_typed(study)} --out {out}{_limited(limit)}"
+    return _run_study(study, out, limit, progress, again)
+
+
+def _run_study(study: Study, out: Path | str, limit: int | None, progress: bool, again: str) -> Store:
+    """again: the command that goes on with a run that was stopped."""
     from proofglass.studies import limited
     from proofglass.studies.plan import expand, manifest
     from proofglass.studies.progress import watcher
@@ -42,9 +49,7 @@ def run_study(study: Study, out: Path | str, limit: int | None = None, progress:
                     limited.take(study, plan, store)
                 local.run(plan, store, watching)
             except KeyboardInterrupt:
-                name = study.source if Path(study.source).parent != _shipped() else study.name
-                command = f"proofglass run {name} --out {root}" + (f" --limit {limit}" if limit else "")
-                watching.say(f"Stopped. Every answer is kept; go on with: {command}")
+                watching.say(f"Stopped. Every answer is kept; go on with: {again}")
                 raise
             finally:
                 watching.close()
@@ -63,16 +68,31 @@ def curve_study(
     """Run `study` once per budget, each in a folder of its own under `out`; returns the stores in that order.
 
     The budget caps what every attack may spend on one picture. Attacks that spend nothing run at the first one only.
-    Stopped, the same call goes on. Raises as `run_study`, UsageError for budgets that are no increasing row.
+    The curve is that of the bare victim: other defenses than `none` do not run, and that is said. Stopped, the same
+    call goes on. Raises as `run_study`, UsageError for budgets that are no increasing row and for a study without the
+    defense `none`.
     """
     if not budgets or any(b <= 0 for b in budgets) or list(budgets) != sorted(set(budgets)):
         raise UsageError(f"budgets: expected an increasing row of numbers above 0, found {list(budgets)}")
+    bare = tuple(item for item in study.defenses if item.name == "none")
+    if not bare:
+        raise UsageError(f"{study.source}: defenses: a curve is that of the bare victim. Add `none` to the defenses.")
+    say = note if progress else lambda text: None
+    if left_out := [item.label for item in study.defenses if item not in bare]:
+        say(f"the curve is that of the bare victim; defenses left out: {', '.join(left_out)}")
+    study = dataclasses.replace(study, defenses=bare)
+    every = " ".join(f"--budget {budget:g}" for budget in budgets)
+    again = f"proofglass curve {_typed(study)} {every} --out {out}{_limited(limit)}"
     stores: list[Store] = []
-    for budget in (int(b) if float(b).is_integer() else b for b in budgets):  # 60.0 and 60 are one budget
+    for number, budget in enumerate(budgets, start=1):
+        budget = int(budget) if float(budget).is_integer() else budget  # 60.0 and 60 are one budget
+        say(f"budget {number} of {len(budgets)}: {budget:g} forward equivalents per picture")
         folder = Path(out) / f"budget-{budget:g}"
-        stores.append(run_study(dataclasses.replace(study, budget=budget), folder, limit, progress))
+        stores.append(_run_study(dataclasses.replace(study, budget=budget), folder, limit, progress, again))
         if len(stores) == 1:
-            study = _spenders(study, stores[0])
+            study = _spenders(everything := study, stores[0])
+            if idle := [item.label for item in everything.attacks if item not in study.attacks]:
+                say(f"attacks that spend nothing run once: {', '.join(idle)}")
     return stores
 
 
@@ -109,12 +129,17 @@ def judge_study(study: Study, out: Path | str) -> Store:
     return Store(out)
 
 
+def _limited(limit: int | None) -> str:
+    return f" --limit {limit}" if limit else ""
+
+
 def _in_run(study: Study, folder: Path, run: str) -> Study:
     """`study` whose victims know the run that asks them."""
     return dataclasses.replace(study, victims=tuple(in_run(item, folder, run) for item in study.victims))
 
 
-def _shipped() -> Path:
+def _typed(study: Study) -> str:
+    """What stands for the study on a command line."""
     from proofglass.studies.study import SHIPPED
 
-    return SHIPPED
+    return study.name if Path(study.source).parent == SHIPPED else study.source

@@ -24,7 +24,7 @@ def craft(
     not override `craft` has nothing to buy and leaves no artefact. Its optimisations keep checkpoints in the store
     until it is done: a killed craft goes on where it stood and makes the same picture.
     """
-    if type(attack).craft is Attack.craft:
+    if not buys(attack):
         return Crafted("", tuple(attack.craft(victim, samples, seed=seed, budget=budget)))
     origin = {
         "attack": attack.key,
@@ -45,6 +45,11 @@ def craft(
         known = store.crafted(key)
         assert known is not None
     return known
+
+
+def buys(attack: Attack) -> bool:
+    """Whether `attack` has anything to craft, and so to spend."""
+    return type(attack).craft is not Attack.craft
 
 
 def check_apart(crafting: Sequence[Sample], judged: Sequence[Sample]) -> None:

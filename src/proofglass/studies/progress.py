@@ -4,88 +4,124 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
+from proofglass.console import console_on, one_line, write
 from proofglass.engine.progress import Pace
+from proofglass.studies.forecast import Forecast
 from proofglass.studies.plan import Cell, Plan
+
+REASONS = 3  # different reasons of failures that are said per cell; the records hold all
 
 
 class Progress:
-    """Counts what a run did. The base watches in silence; `show` and `say` are what the others add.
-
-    The time left is the replies left times the rate of those asked so far; replies recalled from the journal
-    took no time and do not count towards the rate. Crafting is not in it: its cost is the attack's own secret.
-    """
+    """Counts what a run did, says what was skipped and what failed, and why, as it happens. The base watches in
+    silence; `show` and `say` are what the others add."""
 
     def __init__(self) -> None:
         self.cells = self.cells_done = self.samples = self.samples_done = 0
-        self.asked = self.recalled = 0
-        self._asks_left = self._asks_in_cell = 0
+        self.asked = self.recalled = self.failed = 0
+        self.forecast = Forecast()
+        self._asks_in_cell = 0
         self._cell: Cell | None = None
-        self._asking_s = 0.0
-        self._since = time.perf_counter()
+        self._reasons: Counter[str] = Counter()  # of the present cell
+        self._ends: Counter[str] = Counter()  # status of a cell -> how many ended so
 
     def begin(self, plan: Plan, todo: Sequence[Cell]) -> None:
         """todo: the cells that are not done yet."""
         self.cells, self.samples = len(todo), sum(len(cell.rows) for cell in todo)
-        self._asks_left = sum(cell.asks for cell in todo)
+        self.forecast.begin(todo)
         ready = sum(not cell.skip for cell in plan.cells) - len(todo)
-        text = f"{plan.study.name}: {self.cells} cells, {self.samples} samples, about {self._asks_left} replies"
+        asks = sum(cell.asks for cell in todo)
+        text = f"{plan.study.name}: {self.cells} cells, {self.samples} samples, about {asks} replies"
         self.say(text + (f"; {ready} cells are done already" if ready else ""))
+        skipped = Counter((c.victim.label, c.attack.label, c.skip) for c in plan.cells if c.skip)
+        for (victim, attack, why), count in skipped.items():
+            self.say(f"skipped: {victim} x {attack} ({_count(count, 'cell')}): {why}")
+        self._ends["skipped"] = skipped.total()
 
     def cell(self, cell: Cell) -> None:
         self._cell, self._asks_in_cell = cell, 0
+        self._reasons.clear()
         self.show(cell.title)
 
     def crafting(self, pace: Pace) -> None:
-        text = f"crafting, step {pace.step} of {pace.steps}, loss {pace.loss:.3f}"
+        if self._cell is None:
+            return
+        work = self.forecast.crafting(self._cell, pace)
+        text = f"{self._cell.title}: crafting"
+        if work.pictures > pace.pictures and work.finished < work.pictures:
+            text += f" picture {work.finished + 1} to {min(work.finished + pace.pictures, work.pictures)}"
+            text += f" of {work.pictures}"
+        text += f", step {pace.step} of {pace.steps}, loss {pace.loss:.3f}"
         if pace.succeeded is not None:
             text += f", {pace.succeeded} of {pace.pictures} succeeded"
-        if pace.seconds_left is not None:
-            text += f", {pace.per_second:.1f} steps/s, {_clock(pace.seconds_left)} left"
+        if pace.seconds_left:
+            text += f", {pace.per_second:.1f} steps/s, {_clock(pace.seconds_left)} for these steps"
         self.show(text)
 
-    def asking(self) -> None:
-        """The clock of the rate starts: from here on the victim answers."""
-        self._since = time.perf_counter()
+    def crafted(self, seconds: float) -> None:
+        """The present cell has all its pictures; seconds: what they took, now or when they were bought."""
+        if self._cell and seconds:
+            self.forecast.crafted(self._cell, seconds)
 
-    def heard(self, asks: int, is_new: bool) -> None:
-        """A batch of replies came, from the victim or from the journal."""
-        now = time.perf_counter()
+    def heard(self, asks: int, is_new: bool, seconds: float) -> None:
+        """A batch of replies came, from the victim, which took `seconds`, or from the journal."""
         if is_new:
             self.asked += asks
-            self._asking_s += now - self._since
+            if self._cell:
+                self.forecast.heard(self._cell, asks, seconds)
         else:
             self.recalled += asks
-        self._since = now
         self._asks_in_cell += asks
         self.show(self._cell.title if self._cell else "")
 
-    def chunk(self, samples: int) -> None:
+    def chunk(self, samples: int, failures: Iterable[str] = ()) -> None:
+        """Some samples of the present cell are through. failures: why, for each of them that failed."""
         self.samples_done += samples
+        for reason, count in Counter(map(one_line, failures)).items():
+            is_new = reason not in self._reasons
+            self._reasons[reason] += count
+            if is_new and len(self._reasons) <= REASONS:
+                self.say(f"  {count} of {samples} samples failed: {reason}")
         self.show(self._cell.title if self._cell else "")
 
     def cell_done(self, status: str, reason: str) -> None:
         cell, self._cell = self._cell, None
-        if cell:
-            self.cells_done += 1
-            self._asks_left -= cell.asks
-            self._asks_in_cell = 0
-            end = f"{status}: {reason}" if reason else f"{len(cell.rows)} samples"
-            self.say(f"[{self.cells_done}/{self.cells}] {cell.title}: {end}{self._left()}")
+        if cell is None:
+            return
+        self.cells_done += 1
+        self._ends[status] += 1
+        failed = self._reasons.total()
+        self.failed += failed
+        self.forecast.done(cell, self._asks_in_cell)
+        self._asks_in_cell = 0
+        end = _count(len(cell.rows), "sample") + (f", {failed} failed" if failed else "")
+        if len(self._reasons) > REASONS:
+            end += f" for {len(self._reasons)} reasons (the records hold all)"
+        end = f"{status}: {reason}" if reason else end
+        self.say(f"[{self.cells_done}/{self.cells}] {cell.title}: {end}{self._left()}")
+
+    def end(self) -> None:
+        """Everything ran: what is not as it should be, once more and counted."""
+        told = [_count(self._ends[name], f"cell {name}", f"cells {name}") for name in ("failed", "pending", "skipped")
+                if self._ends[name]]  # fmt: skip
+        told += [f"{_count(self.failed, 'sample')} failed"] if self.failed else []
+        if told:
+            self.say(f"{_count(self._ends['done'], 'cell')} done; {', '.join(told)}: the lines above say why")
 
     @property
-    def seconds_left(self) -> float | None:
-        """Estimate for the replies left, None before the first reply."""
-        if not self.asked:
-            return None
-        asks = self._asks_left - min(self._asks_in_cell, self._cell.asks if self._cell else 0)
-        return max(asks, 0) * self._asking_s / self.asked
+    def left(self) -> str:
+        """Time left, in words; empty while it is too early to say, or where nothing is left."""
+        left = self.forecast.left(self._cell, self._asks_in_cell)
+        if left is None or not (left.seconds or not left.is_whole) or self.cells_done >= self.cells:
+            return ""
+        return f"{'about' if left.is_whole else 'at least'} {_clock(left.seconds)} left"
 
     def _left(self) -> str:
-        seconds = self.seconds_left
-        return f" (about {_clock(seconds)} left)" if seconds and self.cells_done < self.cells else ""
+        return f" ({self.left})" if self.left else ""
 
     def show(self, text: str) -> None:
         """The present state; called often."""
@@ -111,43 +147,43 @@ class Lines(Progress):
 
     def say(self, text: str) -> None:
         self._said = time.perf_counter()
-        print(text.encode(self.stream.encoding or "utf-8", "backslashreplace").decode(
-            self.stream.encoding or "utf-8"), file=self.stream, flush=True)  # fmt: skip
+        write(_line(text), self.stream)
 
 
 class Bar(Progress):
-    """A bar on a terminal: samples, cells and the time left; one line stays for every cell."""
+    """On a terminal: a bar with samples and the time left, below it what is being done, wrapped where it is narrow; one
+    line stays for every cell."""
 
     def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as RichProgress
-        from rich.table import Column
+        from rich.text import Text
 
         super().__init__()
-        self._bar: Any = RichProgress(
-            BarColumn(bar_width=16, table_column=Column(min_width=16)),
-            TextColumn(
-                "{task.completed}/{task.total} samples, {task.fields[left]}{task.description}",
-                markup=False,
-                table_column=Column(no_wrap=True, overflow="ellipsis"),
-            ),
-            console=Console(file=stream, highlight=False),
+
+        class TwoLines(RichProgress):
+            state = ""
+
+            def get_renderables(self) -> Iterable[Any]:
+                yield from super().get_renderables()
+                yield Text(self.state, no_wrap=False, overflow="fold")
+
+        self._bar = TwoLines(
+            BarColumn(bar_width=16),
+            TextColumn("{task.completed}/{task.total} samples{task.fields[left]}", markup=False),
+            console=console_on(stream),
             transient=True,
         )
         self._task = self._bar.add_task("", total=0, left="")
         self._bar.start()
 
     def show(self, text: str) -> None:
-        seconds = self.seconds_left
-        left = f"{_clock(seconds)} left, " if seconds is not None else ""
-        cells = f"cell {min(self.cells_done + 1, self.cells)} of {self.cells}: "
-        self._bar.update(
-            self._task, total=self.samples, completed=self.samples_done, description=cells + text, left=left
-        )
+        self._bar.state = one_line(f"cell {min(self.cells_done + 1, self.cells)} of {self.cells}: {text}")
+        left = f", {self.left}" if self.left else ""
+        self._bar.update(self._task, total=self.samples, completed=self.samples_done, left=left)
 
     def say(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, soft_wrap=True)
+        self._bar.console.print(_line(text), soft_wrap=True)
 
     def close(self) -> None:
         self._bar.stop()
@@ -158,6 +194,15 @@ def watcher(wanted: bool) -> Progress:
     if not wanted:
         return Progress()
     return Bar(sys.stderr) if sys.stderr.isatty() else Lines(sys.stderr)
+
+
+def _line(text: str) -> str:
+    """One line of `text`, its indent kept: a reason that somebody else wrote forges no second one."""
+    return " " * (len(text) - len(text.lstrip(" "))) + one_line(text)
+
+
+def _count(n: int, one: str, many: str = "") -> str:
+    return f"{n} {one if n == 1 else many or one + 's'}"
 
 
 def _clock(seconds: float) -> str:

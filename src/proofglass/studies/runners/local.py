@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
+import traceback
 from collections.abc import Iterable, Sequence
 
+from proofglass.console import visible
 from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
 from proofglass.faults import kept_by, one_line, stops_the_run, told
@@ -41,6 +43,7 @@ def run(plan: Plan, store: Store, progress: Progress | None = None) -> None:
             _run_victim(plan, item, cells, store, journal, progress)
     with kept_by(store.put_fault):
         _judge_cells(plan, _stale(plan, runnable, store), store, anew=False)
+    progress.end()
     _report(plan, store)
 
 
@@ -87,7 +90,8 @@ def _run_victim(
                 raise
             known = isinstance(error, ProofglassError)
             if not known:
-                _log.exception("%s", cell.title)
+                # As text: a handler of somebody else would print the message of the error as it is.
+                _log.error("%s", visible(f"{cell.title}\n{traceback.format_exc().rstrip()}"))
             status, reason = "failed", str(error) if known else told(error, "victim", item.plug)
             store.put_status(cell.key, {"status": status, "reason": reason})
         progress.cell_done(status, reason)
@@ -123,13 +127,14 @@ def _run_cell(
     bought: list[Crafted] = []
     with Meter() as meter:
         universal = _universal(trial, progress) if trial.attack.scope == "universal" else None
+        progress.crafted(universal.seconds if universal else 0.0)
         for number, rows in enumerate(cell.chunks(study.chunk)):
-            progress.asking()
             with watched_by(progress.crafting):
                 made, crafted = attempt(trial, rows, number, universal)
             records += made
             bought += [] if universal else [crafted]
-            progress.chunk(len(rows))
+            progress.chunk(len(rows), [record.reason for record in made if record.outcome == "error" and record.reason])
+        progress.crafted(sum(crafted.seconds for crafted in bought))
     made_rows = [vars(record) for record in records]
     told_of_judges, reason = _judged(plan, cell, made_rows, store, anew=True)
     status = "failed" if reason else "done"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -22,21 +22,21 @@ TOKENS = 16
 SHARE = 0.8  # of the free memory that a recommended batch may take
 
 
-def findings(model: HFModel, samples: Sequence[Sample], batch: int) -> list[Finding]:
-    """Figures on this very model. samples: with a picture and a target each; the first picture serves all."""
+def findings(model: HFModel, samples: Sequence[Sample], batch: int) -> Iterator[Finding]:
+    """Figures on this very model, each as it is measured. samples: with a picture and a target each; the first picture
+    serves all."""
     if not model.family.sees_images:
-        return [_replies(model, [sample.chat for sample in samples])]
+        yield _replies(model, [sample.chat for sample in samples])
+        return
     image = samples[0].chat.images[0]
     pairs = [(sample.chat.with_image(image), sample.target) for sample in samples]
-    return [
-        _tokens(model, [chat for chat, _ in pairs]),
-        _loss(model, pairs),
-        _gradient(model, pairs),
-        _replies(model, [sample.chat for sample in samples]),
-        _processor(model),
-        _file(model, pairs[0]),
-        _memory(model, pairs[0], batch),
-    ]
+    yield _tokens(model, [chat for chat, _ in pairs])
+    yield _loss(model, pairs)
+    yield _gradient(model, pairs)
+    yield _replies(model, [sample.chat for sample in samples])
+    yield _processor(model)
+    yield _file(model, pairs[0])
+    yield _memory(model, pairs[0], batch)
 
 
 def _found(check: str, measure: Callable[[], tuple[bool | None, str]], bad: str) -> Finding:

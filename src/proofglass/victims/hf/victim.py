@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -99,7 +99,7 @@ class HFVictim(WhiteBoxVictim):
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         return self.model.features(pixels, layer)
 
-    def fidelity(self, samples: Sequence[Sample]) -> list[Finding]:
+    def fidelity(self, samples: Sequence[Sample]) -> Iterator[Finding]:
         from proofglass.victims.hf.fidelity import findings
 
         return findings(self.model, samples, self.batch)
