@@ -78,7 +78,7 @@ def test_what_cannot_be_checked_is_a_line_and_exit_code_2(check, words: tuple[st
         (plugs.Sees, set()),
         (lambda: plugs.Sees("blind"), {"sees pixels"}),
     ],
-    ids=["attack", "attack that counts", "judge", "judge of errors", "data set", "victim", "short", "white box", "blind"],
+    ids=["attack", "counting attack", "judge", "judge of errors", "data set", "victim", "short", "open", "blind"],
 )
 def test_every_kind_has_its_checks(make: Callable, broken: set[str]) -> None:
     found = list(suite.findings(suite.cases(make)))
