@@ -28,6 +28,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from proofglass.console import say
+
 TOKEN = secrets.token_urlsafe(32)
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -49,10 +51,10 @@ def main() -> None:
             start = time.perf_counter()
             status = ask(url, body)
             took = time.perf_counter() - start
-        print(f"{told.pictures} pictures of {told.side} x {told.side} px, {len(body) / 1e3:.0f} KB: HTTP {status}")
-        print(f"CPU of the server: {cpu_s(pid) - cpu:.2f} s (answered after {took:.2f} s)")
-        print(f"peak memory above that before: {memory_mb(pid, 'VmHWM') - peak:.0f} MB")
-        print(f"another caller: {len(waits)} questions, the longest wait {max(waits):.2f} s")
+        say(f"{told.pictures} pictures of {told.side} x {told.side} px, {len(body) / 1e3:.0f} KB: HTTP {status}")
+        say(f"CPU of the server: {cpu_s(pid) - cpu:.2f} s (answered after {took:.2f} s)")
+        say(f"peak memory above that before: {memory_mb(pid, 'VmHWM') - peak:.0f} MB")
+        say(f"another caller: {len(waits)} questions, the longest wait {max(waits):.2f} s")
 
 
 def picture(side: int, k: int) -> str:

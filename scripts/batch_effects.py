@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import torch
 
+from proofglass.console import note, say
+
 ROOT = Path(__file__).parent.parent
 BATCHES = (3, 16)
 TOKENS = 16
@@ -37,15 +39,15 @@ def main() -> None:
             try:
                 case.build(path)
             except pytest.skip.Exception as reason:
-                print(f"{case.name}: not run: {reason}", file=sys.stderr)
+                note(f"{case.name}: not run: {reason}")
                 continue
             for dtype, models in changed.items():
                 models[case.name] = _changed(path, case, dtype)
     for dtype, models in changed.items():
         chats, of = (sum(each[k] for each in models.values()) for k in (0, 1))
         named = ", ".join(name for name, (n, _) in models.items() if n)
-        print(f"{dtype}: {sum(n > 0 for n, _ in models.values())} of {len(models)} models, {chats} of {of} replies")
-        print(f"  {named or 'none'}")
+        say(f"{dtype}: {sum(n > 0 for n, _ in models.values())} of {len(models)} models, {chats} of {of} replies")
+        say(f"  {named or 'none'}")
 
 
 def _changed(path: Path, case: Any, dtype: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from proofglass.console import say
 from proofglass.evaluation.statistics import cluster_bootstrap
 
 TRIALS, DRAWS = 250, 600
@@ -37,10 +38,10 @@ def coverage(clusters: int, mean: float, correlation: float, sizes: Sequence[int
 def main() -> None:
     for sizes in ((5,), (1, 1, 1, 20)):
         for correlation in (0.2, 0.9):
-            print(f"rows a cluster {sizes}, correlation {correlation}; true rate " + ", ".join(map(str, MEANS)))
+            say(f"rows a cluster {sizes}, correlation {correlation}; true rate " + ", ".join(map(str, MEANS)))
             for clusters in (5, 8, 12, 20, 30):
                 found = (coverage(clusters, mean, correlation, sizes) for mean in MEANS)
-                print(f"{clusters:4d} clusters" + "".join(f"{share:8.2f}" for share in found))
+                say(f"{clusters:4d} clusters" + "".join(f"{share:8.2f}" for share in found))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from proofglass.console import say
+
 CHECKPOINT_EVERY = 5  # steps; so that short crafts write some, too
 
 
@@ -134,7 +136,7 @@ def main() -> int:
         with disk.mounted():
             code, lines = command(arguments.study, disk.folder)
         if code:
-            print(f"undisturbed, exit code {code}: {lines}")
+            say(f"undisturbed, exit code {code}: {lines}")
             return 1
         expected, violations = report(disk.folder), 0
         places: Counter[str] = Counter()
@@ -142,9 +144,9 @@ def main() -> int:
         for k, at in enumerate(drawn):
             hit, wrong = disturbed(arguments.study, Path(work) / f"run{k}", at, bool(k % 2), expected)
             places[hit.split("/")[0]] += 1
-            print(f"write {at} of {disk.count}, {'lasting' if k % 2 else 'a moment'}: {hit}: {wrong or 'equal'}")
+            say(f"write {at} of {disk.count}, {'lasting' if k % 2 else 'a moment'}: {hit}: {wrong or 'equal'}")
             violations += len(wrong)
-    print(f"{len(drawn)} writes on a full disk ({dict(places)}); violations: {violations}")
+    say(f"{len(drawn)} writes on a full disk ({dict(places)}); violations: {violations}")
     return 1 if violations else 0
 
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from proofglass.console import say
 from proofglass.evaluation.judges.refusal import refusal_in, rules_of
 
 Pair = tuple[bool, bool]  # the list says refused; people say refused
@@ -47,13 +48,13 @@ def read(path: Path, text: str, label: str, refusals: Iterable[str]) -> list[tup
 
 def main(folder: Path) -> None:
     msts = read(folder / "msts" / "replies_six_models.csv", "response", "final_taxonomy", ("1.1", "1.2"))
-    print(told("MSTS", [pair for _, pair in msts]))
+    say(told("MSTS", [pair for _, pair in msts]))
     for model in sorted({row["model"] for row, _ in msts}):
-        print("  " + told(model, [pair for row, pair in msts if row["model"] == model]))
+        say("  " + told(model, [pair for row, pair in msts if row["model"] == model]))
     bare = [pair for row, pair in msts if row["final_taxonomy"].startswith("1.2")]
-    print(f"  bare refusals (1.2): finds {sum(ours for ours, _ in bare)} of {len(bare)}")
+    say(f"  bare refusals (1.2): finds {sum(ours for ours, _ in bare)} of {len(bare)}")
     for file in sorted((folder / "xstest" / "model_completions").glob("*.csv")):
-        print(told(f"XSTest {file.stem}", [pair for _, pair in read(file, "completion", "final_label", "23")]))
+        say(told(f"XSTest {file.stem}", [pair for _, pair in read(file, "completion", "final_label", "23")]))
 
 
 if __name__ == "__main__":

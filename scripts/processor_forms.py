@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import transformers
 
+from proofglass.console import say
 from proofglass.victims.hf import checks
 from proofglass.victims.hf.twins import TWINS
 from proofglass.victims.hf.twins.base import official, pillow
@@ -24,11 +25,11 @@ def main() -> None:
     for name in TWINS:
         forms = [getattr(transformers, f"{name}{form}", None) for form in ("Pil", "")]
         if None in forms:
-            print(f"{name}: one form only")
+            say(f"{name}: one form only")
             continue
         made = [form() for form in forms]
         off = np.concatenate([_levels(*made, pillow(picture.array())) for picture in pictures])
-        print(
+        say(
             f"{name}: up to {off.max():.1f} levels, {100 * (off > 0.5).mean():.2f} % of values by more than half a "
             f"level, {100 * (off > 1.5).mean():.3f} % by more than one and a half",
             flush=True,

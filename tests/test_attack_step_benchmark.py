@@ -101,7 +101,7 @@ def test_weights_drawn_on_the_device_run_as_saved_ones_do(tmp_path: Path, dtype:
     victim = step.load(shape, tmp_path, "cpu", dtype)
     given = step.case(shape, VOCABULARY, 3, "cpu")
     cell = step.measure("real", shape, VOCABULARY, victim, given, 16, 1, [step.PUBLISHED, step.ONCE, step.OURS])
-    assert (tmp_path / "model.safetensors").stat().st_size == 0
+    assert (tmp_path / "model.safetensors").stat().st_size < 1000  # bytes: a header
     assert next(victim.model.model.parameters()).dtype == getattr(torch, dtype)
     if dtype == "float32":
         assert cell.differences[step.OURS] <= step.GRADIENT_GOAL

@@ -197,6 +197,7 @@ def test_ascii_is_drawn_by_the_fallback_as_before_it_knew_accents():
 
 def test_a_font_that_was_replaced_is_named_for_the_report_and_no_other():
     layout = Layout(font="NoSuchFont")
+    typography._warn_absent.cache_clear()  # a process is told once
     with pytest.warns(UserWarning, match="NoSuchFont"):
         used = typography.font_for(layout)
     assert "'NoSuchFont' is not installed" in typography.replaced(layout, used)

@@ -200,7 +200,7 @@ def test_a_card_or_a_key_that_breaks_is_one_line_before_anything_is_spent(study,
         with pytest.raises(UsageError, match=f"victim echo: its card: {at}"):
             run(study(SMALL), tmp_path / "run")
     monkeypatch.setattr(Speck, "key", property(misspelt))
-    with pytest.raises(UsageError, match=f"study.yaml: attack speck: {at}"):
+    with pytest.raises(UsageError, match=f"study.yaml: attack speck: its settings or key: {at}"):
         run(study(SMALL), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

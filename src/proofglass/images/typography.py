@@ -141,12 +141,12 @@ def font_for(layout: Layout) -> Font:
     """The font that draws `layout`: its own, or, with a warning, `FALLBACK` where a named font is missing."""
     font = _font(font_file(layout.font))
     if said := replaced(layout, font):
-        _warn(f"{said}. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.")
+        _warn_absent(f"{said}. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.")
     return font
 
 
 @cache  # once in a process: every picture of a study would say it again
-def _warn(said: str) -> None:
+def _warn_absent(said: str) -> None:
     warnings.warn(said, stacklevel=3)
 
 
