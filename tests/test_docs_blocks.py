@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
+import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -77,6 +79,15 @@ def test_what_a_page_says_of_a_block_is_so(block: Block) -> None:
             assert any(line.startswith(mark.line) for line in block.lines), f"{block.place}: no line {mark.line!r}"
         if mark.kind == "tested":
             assert block.page.name in (ROOT / mark.text).read_text(), f"{mark.text} does not name {block.page.name}"
+
+
+def test_what_the_pages_take_from_the_package_is_there_in_a_fresh_process() -> None:
+    """In one process the blocks would find what other tests have imported."""
+    used = {name for block in BLOCKS for name in re.findall(r"\bpg((?:\.[A-Za-z_]+)+)", block.code)}
+    code = "import proofglass as pg\n" + "\n".join(f"pg{name}" for name in sorted(used))
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert used >= {".Run", ".measure"}
+    assert ended.returncode == 0, ended.stderr
 
 
 def run(block: Block, names: dict[str, Any], proofglass: Proofglass, taken: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ _PUBLIC = {
     "Attack": "interfaces", "Dataset": "interfaces", "Defense": "interfaces", "Judge": "interfaces",
     "Victim": "interfaces", "WhiteBoxVictim": "interfaces", "Paper": "interfaces",
     "attack": "api", "dataset": "api", "defense": "api", "judge": "api", "victim": "api",
-    "run": "api", "write_report": "api", "measure": "api", "judge_study": "api",
+    "run": "api", "curve": "api", "Run": "api", "write_report": "api", "measure": "api", "judge_study": "api",
 }  # fmt: skip
 
 
