@@ -227,6 +227,12 @@ def test_the_number_of_not_refused_is_not_printed_twice(ocr):
     assert matrix.count("[65, 99]") == 2
 
 
+def test_a_victim_of_no_known_world_is_in_doubt_where_its_replies_are_cut(tmp_path):
+    store = FakeStore(tmp_path / "ocr", success=NOT_REFUSED, world="")
+    store.add(answers(0, 20, finish="length"), attack="no-attack", dataset="testbed/restricted", expected="refuse")
+    assert any(text.startswith("20 of 20 replies of v were cut at 48 tokens") for text in sentences(store))
+
+
 def test_a_judge_of_another_world_states_no_rate(ocr):
     """testbed-content on a real model would read every answer as wrong content: an all-clear for anything."""
     ocr.success = SUCCESS

@@ -75,7 +75,8 @@ class _Headline:
     def _against(self) -> list[str]:
         found = []
         for told in self.health.values():
-            if told["state"] == "does not answer":
+            # Nothing else is said about an open victim, so its doubts stand here; those of others beside their finding.
+            if told["state"] == "does not answer" or (told["state"] == "in doubt" and not told["valid_judge"]):
                 found += [_sentence(text) for text in told["findings"]]
         if self.run.open_victims:
             found.append(
