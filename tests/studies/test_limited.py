@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,13 @@ def test_a_smaller_limit_takes_from_a_larger_one(study, tmp_path: Path) -> None:
     assert store.frame().height == 8 * 2
 
 
+def test_a_copy_of_a_limited_run_is_nobodys(study, tmp_path: Path) -> None:
+    run(study(WHOLE), tmp_path / "run")
+    run(study(WHOLE), tmp_path / "run", limit=3)
+    shutil.copytree(tmp_path / "run" / "limit-3", tmp_path / "run" / "limit-3-old")
+    assert run(study(WHOLE), tmp_path / "run", limit=2).frame().height == 8 * 2
+
+
 def test_what_a_full_run_of_other_data_holds_is_not_taken(study, tmp_path: Path) -> None:
     log, out = tmp_path / "log", tmp_path / "run"
     run(study(WHOLE.replace("LOG", str(log))), out)
@@ -102,6 +110,9 @@ def test_a_full_run_never_goes_over_a_limited_one(study, tmp_path: Path) -> None
     run(study(WHOLE), tmp_path / "run", limit=3)
     with pytest.raises(StoreError, match=r"first 3 samples.*--out .*run --limit 3"):
         run(study(WHOLE), tmp_path / "run" / "limit-3")
+    # Nor does another limit go into it: its pictures would be looked for where they are not.
+    with pytest.raises(StoreError, match=r"first 3 samples.*--out .*run --limit 2"):
+        run(study(WHOLE), tmp_path / "run" / "limit-3", limit=2)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.doc").write_text("x")
     with pytest.raises(StoreError, match=r"holds 'thesis\.doc' but no run"):

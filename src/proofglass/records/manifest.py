@@ -52,7 +52,14 @@ def run_id(path: Path) -> str:
 
 
 def check_study(path: Path, now: Mapping[str, Any]) -> None:
-    """Raises StoreError if the folder `path`, or a run of a limit in it, holds another study than `now`."""
+    """Raises StoreError if the folder `path`, or a run of a limit in it, holds another study than `now`, or `path` is
+    itself that of a limit, which holds neither a full run nor those of other limits."""
+    if (path / "manifest.json").exists() and (before := read_manifest(path)).get("beside"):
+        limit = now["limit"] or before["limit"]
+        raise StoreError(
+            f"{path}: holds the run of the first {before['limit']} samples. Go on with it by --out {path.parent} "
+            f"--limit {limit}, or name another folder with --out."
+        )
     for file in (path / "manifest.json", *sorted(path.glob("limit-*/manifest.json"))):
         if file.exists() and (name := read_manifest(file.parent)["name"]) != now["name"]:
             raise StoreError(
@@ -60,13 +67,8 @@ def check_study(path: Path, now: Mapping[str, Any]) -> None:
             )
 
 
-def continued(path: Path, before: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+def continued(before: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a run that goes on: first start and judges added since stay."""
-    if before.get("beside") and not now.get("beside"):
-        raise StoreError(
-            f"{path}: holds the run of the first {before['limit']} samples. Go on with it by --out {path.parent} "
-            f"--limit {before['limit']}, or name another folder with --out."
-        )
     merged = with_judges(before, now["plugs"]["judges"], now["success"])
     plugs = {**now["plugs"], "judges": merged["plugs"]["judges"]}
     return {**now, "started": before["started"], "judges": merged["judges"], "plugs": plugs}

@@ -108,7 +108,7 @@ class Store:
             sweep_temporaries(shared)
             check_study(shared, manifest)
             if (path / "manifest.json").exists():
-                manifest = continued(path, read_manifest(path), manifest)
+                manifest = continued(read_manifest(path), manifest)
             write_whole(path / "manifest.json", json_bytes(manifest))
             store = cls(path)
             store._lock = lock

@@ -42,7 +42,9 @@ def _larger(root: Path, limit: int) -> Iterator[Store]:
     """The runs in `root` of more samples, largest first."""
     if (root / "manifest.json").exists():
         yield Store(root)
-    limits = {path: int(path.name.removeprefix("limit-")) for path in root.glob("limit-[0-9]*") if path.is_dir()}
+    # A copy such as limit-20-old is not ours to read.
+    found = {path: path.name.removeprefix("limit-") for path in root.glob("limit-*") if path.is_dir()}
+    limits = {path: int(number) for path, number in found.items() if number.isdecimal()}
     for path in sorted(limits, key=lambda path: -limits[path]):
         if limits[path] > limit and (path / "manifest.json").exists():
             yield Store(path)
