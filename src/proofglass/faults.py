@@ -22,6 +22,7 @@ Keeper = Callable[[str, str], str]
 _keeper: ContextVar[Keeper | None] = ContextVar("proofglass_faults", default=None)
 _FOREIGN = tuple(sorted({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib")}))
 _OURS = str(Path(__file__).resolve().parent)
+LENGTH = 1000  # characters of a message that become part of a reason: some quote all that they could not read
 
 
 @contextmanager
@@ -45,7 +46,8 @@ def told(error: BaseException, kind: str, plug: object) -> str:
     kind: attack, defense, victim, dataset or judge. plug: the object, or its class while it is made. The line is the
     innermost one of the plug's own files, else of what is neither Python's, nor an installed package's, nor ours.
     Without one (what a plug gave back was at fault) and for an error that says by itself what to do (a ProofglassError)
-    there is no more to tell than its message. The traceback is kept once per place, not per sample: its name is a hash
+    there is no more to tell than its message, of which a reason holds the beginning (`LENGTH`). The traceback holds all
+    of it and is kept once per place, not per sample: its name is a hash
     of the places that it lists.
     """
     text = f"{type(error).__name__}: {_message(error)}"
@@ -89,7 +91,8 @@ def one_line(kind: str, plug: object, what: str) -> Iterator[None]:
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        text = str(error)
+        return text if len(text) <= LENGTH else f"{text[:LENGTH]}…"
     except Exception:  # an exception class of the plug's own may be broken, too
         return "(its message cannot be read)"
 

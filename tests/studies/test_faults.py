@@ -94,6 +94,24 @@ def test_what_is_no_score_is_the_judges_failure(study, tmp_path: Path, monkeypat
         run(study(BOTH), tmp_path / "run")
 
 
+def test_a_message_that_quotes_megabytes_is_cut_in_the_reason_and_whole_in_the_traceback(
+    study, tmp_path: Path, monkeypatch
+) -> None:
+    def quotes(self: Mute, attempts: Any) -> Any:
+        raise ValueError("no verdict in " + "x" * 10**6)
+
+    monkeypatch.setattr(Mute, "score", quotes)
+    with pytest.raises(NothingMeasured) as raised:
+        run(study(BOTH), tmp_path / "run")
+    assert len(str(raised.value)) < 2000
+    scores = Store(tmp_path / "run").scores()
+    (reason,) = scores.filter(scores["judge"] == "mute")["reason"].unique()
+    assert reason.startswith("judge mute: ValueError: no verdict in xxx")
+    assert len(reason) < 1200  # 1000 of the message, and the place
+    (kept,) = (tmp_path / "run" / "faults").iterdir()
+    assert "x" * 10**6 in kept.read_text()
+
+
 @pytest.mark.parametrize("raised", [SystemExit, Abort])
 @pytest.mark.parametrize(
     ("cls", "method", "kind"),
