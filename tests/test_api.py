@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,19 @@ def test_measure_gives_the_rate_of_every_judge_not_refused_among_them() -> None:
     found = cell()
     assert set(found) == {"long", "not-refused"}
     assert (found["long"].value, found["long"].n, found["not-refused"].value) == (1.0, 3, 1.0)
+
+
+def test_measure_says_which_judges_give_no_success_rate_about_a_strangers_victim() -> None:
+    with pytest.warns(UserWarning, match="gives no success rate") as warned:
+        cell(judges=[Long(), "testbed-content"])
+    said = sorted(str(w.message) for w in warned)
+    # Long is right by definition; the other two are about the testbed's world alone.
+    assert [text.split()[1] for text in said] == ["not-refused", "testbed-content"]
+    assert "is valid for the Vale only" in said[0]
+    assert "finds 323 of 838 replies" in said[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pg.measure("testbed-linear", "no-attack", "testbed", limit=1)
 
 
 def test_measure_takes_names_and_objects_alike() -> None:

@@ -6,7 +6,8 @@ Exported by `proofglass` itself: `import proofglass as pg; pg.measure(pg.victim(
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -171,7 +172,8 @@ def measure(
 
     Plugs are objects, registered or not, or names. The first judge decides whether the cell measured anything.
     out: run folder to keep (and to go on with); None: a temporary one, removed at the end. A victim that is
-    already loaded is used as it is. Raises UsageError, StoreError, NothingMeasured as `run`.
+    already loaded is used as it is. What a judge says about a victim for which it is not valid (`Judge.valid_in`) is no
+    success rate: a UserWarning says so. Raises UsageError, StoreError, NothingMeasured as `run`.
     """
     from proofglass.studies import run_study
 
@@ -237,7 +239,23 @@ def _rates_of(run: Run) -> dict[str, Rate]:
     found = {row["judge"]: Rate(**{name: row[name] for name in names}) for row in run.rates()}
     if not found:
         raise NothingMeasured("the cell holds no sample")
+    for said in _invalid(run):
+        warnings.warn(said, stacklevel=3)
     return found
+
+
+def _invalid(run: Run) -> Iterator[str]:
+    """Which judges' rates are none about the victim that was measured, and what is known about their error."""
+    from proofglass.report import run as report_run
+    from proofglass.report.findings import judge_error
+
+    told = report_run.Run(run.store)
+    for judge in told.judges:
+        for victim in told.victims:
+            if not told.valid(judge, victim):
+                worlds = ", ".join(told.plug("judges", judge)["valid_in"])
+                error = f"; {judge_error(told)}" if judge == told.not_refused else ""
+                yield f"measure: {judge} is valid for {worlds} only: about {victim} it gives no success rate{error}"
 
 
 def _loaded(study: Study | Path | str) -> Study:

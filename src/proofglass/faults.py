@@ -47,8 +47,7 @@ def told(error: BaseException, kind: str, plug: object) -> str:
     innermost one of the plug's own files, else of what is neither Python's, nor an installed package's, nor ours.
     Without one (what a plug gave back was at fault) and for an error that says by itself what to do (a ProofglassError)
     there is no more to tell than its message, of which a reason holds the beginning (`LENGTH`). The traceback holds all
-    of it and is kept once per place, not per sample: its name is a hash
-    of the places that it lists.
+    of it and is kept once per place, not per sample: its name is a hash of the places that it lists.
     """
     text = f"{type(error).__name__}: {_message(error)}"
     frames = traceback.extract_tb(error.__traceback__)
