@@ -259,7 +259,9 @@ def test_faithful_keeps_the_lowest_loss_even_if_the_unprojected_first_noise_has_
         assert found.trace["linf_levels"] == moved
         said = [str(w.message) for w in told if "unprojected" in str(w.message)]
         assert len(said) == noise_won[-1]
-        assert not said or (f"{moved} levels" in said[0] and "'s0'" in said[0])
+        assert not said or (f"{moved} grey levels" in said[0] and "'s0'" in said[0])
+        # A run that takes the picture from its store warns nobody: its report reads the notes.
+        assert len(found.meta.get("notes", ())) == noise_won[-1]
     assert set(noise_won) == {True, False}
 
 

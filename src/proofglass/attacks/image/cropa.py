@@ -77,7 +77,7 @@ class CroPA(Attack):
     faithful: N(0, 1) start, no box (pixels are clipped where the victim sees them and the gradient passes on, since no
     victim here takes others), and the lowest loss of a single prompt, with which the last iterate's mean over prompts
     competes. What is saved is clipped and rounded to 8 bit even so: a picture must exist. Where the unprojected start
-    wins, that picture is nowhere near `epsilon`: the trace says so ("outside_ball"), and a warning does.
+    wins, that picture is nowhere near `epsilon`: the trace says so ("outside_ball"), a warning and the report do.
     start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each result equals
     its own run.
     """
@@ -215,17 +215,19 @@ class CroPA(Attack):
         return said, costs
 
     def _told(self, artefact: Artefact) -> Artefact:
-        """The artefact with "outside_ball" in its trace, and a warning where that is true."""
+        """The artefact with "outside_ball" in its trace; where that is true also a warning, and a note for the report,
+        since a picture that is taken from an earlier run warns nobody."""
         levels = artefact.trace["linf_levels"]
         outside = levels > whole_levels(self.epsilon)
-        if outside:
-            warnings.warn(
-                f"cropa: sample {artefact.sample_id!r}: faithful: the unprojected N(0, 1) start had the lowest loss, "
-                f"as in the authors' code it may; its picture is {levels} levels away, epsilon {self.epsilon:g} is "
-                f"{whole_levels(self.epsilon)}: it says nothing about this epsilon",
-                stacklevel=2,
-            )
-        return dataclasses.replace(artefact, trace={**artefact.trace, "outside_ball": outside})
+        told = dataclasses.replace(artefact, trace={**artefact.trace, "outside_ball": outside})
+        if not outside:
+            return told
+        note = (
+            "cropa, faithful: where the unprojected N(0, 1) start had the lowest loss, as in the authors' code it may, "
+            f"pictures are farther away than epsilon {self.epsilon:g} and say nothing about it"
+        )
+        warnings.warn(f"{note}: sample {artefact.sample_id!r}, {levels} grey levels", stacklevel=2)
+        return dataclasses.replace(told, meta={**told.meta, "notes": [note]})
 
     def _check_apart(self, sample: Sample) -> None:
         if _folded(sample.chat.last_text) in {_folded(prompt) for prompt in self.prompts}:
