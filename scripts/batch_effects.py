@@ -1,9 +1,12 @@
-"""What the size of a batch changes: greedy replies of the tiny models of every family, alone and in batches.
+"""What the size of a batch changes: greedy replies, or attacked pictures, of the tiny models of every family, alone and
+in batches.
 
 Each model is asked 16 chats (four pictures, four prompts of unequal lengths) one by one, then in batches of 3 and 16; a
-model counts if any chat is answered by other tokens. docs/families.md states what this prints.
+model counts if any chat is answered by other tokens. With --pictures, PGD takes ten steps on six pictures of one size,
+one by one and then in batches of 3 and 6; a model counts if any picture is saved with other bytes. docs/families.md
+states what this prints.
 
-    OMP_NUM_THREADS=1 python scripts/batch_effects.py [--only NAME]
+    OMP_NUM_THREADS=1 python scripts/batch_effects.py [--pictures] [--only NAME]
 """
 
 from __future__ import annotations
@@ -23,12 +26,17 @@ from proofglass.console import note, say
 ROOT = Path(__file__).parent.parent
 BATCHES = (3, 16)
 TOKENS = 16
+CRAFTED, STEPS = (3, 6), 10
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--only", help="families whose name holds this")
-    only = (options.parse_args().only or "").lower()
+    options.add_argument("--pictures", action="store_true", help="attacked pictures instead of replies")
+    told = options.parse_args()
+    only, measure, what = (told.only or "").lower(), _changed, "replies"
+    if told.pictures:
+        measure, what = _crafted, "pictures"
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "victims")]
     cases = [case for case in importlib.import_module("families.test_conformance").CASES if only in case.name.lower()]
     changed: dict[str, dict[str, tuple[int, int]]] = {"float32": {}, "bfloat16": {}}
@@ -42,11 +50,11 @@ def main() -> None:
                 note(f"{case.name}: not run: {reason}")
                 continue
             for dtype, models in changed.items():
-                models[case.name] = _changed(path, case, dtype)
+                models[case.name] = measure(path, case, dtype)
     for dtype, models in changed.items():
         chats, of = (sum(each[k] for each in models.values()) for k in (0, 1))
         named = ", ".join(name for name, (n, _) in models.items() if n)
-        say(f"{dtype}: {sum(n > 0 for n, _ in models.values())} of {len(models)} models, {chats} of {of} replies")
+        say(f"{dtype}: {sum(n > 0 for n, _ in models.values())} of {len(models)} models, {chats} of {of} {what}")
         say(f"  {named or 'none'}")
 
 
@@ -68,6 +76,27 @@ def _changed(path: Path, case: Any, dtype: str) -> tuple[int, int]:
         found = [reply for part in parts for reply in model.tokens([Ask(chat, settings) for chat in part])]
         off += sum(a != b for a, b in zip(alone, found, strict=True))
     return off, len(BATCHES) * len(chats)
+
+
+def _crafted(path: Path, case: Any, dtype: str) -> tuple[int, int]:
+    """Pictures that PGD makes otherwise than one by one, and how many there are."""
+    import proofglass as pg
+    from proofglass.types import Chat, Sample
+    from proofglass.victims.hf import checks
+
+    victim = pg.victim("hf", path=str(path), device="cpu", dtype=dtype)
+    pictures = checks.odd_pictures(6, seed=3, sides=(56, 57))
+    samples = [
+        Sample(f"s{k}", "odd", Chat.user(picture, "what is it?"[: 4 + k]), target="a red kite"[: 3 + k])
+        for k, picture in enumerate(pictures)
+    ]
+
+    def saved(batch: int) -> list[str]:
+        found = pg.attack("pgd", steps=STEPS, batch=batch).craft(victim, samples, seed=0)
+        return [artefact.images[0].sha256 for artefact in found]
+
+    alone = saved(1)
+    return sum(a != b for batch in CRAFTED for a, b in zip(alone, saved(batch), strict=True)), len(CRAFTED) * len(alone)
 
 
 if __name__ == "__main__":

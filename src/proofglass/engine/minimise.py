@@ -33,7 +33,8 @@ def minimise(
     """Minimise `objective` over pictures, starting at `x0`, which is never changed.
 
     x0: float32 [B, 3, H, W] in [0, 1]; the B pictures are independent of each other, and a batch equals its single
-    runs. seed: of random starts and draws, one for all (row b then uses (seed, b)) or one per picture.
+    runs as far as the objective's rows do: a model may round otherwise in another batch, most of all in half precision.
+    seed: of random starts and draws, one for all (row b then uses (seed, b)) or one per picture.
     budget: cap per picture on forward + 2 x backward passes + queries of the check, over all restarts; the loop stops
     before it is passed, with enough left to judge its last iterate. A picture whose budget does not pay a first step
     keeps its start, at which nobody looks. `types.Seconds` caps the wall time instead, which another run will not

@@ -27,8 +27,8 @@ class APGD(Attack):
     authors' code, or "clean". rho: the paper's share of steps that must help, 0.75. momentum: the weight of the new
     point against the last move, the paper's alpha, 0.75.
     restarts: runs from fresh starts, the best of which counts; a budget is shared between them evenly.
-    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each picture's
-    result equals its own run.
+    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each as in its own
+    run, up to how the victim rounds.
     Source: Croce & Hein 2020, algorithm 1 and the authors' code, which places the checks for small step numbers
     otherwise than the paper. Departures: teacher-forced cross-entropy of `sample.target` instead of a classifier's
     loss (their DLR loss needs class logits), so nothing is known to have succeeded and every restart runs all

@@ -48,7 +48,8 @@ class Bagdasaryan2023(Attack):
     on a cosine from epoch to epoch down to `floor` x step_size. epochs 0: the picture is left clean and the dialogue is
     the same, the control for dialogue poisoning.
     rows: only the top rows of pixels change (the paper: 10 to 30; None: all do). start: picture for samples without
-    one (None: mid-grey). batch: pictures with targets of one length optimised together; each result equals its own run.
+    one (None: mid-grey). batch: pictures with targets of one length optimised together; each as in its own run, up
+    to how the victim rounds.
     """
 
     target: str = ""

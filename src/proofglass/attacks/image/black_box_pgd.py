@@ -25,7 +25,7 @@ class BlackBoxPGD(Attack):
     "rgf" (Gaussian, one-sided, draws + 1). sigma: pixel units of [0, 1]; against an 8-bit interface 1/255 or more.
     epsilon: l-infinity radius in pixel units. rule: "adam" with learning rate `step_size`, or "sign" steps of it.
     init: "clean" or "uniform" in the ball. start: picture for samples without one (None: mid-grey). batch: pictures
-    optimised together; each picture's result equals its own run.
+    optimised together; each as in its own run, up to how the victim rounds.
     Access: a score-based black box. A query is one forward pass that returns the loss of the target, never a
     gradient; a victim that gives replies only raises UsageError. The best picture counts for "rgf", which knows the
     loss at each iterate; the last one for the others, which spend no query on it.

@@ -34,8 +34,9 @@ class Carlini2023(Attack):
     `words` words of each sample's own (None: all of it). steps: at most. norm "l2": every step has Euclidean length
     `step_size` in [0, 1] units; "linf": every value moves by `step_size`. init: "uniform" noise (the paper: a random
     picture) or "clean", the sample's own picture (else `start`, else mid-grey). check_every: steps between two looks
-    at the reply, which is `extra_tokens` longer than the target. batch: pictures optimised together; each result
-    equals its own run. The trace holds "distance": ||x - x0||_2 of the 8-bit pictures, in [0, 1] units.
+    at the reply, which is `extra_tokens` longer than the target. batch: pictures optimised together; each as in its
+    own run, up to how the victim rounds. The trace holds "distance": ||x - x0||_2 of the 8-bit pictures, in [0, 1]
+    units.
     """
 
     target: str = ""

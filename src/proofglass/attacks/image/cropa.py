@@ -78,8 +78,8 @@ class CroPA(Attack):
     victim here takes others), and the lowest loss of a single prompt, with which the last iterate's mean over prompts
     competes. What is saved is clipped and rounded to 8 bit even so: a picture must exist. Where the unprojected start
     wins, that picture is nowhere near `epsilon`: the trace says so ("outside_ball"), a warning and the report do.
-    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each result equals
-    its own run.
+    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each as in its own
+    run, up to how the victim rounds.
     """
 
     prompts: tuple[str, ...] = PROMPTS

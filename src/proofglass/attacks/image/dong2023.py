@@ -61,7 +61,8 @@ class Dong2023(Attack):
     themselves; empty: those of the goal in `SURROGATES`. One that shares weights with the victim is refused.
     epsilon: l-infinity radius in pixel units of [0, 1]. rounds: of one step on each surrogate. draws, rho, sigma: of
     SSA (`engine.Spectrum`). mu, beta, xi: of CWA (`engine.CommonWeakness`), xi None: epsilon / 5. start: picture for
-    samples without one (None: mid-grey). batch: pictures optimised together; each equals its own run.
+    samples without one (None: mid-grey). batch: pictures optimised together; each as in its own run, up to how the
+    victim rounds.
 
     `draws` passes of one surrogate per step, forward and backward, are what is counted and budgeted; a budget that
     ends within a round leaves the last inner iterate. The victim gives its picture size (and, if its tower is

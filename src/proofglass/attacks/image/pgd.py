@@ -28,8 +28,8 @@ class PGD(Attack):
     vectors), "l1" as in Dong et al. 2018 (their momentum_decay is 1).
     init: "uniform" in the ball (l2: on its face) or "clean". select: "best" loss or "last" iterate.
     restarts: runs from fresh starts, the best of which counts.
-    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each picture's
-    result equals its own run.
+    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each as in its own
+    run, up to how the victim rounds.
     Source: Madry et al. 2018, section 2.1. Departures: teacher-forced cross-entropy of `sample.target`, downhill,
     instead of a classifier's loss; steps, step size, restarts and best-loss selection are ours.
     """

@@ -74,7 +74,7 @@ def craft_each(
     objective(part, clean, x0, seeds): the objective of these samples, whose clean pictures (8-bit, and float32
     [B, 3, H, W]) and seeds stand in the same order. keeps_clean: False for attacks that know no clean picture.
     run: constraint, step, schedule, budget, select, check of `minimise`; a callable `check` is called with (part,
-    clean) first. A sample's seed is drawn from `seed` and its id alone, so that order and batch change nothing.
+    clean) first. A sample's seed is drawn from `seed` and its id alone, so that order and batch change no draw.
     """
     from proofglass.engine import minimise, seed_of
 

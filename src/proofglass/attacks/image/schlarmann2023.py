@@ -55,8 +55,8 @@ class Schlarmann2023(Attack):
     steps: per pass, None: 100, targeted 10,000. A budget is spent pass by pass and shortens a pass from the start,
     since the places of APGD's checks depend on their number. reduction: "sum" over the tokens (theirs for
     OpenFlamingo) or "mean" (LLaVA); the end token belongs to the text. target: empty: each sample's own.
-    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each result equals
-    its own run.
+    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each as in its own
+    run, up to how the victim rounds.
     """
 
     goal: Literal["untargeted", "targeted"] = "untargeted"

@@ -52,11 +52,10 @@ class Shayegani2023(Attack):
     (uniform), or "benign": `benign`, else the sample's own picture, else mid-grey. patch: height and width in pixels,
     centre as shares of height and width: only these pixels change (the fork's gradient mask). tau: distance at which a
     picture is done, None: never; the paper's is about 0.3 on CLIP's pooled feature. check_every: steps between two
-    looks at it, each one forward pass of the tower. batch: pictures optimised together; each result
-    equals its own run. normalise: False looks through a tower without its mean and standard deviation, for victims
-    that state them.
-    The request is `sample.meta["instruction"]`, else the sample's text; the thing's name the last words of
-    `sample.meta["request"]`. Source: the paper's algorithm 1 and equation 1.
+    looks at it, each one forward pass of the tower. batch: pictures optimised together; each as in its own run, up
+    to how the victim rounds. normalise: False looks through a tower without its mean and standard deviation, for
+    victims that state them. The request is `sample.meta["instruction"]`, else the sample's text; the thing's name
+    the last words of `sample.meta["request"]`. Source: the paper's algorithm 1 and equation 1.
     """
 
     trigger: Literal["text", "ocr", "visual", "ocr+visual"] = "ocr"

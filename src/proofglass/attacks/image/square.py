@@ -20,7 +20,7 @@ class Square(Attack):
     epsilon: l-infinity radius in pixel units of [0, 1]. steps: proposals, the stripes of the start among them; each
     costs one query, and a budget lowers their number first, since the side of the squares shrinks over all of them.
     p_init: share of the pixels that the first square changes. start: picture for samples without one (None:
-    mid-grey). batch: pictures searched together; each picture's result equals its own run.
+    mid-grey). batch: pictures searched together; each as in its own run, up to how the victim rounds.
     Access: a score-based black box. A query is one forward pass that returns the loss of the target, never a
     gradient; a victim that gives replies only cannot be searched so, and raises UsageError.
     Source: Andriushchenko et al. 2020, l-infinity, and the code in AutoAttack, whose p_init of 0.8 is the default here;

@@ -47,7 +47,8 @@ class Tu2023(Attack):
     step_size, steps: in pixel units of [0, 1], sign steps, the last iterate counts. prompts: asked one by one, each a
     dialogue of its own; the reply is all answers, joined by line ends, so that a judge of objects (`misled`) finds an
     object that any of them names; the dialogue on record is the first. () asks the sample's own text instead. start:
-    picture for samples without one (None: mid-grey). batch: pictures optimised together; each equals its own run.
+    picture for samples without one (None: mid-grey). batch: pictures optimised together; each as in its own run, up
+    to how the victim rounds.
     The control at equal epsilon is `random-noise`.
     """
 
