@@ -58,6 +58,11 @@ def test_a_number_is_one_token_in_words_figures_and_with_thousands(n: int) -> No
         ("two thousand three thousand", ["2000", "3000"]),
         ("None of them, and point taken", ["0", "of", "them", "and", "point", "taken"]),
         ("2nd \u00b2 \u0663", ["2nd", "2", "3"]),  # NFKC: a raised 2; an Arabic 3
+        ("2 1/2, 2\u00bd or two and a half", ["2.5", "2.5", "or", "2.5"]),
+        ("\u00bd and 1\u20442", ["1/2", "and", "1/2"]),
+        ("three-quarters; three quarters", ["three_quarters", "3", "quarters"]),  # the latter may be coins
+        ("2cm at 5pm, 2nd 3D", ["2", "cm", "at", "5", "pm", "2nd", "3d"]),
+        ("No one, no-one; no", ["no", "nobody", "no", "nobody", "no"]),
         ("The cat\u2019s 'hat'", ["the", "cat", "s", "hat"]),
     ],
 )
@@ -72,8 +77,19 @@ def test_any_text_has_words_and_they_stay_the_same(text: str) -> None:
     assert holds(once, once) or not once
 
 
-RIGHT = [("three", "3"), ("There are 3.", "three"), ("Twenty-one!", "21"), ("2,000 people", "2000"), ("2.0", "2")]
-WRONG = [(text, "2") for text in ("2.5", "2,000", "-2", "1/2", "12", "two thousand", "minus two", "2:30")]
+RIGHT = [
+    ("three", "3"),
+    ("There are 3.", "three"),
+    ("Twenty-one!", "21"),
+    ("2,000 people", "2000"),
+    ("2.0", "2"),
+    ("2cm", "2 cm"),
+]
+WRONG = [
+    (text, "2")
+    for text in ("2.5", "2,000", "-2", "1/2", "12", "two thousand", "minus two", "2:30", "2\u00bd", "two and a half")
+]
+WRONG += [("No one knows", "1"), ("three-quarters", "3")]
 
 
 @pytest.mark.parametrize(("reply", "reference"), RIGHT + WRONG)

@@ -22,6 +22,9 @@ _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ni
 _SMALL = {word: k for k, word in enumerate(_UNITS)} | {word: 10 * k for k, word in enumerate(_TENS, start=2)}
 _SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 _TOKEN = re.compile(r"(?:(?<!\w)[-+])?(?:\d+(?:[.,:/']\d+)*|(?<![\w.])\.\d+)\w*|\w+")
+_FRACTION = re.compile(r"(\d+)/(\d+)")
+_UNIT = re.compile(r"(?<=\d)(?=(?:mm|cm|km|mg|kg|ml|ft|lbs?|oz|mph|am|pm)\b)")
+_PARTS = re.compile(r"(?<=\w)-(?=(?:half|halves|thirds?|quarters?|(?:four|fif|six|eigh|ten)ths?)\b)")
 _FIGURE = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:[,']\d{3})+)(?:\.\d+)?|[-+]?\.\d+")
 
 
@@ -29,7 +32,9 @@ def words(text: str) -> list[str]:
     """The tokens of `text`, numbers in figures."""
     # A blank that keeps digits together parts thousands; NFKC would make a common one of it.
     text = re.sub("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))", ",", text)
-    text = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'").replace("\u2212", "-")
+    text = re.sub("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])", " ", text)  # and 21/2 of two and a half
+    text = unicodedata.normalize("NFKC", text).casefold().translate({0x2019: "'", 0x2212: "-", 0x2044: "/"})
+    text = _PARTS.sub("_", _UNIT.sub(" ", re.sub(r"\bno[ -]one\b", "no nobody", text)))
     tokens = _TOKEN.findall(text)
     found: list[str] = []
     after_number, at = False, 0
@@ -93,7 +98,12 @@ def _below_hundred(tokens: Sequence[str], at: int) -> tuple[Decimal | None, int]
 
 
 def _with_decimals(whole: Decimal, tokens: Sequence[str], at: int) -> tuple[Decimal, int]:
-    """`whole`, with the digits of "point five" if they follow."""
+    """`whole`, with the digits of "point five", "and a half" or "1/2" if they follow."""
+    if list(tokens[at : at + 3]) == ["and", "a", "half"]:
+        return whole + Decimal("0.5"), at + 3
+    part = _FRACTION.fullmatch(_word(tokens, at))
+    if part and whole == int(whole) and 0 < int(part[1]) < int(part[2]):
+        return whole + Decimal(part[1]) / Decimal(part[2]), at + 1
     digits, end = "", at + 1
     while _word(tokens, at) == "point" and _SMALL.get(_word(tokens, end), 10) < 10:
         digits, end = digits + str(_SMALL[tokens[end]]), end + 1
