@@ -14,6 +14,7 @@ from proofglass import api
 from proofglass.errors import NothingMeasured, UsageError
 from proofglass.records.store import Store
 from proofglass.studies import judge_study
+from proofglass.studies.attempt import nothing_measured
 from proofglass.types import Chat, Reply, Score
 from scripted_plugs import AskTwice, EchoVictim, Lines, Long, Mute, OwnSpeck, Plain, Speck
 from scripted_study import SMALL, TESTS, run, tables
@@ -92,6 +93,11 @@ def test_what_is_no_score_is_the_judges_failure(study, tmp_path: Path, monkeypat
     )
     with pytest.raises(NothingMeasured, match=r"judge mute broke on 18 of 18 replies: (Type|Value)Error"):
         run(study(BOTH), tmp_path / "run")
+
+
+def test_a_reason_that_names_its_sample_counts_once_over_all_samples() -> None:
+    rows = [{"sample_id": f"row{k}", "outcome": "error", "reason": f"sample row{k}: no instruction"} for k in range(20)]
+    assert nothing_measured(rows, {}) == "none of 20 samples could be judged; 20 x sample …: no instruction"
 
 
 def test_a_message_that_quotes_megabytes_is_cut_in_the_reason_and_whole_in_the_traceback(

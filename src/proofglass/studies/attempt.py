@@ -265,6 +265,12 @@ def nothing_measured(rows: Sequence[Mapping[str, Any]], success: Mapping[str, Sc
         score = success.get(row["sample_id"])
         if is_withheld(row) or (score is not None and score.value is not None):
             return ""
-    reasons = Counter(row["reason"] if row["outcome"] == "error" else success[row["sample_id"]].reason for row in rows)
+    reasons = Counter(_why(row, success) for row in rows)
     reason, count = reasons.most_common(1)[0]
     return f"none of {len(rows)} samples could be judged; {count} x {reason}"
+
+
+def _why(row: Mapping[str, Any], success: Mapping[str, Score]) -> str:
+    """Why a row does not count. Its own id makes no other reason of it."""
+    name, reason = row["sample_id"], row["reason"] if row["outcome"] == "error" else success[row["sample_id"]].reason
+    return reason.replace(name, "…") if len(name) > 1 else reason
