@@ -21,6 +21,7 @@ from proofglass.errors import ProofglassError, UsageError, is_environment
 Keeper = Callable[[str, str], str]
 _keeper: ContextVar[Keeper | None] = ContextVar("proofglass_faults", default=None)
 _FOREIGN = tuple(sorted({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib")}))
+_LONGEST = 2000  # characters of a message in a reason; the traceback has all of it
 _OURS = str(Path(__file__).resolve().parent)
 
 
@@ -89,9 +90,10 @@ def one_line(kind: str, plug: object, what: str) -> Iterator[None]:
 
 def _message(error: BaseException) -> str:
     try:
-        return str(error)
+        text = str(error)
     except Exception:  # an exception class of the plug's own may be broken, too
         return "(its message cannot be read)"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} … ({len(text):,} characters)"
 
 
 def _whole(error: BaseException) -> str:
