@@ -36,6 +36,10 @@ BROKEN = {
     ),
     "nameless": (SOUND + "@dataclass(frozen=True)\nclass Plug(Attack):\n    x: int = 1", 'write name = "..." in'),
     "odd-name": (SOUND + "@dataclass(frozen=True)\nclass Plug(Attack):\n    name = 5", 'write name = "..." in'),
+    "own-metaclass": (
+        "class M(type):\n    def __getattribute__(self, name): raise RuntimeError('mine')\nclass Plug(metaclass=M): pass",
+        "RuntimeError: mine (own-metaclass_mod.py:2)",
+    ),
     "odd-paper": (
         SOUND + "@dataclass(frozen=True)\nclass Plug(Attack):\n    name = 'odd-paper'\n    paper = 'Me 2024'",
         "cannot be described: TypeError",

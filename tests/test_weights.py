@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import pickle
 import re
 import sys
@@ -202,7 +203,9 @@ def test_an_index_that_names_anything_but_safetensors_beside_it_is_refused(shard
         weights.weights_hash(sharded)
 
 
-@pytest.mark.parametrize("named", [None, [], {}, {"a": 1}, {"a": "model-00009.safetensors"}])
+@pytest.mark.parametrize(
+    "named", [None, [], {}, {"a": 1}, {"a": "model-00009.safetensors"}, {"a": "m" * 300 + ".safetensors"}]
+)
 def test_an_index_that_is_broken_is_one_line(sharded: Path, named: object) -> None:
     index(sharded, named)
     with pytest.raises(UsageError, match=r"index\.json: weight_map: "):
@@ -223,6 +226,17 @@ def test_a_broken_safetensors_file_is_named(sharded: Path, content: bytes) -> No
     (sharded / "model-00002-of-00002.safetensors").write_bytes(content)
     with pytest.raises(UsageError, match=r"model-00002-of-00002\.safetensors: weights that cannot be read"):
         weights.check_folder(sharded)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_weights_that_are_no_file_are_refused_unopened(sharded: Path) -> None:
+    # Opening a pipe that nobody writes to waits for ever; a link to itself raises an OSError in the middle.
+    for make in (os.mkfifo, lambda path: path.symlink_to(path)):
+        (sharded / "model-00002-of-00002.safetensors").unlink()
+        make(sharded / "model-00002-of-00002.safetensors")
+        (sharded / "model.safetensors.index.json").unlink(missing_ok=True)  # else the index says that it is not there
+        with pytest.raises(UsageError, match=r"model-00002-of-00002\.safetensors: weights that cannot be read"):
+            weights.check_folder(sharded)
 
 
 def test_a_link_counts_as_what_it_points_to(sharded: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 
 
@@ -71,8 +72,14 @@ _OF_THE_MACHINE = {
     errno.ESTALE,
 }
 
-# torch's allocators say it in a RuntimeError where they have no class of their own for it (on a CPU).
-_NO_MEMORY = ("can't allocate memory", "CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED")
+# torch says it in a RuntimeError where it has no class of its own for it.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+_NO_DEVICE = "CUDA error: "  # after one, every further call on the device fails, whoever's sample it is for
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full. Free some space, then run the same command again",
@@ -86,30 +93,47 @@ _REMEDIES = {
 
 
 def is_environment(error: BaseException) -> bool:
-    """Whether `error`, or what it was raised from, is the machine's fault: running the same sample on a sound machine
-    would have gone well. torch's own out-of-memory error is known by its name, so that torch need not be imported."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, EnvironmentFault):
-            return True
-        if isinstance(found, OSError) and found.errno in _OF_THE_MACHINE:
-            return True
-        if _is_memory(found):
-            return True
-        found = found.__cause__
-    return False
+    """Whether `error`, or what it was raised from or gathers, is the machine's fault: running the same sample on a
+    sound machine would have gone well. torch's own errors are known by name and text, so that torch need not be
+    imported."""
+    return any(
+        isinstance(found, EnvironmentFault)
+        or (isinstance(found, OSError) and found.errno in _OF_THE_MACHINE)
+        or _is_memory(found)
+        or _is_device(found)
+        for found in _behind(error)
+    )
+
+
+def _behind(error: BaseException) -> list[BaseException]:
+    """`error`, what it was raised from, and what it gathers (an ExceptionGroup), each once: they may form a ring."""
+    found: list[BaseException] = [error]
+    for each in found:
+        more = (each.__cause__, *(each.exceptions if isinstance(each, BaseExceptionGroup) else ()))
+        found += [next_ for next_ in more if next_ is not None and not any(next_ is known for known in found)]
+    return found
 
 
 def _is_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    return any(words in _said(error) for words in _NO_MEMORY)
+
+
+def _is_device(error: BaseException) -> bool:
+    return _NO_DEVICE in _said(error)
+
+
+def _said(error: BaseException) -> str:
+    """The message of a RuntimeError; empty for all others, and where a class of a plug's own cannot tell it."""
+    with contextlib.suppress(Exception):
+        return str(error) if isinstance(error, RuntimeError) else ""
+    return ""
 
 
 def remedy(error: BaseException) -> str:
     """What failed of the machine and what mends it, in words; empty if `error` is no fault of the machine."""
-    found: BaseException | None = error
-    while found is not None:
+    for found in _behind(error):
         if isinstance(found, OSError) and found.errno in _REMEDIES:
             return _REMEDIES[found.errno]
         if _is_memory(found) or (isinstance(found, OSError) and found.errno == errno.ENOMEM):
@@ -117,7 +141,8 @@ def remedy(error: BaseException) -> str:
                 "out of memory. Free some, or take smaller models, a smaller dtype, fewer max_new_tokens or a smaller "
                 "batch, then run the same command again"
             )
-        found = found.__cause__
+        if _is_device(found):
+            return "the GPU failed, and is lost to this process. See to it, then run the same command again"
     return ""
 
 

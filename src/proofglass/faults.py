@@ -22,7 +22,7 @@ Keeper = Callable[[str, str], str]
 _keeper: ContextVar[Keeper | None] = ContextVar("proofglass_faults", default=None)
 _FOREIGN = tuple(sorted({str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "purelib", "platlib")}))
 _OURS = str(Path(__file__).resolve().parent)
-LENGTH = 1000  # characters of a message that become part of a reason: some quote all that they could not read
+LENGTH = 1000  # characters of a message in a reason: some quote all that they could not read; the traceback has it
 
 
 @contextmanager
@@ -91,9 +91,9 @@ def one_line(kind: str, plug: object, what: str) -> Iterator[None]:
 def _message(error: BaseException) -> str:
     try:
         text = str(error)
-        return text if len(text) <= LENGTH else f"{text[:LENGTH]}…"
     except Exception:  # an exception class of the plug's own may be broken, too
         return "(its message cannot be read)"
+    return text if len(text) <= LENGTH else f"{text[:LENGTH]} … ({len(text):,} characters)"
 
 
 def _whole(error: BaseException) -> str:

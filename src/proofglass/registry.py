@@ -67,11 +67,12 @@ class Entry:
             found: Any = importlib.import_module(module)
             for part in attribute.split("."):
                 found = getattr(found, part)
+            wrong = what_is_wrong(found, self.kind)
         except BaseException as error:  # foreign code: it may end with sys.exit, or raise what it likes
             if stops_the_run(error):
                 raise
             raise UsageError(f"{self.name}: cannot load {self.target}{origin}: {briefly(error)}") from error
-        if wrong := what_is_wrong(found, self.kind):
+        if wrong:
             raise UsageError(f"{self.name}: {self.target}{origin} {wrong}")
         plug: type = found
         return plug

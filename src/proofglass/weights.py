@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +22,7 @@ from proofglass.errors import MissingExtra, ProofglassError, UnsafeWeights, Usag
 if TYPE_CHECKING:
     import torch
 
-ADAPTER = "adapter_model*.safetensors"  # weights of a LoRA adapter (PEFT)
+ADAPTER = "adapter_model.safetensors"  # of a LoRA adapter; without this very name PEFT opens adapter_model.bin
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _CONVERT = (
     "can run code when it is loaded, so it is refused. Convert it once, on a machine you can lose: "
@@ -120,7 +121,7 @@ def files_of(path: Path, weights: str = "*.safetensors") -> list[Path]:
             raise UnsafeWeights(f"{index}: weight_map: names {name!r}, no safetensors: a pickle checkpoint {_CONVERT}")
         if Path(name).name != name or "\\" in name:
             raise UnsafeWeights(f"{index}: weight_map: names {name!r}, a path; only files beside it are loaded")
-        if not (path / name).is_file():
+        if not os.path.isfile(path / name):  # False also for a name that no disk can hold
             raise UsageError(f"{index}: weight_map: names {name!r}, which is not there; get all files of the model")
     return sorted({index, *(path / name for name in where.values())})
 
@@ -130,6 +131,8 @@ def header_of(file: Path) -> dict[str, Any]:
 
     Raises UnsafeWeights for a pickle or a zip, which torch writes, UsageError for a file that is broken.
     """
+    if not file.is_file():  # opening a pipe would wait for ever
+        raise UsageError(f"{file}: weights that cannot be read (no file, or a link that leads to none); get it again")
     with file.open("rb") as stream:
         start = stream.read(8)
         length = int.from_bytes(start, "little")

@@ -99,3 +99,12 @@ def test_a_plug_that_raises_anything_fails_its_check_and_the_others_are_looked_a
     failed = {each.check: each.measured for each in found if each.ok is False}
     assert set(failed) == {"scores every attempt", "never judges an error"}
     assert failed["scores every attempt"].startswith("SystemExit: bye (test_check.py:")
+
+
+def test_what_a_check_found_is_cut_where_a_plug_gives_megabytes() -> None:
+    def case() -> None:
+        raise AssertionError("E" * 5_000_000)
+
+    (found,) = suite.findings([suite.Case("says it all", case, "meaning")])
+    assert found.measured.startswith("EEE")
+    assert len(found.measured) < 600

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -349,6 +350,15 @@ def test_doctor_states_device_memory_threads_and_bundled_fonts(proofglass) -> No
     assert code == 0
     for word in ("device", "memory", "torch threads", "waiting threads", "DejaVuSans", "transformers"):
         assert word in out
+
+
+def test_doctor_says_that_torch_does_not_load_and_the_rest(proofglass, monkeypatch) -> None:
+    # torch reads the entry points of every package when it loads: a malformed one elsewhere is enough.
+    monkeypatch.setitem(sys.modules, "torch", None)
+    code, out, _ = proofglass("doctor")
+    assert code == 0
+    assert re.search(r"^device +unknown, torch does not load: .*torch", out, re.MULTILINE)
+    assert "transformers" in out
 
 
 def test_doctor_says_what_a_missing_font_changes(proofglass, monkeypatch) -> None:

@@ -49,7 +49,13 @@ def test_without_open_clip_it_says_what_to_install(tmp_path: Path, monkeypatch: 
     [
         (("open_clip_config.json", "open_clip_pytorch_model.bin"), UnsafeWeights, "pickle checkpoint"),
         (("config.json", "open_clip_model.safetensors"), UsageError, r"no open_clip_config\.json"),
-        (("open_clip_config.json", "model.safetensors"), UsageError, r"no open_clip_\*\.safetensors"),
+        (("open_clip_config.json", "model.safetensors"), UsageError, r"no open_clip_model\.safetensors"),
+        # open_clip would open model.safetensors or the pickle, and the key would hold the other file.
+        (
+            ("open_clip_config.json", "open_clip_x.safetensors", "open_clip_pytorch_model.bin"),
+            UnsafeWeights,
+            "pickle checkpoint",
+        ),
     ],
 )
 def test_a_folder_that_lacks_safetensors_or_configuration_is_refused(tmp_path: Path, present, kind, said: str) -> None:

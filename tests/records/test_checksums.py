@@ -100,6 +100,22 @@ def test_a_file_with_any_byte_changed_is_refused_and_the_error_says_how_to_go_on
     assert Store(tmp_path).frame()["reply"].to_list() == ["yes"]
 
 
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("cells/c1.json", "c2.json"), ("cells/c1.parquet", "c2.parquet"), ("scores/c1.jk.parquet", "c1.kk.parquet")],
+)
+def test_a_whole_file_in_the_place_of_another_is_refused(tmp_path: Path, name: str, other: str) -> None:
+    # Of equal kind and sound in itself: two judges of one cell, changed over, gave the rates of each to the other.
+    sealed(tmp_path)
+    path = tmp_path / name
+    with Store.create(tmp_path / "b", manifest(cells=("c2",))) as store:
+        store.seal("c2", [record(reply="no")], DONE)
+        store.put_scores("c1", "kk", {"s1": Score("k", 0.0)})
+    (tmp_path / "b" / path.parent.name / other).replace(path)
+    with pytest.raises(StoreError, match=rf"{name}: not as it was written"):
+        (store := Store(tmp_path)).cells(), store.frame(), store.scores()
+
+
 def test_a_picture_with_any_byte_changed_is_itself_or_refused(tmp_path: Path) -> None:
     store = sealed(tmp_path)
     path = store.image_path(picture(1).sha256)

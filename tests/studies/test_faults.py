@@ -343,3 +343,19 @@ def test_the_sum_over_cells_counts_an_answer_that_two_share_once(study, tmp_path
         assert store.frame()["money"].sum() == 0.5 * 27
         first_rounds = [c["money_new"] for c in store.cells() if c["defense"] == "ask-twice"]
         assert first_rounds == [0.5 * c["planned"] for c in store.cells() if c["defense"] == "ask-twice"]
+
+
+@pytest.mark.parametrize("kind", ["reply", "raised", "judge", "dataset"])
+def test_a_reason_of_megabytes_is_cut_on_the_terminal(study, tmp_path: Path, monkeypatch, capsys, kind: str) -> None:
+    # It was printed three times: as it came, with its cell, and at the end.
+    def raises(*_: Any) -> Any:
+        raise RuntimeError("E" * 5_000_000)
+
+    cls, method = {"judge": (Mute, "score"), "dataset": (Lines, "__iter__")}.get(kind, (EchoVictim, "reply"))
+    said = raises if kind != "reply" else (lambda self, asks: [Reply.error("E" * 5_000_000) for _ in asks])
+    monkeypatch.setattr(cls, method, said)
+    with pytest.raises((NothingMeasured, UsageError)) as caught:
+        api.run(study(BOTH), tmp_path / "run")
+    told = capsys.readouterr()
+    assert len(told.out) + len(told.err) + len(str(caught.value)) < 50_000
+    assert "characters" in str(caught.value)

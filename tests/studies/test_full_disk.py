@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from proofglass.errors import EnvironmentFault, ImageError, StoreError
+from proofglass.errors import EnvironmentFault, ImageError, StoreError, is_environment, remedy
 from proofglass.records.store import Store
 from scripted_plugs import AskTwice, EchoVictim, Lines, Long, OwnSpeck, Speck
 from scripted_study import SMALL, TESTS, run, tables
@@ -34,6 +34,8 @@ FAULTS = [
     MemoryError(),
     OutOfMemoryError("CUDA out of memory"),
     RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    RuntimeError("CUDA error: unspecified launch failure"),
+    ExceptionGroup("unhandled errors in a TaskGroup", [ValueError("x"), oserror(errno.EMFILE)]),
 ]
 
 
@@ -80,6 +82,22 @@ def test_a_fault_of_the_machine_stops_the_run_and_the_same_call_makes_the_same(
     found = tables(run(study(text), tmp_path / "run"))
     whole = tables(run(study(text), tmp_path / "whole"))
     assert {k: found[k] for k in ("frame", "scores", "cells")} == {k: whole[k] for k in ("frame", "scores", "cells")}
+
+
+class Unreadable(RuntimeError):
+    def __str__(self) -> str:
+        raise ValueError("no message")
+
+
+def test_what_stands_behind_an_error_is_looked_at_once_and_need_not_be_readable() -> None:
+    # `raise error from error`, which Python lets pass, and two that name each other: followed naively, without end.
+    first, second = Unreadable(), ValueError("x")
+    first.__cause__, second.__cause__ = second, first
+    assert not is_environment(first)
+    assert remedy(first) == ""
+    second.__cause__ = ExceptionGroup("both", [first, oserror(errno.ENOSPC)])
+    assert is_environment(first)
+    assert "disk is full" in remedy(first)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])

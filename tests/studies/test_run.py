@@ -20,7 +20,7 @@ from proofglass.studies.runners import local
 from proofglass.studies.study import parse
 from proofglass.types import Score
 from scripted_plugs import EchoVictim
-from scripted_study import TESTS, WHOLE, asked, run, tables
+from scripted_study import SMALL, TESTS, WHOLE, asked, run, tables
 
 
 @pytest.fixture(autouse=True)
@@ -380,3 +380,14 @@ def test_the_study_file_parses_as_it_was_kept(study, tmp_path: Path) -> None:
     store = run(study(WHOLE), tmp_path / "run")
     kept = store.manifest()["study_text"]
     assert parse(located.parse(kept, "study.yaml")).name == "whole"
+
+
+def test_what_a_cell_was_sealed_with_is_missed_and_made_again(study, tmp_path: Path) -> None:
+    # Without a word the report had fewer samples, and a run that went on left it so.
+    whole = tables(run(study(SMALL), tmp_path / "run"))
+    for folder in ("cells", "scores"):
+        lost = min((tmp_path / "run" / folder).glob("*.parquet"))
+        lost.unlink()
+        with pytest.raises(StoreError, match=rf"{lost.name}: gone, though its cell is done.*same command again"):
+            tables(Store(tmp_path / "run"))
+        assert tables(run(study(SMALL), tmp_path / "run")) == whole

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -52,6 +53,10 @@ def test_an_adapter_as_pickle_is_refused(folder: Path, adapter: Path, tmp_path: 
     (tmp_path / "adapter_config.json").write_text((adapter / "adapter_config.json").read_text())
     (tmp_path / "adapter_model.bin").write_bytes(b"x")
     with pytest.raises(UnsafeWeights, match="pickle"):
+        HFModel(folder, "cpu", adapter=tmp_path)
+    # Of the weights' one name: beside another, PEFT would open the pickle, and the key would hold the other file.
+    shutil.copy(adapter / "adapter_model.safetensors", tmp_path / "adapter_model-2.safetensors")
+    with pytest.raises(UnsafeWeights, match=r"adapter_model\.bin: a pickle"):
         HFModel(folder, "cpu", adapter=tmp_path)
     with pytest.raises(UsageError, match="no such folder"):
         HFModel(folder, "cpu", adapter=tmp_path / "absent")

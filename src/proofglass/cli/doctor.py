@@ -13,6 +13,7 @@ import typer
 
 from proofglass import __version__, threads
 from proofglass.console import columns, say, say_json, table
+from proofglass.faults import briefly
 
 _CORE = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow", "polars",
          "pydantic", "typer", "rich", "jinja2")  # fmt: skip
@@ -105,8 +106,14 @@ def _command(missing: list[str], alone: list[str]) -> str:
 
 
 def _machine() -> dict[str, Any]:
-    import torch
-
+    try:
+        import torch
+    except Exception as error:  # torch reads the entry points of every package: one that is malformed breaks it
+        return {
+            "device": f"unknown, torch does not load: {briefly(error)}",
+            "cores": os.cpu_count(),
+            "memory": _memory(),
+        }
     cuda = torch.cuda.is_available()
     mps = torch.backends.mps.is_available()
     return {

@@ -20,6 +20,7 @@ from proofglass.conformance.material import Scripted, asks, attempts, picture, s
 from proofglass.faults import briefly, stops_the_run
 from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Victim, WhiteBoxVictim
 from proofglass.registry import build
+from proofglass.report.visible import REASON, cut
 from proofglass.types import Artefact, Ask, Chat, Finding, Sample, Settings
 
 WHITE = "testbed-linear"  # the victim of attacks that look inside one
@@ -87,7 +88,8 @@ def findings(every: list[Case]) -> Iterator[Finding]:
         except BaseException as error:
             if stops_the_run(error):
                 raise
-            reason = str(error) if isinstance(error, AssertionError) and str(error) else briefly(error)
+            why = str(error) if isinstance(error, AssertionError) and str(error) else briefly(error)
+            reason = cut(why, REASON, where="what the plug gave")
             yield Finding(case.name, False, reason, case.meaning)
         else:
             yield Finding(case.name, True, "", "")

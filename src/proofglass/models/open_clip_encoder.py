@@ -40,7 +40,7 @@ class OpenClipEncoder(FromFolder, Encoder):
 
     registered = "open-clip-encoder"
     config = "open_clip_config.json"
-    weights = "open_clip_*.safetensors"
+    weights = "open_clip_model.safetensors"  # of any other name, open_clip would prefer model.safetensors or a pickle
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         check_layer(layer)
@@ -82,7 +82,7 @@ class OpenClipEncoder(FromFolder, Encoder):
     def net(self) -> Any:
         """The model, frozen, float32."""
         folder, open_clip = self.folder, library("open_clip", INSTALL)
-        # From a folder open_clip takes open_clip_*.safetensors before anything else; `folder` has checked that.
+        # From a folder open_clip takes open_clip_model.safetensors before anything else; `folder` has checked that.
         net = open_clip.create_model_from_pretrained(f"local-dir:{folder}", return_transform=False)
         return net.to(place(self.device)).eval().requires_grad_(False)
 

@@ -3,7 +3,8 @@
 A JSON object (a line of the journal or of a ledger, a file as a whole) ends with it: `{..., "sha256":"<64 hex>"}` and a
 line break. A Parquet file holds it between its last column and its footer, which no reader looks at: every Parquet
 tool reads the file as before. So a file is checked by itself, in one pass over bytes that are read anyway, and a crash
-between two files leaves no checksum behind that fits neither. Pictures are named by their pixels and need none.
+between two files leaves no checksum behind that fits neither. That of a file also covers its name, which says whose
+records these are: one that took the place of another does not fit. Pictures are named by their pixels and need none.
 """
 
 from __future__ import annotations
@@ -25,26 +26,30 @@ def damaged(place: object, fix: str) -> StoreError:
     return StoreError(f"{place}: not as it was written, its checksum does not fit. Restore it from a copy, or {fix}.")
 
 
-def signed(document: bytes) -> bytes:
-    """`document`, a JSON object with at least one field, closed by its checksum and a line break."""
+def signed(document: bytes, name: str = "") -> bytes:
+    """`document`, a JSON object with at least one field, closed by its checksum and a line break.
+
+    name: of the file that it is to be; empty for a line of one.
+    """
     told = document.rstrip().removesuffix(b"}").rstrip()
-    return told + _seal(told)
+    return told + _seal(told, name)
 
 
-def is_intact(content: bytes) -> bool:
-    """Whether `content` is, byte for byte, what `signed` made."""
-    told = content[: -len(_seal(b""))]
-    return bool(told) and content == told + _seal(told)
+def is_intact(content: bytes, name: str = "") -> bool:
+    """Whether `content` is, byte for byte, what `signed` made under this name."""
+    told = content[: -len(_seal(b"", ""))]
+    return bool(told) and content == told + _seal(told, name)
 
 
-def _seal(told: bytes) -> bytes:
-    return b',"sha256":"' + hashlib.sha256(told).hexdigest().encode() + b'"}\n'
+def _seal(told: bytes, name: str) -> bytes:
+    return b',"sha256":"' + hashlib.sha256(name.encode() + told).hexdigest().encode() + b'"}\n'
 
 
 def read_signed(path: Path, fix: str) -> bytes:
-    """The content of a file that `signed` closed. Raises StoreError if it cannot be read or is damaged."""
+    """The content of a file that `signed` closed. Raises StoreError if it cannot be read, is damaged or another
+    file."""
     content = read_whole(path)
-    if not is_intact(content):
+    if not is_intact(content, path.name):
         raise damaged(path, fix)
     return content
 
@@ -72,17 +77,18 @@ def _is_torn(line: bytes) -> bool:
     return not line.endswith(b"\n") and not any(is_intact(whole + b"\n") for whole in wholes)
 
 
-def signed_parquet(content: bytes) -> bytes:
-    """`content`, the bytes of a Parquet file, with its checksum in front of the footer."""
+def signed_parquet(content: bytes, name: str) -> bytes:
+    """`content`, the bytes of the Parquet file `name`, with its checksum in front of the footer."""
     at = _footer(content)
-    return content[:at] + _hash(content, at, at) + content[at:]
+    return content[:at] + _hash(content, at, at, name) + content[at:]
 
 
 def read_parquet_bytes(path: Path, fix: str) -> bytes:
-    """The content of a file that `signed_parquet` made. Raises StoreError if it cannot be read or is damaged."""
+    """The content of a file that `signed_parquet` made. Raises StoreError if it cannot be read, is damaged or another
+    file."""
     content = read_whole(path)
     at = _footer(content)
-    if at < _HEX or content[at - _HEX : at] != _hash(content, at - _HEX, at):
+    if at < _HEX or content[at - _HEX : at] != _hash(content, at - _HEX, at, path.name):
         raise damaged(path, fix)
     return content
 
@@ -92,8 +98,9 @@ def _footer(content: bytes) -> int:
     return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
 
 
-def _hash(content: bytes, start: int, stop: int) -> bytes:
-    """Of `content` without what stands from `start` to `stop`."""
-    digest = hashlib.sha256(memoryview(content)[:start])
+def _hash(content: bytes, start: int, stop: int, name: str) -> bytes:
+    """Of `name` and `content` without what stands from `start` to `stop`."""
+    digest = hashlib.sha256(name.encode())
+    digest.update(memoryview(content)[:start])
     digest.update(memoryview(content)[stop:])
     return digest.hexdigest().encode()

@@ -10,15 +10,16 @@ from typing import Any
 
 from proofglass.errors import StoreError
 from proofglass.records.checksums import is_intact, read_signed, signed
-from proofglass.records.files import read_whole
+from proofglass.records.files import read_whole, write_whole
 from proofglass.records.schema import SCHEMA_VERSION, utf8
 
+_NAME = "manifest.json"
 _FIX = "delete it and run the study into this folder again: what is measured there is kept"
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of the run in the folder `path`. Raises StoreError if there is none of this schema version."""
-    file = path / "manifest.json"
+    file = path / _NAME
     if not file.exists():
         raise StoreError(f"{path}: holds no run (no manifest.json). `proofglass run STUDY --out {path}` makes one.")
     _check_version(path, read_whole(file))
@@ -28,7 +29,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def _check_version(path: Path, content: bytes) -> None:
     """Raises StoreError for a folder of another version. Looked at before the checksum, which version 1 did not have;
     a manifest that has one and does not fit it is damaged, whatever it says."""
-    if b',"sha256":"' in content and not is_intact(content):
+    if b',"sha256":"' in content and not is_intact(content, _NAME):
         return
     try:
         manifest = json.loads(content)
@@ -82,12 +83,13 @@ def with_judges(manifest: Mapping[str, Any], judges: Mapping[str, Any], success:
 
 
 def read_json(path: Path, fix: str) -> dict[str, Any]:
-    """A JSON file that `json_bytes` made. Raises StoreError if it cannot be read or is damaged; fix: how to go on."""
+    """A JSON file that `write_json` made. Raises StoreError if it cannot be read or is damaged; fix: how to go on."""
     told = json.loads(read_signed(path, fix))
     del told["sha256"]
     return told
 
 
-def json_bytes(value: Mapping[str, Any]) -> bytes:
-    """`value`, an object with at least one field, as the bytes of a JSON file that ends with its own checksum."""
-    return signed(utf8(json.dumps(value, indent=1, ensure_ascii=False)).encode())
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value`, an object with at least one field, as a JSON file that ends with its own checksum. Raises
+    StoreError if that cannot be done."""
+    write_whole(path, signed(utf8(json.dumps(value, indent=1, ensure_ascii=False)).encode(), path.name))

@@ -31,7 +31,7 @@ from proofglass.errors import StoreError
 from proofglass.records.checksums import read_parquet_bytes, signed_parquet
 from proofglass.records.files import guarded, sweep_temporaries, write_whole
 from proofglass.records.lock import Lock
-from proofglass.records.manifest import check_study, continued, json_bytes, read_json, read_manifest, with_judges
+from proofglass.records.manifest import check_study, continued, read_json, read_manifest, with_judges, write_json
 from proofglass.records.pictures import Pictures
 from proofglass.records.schema import Record, plain, record_schema, score_schema, utf8
 from proofglass.types import Artefact, Cost, Image, Score
@@ -109,7 +109,7 @@ class Store:
             check_study(shared, manifest)
             if (path / "manifest.json").exists():
                 manifest = continued(read_manifest(path), manifest)
-            write_whole(path / "manifest.json", json_bytes(manifest))
+            write_json(path / "manifest.json", manifest)
             store = cls(path)
             store._lock = lock
             yield store
@@ -166,15 +166,22 @@ class Store:
         return self._json(path) if path.exists() else {}
 
     def done(self, cell: str) -> bool:
-        """Whether the cell is measured and sealed. A failed cell is not: the next run tries it again."""
+        """Whether the cell is measured and sealed. A failed cell is not, nor one whose records are gone: the next run
+        tries it again."""
+        return self._is_done(cell) and self._records(cell).exists()
+
+    def _is_done(self, cell: str) -> bool:
         return self.status(cell).get("status") == "done"
+
+    def _records(self, cell: str) -> Path:
+        return self.path / "cells" / f"{cell}.parquet"
 
     def frame(self, cell: str | None = None) -> pl.DataFrame:
         """One row per (cell, sample), columns of `Record`, in plan order. cell: of this cell only."""
         import polars as pl
 
-        paths = [self.path / "cells" / f"{key}.parquet" for key in ([cell] if cell else self._planned())]
-        frames = [_read_parquet(path) for path in paths if path.exists()]
+        wanted = [cell] if cell else self._planned()
+        frames = [_read_parquet(self._records(key)) for key in wanted if self._is_there(key, self._records(key))]
         return pl.concat(frames) if frames else pl.DataFrame(schema=record_schema())
 
     def scores(self) -> pl.DataFrame:
@@ -186,9 +193,19 @@ class Store:
             _read_parquet(path).with_columns(judge=pl.lit(label))
             for cell in self._planned()
             for label in self._manifest["judges"]
-            if (path := self._score_path(cell, judges[label]["key"])).exists()
+            if self._is_there(cell, path := self._score_path(cell, judges[label]["key"]))
         ]
         return pl.concat(frames) if frames else pl.DataFrame(schema=score_schema())
+
+    def _is_there(self, cell: str, path: Path) -> bool:
+        """Whether a file of the cell exists. Raises StoreError where it has to, since the cell was sealed with it: its
+        records, and what the judge said by whom success was decided."""
+        if path.exists():
+            return True
+        success = self.status(cell).get("success", "")
+        if self._is_done(cell) and path in (self._records(cell), self._score_path(cell, success)):
+            raise StoreError(f"{path}: gone, though its cell is done. Restore it from a copy, or {_AGAIN}.")
+        return False
 
     def has_scores(self, cell: str, judge_key: str) -> bool:
         return self._score_path(cell, judge_key).exists()
@@ -261,7 +278,7 @@ class Store:
             }
             for a in crafted.artefacts
         ]
-        write_whole(self.shared / "artefacts" / f"{crafted.key}.json", json_bytes(told))
+        write_json(self.shared / "artefacts" / f"{crafted.key}.json", told)
 
     def seal(self, cell: str, records: Sequence[Record], status: Mapping[str, Any]) -> None:
         """Close a cell. The status file is written last: it is what makes the cell count as done."""
@@ -269,14 +286,14 @@ class Store:
 
         self._check_lock()
         rows = [dataclasses.asdict(record) for record in records]
-        _write_parquet(self.path / "cells" / f"{cell}.parquet", pl.DataFrame(rows, schema=record_schema()))
+        _write_parquet(self._records(cell), pl.DataFrame(rows, schema=record_schema()))
         self.put_status(cell, status)
 
     def put_status(self, cell: str, status: Mapping[str, Any]) -> None:
         """status: status, reason, seconds, peak_bytes, craft and what else the runner counts (see `cells`); success:
         key of the judge by which it was decided; batches: batch -> queries, tokens in and out, money of its answers."""
         self._check_lock()
-        write_whole(self.path / "cells" / f"{cell}.json", json_bytes(status))
+        write_json(self.path / "cells" / f"{cell}.json", status)
 
     def put_scores(self, cell: str, judge_key: str, scores: Mapping[str, Score]) -> None:
         """A judge's scores of a cell, sample id -> score; they replace earlier ones of the same judge."""
@@ -300,14 +317,14 @@ class Store:
         self._check_lock()
         text = self._manifest.get("study_text") if study_text is None else study_text
         self._manifest = {**with_judges(self._manifest, judges, success), "study_text": text}
-        write_whole(self.path / "manifest.json", json_bytes(self._manifest))
+        write_json(self.path / "manifest.json", self._manifest)
 
     def put_card(self, victim: str, card: Mapping[str, Any]) -> None:
         """The card of the victim with this label, as it stands after it was asked."""
         self._check_lock()
         if self._manifest["cards"].get(victim) != card:
             self._manifest["cards"][victim] = dict(card)
-            write_whole(self.path / "manifest.json", json_bytes(self._manifest))
+            write_json(self.path / "manifest.json", self._manifest)
 
     def drafts(self, key: str) -> Path:
         """Where the craft `key` keeps its checkpoints while it runs."""
@@ -383,7 +400,7 @@ def _check_ours(path: Path) -> None:
 def _write_parquet(path: Path, frame: pl.DataFrame) -> None:
     buffer = io.BytesIO()
     frame.write_parquet(buffer)
-    write_whole(path, signed_parquet(buffer.getvalue()))
+    write_whole(path, signed_parquet(buffer.getvalue(), path.name))
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from proofglass.report.run import Run
-from proofglass.report.visible import cut
+from proofglass.report.visible import REASON, cut
 
 KINDS = {"error": "failed", "filtered": "filtered", "blocked": "blocked", "ok": "noted"}
-LENGTH = 400  # characters of a reason
 
 
 def reasons(run: Run) -> list[dict[str, Any]]:
@@ -21,7 +20,7 @@ def reasons(run: Run) -> list[dict[str, Any]]:
     """
     found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     for cell, kind, judge, reason, sample in _recorded(run):
-        same = (cell, kind, judge, cut(reason.replace(sample, "…") if len(sample) > 1 else reason, LENGTH))
+        same = (cell, kind, judge, cut(reason.replace(sample, "…") if len(sample) > 1 else reason, REASON))
         row = found.setdefault(same, {"count": 0, "sample_id": sample})
         row["count"] += 1
     names = ("victim", "attack", "defense", "dataset")

@@ -7,6 +7,7 @@ import re
 
 from proofglass.console import visible
 
+REASON = 400  # characters of a reason, in a report and on a terminal
 CELL = 32_000  # characters; spreadsheets hold 32,767 in a cell
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 

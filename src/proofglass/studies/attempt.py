@@ -17,6 +17,7 @@ from proofglass.flow import Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Judge, Victim
 from proofglass.records.schema import Record, chat_from_json, chat_to_json, utf8
 from proofglass.records.store import Crafted, Store
+from proofglass.report.visible import REASON, cut
 from proofglass.studies.craft import craft
 from proofglass.studies.plan import Cell
 from proofglass.studies.rows import Row
@@ -210,7 +211,7 @@ def judge(judge: Judge, label: str, attempts: Mapping[str, Attempt]) -> tuple[di
         _check_judges(error)
         given = [_alone(judge, label, each, broken) for each in shown.values()]
     scores |= dict(zip(shown, given, strict=True))
-    fault = JudgeFault(len(broken), len(shown), broken[0]) if broken else None
+    fault = JudgeFault(len(broken), len(shown), cut(broken[0], REASON)) if broken else None
     return {name: scores[name] for name in attempts}, fault
 
 
@@ -267,7 +268,7 @@ def nothing_measured(rows: Sequence[Mapping[str, Any]], success: Mapping[str, Sc
             return ""
     reasons = Counter(_why(row, success) for row in rows)
     reason, count = reasons.most_common(1)[0]
-    return f"none of {len(rows)} samples could be judged; {count} x {reason}"
+    return f"none of {len(rows)} samples could be judged; {count} x {cut(reason, REASON)}"
 
 
 def _why(row: Mapping[str, Any], success: Mapping[str, Score]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from proofglass.console import console_on, one_line, write
 from proofglass.engine.progress import Pace
+from proofglass.report.visible import REASON, cut
 from proofglass.studies.forecast import Forecast
 from proofglass.studies.plan import Cell, Plan
 
@@ -81,7 +82,7 @@ class Progress:
     def chunk(self, samples: int, failures: Iterable[str] = ()) -> None:
         """Some samples of the present cell are through. failures: why, for each of them that failed."""
         self.samples_done += samples
-        for reason, count in Counter(map(one_line, failures)).items():
+        for reason, count in Counter(one_line(cut(reason, REASON)) for reason in failures).items():
             is_new = reason not in self._reasons
             self._reasons[reason] += count
             if is_new and len(self._reasons) <= REASONS:

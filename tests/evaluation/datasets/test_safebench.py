@@ -82,16 +82,20 @@ def test_a_malformed_row_costs_itself_and_names_its_line(tmp_path):
         "ForbidQI,one,2,Bread,q,i",
         "",
         ROWS[2],
+        "ForbidQI,\u00b2,2,Bread,q,i",  # a digit to Unicode, and nothing that int takes
+        "ForbidQI," + "9" * 5000 + ",2,Bread,q,i",  # more digits than int takes
         'ForbidQI,1,4,B,"open',
     ]
     found = list(SafeBench(made(tmp_path, rows)))
     bad = [s for s in found if isinstance(s, BadSample)]
     assert len(found) - len(bad) == 3
-    fields, numbers, quote = (b.reason for b in bad)
+    fields, numbers, *odd, quote = (b.reason for b in bad)
     assert fields == "line 3: expected 6 fields, found 4"
     assert bad[1].id == "query_ForbidQI_one_2"
     assert numbers == "category_id, task_id: expected numbers, found 'one', '2'"
-    assert quote == "line 8: unexpected end of data"
+    assert all(reason.startswith("category_id, task_id: expected numbers, found") for reason in odd)
+    assert len(odd) == 2
+    assert quote == "line 10: unexpected end of data"
 
 
 def test_a_quoted_line_break_is_one_row_and_lines_are_still_counted(tmp_path):

@@ -65,7 +65,7 @@ class SafeBench(Dataset):
         for row in read_csv(self._table(), COLUMNS, self.name):
             if isinstance(row, BadSample):
                 bad.append(row)
-            elif not (row["category_id"].isdigit() and row["task_id"].isdigit()):
+            elif not all(row[field].isdecimal() and len(row[field]) < 10 for field in ("category_id", "task_id")):
                 numbers = f"{row['category_id']!r}, {row['task_id']!r}"
                 bad.append(BadSample(_name(row), self.name, f"category_id, task_id: expected numbers, found {numbers}"))
             else:

@@ -17,6 +17,7 @@ from proofglass.meter import Meter
 from proofglass.records.journal import Journal, JournaledVictim
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
+from proofglass.report.visible import REASON, cut
 from proofglass.studies.attempt import JudgeFault, Trial, attempt, attempts_of, buy, judge, nothing_measured
 from proofglass.studies.craft import check_apart, summary
 from proofglass.studies.plan import Cell, Plan, describe
@@ -140,7 +141,7 @@ def _run_cell(
     status = "failed" if reason else "done"
     if asked.unsent:
         why, _ = asked.unsent.most_common(1)[0]
-        status, reason = "pending", f"{asked.unsent.total()} asks were not sent; {why}"
+        status, reason = "pending", f"{asked.unsent.total()} asks were not sent; {cut(why, REASON)}"
     store.seal(
         cell.key,
         records,

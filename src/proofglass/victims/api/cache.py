@@ -49,8 +49,9 @@ class Cache:
         if ask.settings.temperature > 0:
             return None
         try:
-            content = self.path(ask).read_bytes()
-            told = json.loads(content if is_intact(content) else b"")
+            path = self.path(ask)
+            content = path.read_bytes()
+            told = json.loads(content if is_intact(content, path.name) else b"")
             text, finish = told["text"], told["finish"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             if is_environment(error):  # else a disk that fails for a moment has every answer paid again
@@ -65,7 +66,7 @@ class Cache:
             return
         path = self.path(ask)
         told = {"text": utf8(reply.text), "finish": reply.finish, "model": model}
-        content = signed(json.dumps(told).encode())
+        content = signed(json.dumps(told).encode(), path.name)
         with guarded(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft.")  # other processes may write here
