@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -134,6 +135,13 @@ def test_at_80_columns_no_line_of_a_list_is_wider(proofglass, monkeypatch) -> No
         assert max(map(len, out.splitlines())) <= 80
     rows = proofglass("list", "attacks", "bailey2023")[1].split("parameters:\n")[1].splitlines()
     assert max(map(len, rows)) <= 80
+
+
+@pytest.mark.parametrize("kind", ["attacks", "defenses", "victims", "datasets", "judges", "models"])
+def test_what_a_list_says_of_a_plug_is_a_whole_sentence(kind: registry.Kind) -> None:
+    for each in registry.entries(kind).values():  # `list` shows the first line of the docstring and no more
+        line = (inspect.getdoc(each.load()) or "").split("\n", 1)[0]
+        assert line.endswith("."), f"{each.name}: {line!r} goes on in its next line"
 
 
 def test_list_as_json_has_the_same_names_as_the_registry(proofglass) -> None:
@@ -395,6 +403,11 @@ def test_an_extra_that_is_present_is_said_to_be(proofglass, monkeypatch) -> None
     monkeypatch.setattr(doctor, "installed", lambda name: "0.3.999" if name == "inspect-ai" else "99.0")
     _, out, _ = proofglass("doctor")
     assert "dev: present" in out
+
+
+def test_a_model_that_sees_nothing_has_no_fusion(proofglass) -> None:
+    _, out, _ = proofglass("testbed", "list")
+    assert "None" not in out
 
 
 def test_testbed_list_names_fusion_and_alignment(proofglass) -> None:

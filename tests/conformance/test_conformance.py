@@ -13,11 +13,11 @@ import torch
 from conformance import fixtures
 from conformance.broken_plugs import Scripted
 from conformance.fixtures import Bench, different_victims, names
-from proofglass.conformance import checks, on_disk
+from proofglass.conformance import checks, material, on_disk, suite
 from proofglass.errors import MissingExtra
 from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Model, Victim, WhiteBoxVictim
-from proofglass.registry import Kind, entry
-from proofglass.types import Ask, Chat, Settings
+from proofglass.registry import Kind, build, entry
+from proofglass.types import Artefact, Ask, Chat, Settings
 from proofglass.victims.testbed import TestbedVictim
 from victims.flaky_server import Flaky, serving
 
@@ -49,6 +49,32 @@ def test_plug(bench: Bench, kind: Kind, name: str) -> None:
     checks.key_holds_every_parameter(plug, bench.other_values(name))
     checks.settings_build_it_again(plug)
     checks.takes_strings_for_paths(plug)
+
+
+# What `proofglass check` does: nobody names another value. The fields of figstep are None, a threshold of
+# schlarmann2023 is 0 (and so is its half), not-refused takes one word only.
+@pytest.mark.parametrize(
+    ("kind", "name", "guessed"),
+    [("attacks", "figstep", True), ("attacks", "schlarmann2023", True), ("judges", "not-refused", False)],
+)
+def test_what_cannot_be_guessed_is_no_fault_of_the_plug(kind: Kind, name: str, guessed: bool) -> None:
+    (case,) = (case for case in suite.cases(lambda: build(kind, name)) if case.name == "key holds every parameter")
+    assert bool(case.why_not) != guessed
+    if guessed:
+        case()
+
+
+def test_an_attack_may_ask_several_prompts_and_join_the_answers() -> None:
+    attack = build("attacks", "tu2023")
+    assert len(attack.prompts) > 1
+    sample = material.samples(True)[0]
+    checks.converse_ends_with_the_victims_reply(attack, Artefact(sample.id, images=sample.chat.images), sample)
+
+
+def test_a_target_that_is_said_at_once_takes_no_gradient() -> None:
+    # carlini2023 asks before its first step, and the victim answers these samples with their targets already.
+    victim = build("victims", "testbed-linear", device="cpu")
+    checks.crafts_what_its_scope_says(build("attacks", "carlini2023"), victim, material.samples(True))
 
 
 # One victim by its weights stands for all: they are one class.

@@ -64,7 +64,46 @@ def test_a_judge_that_raised_is_told_although_another_decides_success(store):
 def test_why_a_cell_was_skipped_is_printed(store):
     store.add(answers(1, 4))
     store.add(attack="qi2023", status="skipped", reason="qi2023 needs gradients")
-    assert "skipped: 1 cell (v x qi2023 x none x testbed/restricted, ...): qi2023 needs gradients" in said(store)
+    assert "skipped: v x qi2023 x none x testbed/restricted: qi2023 needs gradients" in said(store)
+
+
+def test_one_reason_of_many_cells_is_one_line(store):
+    why = "4 asks were not sent; the budget is spent"
+    for dataset in ("a", "b", "c"):
+        store.add(answers(1, 2), dataset=dataset, status="pending", reason=why)
+    assert f"pending: v x figstep x none x a and 2 more cells: {why}" in said(store)
+    assert page(Run(store)).split("This run is not finished")[1].split("</section>")[0].count(why) == 1
+
+
+def test_skipped_cells_are_no_part_of_what_was_to_be_measured(store):
+    store.add(answers(1, 4))
+    store.add(attack="b", status="failed", reason="broke")
+    store.add(attack="c", status="skipped", reason="needs gradients")
+    html = page(Run(store))  # one of the two that were to run, in headline, alarm and facts alike
+    assert "1 of 2 cells holds no result" in html.split("</h1>")[0] + html.split("<h1>")[1].split("</header>")[0]
+    assert "<dd>1<small> of 2</small></dd></div>\n<div><dt>skipped</dt><dd>1</dd>" in html
+
+
+def test_a_judge_that_broke_is_an_alarm_on_the_page(store):
+    store.add(answers(1, 4))
+    fault = {"replies": 3, "of": 4, "reason": "judge not-refused: NameError: name 'x' is not defined (mine.py:9)"}
+    store.planned[-1]["judge_faults"] = {"not-refused": fault}
+    alarm = unescape(page(Run(store))).split('<section class="alarm"')[1].split("</section>")[0]
+    assert "1 judge broke" in alarm
+    assert "on 3 of 4 replies" in alarm
+    assert "mine.py:9" in alarm
+    assert "judge not-refused" not in alarm  # its name stands in front already
+
+
+def test_what_is_missing_of_a_rate_by_phrases_stands_beside_that_rate(store):
+    store.world = ""
+    rows = [*answers(4, 4), *answers(0, 1, outcome="error", reason="HTTP 503", reply="")]
+    store.add(answers(0, 4), victim="open")
+    store.add([{**row, "sample_id": f"b{k}"} for k, row in enumerate(rows)], victim="open", attack="no-attack",
+              dataset="testbed/benign", expected="comply")  # fmt: skip
+    table = re.sub(r"<[^>]+>", " ", page(Run(store)).split('id="utility"')[1].split('id="cost"')[0])
+    # 4 of 4 not refused and 1 failed: over-refusal lies between 0 and 20 %; compliance has no number and no bounds
+    assert re.search(r"—\s+0.%\s+\[0,.\d+\]\s+by phrases\s+1 failed\s+0 to 20.% with these", table)
 
 
 def test_what_was_not_sent_is_waiting_and_has_not_failed(store):
@@ -197,7 +236,9 @@ def test_a_loss_that_changes_its_measure_says_where(store):
     frame = chart["frame"]
     assert chart["plain_from"] == 3
     assert chart["plain_x"] == frame.at_x(2.5)  # between the last sampled value and the first plain one
-    assert "from step 3 on (dotted)" in page(Run(store))
+    html = page(Run(store))
+    assert "dotted: step 3" in html
+    assert "the measure changed and not the picture" in html
     del store.planned[0]["craft"]["trace"]["loss_plain_from"]
     assert "dotted" not in page(Run(store)).split('id="loss"')[1]
 

@@ -15,6 +15,7 @@ from proofglass.errors import NothingMeasured, UsageError
 from proofglass.records.store import Store
 from proofglass.studies import judge_study
 from proofglass.studies.attempt import nothing_measured
+from proofglass.studies.runners.local import _named
 from proofglass.types import Chat, Reply, Score
 from scripted_plugs import AskTwice, EchoVictim, Lines, Long, Mute, OwnSpeck, Plain, Speck
 from scripted_study import SMALL, TESTS, run, tables
@@ -323,6 +324,19 @@ def test_what_was_not_sent_is_pending_whatever_a_defense_makes_of_it(study, tmp_
         store = run(study(text), tmp_path / "run")
     assert [cell["status"] for cell in store.cells()] == ["done", "done"]
     assert store.frame()["outcome"].to_list() == ["ok"] * 20
+
+
+def test_the_last_line_names_each_reason_once_and_counts_no_skipped_cell() -> None:
+    def cell(attack: str, status: str, reason: str = "") -> dict[str, str]:
+        return {**dict.fromkeys(("victim", "defense", "dataset"), "x"), "attack": attack, "status": status,
+                "reason": reason}  # fmt: skip
+
+    cells = [cell("a", "pending", "r"), cell("b", "pending", "r"), cell("c", "done"), cell("d", "skipped", "s")]
+    assert _named(cells, "pending") == ("2 of 3 cells", "x x a x x x x and 1 more: r")
+    many = [cell("a", "failed", f"reason {k}") for k in range(9)]
+    count, told = _named(many, "failed")
+    assert count == "9 of 9 cells"
+    assert told.endswith("reason 2; 6 more reasons: the report has them")
 
 
 def test_the_sum_over_cells_counts_an_answer_that_two_share_once(study, tmp_path: Path, monkeypatch) -> None:

@@ -34,7 +34,7 @@ def list_victims() -> None:
     for name in entries("victims"):
         if name.startswith("testbed-") and (card := _card_file(name)).exists():
             told = json.loads(card.read_text(encoding="utf-8"))
-            rows.append([name, *(str(told.get(field, "-")) for field in rows[0][1:])])
+            rows.append([name, *(str(told.get(field) or "-") for field in rows[0][1:])])
     say(table(rows))
 
 

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from proofglass.errors import ClosedVictim, ImageError, ProofglassError
+from proofglass.conformance.variants import keyed, variants
+from proofglass.errors import ClosedVictim, ImageError
 from proofglass.flow import drive
 from proofglass.interfaces import (
     Attack,
@@ -85,30 +86,11 @@ def key_holds_every_parameter(plug: Plug, others: Mapping[str, Any] | None = Non
 
     others: a value to try, for fields in which none can be guessed.
     """
-    fields = [f.name for f in dataclasses.fields(plug) if f.init and f.name not in plug.not_in_key]  # type: ignore[arg-type]
     tried = 0
-    for name in fields:
-        given = [others[name]] if others and name in others else _others(getattr(plug, name))
-        for value in given:
-            try:
-                key = dataclasses.replace(plug, **{name: value}).key  # type: ignore[type-var]
-            except (ValueError, TypeError, ProofglassError):
-                continue
-            tried += 1
-            assert key != plug.key, f"{name}: {value!r} has the same key"
-    assert tried or not fields, "nothing could be tried: give a value in `others`"
-
-
-def _others(value: Any) -> list[Any]:
-    if isinstance(value, bool):
-        return [not value]
-    if isinstance(value, int):
-        return [value + 1]
-    if isinstance(value, float):
-        return [value / 2]
-    if isinstance(value, str):
-        return [value + " x"]
-    return []
+    for name, value, key in variants(plug, others):
+        tried += 1
+        assert key != plug.key, f"{name}: {value!r} has the same key"
+    assert tried or not keyed(plug), "nothing could be tried: give a value in `others`"
 
 
 def settings_build_it_again(plug: Plug) -> None:
@@ -205,7 +187,9 @@ def crafts_what_its_scope_says(attack: Attack, victim: Victim, samples: Sequence
         assert artefact.crafted_on in ("", victim.key), "made on another victim"
         if attack.access != "black":
             assert artefact.crafted_on == victim.key, "does not say which victim it was made on"
-            assert artefact.cost.backward > 0, "used gradients and counts none"
+            # A victim that says the target at once is shown the clean picture, which took no gradient.
+            untouched = artefact.clean is not None and set(artefact.images) == {artefact.clean}
+            assert untouched or artefact.cost.backward > 0, "used gradients and counts none"
         json.dumps([dict(artefact.meta), dict(artefact.trace)])
         for image in artefact.images:
             is_8_bit(image)
@@ -250,7 +234,7 @@ def converse_ends_with_the_victims_reply(attack: Attack, artefact: Artefact, sam
 
     (end,) = drive([attack.converse(artefact, sample, ask)], answer)
     assert end.value is not None, end.failure
-    assert end.value[1].text == "an answer"
+    assert "an answer" in end.value[1].text  # or several of them, where it asks several prompts
     assert asked, "asked nothing"
     assert all(a.settings == ask.settings for a in asked), "settings of its own"
     (end,) = drive([attack.converse(artefact, sample, ask)], _always_failing)

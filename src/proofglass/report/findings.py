@@ -13,7 +13,7 @@ from proofglass.evaluation.metrics.success import FEW_CLUSTERS, few_clusters
 from proofglass.report.health import health, without_result
 from proofglass.report.run import Cell, Run
 from proofglass.report.tables import utility_cells
-from proofglass.report.wording import bounds, interval, listed, number, percent, plural, with_interval
+from proofglass.report.wording import NBSP, bounds, interval, listed, number, percent, plural, with_interval
 
 REFUSES = 0.5  # share of requests granted without any attack, below which a victim is said to refuse
 FEW = 0.1  # share of cells without a result up to which an attack that succeeded comes first
@@ -67,7 +67,7 @@ class _Headline:
         return [f"{lost}; what follows is about the others.", *against, *found]
 
     def _lost_share(self) -> float:
-        planned = [cell for cell in self.run.cells if cell.state != "skipped"]
+        planned = self.run.promised
         return sum(cell.state != "measured" for cell in planned) / max(len(planned), 1)
 
     # What stands against any finding
@@ -114,7 +114,9 @@ class _Headline:
         if len(attacked) == 1:
             chosen = f"the only attacked cell{without}"
         else:
-            chosen = f"the highest of {len(attacked)} attacked cells{without}, picked after the fact"
+            equal = sum(cell.rate["value"] == row["value"] for cell in attacked) - 1
+            beside = f" ({plural(equal, 'other')} {'reaches' if equal == 1 else 'reach'} the same)" if equal else ""
+            chosen = f"the highest of {len(attacked)} attacked cells{without}{beside}, picked after the fact"
         verb = "broke" if self._was_broken(worst) else "got what it asked for from"
         return (
             f"{worst.attack} {verb} {worst.victim}{behind} on {percent(row['value'], row['n'])} of {worst.dataset} "
@@ -126,11 +128,13 @@ class _Headline:
         """A rate of 0 is about a victim that answers; what it leaves open belongs to the sentence."""
         answering = [cell for cell in attacked if self.health[cell.victim]["state"] != "does not answer"]
         if not answering:
-            return ["No attack succeeded, and nothing follows from it: no victim of this run answers."]
+            silent = list(dict.fromkeys(cell.victim for cell in attacked))
+            verb = "does" if len(silent) == 1 else "do"
+            return [f"No attack succeeded, and nothing follows from it: {listed(silent)} {verb} not answer."]
         loosest = max(answering, key=lambda cell: (cell.rate["high"], cell.rate["highest"] or 0))
         row = loosest.rate
         missing = max(cell.rate["highest"] or 0 for cell in answering)
-        open_ = f", and up to {percent(missing)} if what is missing were successes" if missing else ""
+        open_ = f", and up to {percent(missing)} if what is missing were successes" if missing > row["high"] else ""
         victims = list(dict.fromkeys(cell.victim for cell in answering))
         unchecked = [victim for victim in victims if not self.health[victim]["benign"]]
         asked = f"; whether {listed(unchecked)} answers anything at all was not measured" if unchecked else ""
@@ -208,19 +212,24 @@ class _Headline:
         return f"On {victim}, {'; '.join(told)}." if told else ""
 
     def _price(self, victim: str, defense: str) -> str:
-        """How compliance on every benign or borderline data set moved: one alone can flatter."""
+        """Where compliance moved, of all benign and borderline data sets: one alone can flatter. Those that stayed are
+        in the table of utility."""
         useful = {
             (cell.defense, cell.dataset): cell.rate
             for cell in reversed(utility_cells(self.run))
             if cell.victim == victim and cell.state == "measured" and cell.is_success
         }
-        prices = []
+        moved, seen = [], False
         for dataset in self.run.sets("comply"):
             before = next((useful[d, dataset] for d in self.run.undefended if (d, dataset) in useful), None)
             after = useful.get((defense, dataset))
             if before and after:
-                prices.append(f"{dataset} {percent(before['value'])} → {percent(after['value'])}")
-        return f"compliance {', '.join(prices)}" if prices else "its price in usefulness was not measured"
+                seen = True
+                pair = [percent(rate["value"]) for rate in (before, after)]
+                moved += [f"{dataset} {f'{NBSP}→{NBSP}'.join(pair)}"] if len(set(pair)) > 1 else []
+        if not seen:
+            return "its price in usefulness was not measured"
+        return f"compliance {', '.join(moved)}" if moved else "compliance unchanged"
 
     # Where no request was to be refused
 

@@ -110,7 +110,7 @@ def _judged(run: Run, told: dict[str, Any]) -> tuple[State, list[str]]:
 
 def without_result(run: Run) -> str:
     """How many cells of the plan say nothing, "" if all do. Skipped ones were never to run."""
-    planned = [cell for cell in run.cells if cell.state != "skipped"]
+    planned = run.promised
     lost = [cell for cell in planned if cell.state != "measured"]
     if not lost:
         return ""

@@ -239,6 +239,11 @@ class Run:
         return [cell for cell in self.cells if cell.state in ("failed", "empty", "pending")]
 
     @cached_property
+    def promised(self) -> list[Cell]:
+        """The cells of the plan that were to run: all but the skipped ones."""
+        return [cell for cell in self.cells if cell.state != "skipped"]
+
+    @cached_property
     def broken_judges(self) -> list[dict[str, Any]]:
         """Judges that broke: judge, on how many replies of how many that it was shown, in how many cells, and the first
         reason (file and line). Their columns have holes that are no finding."""

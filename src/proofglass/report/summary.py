@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from proofglass.console import visible
@@ -59,15 +58,17 @@ def _broken_judges(run: Run) -> list[str]:
 
 
 def _troubles(run: Run) -> list[tuple[str, str]]:
-    """Cells without a number, one line each; skipped ones one line per reason."""
+    """Cells without a number, one line per state and reason: the tables show where they all are."""
+    styles = {"failed": "bold red", "empty": "bold red", "pending": "yellow", "skipped": "dim"}
+    groups: dict[tuple[str, str], list[Cell]] = {}
+    for state in styles:
+        for cell in run.cells:
+            if cell.state == state:
+                groups.setdefault((state, cell.reason), []).append(cell)
     found = []
-    for cell in run.troubles:
-        style = "bold red" if cell.state in ("failed", "empty") else "yellow"
-        found.append((f"{cell.state}: {' x '.join(cell.place)}: {cut(cell.reason, LENGTH)}", style))
-    skipped = sorted((cell for cell in run.cells if cell.state == "skipped"), key=lambda cell: cell.reason)
-    for reason, cells in groupby(skipped, key=lambda cell: cell.reason):
-        some = list(cells)
-        found.append((f"skipped: {plural(len(some), 'cell')} ({' x '.join(some[0].place)}, ...): {reason}", "dim"))
+    for (state, reason), cells in groups.items():
+        more = f" and {plural(len(cells) - 1, 'more cell')}" if len(cells) > 1 else ""
+        found.append((f"{state}: {' x '.join(cells[0].place)}{more}: {cut(reason, LENGTH)}", styles[state]))
     return found
 
 

@@ -18,7 +18,7 @@ from proofglass.weights import texts_of
 
 @dataclass(frozen=True)
 class TestbedVictim(HFVictim):
-    """A testbed model: linear projection, learnable queries or cross-attention, in one of four alignments.
+    """An embedded model of the fictional world; its name says how it sees, or that it is text only, and its training.
 
     variant: e.g. "testbed-linear", "testbed-cross-naive", "testbed-lm-aligned". device: "auto", "cpu", "cuda".
     batch: rows per forward pass; micro, images_per_pass: see `HFVictim`. Its behaviour comes from its training data

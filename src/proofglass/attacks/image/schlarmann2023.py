@@ -42,8 +42,10 @@ STEP = 3  # forward equivalents: one pass forward, one backward
 
 @dataclass(frozen=True)
 class Schlarmann2023(Attack):
-    """One picture per sample, from the passes: clean; APGD away from each of the `truths` most common different
-    references, from the clean picture; with `again`, APGD from the picture with the lowest score so far, away from the
+    """One picture per sample, the one of its APGD passes whose reply is judged the lowest.
+
+    The passes: clean; APGD away from each of the `truths` most common different references, from the clean picture;
+    with `again`, APGD from the picture with the lowest score so far, away from the
     reference that made it (the clean one may have it: then away from the first, as theirs); APGD towards each of
     `decoys` (theirs for VQA: "maybe", "Word"), from the clean picture. Goal "targeted": clean; APGD towards the target.
 

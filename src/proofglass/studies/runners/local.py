@@ -25,6 +25,8 @@ from proofglass.studies.progress import Progress
 from proofglass.studies.study import Item
 from proofglass.types import Sample, Score
 
+REASONS = 3  # named in the last line, which must stay one; the report has all
+
 _log = logging.getLogger("proofglass")
 
 
@@ -241,9 +243,8 @@ def _report(plan: Plan, store: Store) -> None:
 
 
 def _failures(cells: Sequence[dict]) -> str:
-    failed = [cell for cell in cells if cell["status"] == "failed"]
-    lines = "; ".join(f"{_title(cell)}: {cell['reason']}" for cell in failed)
-    return f"{len(failed)} of {len(cells)} cells measured nothing. {lines}." if failed else ""
+    failed, told_of = _named(cells, "failed")
+    return f"{failed} measured nothing. {told_of}." if failed else ""
 
 
 def _broken_judges(plan: Plan, cells: Sequence[dict]) -> str:
@@ -260,14 +261,29 @@ def _broken_judges(plan: Plan, cells: Sequence[dict]) -> str:
 
 
 def _unfinished(cells: Sequence[dict]) -> str:
-    unfinished = [cell for cell in cells if cell["status"] == "pending"]
-    lines = "; ".join(f"{_title(cell)}: {cell['reason']}" for cell in unfinished)
+    unfinished, told_of = _named(cells, "pending")
     if not unfinished:
         return ""
     return (
-        f"{len(unfinished)} of {len(cells)} cells are not finished. {lines}. "
+        f"{unfinished} are not finished. {told_of}. "
         "What was answered is kept: raise the budget, then run the same command again."
     )
+
+
+def _named(cells: Sequence[dict], status: str) -> tuple[str, str]:
+    """How many of the cells that were to run have this status, and their reasons, each once with its first cell; "" if
+    none has."""
+    found = [cell for cell in cells if cell["status"] == status]
+    promised = sum(cell["status"] != "skipped" for cell in cells)
+    first: dict[str, list[dict]] = {}
+    for cell in found:
+        first.setdefault(cell["reason"], []).append(cell)
+    lines = [
+        _title(some[0]) + (f" and {len(some) - 1} more" if len(some) > 1 else "") + f": {reason}"
+        for reason, some in first.items()
+    ]
+    rest = [f"{len(lines) - REASONS} more reasons: the report has them"] if len(lines) > REASONS else []
+    return (f"{len(found)} of {promised} cells" if found else ""), "; ".join([*lines[:REASONS], *rest])
 
 
 def _title(cell: dict) -> str:
