@@ -30,8 +30,7 @@ from proofglass import api
 from proofglass.console import say
 from proofglass.engine import Differentiable, LInf, Schedule, SignStep, minimise
 from proofglass.errors import ProofglassError, StoreError
-from proofglass.flow import Flow
-from proofglass.interfaces import Attack, Dataset, Defense, Judge, Victim
+from proofglass.interfaces import Attack, Dataset, Judge, Victim
 from proofglass.studies import Study, run_study
 from proofglass.studies.study import Item
 from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Image, Reply, Sample, Score, Settings
@@ -182,8 +181,8 @@ def study() -> Study:
         chunk=4,
         budget=None,
         victims=items(Echo(), Paid("paper/paper")),
-        attacks=items(Plain(), Drawn()),
-        defenses=items(Alone(), Warned()),
+        attacks=items(api.attack("no-attack"), Drawn()),
+        defenses=items(api.defense("none"), api.defense("system-prompt", text="Take care.")),
         datasets=items(Lines()),
         judges=items(SaysYes(), Long()),
         success="long",
@@ -238,14 +237,6 @@ class Paid(ApiVictim):
 
 
 @dataclass(frozen=True)
-class Plain(Attack):
-    name = "no-attack"
-
-    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
-        return sample.chat
-
-
-@dataclass(frozen=True)
 class Drawn(Attack):
     """A universal picture, optimised towards another one."""
 
@@ -272,19 +263,6 @@ class Drawn(Attack):
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         return sample.chat.with_image(artefact.images[0])
-
-
-@dataclass(frozen=True)
-class Alone(Defense):
-    name = "none"
-
-
-@dataclass(frozen=True)
-class Warned(Defense):
-    name = "warned"
-
-    def flow(self, ask: Ask) -> Flow[Reply]:
-        return (yield ask.on(ask.chat.with_system("Take care.")))
 
 
 @dataclass(frozen=True)

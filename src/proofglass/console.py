@@ -7,6 +7,7 @@ Anderson 2021). A test walks the syntax tree of the package and of its scripts a
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 # Cc, Cf: control and format (ANSI, bidi, zero width, tags); Cs: lone surrogates, which UTF-8 cannot hold;
 # Co, Cn: no agreed look; Zl, Zp: line breaks that regular expressions and terminals disagree on.
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+REASON = 400  # characters of a reason, in a report and on a terminal
 
 
 def visible(text: str) -> str:
@@ -29,6 +31,18 @@ def visible(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(f"⟨U+{ord(c):04X}⟩" if c not in "\n\t" and unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+def cut(text: str, limit: int, where: str = "in the run folder") -> str:
+    """`text`, or its first `limit` characters and a note of its length and of where the whole stands.
+
+    A reply, a prompt, a reason or an id may hold megabytes; a page or a table that embeds them cannot be opened. The
+    note holds a hash, so that two long ids stay two.
+    """
+    if len(text) <= limit:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{text[:limit]} … [cut: {limit:,} of {len(text):,} characters, sha256 {digest}; the whole is {where}]"
 
 
 def one_line(text: str) -> str:

@@ -75,6 +75,11 @@ def briefly(error: BaseException) -> str:
     return f"{text} ({Path(theirs[-1].filename).name}:{theirs[-1].lineno})" if theirs else text
 
 
+def first_line(error: BaseException) -> str:
+    """Of what `error` says, shortened: what a library says of a file that it cannot read may go on for pages."""
+    return (str(error).strip().splitlines() or [""])[0][:200]
+
+
 @contextmanager
 def one_line(kind: str, plug: object, what: str) -> Iterator[None]:
     """An error of `plug` that costs more than samples becomes a UsageError: `what`, the error, file and line."""

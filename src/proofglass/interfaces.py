@@ -309,7 +309,7 @@ def checked(pixels: torch.Tensor, port: str, device: Any = None) -> torch.Tensor
         raise ValueError(f"{port}: pixels: expected [B, 3, H, W], found {list(pixels.shape)}")
     if not pixels.is_floating_point():
         raise ValueError(f"{port}: pixels: expected floats in [0, 1], found {pixels.dtype}; divide levels by 255")
-    low, high = pixels.detach().amin().item(), pixels.detach().amax().item()
+    low, high = (end.item() for end in pixels.detach().aminmax())  # one look at them; NaN stays NaN
     if not (low >= 0 and high <= 1):
         raise ValueError(f"{port}: pixels: expected values in [0, 1], found [{low:.4g}, {high:.4g}]; normalised?")
     return pixels if device is None else pixels.to(device)

@@ -32,8 +32,8 @@ _PACKAGES: dict[Kind, str] = {
     "models": "proofglass.models",
 }
 
-
-_BASES: dict[Kind, type] = {
+# What a plug of each kind is.
+BASES: dict[Kind, type] = {
     "attacks": Attack,
     "defenses": Defense,
     "victims": Victim,
@@ -84,7 +84,7 @@ class Entry:
 
 def what_is_wrong(found: Any, kind: Kind) -> str:
     """Why `found` is no plug of this kind, for the end of a line that begins with its name; "" if it is one."""
-    base = _BASES[kind]
+    base = BASES[kind]
     if not isinstance(found, type):
         what = "a function" if inspect.isroutine(found) else f"a {type(found).__name__}"
         return f"is {what}, expected a class that is a proofglass.interfaces.{base.__name__}"

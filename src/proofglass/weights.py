@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.digests import digest_of
 from proofglass.errors import MissingExtra, ProofglassError, UnsafeWeights, UsageError, is_environment
+from proofglass.faults import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -175,11 +176,6 @@ def readable(path: Path, part: str, files: str) -> Iterator[None]:
             raise
         reason = first_line(error).partition(". ")[0] or type(error).__name__
         raise UsageError(f"{path}: no {part} that can be read ({reason}); it needs {files}") from error
-
-
-def first_line(error: BaseException) -> str:
-    """Of what `error` says, shortened."""
-    return (str(error).strip().splitlines() or [""])[0][:200]
 
 
 def texts_of(folder: Path) -> dict[str, str]:

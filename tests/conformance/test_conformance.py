@@ -15,21 +15,13 @@ from conformance.broken_plugs import Scripted
 from conformance.fixtures import Bench, different_victims, names
 from proofglass.conformance import checks, material, on_disk, suite
 from proofglass.errors import MissingExtra
-from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Model, Victim, WhiteBoxVictim
-from proofglass.registry import Kind, build, entry
+from proofglass.interfaces import Detector, Encoder, WhiteBoxVictim
+from proofglass.registry import BASES, Kind, build, entry
 from proofglass.types import Artefact, Ask, Chat, Settings
 from proofglass.victims.testbed import TestbedVictim
 from victims.flaky_server import Flaky, serving
 
-KINDS: dict[Kind, type] = {
-    "attacks": Attack,
-    "defenses": Defense,
-    "victims": Victim,
-    "datasets": Dataset,
-    "judges": Judge,
-    "models": Model,
-}
-EVERY = [(kind, name) for kind in KINDS for name in names(kind)]
+EVERY = [(kind, name) for kind in BASES for name in names(kind)]
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +33,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @pytest.mark.parametrize(("kind", "name"), EVERY)
 def test_plug(bench: Bench, kind: Kind, name: str) -> None:
     plug = bench.build(kind, name)
-    assert isinstance(plug, KINDS[kind])
+    assert isinstance(plug, BASES[kind])
     assert isinstance(plug, entry(kind, name).load())
     checks.is_a_frozen_dataclass(plug)
     checks.says_what_it_is(plug, needs_paper=kind in ("attacks", "defenses") and name not in fixtures.WITHOUT_PAPER)

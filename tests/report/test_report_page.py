@@ -10,13 +10,13 @@ from html import unescape
 import pytest
 from rich.console import Console
 
+from proofglass.console import cut
 from proofglass.report import terminal, write
 from proofglass.report.charts import loss_curves
 from proofglass.report.page import TEMPLATES, page
 from proofglass.report.reasons import gathered, reasons
 from proofglass.report.run import Run
 from proofglass.report.tables import answering
-from proofglass.report.visible import cut
 from report.fake_run import answers
 
 

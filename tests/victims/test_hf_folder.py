@@ -36,11 +36,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.fixture
-def copy(folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(folder, tmp_path / "copy"))
-
-
 def reports(victim: HF) -> str:
     """What loading `victim` raises."""
     with pytest.raises(UsageError) as caught:

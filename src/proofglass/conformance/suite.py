@@ -18,10 +18,10 @@ from typing import Any
 from proofglass.conformance import checks, on_disk
 from proofglass.conformance.material import Scripted, asks, attempts, picture, samples
 from proofglass.conformance.variants import keyed, variants
+from proofglass.console import REASON, cut
 from proofglass.faults import briefly, stops_the_run
 from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Victim, WhiteBoxVictim
 from proofglass.registry import build
-from proofglass.report.visible import REASON, cut
 from proofglass.types import Artefact, Ask, Chat, Finding, Sample, Settings
 
 WHITE = "testbed-linear"  # the victim of attacks that look inside one

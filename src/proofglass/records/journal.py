@@ -137,9 +137,7 @@ class JournaledVictim(Victim):
 
     name = "journaled"
 
-    def __init__(
-        self, victim: Victim, journal: Journal, heard: Callable[[int, bool, float], None] | None = None
-    ) -> None:
+    def __init__(self, victim: Victim, journal: Journal, heard: Heard | None = None) -> None:
         self.victim, self.journal, self.heard = victim, journal, heard
         self.layout, self.image_size, self.sees_images = victim.layout, victim.image_size, victim.sees_images
         self._key = victim.key

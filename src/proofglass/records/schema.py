@@ -165,6 +165,11 @@ def chat_from_json(text: str, image: Any) -> Chat:
     return Chat(tuple(Message(turn["role"], tuple(part(*p) for p in turn["parts"])) for turn in json.loads(text)))
 
 
+def without_id(reason: str, sample_id: str) -> str:
+    """`reason` without the id of the sample that it is about, which makes no other reason of it."""
+    return reason.replace(sample_id, "…") if len(sample_id) > 1 else reason
+
+
 def utf8(text: str) -> str:
     """`text` with lone surrogates replaced: a model may emit half a character, a file cannot hold one."""
     return text.encode("utf-8", "replace").decode("utf-8")

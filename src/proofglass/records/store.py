@@ -212,7 +212,6 @@ class Store:
 
     def scores_of(self, cell: str, judge_key: str) -> dict[str, Score]:
         """Sample id -> what the judge of this key said about this cell."""
-
         rows = _read_parquet(self._score_path(cell, judge_key)).select("sample_id", *_SCORE).iter_rows(named=True)
         return {row.pop("sample_id"): Score(**row) for row in rows}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+from proofglass.console import cut
 from proofglass.report.run import Run
-from proofglass.report.visible import cut
 from proofglass.types import Image
 
 LIMIT = 24

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofglass.console import visible
+from proofglass.console import REASON, cut, visible
 from proofglass.evaluation.metrics.success import FEW_CLUSTERS, few_clusters
 from proofglass.records.schema import VOLATILE
 from proofglass.report import charts, wording
@@ -33,14 +33,12 @@ from proofglass.report.tables import (
     refused,
     utility_cells,
 )
-from proofglass.report.visible import cut
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 STUDY_TEXT, TEXT = 20_000, 4500  # characters of the study as it was read, and of any other text on the page
-REASON = 400  # of a reason in a cell
 
 
 def page(run: Run) -> str:

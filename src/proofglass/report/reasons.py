@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from proofglass.console import REASON, cut
+from proofglass.evaluation.metrics.success import is_withheld
+from proofglass.records.schema import without_id
 from proofglass.report.run import Run
-from proofglass.report.visible import REASON, cut
 
 KINDS = {"error": "failed", "filtered": "filtered", "blocked": "blocked", "ok": "noted"}
 
@@ -20,7 +22,7 @@ def reasons(run: Run) -> list[dict[str, Any]]:
     """
     found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     for cell, kind, judge, reason, sample in _recorded(run):
-        same = (cell, kind, judge, cut(reason.replace(sample, "…") if len(sample) > 1 else reason, REASON))
+        same = (cell, kind, judge, cut(without_id(reason, sample), REASON))
         row = found.setdefault(same, {"count": 0, "sample_id": sample})
         row["count"] += 1
     names = ("victim", "attack", "defense", "dataset")
@@ -44,7 +46,7 @@ def _recorded(run: Run) -> Iterator[tuple[str, str, str, str, str]]:
     names = ("cell", "sample_id", "outcome", "reason", "reply")
     answered = set()
     for cell, sample, outcome, reason, reply in run.frame.select(names).iter_rows():
-        if outcome == "ok" or (outcome == "filtered" and reply.strip()):
+        if outcome != "error" and not is_withheld({"outcome": outcome, "reply": reply}):
             answered.add((cell, sample))
         if outcome != "ok" or reason:
             yield cell, KINDS[outcome], "", reason or "no reason recorded", sample

@@ -247,13 +247,7 @@ class Run:
     def broken_judges(self) -> list[dict[str, Any]]:
         """Judges that broke: judge, on how many replies of how many that it was shown, in how many cells, and the first
         reason (file and line). Their columns have holes that are no finding."""
-        found = []
-        for judge in self.judges:
-            faults = [cell["judge_faults"][judge] for cell in self.plan if judge in (cell.get("judge_faults") or {})]
-            if faults:
-                sums = {name: sum(fault[name] for fault in faults) for name in ("replies", "of")}
-                found.append({"judge": judge, **sums, "cells": len(faults), "reason": faults[0]["reason"]})
-        return found
+        return broken_judges(self.plan, self.judges)
 
     @cached_property
     def caveats(self) -> dict[str, list[str]]:
@@ -265,6 +259,17 @@ class Run:
             if text:
                 found.setdefault(str(text), []).append(victim)
         return found
+
+
+def broken_judges(cells: Iterable[dict[str, Any]], judges: Iterable[str]) -> list[dict[str, Any]]:
+    """Of these judges those that broke, in their order: see `Run.broken_judges`. cells: as `Store.cells` gives them."""
+    cells, found = list(cells), []
+    for judge in judges:
+        faults = [cell["judge_faults"][judge] for cell in cells if judge in (cell.get("judge_faults") or {})]
+        if faults:
+            sums = {name: sum(fault[name] for fault in faults) for name in ("replies", "of")}
+            found.append({"judge": judge, **sums, "cells": len(faults), "reason": faults[0]["reason"]})
+    return found
 
 
 def _labels(plan: Iterable[dict[str, Any]], kind: str) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proofglass.console import visible
+from proofglass.console import cut, visible
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.report.findings import cautions, headline
 from proofglass.report.reasons import gathered, reasons
 from proofglass.report.run import COUNTS, Cell, Run
 from proofglass.report.sanity import sanity
-from proofglass.report.visible import cut
 from proofglass.report.wording import bounds, interval, money, number, percent, plural
 
 if TYPE_CHECKING:

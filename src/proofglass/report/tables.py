@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from proofglass.console import cut
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.report.run import COUNTS, Cell, RateRow, Run
-from proofglass.report.visible import cut
 
 LENGTH = 2000  # characters of a reason in a table
 

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
-from proofglass.console import visible
+from proofglass.console import cut, visible
 
-REASON = 400  # characters of a reason, in a report and on a terminal
 CELL = 32_000  # characters; spreadsheets hold 32,767 in a cell
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
-
-
-def cut(text: str, limit: int, where: str = "in the run folder") -> str:
-    """`text`, or its first `limit` characters and a note of its length and of where the whole stands.
-
-    A reply, a prompt, a reason or an id may hold megabytes; a page or a table that embeds them cannot be opened. The
-    note holds a hash, so that two long ids stay two.
-    """
-    if len(text) <= limit:
-        return text
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{text[:limit]} … [cut: {limit:,} of {len(text):,} characters, sha256 {digest}; the whole is {where}]"
 
 
 def csv_cell(value: object) -> object:

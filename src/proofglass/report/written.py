@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from proofglass.console import cut
 from proofglass.records.files import write_whole
 from proofglass.records.schema import VOLATILE
 from proofglass.report.findings import cautions, headline
@@ -19,7 +20,7 @@ from proofglass.report.reasons import gathered, reasons
 from proofglass.report.run import Run
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import RULE, Table, scalar
-from proofglass.report.visible import csv_cell, cut
+from proofglass.report.visible import csv_cell
 
 NAME, TEXT = 200, 20_000  # characters of a key and of a text in report.json; the run folder holds all of them
 FORMAT = "proofglass-report/2"

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from proofglass.console import REASON, cut
 from proofglass.errors import ImageError, ProofglassError, StoreError, is_environment
 from proofglass.evaluation.metrics.success import is_withheld
 from proofglass.faults import stops_the_run, told
 from proofglass.flow import Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Judge, Victim
-from proofglass.records.schema import Record, chat_from_json, chat_to_json, utf8
+from proofglass.records.schema import Record, chat_from_json, chat_to_json, utf8, without_id
 from proofglass.records.store import Crafted, Store
-from proofglass.report.visible import REASON, cut
 from proofglass.studies.craft import craft
 from proofglass.studies.plan import Cell
 from proofglass.studies.rows import Row
@@ -272,6 +272,6 @@ def nothing_measured(rows: Sequence[Mapping[str, Any]], success: Mapping[str, Sc
 
 
 def _why(row: Mapping[str, Any], success: Mapping[str, Score]) -> str:
-    """Why a row does not count. Its own id makes no other reason of it."""
-    name, reason = row["sample_id"], row["reason"] if row["outcome"] == "error" else success[row["sample_id"]].reason
-    return reason.replace(name, "…") if len(name) > 1 else reason
+    """Why a row does not count."""
+    reason = row["reason"] if row["outcome"] == "error" else success[row["sample_id"]].reason
+    return without_id(reason, row["sample_id"])

@@ -8,9 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from proofglass.console import console_on, one_line, write
+from proofglass.console import REASON, console_on, cut, one_line, write
 from proofglass.engine.progress import Pace
-from proofglass.report.visible import REASON, cut
 from proofglass.studies.forecast import Forecast
 from proofglass.studies.plan import Cell, Plan
 

@@ -8,7 +8,7 @@ import logging
 import traceback
 from collections.abc import Iterable, Sequence
 
-from proofglass.console import visible
+from proofglass.console import REASON, cut, visible
 from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
 from proofglass.faults import kept_by, one_line, stops_the_run, told
@@ -17,7 +17,7 @@ from proofglass.meter import Meter
 from proofglass.records.journal import Journal, JournaledVictim
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
-from proofglass.report.visible import REASON, cut
+from proofglass.report.run import broken_judges
 from proofglass.studies.attempt import JudgeFault, Trial, attempt, attempts_of, buy, judge, nothing_measured
 from proofglass.studies.craft import check_apart, summary
 from proofglass.studies.plan import Cell, Plan, describe
@@ -249,13 +249,11 @@ def _failures(cells: Sequence[dict]) -> str:
 
 def _broken_judges(plan: Plan, cells: Sequence[dict]) -> str:
     """One sentence per judge that broke: a hole in its column that only its author can mend."""
-    lines = []
-    for item in plan.study.judges:
-        faults = [cell["judge_faults"][item.label] for cell in cells if item.label in cell["judge_faults"]]
-        if faults:
-            broken, shown = (sum(fault[name] for fault in faults) for name in ("replies", "of"))
-            reason = faults[0]["reason"].removeprefix(f"judge {item.label}: ")
-            lines.append(f"judge {item.label} broke on {broken} of {shown} replies: {reason}")
+    lines = [
+        f"judge {fault['judge']} broke on {fault['replies']} of {fault['of']} replies: "
+        + fault["reason"].removeprefix(f"judge {fault['judge']}: ")
+        for fault in broken_judges(cells, [item.label for item in plan.study.judges])
+    ]
     rest = "Mend it, then run the same command again: no victim is asked anew."
     return f"{'; '.join(lines)}. {rest}" if lines else ""
 

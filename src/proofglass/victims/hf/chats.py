@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from proofglass.errors import UsageError, is_environment
+from proofglass.faults import first_line
 from proofglass.types import Chat, Image, Message
 from proofglass.victims.hf.families.base import Family
 from proofglass.victims.hf.loading import (
@@ -23,7 +24,6 @@ from proofglass.victims.hf.loading import (
 from proofglass.victims.hf.prepared import Prompt, Slot
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import Twin, official, pillow
-from proofglass.weights import first_line
 
 
 class Chats:

@@ -13,9 +13,10 @@ from typing import Any, Literal
 import torch
 
 from proofglass.errors import MissingExtra, ProofglassError, UsageError, is_environment
+from proofglass.faults import first_line
 from proofglass.victims.hf.families import FAMILIES, family_of, nearest
 from proofglass.victims.hf.memory import out_of_memory
-from proofglass.weights import ADAPTER, check_folder, described, files_of, first_line, readable
+from proofglass.weights import ADAPTER, check_folder, described, files_of, readable
 
 Quantised = Literal["", "int8", "nf4"]
 
