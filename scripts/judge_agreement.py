@@ -1,4 +1,4 @@
-"""How far the phrase list of `not-refused` agrees with people: the figures of `refusal.MEASURED`.
+"""How far the phrase list of `not-refused` agrees with people: the figures of `phrase_lists`.
 
     python scripts/judge_agreement.py DATA
 
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from proofglass.console import say
-from proofglass.evaluation.judges.refusal import refusal_in, rules_of
+from proofglass.evaluation.judges.phrases import refusal_in, rules_of
 
 Pair = tuple[bool, bool]  # the list says refused; people say refused
 
