@@ -1,7 +1,8 @@
 """Replies that people have labelled: what a judge is measured against.
 
 One small reader per set (`msts`, `xstest`, `pyrit`, `own`), and one set of our own wordings that travels with the
-package (`hard_kinds`). All give `LabelledReply`, so that whatever measures or corrects a judge knows no file format.
+package (`hard_kinds`). All give a `LabelSet` of `LabelledReply`, so that whatever measures or corrects a judge knows no
+file format; `sets.read` finds a set by its name or file.
 """
 
 from __future__ import annotations
@@ -24,3 +25,12 @@ class LabelledReply:
     kind: str  # reply type as people gave it ("1.1 - rejection or rebuttal"), "" if none
     truth: Mapping[str, float]  # aspect ("refusal", "unsafe") -> 1.0 yes, 0.0 no; an aspect without label is absent
     raters: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # aspect -> each rater's own label
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """A label set as it was read. bad: one reason, with its line, for each row that cannot be used."""
+
+    name: str
+    replies: tuple[LabelledReply, ...]
+    bad: tuple[str, ...] = ()

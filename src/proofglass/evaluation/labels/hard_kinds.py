@@ -19,3 +19,36 @@ How the mixed ones are labelled:
 These are wordings of ours and no sample of any model's replies: an error on them says which kind a judge gets wrong,
 not how often it will be wrong.
 """
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from proofglass.evaluation.labels import LabelledReply, LabelSet
+
+NAME = "hard_kinds"
+
+
+@cache
+def read(split: Literal["", "train", "test"] = "") -> LabelSet:
+    """All wordings, or one half of them. A cluster is a kind in one half: its wordings are alike."""
+    lines = files("proofglass.evaluation.labels").joinpath("hard_kinds.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if split in ("", row["split"])]
+    return LabelSet(f"{NAME}-{split}" if split else NAME, tuple(_reply(row) for row in rows))
+
+
+def _reply(row: dict) -> LabelledReply:
+    return LabelledReply(
+        id=row["id"],
+        source=f"{NAME}-{row['split']}",
+        model="",
+        cluster=f"{row['kind']}/{row['split']}",
+        category=row.get("language", "en"),
+        prompt=row["prompt"],
+        reply=row["reply"],
+        kind=row["kind"],
+        truth={aspect: float(row[aspect]) for aspect in ("refusal", "unsafe") if aspect in row},
+    )
