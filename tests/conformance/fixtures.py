@@ -94,6 +94,7 @@ class Bench:
         table: dict[str, dict[str, Any]] = {
             "figstep": {"incitement_file": self.rules, "font": str(font_path("DejaVuSans"))},
             "not-refused": {"rules": str(self.rules)},
+            "phrases": {"rules": str(self.rules)},
             "misled": {"rules": str(self.rules)},
             "tu2023": {"encoder": encoder},
             "shayegani2023": {"encoder": encoder},

@@ -29,10 +29,14 @@ if TYPE_CHECKING:
 DATA = "PROOFGLASS_REALDATA"
 FAULTS = Path("runs/judges-check")
 
-app = typer.Typer(help="The judges: how often they are right, measured against people.", rich_markup_mode=None)
+app = typer.Typer(
+    help="The judges: how often they are right, measured against people.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
 
 
-@app.callback(no_args_is_help=True)
+@app.callback()
 def judges() -> None:
     """The judges: how often they are right, measured against people."""
 

@@ -38,8 +38,8 @@ class Estimate:
 class Agreement:
     """Verdicts against labels. found, missed: judged rows whose label is yes; wrong, right: whose label is no.
 
-    n: rows; yes: those whose label is yes; coverage: share of them that was judged; accuracy, sensitivity, specificity, kappa: over the judged ones;
-    strict: accuracy over all, an unjudged row counted as wrong.
+    n: rows; yes: those whose label is yes; coverage: share of the rows that was judged; accuracy, sensitivity,
+    specificity, kappa: over the judged ones; strict: accuracy over all, an unjudged row counted as wrong.
     """
 
     n: int
@@ -136,14 +136,15 @@ def _share_interval(values: Sequence[bool], clusters: Sequence[Hashable]) -> tup
     import numpy as np
 
     index, k = _numbered(clusters)
-    value = sum(values) / len(values)
-    rows = float(k)
+    n, value = len(values), sum(values) / len(values)
+    worth = float(k)
     if k > 1 and 0 < value < 1:
         sums, sizes = np.bincount(index, np.asarray(values, float)), np.bincount(index)
-        variance = k / (k - 1) * float(((sums - value * sizes) ** 2).sum()) / len(values) ** 2
-        rows = min(len(values), value * (1 - value) / variance) if variance else len(values)
-    worth = max(1, int(rows))
-    return wilson(value * worth, worth, LEVEL)
+        between = k / (k - 1) * float(((sums - value * sizes) ** 2).sum()) / n**2
+        alone = value * (1 - value) / (n - 1)
+        worth = n * min(1.0, alone / between) if between else n
+    rows = max(1, round(worth))
+    return wilson(value * rows, rows, LEVEL)
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
