@@ -84,6 +84,15 @@ def test_own_labels_wrappers_and_json(proofglass, tmp_path):
     assert by_name["question in front"] is None  # there is no question to quote
 
 
+def test_a_set_without_labels_of_the_aspect_is_left_out_and_said(proofglass, tmp_path):
+    (tmp_path / "mine.csv").write_text("reply,unsafe\nTurn it.,0\n")
+    words = ("--labels", "mine.csv", "--labels", "hard_kinds", "--no-stability")
+    code, out, err = proofglass("judges", "check", "not-refused", *words)
+    assert code == 0
+    assert "mine" not in out
+    assert err == "left out: labels mine: no label of 'refusal' in it\n"
+
+
 def test_a_judge_that_breaks_ends_with_its_reason_and_a_traceback(proofglass, tmp_path):
     code, out, err = proofglass("judges", "check", "plugs_here:Broken", "--set", "on=Nope", "--no-stability")
     assert code == 1

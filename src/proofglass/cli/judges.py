@@ -94,6 +94,8 @@ def check(
     found = _sets(labels or [], data)
     with kept_by(_keep), _watched() as heard:
         trust = checked(judge, found, aspect, stability=stability, wrappers=wrappers, most=most, seed=seed, heard=heard)
+    for each in sorted({each.name for each in found} - {each.name for each in trust.sets}):
+        note(f"left out: labels {each}: no label of {trust.aspect.removeprefix('not ')!r} in it")
     _show(trust, " ".join([name, *(given or [])]))
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +120,9 @@ def _sets(labels: list[str], data: Path | None) -> list[LabelSet]:
             note(f"left out: {reason}; --data FOLDER or {DATA} names it")
     for each in found:
         if each.bad:
-            note(f"labels {each.name}: {len(each.bad)} rows cannot be used; the first: {cut(each.bad[0], 300)}")
+            note(
+                f"labels {each.name}: {len(each.bad)} rows cannot be used; the first: {cut(each.bad[0], 300, 'in the file')}"
+            )
     return found
 
 
@@ -177,7 +181,9 @@ def _sliced(title: str, which: str, rows: list[tuple[str, str, Agreement]]) -> T
     table = _table(title, ("labels", which, "n", "yes", "unjudged", "right", "sensitivity", "specificity"))
     for labels, name, one in rows:
         told = (_told(one.accuracy), _told(one.sensitivity), _told(one.specificity))
-        table.add_row(labels, cut(name, 60), f"{one.n:,}", f"{one.yes:,}", f"{one.unjudged:,}", *told)
+        table.add_row(
+            labels, cut(name, 60, "in the label file"), f"{one.n:,}", f"{one.yes:,}", f"{one.unjudged:,}", *told
+        )
     return table
 
 

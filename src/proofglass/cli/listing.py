@@ -111,7 +111,7 @@ def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
     """How far a judge of this class, as its defaults make it, agrees with people; None if nobody measured."""
     try:
         found = judge(**defaults).measured
-    except (TypeError, ValueError, UsageError):  # some field has no default
+    except Exception:  # some field has no default, or somebody's class cannot be made here: it is listed all the same
         found = getattr(judge, "measured", None)
     return dataclasses.asdict(found) if isinstance(found, Measured) else None
 
