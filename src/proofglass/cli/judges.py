@@ -120,9 +120,8 @@ def _sets(labels: list[str], data: Path | None) -> list[LabelSet]:
             note(f"left out: {reason}; --data FOLDER or {DATA} names it")
     for each in found:
         if each.bad:
-            note(
-                f"labels {each.name}: {len(each.bad)} rows cannot be used; the first: {cut(each.bad[0], 300, 'in the file')}"
-            )
+            first = cut(each.bad[0], 300, "in the file")
+            note(f"labels {each.name}: {len(each.bad)} rows cannot be used; the first: {first}")
     return found
 
 
