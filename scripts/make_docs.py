@@ -20,7 +20,7 @@ TITLES: dict[Kind, str] = {
     "models": "Models",
 }
 
-TRAITS = ("access", "needs", "threat", "changes", "scope", "licence", "column")
+TRAITS = ("access", "needs", "threat", "changes", "scope", "licence", "column", "aspect")
 
 
 def page() -> str:
@@ -46,6 +46,8 @@ def _entry(kind: Kind, names: list[str]) -> str:
         lines.append(f"Paper: {paper['short']}, *{paper['title']}*, {paper['link']}.")
     if told["reports"]:
         lines.append(f"What it reports: {told['reports']}")
+    if measured := told.get("measured"):
+        lines.append(f"Measured: {measured['agreement']}. On {measured['data']}. {measured['source']}.")
     traits = [f"{trait}: {_plain(told[trait])}" for trait in TRAITS if told.get(trait)]
     if traits:
         lines.append("; ".join(traits) + ".")

@@ -509,7 +509,9 @@ def innermost(victim: Victim) -> Victim:
 
 
 class Judge(Plug, ABC):
-    """Scores attempts. `column`: what a score of 1 means, as a table heading.
+    """Scores attempts. `column`: what a score of 1 means, as a table heading. `aspect`: the same as one of the things
+    that people label replies with ("refusal", "unsafe"; "not refusal": the complement), "" if it is none of them;
+    `proofglass judges check` compares such a judge with labelled replies.
 
     `valid_in`: the worlds (`Victim.world`) in which its verdict may be called a success rate; None: any, since it
     decides by definition (the target string stands in the reply, or not). About a victim of another world the report
@@ -517,6 +519,7 @@ class Judge(Plug, ABC):
     """
 
     column: ClassVar[str] = ""
+    aspect: ClassVar[str] = ""
     valid_in: ClassVar[tuple[str, ...] | None] = None
     measured: Measured | None = None
 

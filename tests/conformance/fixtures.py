@@ -94,6 +94,7 @@ class Bench:
         table: dict[str, dict[str, Any]] = {
             "figstep": {"incitement_file": self.rules, "font": str(font_path("DejaVuSans"))},
             "not-refused": {"rules": str(self.rules)},
+            "phrases": {"rules": str(self.rules)},
             "misled": {"rules": str(self.rules)},
             "tu2023": {"encoder": encoder},
             "shayegani2023": {"encoder": encoder},
@@ -112,6 +113,7 @@ class Bench:
             "shayegani2023": {"trigger": "visual", "layer": "patches", "start": "noise", "patch": (4, 4, 0.5, 0.5)},
             "tu2023": {"variant": "sin", "words": ("broom", "kite"), "prompts": ("what is it ?",)},
             "not-refused": {"rules": str(self.rules)},
+            "phrases": {"rules": "xstest"},
             "misled": {"rules": str(self.rules), "count_refusals": True},
             "dong2023": {"goal": "text", "surrogates": ("surrogate-cnn",), "prompt": None, "xi": 0.01},
             "wrong-answer": {"metric": "vqa"},

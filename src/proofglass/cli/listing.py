@@ -13,7 +13,7 @@ import typer
 from proofglass.console import columns, one_line, say, say_json, table
 from proofglass.errors import UsageError
 from proofglass.faults import briefly
-from proofglass.interfaces import Attack
+from proofglass.interfaces import Attack, Measured
 from proofglass.registry import Entry, Kind, entries, entry, unusable
 
 REPLIES = "replies"
@@ -81,6 +81,8 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "attacks":
         told["needs"] = needs(plug)
+    if kind == "judges":
+        told["measured"] = measured(plug, entry.defaults)
     paper = getattr(plug, "paper", None)
     told["paper"] = dataclasses.asdict(paper) if paper else None
     if deep:
@@ -105,6 +107,15 @@ def needs(attack: type) -> str:
         return f"{opened}, or {REPLIES}"
 
 
+def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
+    """How far a judge of this class, as its defaults make it, agrees with people; None if nobody measured."""
+    try:
+        found = judge(**defaults).measured
+    except Exception:  # some field has no default, or somebody's class cannot be made here: it is listed all the same
+        found = getattr(judge, "measured", None)
+    return dataclasses.asdict(found) if isinstance(found, Measured) else None
+
+
 def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
     """Name, type and default of every field of a plug's constructor; `default` is absent where one is needed."""
     if not dataclasses.is_dataclass(plug):
@@ -127,7 +138,7 @@ def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
 _TRAITS: dict[str, tuple[str, ...]] = {
     "attacks": ("access", "threat", "changes", "scope"),
     "datasets": ("licence",),
-    "judges": ("column",),
+    "judges": ("column", "aspect"),
 }
 _EVERY_TRAIT = {"needs", *sum(_TRAITS.values(), ())}
 # `needs` says what `access` says and more: square is a black box, and still no attack on an API.
@@ -142,7 +153,8 @@ def _overview(kind: Kind, found: list[dict[str, Any]]) -> str:
             rows.append([one["name"], *[""] * len(traits), "", f"broken: {one_line(one['error'])}"])
             continue
         paper = one["paper"]["short"] if one["paper"] else "-"
-        rows.append([one["name"], *[_cell(one.get(t, "")) for t in traits], paper, one["line"]])
+        line = one["line"] + (f". Measured: {told['agreement']}" if (told := one.get("measured")) else "")
+        rows.append([one["name"], *[_cell(one.get(t, "")) for t in traits], paper, line])
     rows = _without_empty_columns(rows)
     return f"{table(rows, width=columns())}\n\n`proofglass list {kind} NAME` shows the parameters of one."
 
@@ -164,6 +176,8 @@ def _detail(one: dict[str, Any]) -> str:
         blocks.append("\n".join(traits))
     if paper:
         blocks.append(f"paper: {paper['short']}, {paper['title']}, {paper['link']}")
+    if told := one.get("measured"):
+        blocks.append(f"measured: {told['agreement']}\n  on: {told['data']}\n  source: {told['source']}")
     if one["reports"]:
         blocks.append(f"what it reports: {one['reports']}")
     rows = [[f"  {p['name']}", p["type"], f"= {p['default']}" if "default" in p else "(needed)"]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from proofglass import registry
 from proofglass.errors import UsageError
-from proofglass.evaluation.judges.refusal import NotRefused, refusal_in, rules_of
+from proofglass.evaluation.judges.phrases import refusal_in, rules_of
+from proofglass.evaluation.judges.refusal import NotRefused
 from proofglass.evaluation.judges.target_string import TargetString
 from proofglass.evaluation.judges.testbed_content import TestbedContent
 from proofglass.testbed import world
@@ -148,7 +149,7 @@ def test_rules_that_are_no_rules_are_refused(tmp_path, content):
     path = tmp_path / "rules.txt"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(UsageError, match=r"not-refused\.rules"):
+    with pytest.raises(UsageError, match=r"phrases\.rules"):
         rules_of(str(path))
 
 

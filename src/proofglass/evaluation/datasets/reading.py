@@ -23,7 +23,15 @@ def read_csv(path: Path, columns: Sequence[str], dataset: str) -> Iterator[dict[
     Bytes are decoded here and nowhere else: UTF-8, with or without a byte order mark, LF or CRLF. Columns beyond
     `columns` are kept. Raises UsageError for a missing file, another encoding or a missing column.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    for _, row in csv_rows(text_of(path), path, columns, dataset):
+        yield row
+
+
+def csv_rows(
+    text: str, path: Path, columns: Sequence[str], dataset: str
+) -> Iterator[tuple[int, dict[str, str] | BadSample]]:
+    """As `read_csv`, of a `text` that came from `path` somehow, each row with the line on which it begins."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header = next(reader, [])
     for column in columns:
         if column not in header:
@@ -37,15 +45,15 @@ def read_csv(path: Path, columns: Sequence[str], dataset: str) -> Iterator[dict[
         except StopIteration:
             return
         except csv.Error as error:
-            yield BadSample(f"{path.name}:{line}", dataset, f"line {line}: {error}")
+            yield line, BadSample(f"{path.name}:{line}", dataset, f"line {line}: {error}")
             continue
         if not row:
             continue
         if len(row) != len(header):
             reason = f"line {line}: expected {len(header)} fields, found {len(row)}"
-            yield BadSample(f"{path.name}:{line}", dataset, reason)
+            yield line, BadSample(f"{path.name}:{line}", dataset, reason)
             continue
-        yield dict(zip(header, row, strict=True))
+        yield line, dict(zip(header, row, strict=True))
 
 
 def read_json(path: Path, fields: Sequence[str], dataset: str) -> Iterator[dict[str, Any] | BadSample]:
@@ -54,7 +62,7 @@ def read_json(path: Path, fields: Sequence[str], dataset: str) -> Iterator[dict[
     Fields beyond `fields` are kept. Raises UsageError for a missing file, another encoding, or anything but a list.
     """
     try:
-        rows = json.loads(_text(path))
+        rows = json.loads(text_of(path))
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}:{error.lineno}: expected JSON: {error.msg}") from error
     if not isinstance(rows, list):
@@ -91,7 +99,8 @@ def picture_in(folder: Path, name: str) -> Image:
     return images.read(path)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark. Raises UsageError for anything else."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:

@@ -2,6 +2,7 @@
 
 CONTENTS = {
     "not-refused": "proofglass.evaluation.judges.refusal:NotRefused",
+    "phrases": "proofglass.evaluation.judges.phrases:Phrases",
     "testbed-content": "proofglass.evaluation.judges.testbed_content:TestbedContent",
     "target-string": "proofglass.evaluation.judges.target_string:TargetString",
     "tool-call": "proofglass.evaluation.judges.tool_call:ToolCall",

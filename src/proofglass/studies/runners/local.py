@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from proofglass.console import REASON, cut, visible
 from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
+from proofglass.evaluation.judging import JudgeFault, judge
 from proofglass.faults import kept_by, one_line, stops_the_run, told
 from proofglass.interfaces import Judge, Victim
 from proofglass.meter import Meter
@@ -18,7 +19,7 @@ from proofglass.records.journal import Journal, JournaledVictim
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
 from proofglass.report.run import broken_judges
-from proofglass.studies.attempt import JudgeFault, Trial, attempt, attempts_of, buy, judge, nothing_measured
+from proofglass.studies.attempt import Trial, attempt, attempts_of, buy, nothing_measured
 from proofglass.studies.craft import check_apart, summary
 from proofglass.studies.plan import Cell, Plan, describe
 from proofglass.studies.progress import Progress

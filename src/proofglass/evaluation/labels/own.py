@@ -1,0 +1,114 @@
+"""Label files of one's own: CSV with a header, or JSON Lines.
+
+Columns (or keys): `reply` (or response, completion), and at least one of `refusal` (or refused) and `unsafe` (or
+harmful), with yes or no in the usual words. Optional: id, model, prompt (or question), kind, category, cluster, and the
+labels of single raters as refusal_1, refusal_2, unsafe_1, ... An empty label is no label. A row that cannot be used is
+told with its line and costs itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from proofglass.errors import UsageError
+from proofglass.evaluation.datasets.reading import csv_rows, text_of
+from proofglass.evaluation.labels import LabelledReply, LabelSet
+from proofglass.types import BadSample
+
+REPLY = ("reply", "response", "completion")
+PROMPT = ("prompt", "question")
+ASPECTS = {"refusal": ("refusal", "refused"), "unsafe": ("unsafe", "harmful")}
+YES = {"1", "1.0", "true", "yes", "y", "refused", "refusal", "unsafe", "harmful"}
+NO = {"0", "0.0", "false", "no", "n", "complied", "compliance", "answered", "not refused", "safe", "harmless"}
+
+
+def read(path: Path) -> LabelSet:
+    """The labels in `path`. Raises UsageError if the file cannot be read or none of its rows can be used."""
+    lines = _json_lines if path.suffix in (".jsonl", ".ndjson") else _table
+    replies: dict[str, LabelledReply] = {}
+    bad: list[str] = []
+    for line, row in lines(path):
+        made = row if isinstance(row, str) else _reply(row, path.stem, line)
+        if isinstance(made, LabelledReply) and made.id in replies:
+            made = f"id: {made.id!r} stands above already"
+        if isinstance(made, str):
+            bad.append(f"{path.name}:{line}: {made}")
+        else:
+            replies[made.id] = made
+    if not replies:
+        raise UsageError(f"{path}: no row can be used" + (f"; the first: {bad[0]}" if bad else ": it has none"))
+    return LabelSet(path.stem, tuple(replies.values()), tuple(bad))
+
+
+def _table(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    for line, row in csv_rows(text_of(path), path, (), path.stem):
+        yield line, row.reason.removeprefix(f"line {line}: ") if isinstance(row, BadSample) else row
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    for line, text in enumerate(text_of(path).split("\n"), start=1):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            yield line, f"expected JSON: {error.msg}"
+            continue
+        yield line, row if isinstance(row, dict) else f"expected an object, found a {type(row).__name__}"
+
+
+def _reply(row: Mapping[str, Any], source: str, line: int) -> LabelledReply | str:
+    """The reply of a row, or why it is none."""
+    reply = _first(row, REPLY)
+    if not isinstance(reply, str):
+        return f"no text in {', '.join(REPLY)}; one of these is needed"
+    try:
+        truth = {aspect: label for aspect in ASPECTS if (label := _label(row, ASPECTS[aspect])) is not None}
+        raters = {aspect: given for aspect in ASPECTS if (given := _raters(row, aspect))}
+    except ValueError as error:
+        return str(error)
+    if not truth:
+        return f"no label in {', '.join(name for names in ASPECTS.values() for name in names)}; one is needed"
+    name, prompt = _text(row.get("id")) or f"line {line}", _text(_first(row, PROMPT))
+    return LabelledReply(
+        id=name,
+        source=source,
+        model=_text(row.get("model")),
+        cluster=_text(row.get("cluster")) or prompt or name,
+        category=_text(row.get("category")),
+        prompt=prompt,
+        reply=reply,
+        kind=_text(row.get("kind")),
+        truth=truth,
+        raters=raters,
+    )
+
+
+def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _raters(row: Mapping[str, Any], aspect: str) -> tuple[float, ...]:
+    columns = sorted(
+        name for name in row if name.startswith(f"{aspect}_") and name.removeprefix(f"{aspect}_").isdigit()
+    )
+    labels = [_label(row, (name,)) for name in columns]
+    return tuple(label for label in labels if label is not None)
+
+
+def _label(row: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
+    """1.0 or 0.0, None where no label was given. Raises ValueError for anything that is neither yes nor no."""
+    name = next((name for name in names if _text(row.get(name)).strip()), "")
+    if not name:
+        return None
+    said = _text(row[name]).strip().casefold()
+    if said in YES or said in NO:
+        return float(said in YES)
+    raise ValueError(f"{name}: expected yes or no (1, 0, true, false, ...), found {said[:40]!r}")

@@ -1,0 +1,138 @@
+"""`proofglass judges check`: what it prints, and the exit code that a script can rely on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from proofglass.cli import judges
+from proofglass.cli import main as cli
+from proofglass.interfaces import Judge
+from proofglass.types import Attempt, Score
+
+
+@dataclass(frozen=True)
+class Broken(Judge):
+    """Raises on one reply, or on all."""
+
+    name = "broken"
+    column = "refused"
+    aspect = "refusal"
+
+    on: str = ""
+
+    def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+        for attempt in attempts:
+            if self.on in attempt.reply.text:
+                raise RuntimeError("the wheel\x1b[2J is stuck")
+        return [Score(self.name, 1.0) for _ in attempts]
+
+
+@dataclass(frozen=True)
+class Silent(Judge):
+    """Says of no aspect that it measures it, and judges nothing."""
+
+    name = "silent"
+    column = "refused"
+
+    def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+        return [Score.unjudged(self.name, "the line is dead") for _ in attempts]
+
+
+@pytest.fixture
+def proofglass(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(judges.DATA, raising=False)
+    monkeypatch.setitem(sys.modules, "plugs_here", sys.modules[__name__])
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["proofglass", *words])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return call
+
+
+def test_without_labels_the_shipped_set_is_used_and_the_absent_ones_are_named(proofglass):
+    code, out, err = proofglass("judges", "check", "not-refused", "--no-stability")
+    assert code == 0
+    assert "Judge not-refused (not refusal) against people" in out
+    assert "hard_kinds-test" in out
+    assert "refuse then comply" in out
+    assert "Stability" not in out
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == ["labels msts", "labels xstest", "labels pyrit"]
+
+
+def test_own_labels_wrappers_and_json(proofglass, tmp_path):
+    (tmp_path / "mine.csv").write_text("reply,refusal,model\nI cannot help.,1,m\nTurn it.,0,m\nx,perhaps,m\n")
+    asked = ("phrases", "--set", "rules=xstest", "--labels", "mine.csv", "--wrappers", "--json", "t/f.json")
+    code, out, err = proofglass("judges", "check", *asked)
+    assert code == 0
+    assert "Judge phrases rules=xstest" in out
+    assert "willing words in front" in out
+    assert "labels mine: 1 rows cannot be used; the first: mine.csv:4: refusal: expected yes or no" in err
+    told = json.loads((tmp_path / "t" / "f.json").read_text())
+    assert told["sets"][0]["overall"]["found"] == told["sets"][0]["overall"]["right"] == 1
+    by_name = {each["name"]: each["rate"]["value"] for each in told["wrappers"]}
+    assert by_name["willing words in front"] == 0.5
+    assert by_name["question in front"] is None  # there is no question to quote
+
+
+def test_a_set_without_labels_of_the_aspect_is_left_out_and_said(proofglass, tmp_path):
+    (tmp_path / "mine.csv").write_text("reply,unsafe\nTurn it.,0\n")
+    words = ("--labels", "mine.csv", "--labels", "hard_kinds", "--no-stability")
+    code, out, err = proofglass("judges", "check", "not-refused", *words)
+    assert code == 0
+    assert "mine" not in out
+    assert err == "left out: labels mine: no label of 'refusal' in it\n"
+
+
+def test_a_judge_that_breaks_ends_with_its_reason_and_a_traceback(proofglass, tmp_path):
+    code, out, err = proofglass("judges", "check", "plugs_here:Broken", "--set", "on=Nope", "--no-stability")
+    assert code == 1
+    assert "Judge plugs_here:Broken" in out
+    assert "\x1b" not in out + err
+    (last,) = [line for line in err.splitlines() if line.startswith("judge ")]
+    assert "broke on 1 of 141 replies: RuntimeError: the wheel⟨U+001B⟩[2J is stuck (test_judges.py:" in last
+    (kept,) = (tmp_path / judges.FAULTS).iterdir()
+    assert str(judges.FAULTS / kept.name) in last
+    assert "raise RuntimeError" in kept.read_text()
+
+
+def test_a_judge_that_judges_nothing_fails_with_its_reason(proofglass):
+    code, _, err = proofglass("judges", "check", "plugs_here:Silent", "--aspect", "refusal", "--no-stability")
+    assert code == 1
+    assert "judged none of the 141 replies that it was shown: the line is dead" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("plugs_here:Silent",), "such as --aspect refusal"),
+        (("not-refused", "--labels", "nonesuch"), "neither a label set"),
+        (("not-refused", "--labels", "msts"), "no msts/replies_six_models.csv"),
+        (("not-refused", "--data", "nowhere"), "is no folder"),
+        (("nonesuch",), "nonesuch"),
+        (("not-refused", "--aspect", "colour"), "no label of 'colour'"),
+    ],
+)
+def test_what_cannot_be_checked_is_a_line_and_exit_code_2(proofglass, words, why):
+    code, out, err = proofglass("judges", "check", *words)
+    assert code == 2
+    assert not out
+    assert why in err.splitlines()[-1]
+
+
+def test_a_list_of_judges_says_how_wrong_they_are(proofglass):
+    code, out, _ = proofglass("list", "judges")
+    assert code == 0
+    assert "Measured: kappa 0.23 against experts" in out
+    _, one, _ = proofglass("list", "judges", "phrases")
+    assert "measured: kappa 0.23" in one
+    assert "source: Röttger et al. 2025" in one

@@ -1,0 +1,87 @@
+"""Label files of one's own: what is understood, and what a row that is not costs."""
+
+import pytest
+
+from proofglass.errors import UsageError
+from proofglass.evaluation.labels import own
+
+
+def written(tmp_path, name, text):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_table_with_words_for_yes_and_no(tmp_path):
+    path = written(
+        tmp_path,
+        "mine.csv",
+        "id,model,question,response,refused,harmful,kind\n"
+        "a,m1,Open?,I will not.,Yes,no,plain\n"
+        'b,m1,Open?,"Here:\nturn it.",0,,\n'
+        "c,m2,Close?,Never.,refused,1,\n",
+    )
+    found = own.read(path)
+    assert found.name == "mine"
+    assert not found.bad
+    a, b, c = found.replies
+    assert (a.id, a.model, a.cluster, a.kind, a.source) == ("a", "m1", "Open?", "plain", "mine")
+    assert [reply.truth for reply in found.replies] == [
+        {"refusal": 1.0, "unsafe": 0.0},
+        {"refusal": 0.0},
+        {"refusal": 1.0, "unsafe": 1.0},
+    ]
+    assert b.reply == "Here:\nturn it."
+    assert a.cluster == b.cluster != c.cluster
+
+
+def test_json_lines_with_the_labels_of_single_raters(tmp_path):
+    path = written(
+        tmp_path,
+        "mine.jsonl",
+        '{"reply": "No.", "refusal": true, "refusal_1": 1, "refusal_2": 0}\n\n{"reply": "x", "unsafe": 0}\n',
+    )
+    first, second = own.read(path).replies
+    assert first.raters == {"refusal": (1.0, 0.0)}
+    assert first.truth == {"refusal": 1.0}
+    assert (second.id, second.cluster) == ("line 3", "line 3")
+
+
+def test_a_bad_row_is_told_with_its_line_and_costs_itself(tmp_path):
+    path = written(
+        tmp_path,
+        "mine.csv",
+        "id,reply,refusal\na,No.,1\nb,No.,perhaps\nc,No.,\na,Again.,0\nd,too,many,fields\ne,Yes.,0\n",
+    )
+    found = own.read(path)
+    assert [reply.id for reply in found.replies] == ["a", "e"]
+    assert found.bad == (
+        "mine.csv:3: refusal: expected yes or no (1, 0, true, false, ...), found 'perhaps'",
+        "mine.csv:4: no label in refusal, refused, unsafe, harmful; one is needed",
+        "mine.csv:5: id: 'a' stands above already",
+        "mine.csv:6: expected 3 fields, found 4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("mine.csv", "", "it has none"),
+        ("mine.csv", "id,refusal\n1,1\n", r"mine.csv:2: no text in reply, response, completion"),
+        ("mine.jsonl", "[1]\n", r"mine.jsonl:1: expected an object, found a list"),
+        ("mine.jsonl", "{\n", r"mine.jsonl:1: expected JSON"),
+        ("mine.jsonl", '{"reply": 3, "refusal": 1}\n', "no text in reply"),
+    ],
+)
+def test_a_file_without_a_row_that_can_be_used_says_why(tmp_path, name, text, why):
+    with pytest.raises(UsageError, match=why):
+        own.read(written(tmp_path, name, text))
+
+
+def test_other_encodings_and_missing_files_are_errors(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_bytes("reply,refusal\nné,1\n".encode("latin-1"))
+    with pytest.raises(UsageError, match="expected UTF-8"):
+        own.read(path)
+    with pytest.raises(UsageError, match="cannot be read"):
+        own.read(tmp_path / "none.csv")
