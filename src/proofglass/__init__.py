@@ -18,6 +18,7 @@ _PUBLIC = {
     "Victim": "interfaces", "WhiteBoxVictim": "interfaces", "Paper": "interfaces",
     "attack": "api", "dataset": "api", "defense": "api", "judge": "api", "victim": "api",
     "run": "api", "curve": "api", "Run": "api", "write_report": "api", "measure": "api", "judge_study": "api",
+    "plan_labels": "api", "add_labels": "api",
 }  # fmt: skip
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from proofglass.evaluation.metrics.success import Rate
     from proofglass.records.store import Store
     from proofglass.studies import Study
+    from proofglass.studies.labelling import Sheet
+    from proofglass.studies.sheet import Added
     from proofglass.studies.study import Item
 
 
@@ -74,6 +76,13 @@ class Run:
 
         store = self.store
         return rates(store.frame(), store.scores(), store.manifest()["judges"])
+
+    def corrected(self) -> list[dict[str, Any]]:
+        """Rates corrected for judge error, one dict per cell and judge that may err there (`report.corrected`)."""
+        from proofglass.report.corrected import corrected
+        from proofglass.report.run import Run as ReportRun
+
+        return corrected(ReportRun(self.store))
 
     def report(self, out: Path | str | None = None) -> Path:
         """Write the report (default: the folder `report` of the run); returns the path of its index.html."""
@@ -146,6 +155,32 @@ def judge_study(study: Study | Path | str, out: Path | str | None = None) -> Run
 def write_report(run: Run | Path | str, out: Path | str | None = None) -> Path:
     """Write the report of a run; returns the path of its index.html."""
     return (run if isinstance(run, Run) else Run(Path(run))).report(out)
+
+
+def plan_labels(
+    run: Run | Path | str,
+    judge: str,
+    budget: int = 300,
+    *,
+    cells: Sequence[str] = (),
+    victims: Sequence[str] = (),
+    pilot: bool = True,
+    seed: int = 0,
+    out: Path | str | None = None,
+) -> Sheet:
+    """Draw replies of a run for people to label, and write the sheet to fill in; see `studies.labelling.plan`."""
+    from proofglass.studies import labelling
+
+    store = (run if isinstance(run, Run) else Run(Path(run))).store
+    file = Path(out) if out else None
+    return labelling.plan(store, judge, budget, cells=cells, victims=victims, pilot=pilot, seed=seed, out=file)
+
+
+def add_labels(run: Run | Path | str, file: Path | str) -> Added:
+    """Take the labels of a sheet that was filled in; see `studies.sheet.add`."""
+    from proofglass.studies import sheet
+
+    return sheet.add((run if isinstance(run, Run) else Run(Path(run))).store, Path(file))
 
 
 def folder_of(study: Study | Path | str, out: Path | str | None = None, limit: int | None = None) -> Path:

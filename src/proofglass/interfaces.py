@@ -59,13 +59,46 @@ class Paper:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What a judge said about replies that people labelled, counted for one model and one kind of reply.
+
+    data: label set; model: who replied; model_kind: the kind of model to which these counts may be carried over (a
+    world, "vision-language model" or "language model"); kind: the reply type as the judge predicts it (`Score.label`),
+    "" for all together. tp, fn: judged yes, no where people said yes; fp, tn: where they said no; unjudged_yes,
+    unjudged_no: not judged, by what people said. clusters: different questions among these replies, 0 if all differ.
+    """
+
+    data: str
+    model_kind: str
+    model: str
+    kind: str
+    tp: int
+    fn: int
+    fp: int
+    tn: int
+    unjudged_yes: int = 0
+    unjudged_no: int = 0
+    clusters: int = 0
+
+    @property
+    def positives(self) -> int:
+        return self.tp + self.fn + self.unjudged_yes
+
+    @property
+    def negatives(self) -> int:
+        return self.fp + self.tn + self.unjudged_no
+
+
+@dataclass(frozen=True)
 class Measured:
     """How far a judge agrees with people. agreement: in words, with its figures; data: on which replies, with n;
-    source: of the human labels, and the command that counts again."""
+    source: of the human labels, and the command that counts again; calibration: the same as counts, by which a rate
+    can be corrected (`evaluation.correction.from_calibration`)."""
 
     agreement: str
     data: str
     source: str
+    calibration: tuple[Calibration, ...] = ()
 
 
 def key_of(value: Any) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from proofglass.records.labels import Labels
 from proofglass.records.schema import record_schema, score_schema
-from proofglass.types import Image
+from proofglass.types import Image, Score
 
 SUCCESS, NOT_REFUSED = "testbed-content", "not-refused"
 WORLD = "the Vale"
@@ -32,6 +33,7 @@ class FakeStore:
     extra: dict[str, Any] = field(default_factory=dict)
     cards: dict[str, Any] = field(default_factory=dict)
     world: str = WORLD
+    labelled: Labels | None = None
 
     def add(
         self,
@@ -115,6 +117,14 @@ class FakeStore:
 
     def scores(self) -> pl.DataFrame:
         return pl.DataFrame(self.scored, schema=score_schema())
+
+    def labels(self, aspect: str) -> Labels | None:
+        return self.labelled if self.labelled and self.labelled.aspect == aspect else None
+
+    def scores_of(self, cell: str, judge_key: str) -> dict[str, Score]:
+        judge = self.labelled.judge if self.labelled else ""
+        rows = [row for row in self.scored if (row["cell"], row["judge"]) == (cell, judge)]
+        return {row["sample_id"]: Score(judge, row["value"], row["label"], row["reason"]) for row in rows}
 
     def cells(self) -> list[dict[str, Any]]:
         return json.loads(json.dumps(self.planned))

@@ -7,6 +7,7 @@ scores/<cell>.<judge key>.parquet  a judge's scores: a table of its own, so judg
 artefacts/<key>.json, ab/<sha>.png what crafting bought; every picture
 drafts/<key>/                      checkpoints of a craft that is not finished
 ledger/<model>/                    what was sent to an API, what came back and what it cost (victims.api.ledger)
+labels/<aspect>.json               what people said about replies (records.labels)
 faults/<kind>-<name>-<place>.txt   tracebacks of plugs that failed; the reason of a record names its file
 limit-<n>/                         the run of the first n samples: a run folder of its own, which shares journal,
                                    artefacts, drafts and ledger with the folder it lies in
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from proofglass.errors import StoreError
 from proofglass.records.checksums import read_parquet_bytes, signed_parquet
 from proofglass.records.files import guarded, sweep_temporaries, write_whole
+from proofglass.records.labels import Labels, read_labels, write_labels
 from proofglass.records.lock import Lock
 from proofglass.records.manifest import check_study, continued, read_json, read_manifest, with_judges, write_json
 from proofglass.records.pictures import Pictures
@@ -39,7 +41,7 @@ from proofglass.types import Artefact, Cost, Image, Score
 if TYPE_CHECKING:
     import polars as pl
 
-_MINE = {"manifest.json", "journal.jsonl", "lock", "cells", "scores", "artefacts", "drafts", "faults"}
+_MINE = {"manifest.json", "journal.jsonl", "lock", "cells", "scores", "artefacts", "drafts", "faults", "labels"}
 _BESIDE = {"report", "ledger"}
 _LIMITED = re.compile(r"limit-\d+")
 _SCORE = ("judge", "value", "label", "reason")
@@ -215,6 +217,10 @@ class Store:
         rows = _read_parquet(self._score_path(cell, judge_key)).select("sample_id", *_SCORE).iter_rows(named=True)
         return {row.pop("sample_id"): Score(**row) for row in rows}
 
+    def labels(self, aspect: str) -> Labels | None:
+        """What people said about replies of this run in this aspect; None if nobody was asked."""
+        return read_labels(self.path, aspect)
+
     def image(self, sha256: str) -> Image:
         """The picture of this sha256. Raises StoreError if its file is gone or damaged."""
         return self._pictures.get(sha256)
@@ -301,6 +307,11 @@ class Store:
         self._check_lock()
         rows = [{"cell": cell, "sample_id": sample, **vars(score)} for sample, score in scores.items()]
         _write_parquet(self._score_path(cell, judge_key), pl.DataFrame(rows, schema=score_schema()))
+
+    def put_labels(self, labels: Labels) -> None:
+        """Replies drawn for labelling and the labels that came back; replaces what was there in this aspect."""
+        self._check_lock()
+        write_labels(self.path, labels)
 
     def put_fault(self, name: str, traceback: str) -> str:
         """Keep the traceback of a plug that failed, once; returns the file's place in the run folder."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from proofglass.types import Image
+    from proofglass.records.labels import Labels
+    from proofglass.types import Image, Score
 
 State = Literal["measured", "empty", "failed", "skipped", "pending"]
 RateRow = dict[str, Any]  # the fields of `evaluation.metrics.success.Rate`
@@ -28,6 +29,8 @@ class Source(Protocol):
     def scores(self) -> pl.DataFrame: ...
     def cells(self) -> list[dict[str, Any]]: ...
     def manifest(self) -> dict[str, Any]: ...
+    def labels(self, aspect: str) -> Labels | None: ...
+    def scores_of(self, cell: str, judge_key: str) -> Mapping[str, Score]: ...
     def image(self, sha: str) -> Image: ...
     def image_path(self, sha: str) -> Path: ...
 

@@ -36,6 +36,7 @@ class Table:
 
 
 def tables(run: Run) -> list[Table]:
+    from proofglass.report.corrected import COLUMNS, corrected
     from proofglass.report.reasons import reasons
 
     why = ("victim", "attack", "defense", "dataset", "kind", "judge", "reason", "count", "sample_id")
@@ -47,6 +48,7 @@ def tables(run: Run) -> list[Table]:
         curves(run),
         troubles(run),
         Table("reasons", "Why samples brought no number, and what was noted", why, reasons(run)),
+        Table("corrected", "Rates corrected for judge error", COLUMNS, corrected(run)),
         Table("money", "Money", ("victim", "spent", "possibly_paid", "cap", "currency"), run.money),
         measured(run),
     ]

@@ -1,0 +1,124 @@
+"""Rates corrected for judge error: per cell and judge that can be wrong, beside the uncorrected rate.
+
+From people's labels of the cell's own replies where there are any (`proofglass labels`), else from the counts on the
+judge's card if they are about this kind of model, else it is said that there is no calibration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from proofglass.evaluation.correction import Corrected, from_calibration, from_labels
+from proofglass.evaluation.correction.labelled import FEWEST
+from proofglass.evaluation.correction.rows import Rows, rows_of
+from proofglass.interfaces import Calibration
+from proofglass.records.labels import Labels
+from proofglass.report.run import Cell, Run
+
+LABELS = ("victim", "attack", "defense", "dataset")
+COLUMNS = (
+    *(*LABELS, "expected", "judge", "value", "low", "high", "n"),
+    *("corrected", "corrected_low", "corrected_high", "replies", "labels", "questions", "basis", "method", "reason"),
+)
+
+
+def corrected(run: Run) -> list[dict[str, Any]]:
+    """One dict per measured cell and judge that is not exact there, see `COLUMNS`: the rate as judged with its n; the
+    corrected one, None where there is no basis, with the replies it is about, the labels that it rests on, and why."""
+    return [
+        _row(run, cell, judge)
+        for cell in run.cells
+        if cell.state == "measured"
+        for judge in cell.rates
+        if is_fallible(run, judge, cell.victim)
+    ]
+
+
+def is_fallible(run: Run, judge: str, victim: str) -> bool:
+    """Whether this judge may be wrong about this victim and yet says something: it decides neither by definition nor
+    about a world that it knows, and its error was measured or people labelled replies."""
+    plug = run.plug("judges", judge)
+    if run.valid(judge, victim) and (plug.get("valid_in") is not None or not plug.get("measured")):
+        return False
+    return bool(plug.get("measured")) or run.store.labels(aspect_of(plug)) is not None
+
+
+def aspect_of(plug: Mapping[str, Any]) -> str:
+    """What people are asked so that this judge can be corrected: its own word, or its name. plug: of the manifest."""
+    return str(plug.get("aspect") or plug["name"])
+
+
+def calibration_of(plug: Mapping[str, Any]) -> list[Calibration]:
+    """The counts on a judge's card. plug: of the manifest."""
+    return [Calibration(**counts) for counts in (plug.get("measured") or {}).get("calibration") or ()]
+
+
+def kind_of(plug: Mapping[str, Any]) -> str:
+    """The kind of model that a victim is, as calibrations name it. plug: of the manifest."""
+    return str(plug.get("world") or ("vision-language model" if plug.get("sees_images", True) else "language model"))
+
+
+def _row(run: Run, cell: Cell, judge: str) -> dict[str, Any]:
+    rate, found = cell.rates[judge], _correct(run, cell, judge)
+    return {
+        **{label: getattr(cell, label) for label in LABELS},
+        "expected": cell.expected,
+        "judge": judge,
+        **{name: rate[name] for name in ("value", "low", "high", "n")},
+        "corrected": found.value,
+        "corrected_low": found.low,
+        "corrected_high": found.high,
+        "replies": found.n,
+        **{name: getattr(found, name) for name in ("labels", "questions", "basis", "method", "reason")},
+    }
+
+
+def _correct(run: Run, cell: Cell, judge: str) -> Corrected:
+    import polars as pl
+
+    plug = run.plug("judges", judge)
+    frame = run.frame.filter((pl.col("cell") == cell.key) & (pl.col("expected") == cell.expected))
+    frame = frame.select("sample_id", "outcome", "reply", "cluster")
+    said = run.scores.filter((pl.col("cell") == cell.key) & (pl.col("judge") == judge))
+    scores = {row[0]: (row[1], row[2]) for row in said.select("sample_id", "value", "label").iter_rows()}
+    rows = rows_of(frame.iter_rows(named=True), scores)
+    labels = run.store.labels(aspect_of(plug))
+    given = labels.of(cell.key) if labels else {}
+    mine = [given.get(sample) for sample in rows.ids]
+    there = len(mine) - mine.count(None)
+    if labels and there >= FEWEST:
+        return from_labels(
+            rows.verdicts, mine, kinds=rows.kinds, clusters=rows.clusters, drawn=_drawn(run, cell, labels, rows)
+        )
+    found = _carried_over(plug, kind_of(run.plug("victims", cell.victim)), rows)
+    return (
+        found
+        if found.value is not None or not there
+        else Corrected.none(found.n, f"{there} labels of these replies, {FEWEST} are needed; {found.reason}", there)
+    )
+
+
+def _carried_over(plug: Mapping[str, Any], kind: str, rows: Rows) -> Corrected:
+    """From the counts on the card, of this kind of model only."""
+    every = calibration_of(plug)
+    counts = [each for each in every if each.model_kind == kind]
+    if not counts:
+        others = ", ".join(dict.fromkeys(each.model_kind for each in every))
+        return Corrected.none(
+            len(rows.ids),
+            f"no calibration for this judge on this kind of model ({kind})"
+            + (f"; there is one on: {others}" if others else ""),
+        )
+    return from_calibration(rows.verdicts, counts, kinds=rows.kinds, clusters=rows.clusters)
+
+
+def _drawn(run: Run, cell: Cell, labels: Labels, rows: Rows) -> list[str]:
+    """Within what each reply was drawn for labelling: the verdict of the judge that the draw went by. Raises StoreError
+    if those scores are gone or damaged."""
+    by = run.store.scores_of(cell.key, labels.judge_key)
+    scores = {sample: (score.value, score.label) for sample, score in by.items()}
+    frame = run.frame.filter(run.frame["cell"] == cell.key).select("sample_id", "outcome", "reply", "cluster")
+    told = rows_of(frame.iter_rows(named=True), scores)
+    verdicts = dict(zip(told.ids, told.verdicts, strict=True))
+    return [verdicts[sample] for sample in rows.ids]
