@@ -45,12 +45,15 @@ class Features:
         return np.bincount(self.row, buckets[self.bucket] * self.value, self.n) + self.cues @ cues
 
 
-def features_of(replies: Sequence[Sequence[Sentence]]) -> Features:
-    """Of replies as `sentences_of` gives them, each with at least one sentence."""
+def features_of(replies: Sequence[Sequence[Sentence]], beside: np.ndarray | None = None) -> Features:
+    """Of replies as `sentences_of` gives them, each with at least one sentence. beside: float32 [n, e], columns that
+    follow the cues."""
     import numpy as np
 
     parts = [_view(replies, k, name) for k, name in enumerate(VIEWS)]
     cues = np.array([cues_of(reply) for reply in replies], np.float32).reshape(-1, WIDTH) * np.float32(CUES)
+    if beside is not None:
+        cues = np.hstack([cues, beside])
     row, bucket, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     return Features(row, bucket, value, cues)
 
