@@ -21,22 +21,35 @@ if TYPE_CHECKING:
 
 BITS = 20  # 1,048,576 buckets
 LONGEST = 2  # words of a run
-VIEWS = {"all": 2.25, "first": 1.5, "second": 1.0, "last": 0.75}
+VIEWS = {"all": 1.8, "first": 1.2, "second": 0.8, "last": 0.6}
 CUES = 0.3  # weight of the cues beside the words
 
 
 @dataclass(frozen=True)
 class Features:
-    """A batch of n replies: entry e says that `bucket[e]` of reply `row[e]` has `value[e]`; cues: float32 [n, c]."""
+    """A batch of n replies: entry e says that `bucket[e]` of reply `row[e]` has `value[e]` in `view[e]` (a place in
+    `VIEWS`); cues: float32 [n, c]."""
 
     row: np.ndarray
     bucket: np.ndarray
     value: np.ndarray
+    view: np.ndarray
     cues: np.ndarray
 
     @property
     def n(self) -> int:
         return len(self.cues)
+
+    def known(self, buckets: np.ndarray) -> Features:
+        """Only the entries in `buckets` (bool [2**BITS]), those of one view and reply at the view's length: words that
+        the model never saw neither speak nor make the others quieter."""
+        import numpy as np
+
+        kept = buckets[self.bucket]
+        row, bucket, value, view = (each[kept] for each in (self.row, self.bucket, self.value, self.view))
+        place = row * len(VIEWS) + view
+        norm = np.sqrt(np.bincount(place, value * value, self.n * len(VIEWS)))
+        return Features(row, bucket, np.array(list(VIEWS.values()))[view] * value / norm[place], view, self.cues)
 
     def dot(self, buckets: np.ndarray, cues: np.ndarray) -> np.ndarray:
         """float64 [n]: the linear form with these weights, float [2**BITS] and float [c]."""
@@ -54,8 +67,8 @@ def features_of(replies: Sequence[Sequence[Sentence]], beside: np.ndarray | None
     cues = np.array([cues_of(reply) for reply in replies], np.float32).reshape(-1, WIDTH) * np.float32(CUES)
     if beside is not None:
         cues = np.hstack([cues, beside])
-    row, bucket, value = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Features(row, bucket, value, cues)
+    row, bucket, value, view = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Features(row, bucket, value, view, cues)
 
 
 def _seen(reply: Sequence[Sentence], view: str) -> list[Sentence]:
@@ -68,8 +81,8 @@ def _seen(reply: Sequence[Sentence], view: str) -> list[Sentence]:
     return [reply[-1]] if len(reply) > 1 else []
 
 
-def _view(replies: Sequence[Sequence[Sentence]], seed: int, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, buckets and values of one view. Runs go over sentences, whose ends are words of their own."""
+def _view(replies: Sequence[Sequence[Sentence]], seed: int, name: str) -> tuple[np.ndarray, ...]:
+    """Rows, buckets, values and place of one view. Runs go over sentences, whose ends are words of their own."""
     import numpy as np
 
     hashes: list[int] = []
@@ -93,9 +106,7 @@ def _view(replies: Sequence[Sequence[Sentence]], seed: int, name: str) -> tuple[
         keys.append((owner[: len(run)] << BITS | mixed.astype(np.int64))[whole])
     key, count = np.unique(np.concatenate(keys), return_counts=True)
     row, bucket = key >> BITS, key & ((1 << BITS) - 1)
-    value = 1 + np.log(count)
-    norm = np.sqrt(np.bincount(row, value * value, len(replies)))
-    return row, bucket, VIEWS[name] * value / norm[row]
+    return row, bucket, 1 + np.log(count), np.full(len(key), seed)
 
 
 _PRIME, _MIX = 0x100000001B3, 0x9E3779B97F4A7C15

@@ -21,9 +21,11 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True)
 class Model:
-    """heads: their names; buckets: float32 [2**BITS, h]; cues: float32 [c, h]; bias: float32 [h]."""
+    """heads: their names; known: bool [2**BITS], what was seen in training; buckets: float32 [2**BITS, h]; cues: float32
+    [c, h]; bias: float32 [h]."""
 
     heads: tuple[str, ...]
+    known: np.ndarray
     buckets: np.ndarray
     cues: np.ndarray
     bias: np.ndarray
@@ -32,9 +34,9 @@ class Model:
         """Head -> float64 [n] in (0, 1)."""
         import numpy as np
 
-        found = {}
+        seen, found = features.known(self.known), {}
         for k, head in enumerate(self.heads):
-            form = features.dot(self.buckets[:, k], self.cues[:, k]) + self.bias[k]
+            form = seen.dot(self.buckets[:, k], self.cues[:, k]) + self.bias[k]
             found[head] = 1 / (1 + np.exp(-np.clip(form, -30, 30)))
         return found
 
@@ -61,7 +63,9 @@ def _load(name: str, digest: str) -> Model:
     # Fortran order: a head is one block of memory.
     buckets = np.zeros((1 << BITS, len(heads)), np.float32, order="F")
     buckets[kept] = weights
-    return Model(heads, buckets, cues.astype(np.float32), bias)
+    known = np.zeros(1 << BITS, bool)
+    known[kept] = True
+    return Model(heads, known, buckets, cues.astype(np.float32), bias)
 
 
 def save(name: str, heads: Sequence[str], kept: np.ndarray, weights: np.ndarray, cues: np.ndarray, bias: np.ndarray):
