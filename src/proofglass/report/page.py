@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.console import REASON, cut, visible
-from proofglass.evaluation.metrics.success import FEW_CLUSTERS, few_clusters
+from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.records.schema import VOLATILE
 from proofglass.report import charts, wording
 from proofglass.report.findings import cautions, headline, judge_error
@@ -61,7 +61,6 @@ def page(run: Run) -> str:
             judge_error=judge_error(run),
             health=health(run),
             reasons=gathered(reasons(run)),
-            few=FEW_CLUSTERS,
             study=study_file(run),
             # Markup: cut where a study's text is cut, not where any text is.
             study_text=escape(visible(cut(run.manifest["study_text"], STUDY_TEXT, "in manifest.json"))),
