@@ -6,7 +6,7 @@
 Simulated: each cluster has its own rate from a beta distribution with a given mean and correlation between its rows;
 2 to 100 clusters, 100 or 1,000 rows, even and uneven clusters. A figure is a share of --trials runs, the worst of all
 true rates (2 to 50 %; above 50 % is the mirror image), correlations and n of its row. Beside it the percentile
-bootstrap over clusters on the same data. Widths are told as multiples of the interval of someone who knows the correlation.
+bootstrap over clusters on the same data. Widths: as multiples of the interval of someone who knows the correlation.
 
 Then the same with clusters of three kinds (always, never, sometimes), which no beta distribution looks like, and the
 interval of a paired difference.

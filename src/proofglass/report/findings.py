@@ -34,8 +34,8 @@ def cautions(run: Run) -> list[str]:
         most = max(cell.rate["clusters"] for cell in few)
         found.append(
             f"Intervals in {plural(len(few), 'cell')} rest on few different questions (at most {most}): fewer than "
-            f"{FEW_CLUSTERS}, or so uneven that they count as fewer than {FEW_EFFECTIVE}. They may hold the true rate 90 "
-            "times of 100 rather than 95."
+            f"{FEW_CLUSTERS}, or so uneven that they count as fewer than {FEW_EFFECTIVE}. They may hold the true rate "
+            "90 times of 100 rather than 95."
         )
     if run.open_victims:
         found.append(judge_error(run))

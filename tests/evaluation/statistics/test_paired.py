@@ -57,13 +57,17 @@ def test_flipping_signs_counts_all_of_them(sums):
     assert sign_flip([each / 3 for each in sums]) == pytest.approx(expected, abs=1e-12)
 
 
-def test_many_fractional_clusters_are_drawn_from_a_seed_and_come_near_the_exact_value():
-    rng = np.random.default_rng(0)
-    whole = rng.integers(-3, 5, 60)
-    drawn = sign_flip(whole / 7, seed=1)
-    assert drawn == sign_flip(whole / 7, seed=1)
-    assert drawn == pytest.approx(sign_flip(whole), abs=0.005)
-    assert sign_flip(np.full(60, 0.3)) == pytest.approx(1 / 20_001)  # never 0
+@pytest.mark.parametrize("moved", [-1, 0, 0.4, 1])
+def test_many_fractional_clusters_come_near_the_exact_value(moved):
+    sums = np.round(np.random.default_rng(0).normal(moved, 2, 60), 1)
+    irrational = sums * np.sqrt(0.5)  # whole in no scale, and of the same distribution
+    assert sign_flip(irrational) == pytest.approx(sign_flip(sums), rel=0.05)
+    assert sign_flip(-irrational) == sign_flip(irrational)
+
+
+def test_fractions_that_all_point_one_way_have_the_smallest_p_value_there_is():
+    assert sign_flip(np.linspace(0.1, 0.9, 40) * np.sqrt(2)) == 2.0**-39
+    assert sign_flip(np.linspace(-1, 1, 40) * np.sqrt(2)) == 1.0
 
 
 def test_a_difference_that_all_clusters_share_has_the_smallest_p_value_there_is():
