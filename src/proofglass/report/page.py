@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.console import REASON, cut, visible
+from proofglass.evaluation.metrics.compare import GRID, MARGIN
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.records.schema import VOLATILE
-from proofglass.report import charts, wording
+from proofglass.report import charts, differences, wording
 from proofglass.report.findings import cautions, headline, judge_error
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
@@ -68,6 +69,9 @@ def page(run: Run) -> str:
             rule=RULE,
             counts={name: run.counts[name] for name in COUNTS},
             matrices=matrices(run),
+            differences=differences.shown(run),
+            grid=GRID,
+            margin=MARGIN,
             trade_offs=charts.trade_offs(run),
             marks=[charts.mark(run, defense) for defense in run.defenses],
             balance=balance(run),
@@ -191,6 +195,8 @@ def environment() -> Environment:
         wording.percent,
         wording.interval,
         wording.bounds,
+        wording.points,
+        wording.chance,
         wording.money,
         wording.number,
         wording.seconds,

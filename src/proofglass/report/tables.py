@@ -36,12 +36,14 @@ class Table:
 
 
 def tables(run: Run) -> list[Table]:
+    from proofglass.report.differences import differences
     from proofglass.report.reasons import reasons
 
     why = ("victim", "attack", "defense", "dataset", "kind", "judge", "reason", "count", "sample_id")
     return [
         success(run),
         utility(run),
+        differences(run),
         crafting(run),
         answering(run),
         curves(run),

@@ -1,8 +1,8 @@
 """What made a difference: attacks against no attack, defenses against none, victims against each other.
 
-Every comparison is paired: the same samples under both, clusters kept together. A pair of which one side failed or could
-not be judged is dropped and counted. The rows of one kind are one family, and their p values are adjusted together: Holm
-where they are few enough to be claims, Benjamini-Hochberg where they are a grid (more than `GRID`).
+Every comparison is paired: the same samples under both, clusters kept together. A pair of which one side failed or
+could not be judged is dropped and counted. The rows of one kind are one family, and their p values are adjusted
+together: Holm where they are few enough to be claims, Benjamini-Hochberg where they are a grid (more than `GRID`).
 
 A defense on harmless questions is asked something else: not whether it changed anything, but whether it costs less than
 a margin (non-inferiority; utility).
@@ -54,21 +54,21 @@ class Comparison:
     defense: str
     dataset: str
     versus: str
-    rate: float | None
-    versus_rate: float | None
-    difference: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    adjusted: float | None
-    adjustment: str
-    method: str
-    margin: float | None
     n: int
     clusters: int
     effective_clusters: float
     dropped: int
     unpaired: int
+    margin: float | None = None
+    rate: float | None = None
+    versus_rate: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    adjusted: float | None = None
+    adjustment: str = ""
+    method: str = ""
 
     @property
     def found(self) -> bool:
@@ -89,9 +89,9 @@ def compare(
 ) -> list[Comparison]:
     """Every comparison that the cells of a run allow, kind by kind, in the order of the frame.
 
-    frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value. baselines, undefended: labels
-    of attacks that are none, and of defenses that are none. margin: 0..1, fixed before looking. Utility is compared
-    without attacks where the frame has such cells.
+    frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value. baselines, undefended:
+    labels of attacks that are none, and of defenses that are none. margin: 0..1, fixed before looking. Utility is
+    compared without attacks where the frame has such cells.
     """
     names = (*PLACE, "expected")
     told = frame.select(names).unique(maintain_order=True).to_dicts()
@@ -193,28 +193,36 @@ def _some(
         return np.add.reduceat(every, grid.starts, axis=1, dtype=np.float64)
 
     counts, sums = by_cluster(counted), by_cluster(difference)
-    place, cluster = np.nonzero(counts)
-    at = (place, cluster)
-    found = paired_differences(ClusterTotals(place, sums[at], by_cluster(difference**2)[at], counts[at], len(chosen)))
+    at = np.nonzero(counts)
+    totals = ClusterTotals(at[0], sums[at], by_cluster(difference**2)[at], counts[at], len(chosen))
+    found = paired_differences(totals)
     dropped, unpaired = (both & ~counted).sum(1), (either & ~both).sum(1)
     for k, (kind, cell, other) in enumerate(chosen):
-        n = int(found.n[k])
-        blank = Comparison(
-            kind, judge, *(told[cell][name] for name in PLACE), told[other]["defense" if kind == "utility" else kind],
-            *(None,) * 7, "", "", margin if kind == "utility" else None,
-            n, int(found.clusters[k]), float(found.effective_clusters[k]) if n else 0.0,
-            int(dropped[k]), int(unpaired[k]),
-        )  # fmt: skip
-        if n == 0:
-            yield blank
+        row = Comparison(
+            kind=kind,
+            judge=judge,
+            victim=told[cell]["victim"],
+            attack=told[cell]["attack"],
+            defense=told[cell]["defense"],
+            dataset=told[cell]["dataset"],
+            versus=told[other]["defense" if kind == "utility" else kind],
+            n=int(found.n[k]),
+            clusters=int(found.clusters[k]),
+            effective_clusters=float(found.effective_clusters[k]) if found.n[k] else 0.0,
+            dropped=int(dropped[k]),
+            unpaired=int(unpaired[k]),
+            margin=margin if kind == "utility" else None,
+        )
+        if row.n == 0:
+            yield row
             continue
         if kind == "utility":
             method, p = "non-inferiority", non_inferiority(float(found.centre[k]), float(found.error[k]), margin)
         else:
-            method = "McNemar, exact" if blank.clusters == n else "sign flips by cluster"
+            method = "McNemar, exact" if row.clusters == row.n and _is_whole(sums[k]) else "sign flips by cluster"
             p = sign_flip(sums[k])
         yield replace(
-            blank,
+            row,
             rate=float(grid.values[ours[k]][counted[k]].mean()),
             versus_rate=float(grid.values[theirs[k]][counted[k]].mean()),
             difference=float(found.value[k]),
@@ -223,6 +231,10 @@ def _some(
             p=p,
             method=method,
         )
+
+
+def _is_whole(sums: np.ndarray) -> bool:
+    return bool((sums == sums.round()).all())
 
 
 def _family(rows: list[Comparison]) -> list[Comparison]:
