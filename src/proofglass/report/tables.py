@@ -80,13 +80,14 @@ def success(run: Run) -> Table:
                     "valid": valid,
                     **shown,
                     "clusters": row.get("clusters"),
+                    "effective_clusters": row.get("effective_clusters"),
                     "few_clusters": few_clusters(row),
                     "crafted": cell.crafted,
                     "state": cell.state,
                     "reason": cut(reason, LENGTH),
                 }
             )
-    ends = ("clusters", "few_clusters", "crafted", "state", "reason")
+    ends = ("clusters", "effective_clusters", "few_clusters", "crafted", "state", "reason")
     columns = (*labels, "expected", "judge", "valid", *numbers, *ends)
     return Table("success", "Rates per cell and judge", columns, rows)
 
