@@ -28,8 +28,8 @@ CLAIMS: dict[Kind, str] = {
 
 
 def differences(run: Run) -> Table:
-    """One row per comparison: the fields of `Comparison`, `found` and `few_clusters`."""
-    columns = (*(field.name for field in fields(Comparison)), "found", "few_clusters")
+    """One row per comparison: the fields of `Comparison`, `found`, `lost` and `few_clusters`."""
+    columns = (*(field.name for field in fields(Comparison)), "found", "lost", "few_clusters")
     return Table("differences", "Paired differences", columns, [_row(each) for each in run.differences])
 
 
@@ -40,7 +40,7 @@ def shown(run: Run) -> list[dict[str, Any]]:
     for kind in KINDS:
         rows = [_row(each) for each in run.differences if each.kind == kind]
         if rows:
-            first = sorted(rows, key=lambda row: not row["found"])[:SHOWN]
+            first = sorted(rows, key=lambda row: not (row["found"] or row["lost"]))[:SHOWN]
             adjustment = next((row["adjustment"] for row in rows if row["adjustment"]), "")
             told = {"kind": kind, "title": TITLES[kind], "claim": _claim(kind, rows)}
             groups.append({**told, "rows": first, "every": len(rows), "adjustment": adjustment})
@@ -48,31 +48,33 @@ def shown(run: Run) -> list[dict[str, Any]]:
 
 
 def sentences(run: Run) -> list[str]:
-    """One per kind in which something was found, with its largest difference."""
+    """One per kind in which something was found, with its largest difference; of utility the largest loss."""
     told = []
     for kind in KINDS:
         rows = [_row(each) for each in run.differences if each.kind == kind]
-        found = [row for row in rows if row["found"]]
+        found = [row for row in rows if row["found"] or row["lost"]]
         if found:
-            largest = max(found, key=lambda row: abs(row["difference"]))
+            largest = max(found, key=lambda row: -row["difference"] if kind == "utility" else abs(row["difference"]))
             told.append(f"{_claim(kind, rows)}; {_largest(kind, largest)}.")
     return told
 
 
 def _claim(kind: Kind, rows: list[dict[str, Any]]) -> str:
-    return f"{sum(row['found'] for row in rows)} of {len(rows)} {CLAIMS[kind]}"
+    lost = sum(row["lost"] for row in rows)
+    beyond = f", {lost} to lose more" if lost else ""
+    return f"{sum(row['found'] for row in rows)} of {len(rows)} {CLAIMS[kind]}{beyond}"
 
 
 def _largest(kind: Kind, row: dict[str, Any]) -> str:
-    sides = f"{percent(row['rate'], row['n'])} against {percent(row['versus_rate'], row['n'])}"
-    mine = row["defense" if kind == "utility" else kind]
+    said, mine = ("most lost", row["defense"]) if kind == "utility" else ("largest", row[kind])
     place = " x ".join(row[name] for name in ("victim", "attack", "defense", "dataset") if row[name] != mine)
-    return (
-        f"largest: {mine} against {row['versus']} in {place}, {sides}, {points(row)} points, adjusted p "
-        f"{chance(row['adjusted'])}, {plural(row['n'], 'pair')}"
-    )
+    sides = f"{percent(row['rate'], row['n'])} against {percent(row['versus_rate'], row['n'])}"
+    # The p value of a loss would be that of the claim that there is none.
+    tested = "" if row["lost"] else f"adjusted p {chance(row['adjusted'])}, "
+    difference = f"{points(row)} points, {tested}{plural(row['n'], 'pair')}"
+    return f"{said}: {mine} against {row['versus']} in {place}, {sides}, {difference}"
 
 
 def _row(each: Comparison) -> dict[str, Any]:
-    row = vars(each) | {"found": each.found}
+    row = vars(each) | {"found": each.found, "lost": each.lost}
     return row | {"few_clusters": few_clusters(row)}

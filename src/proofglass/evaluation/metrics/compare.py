@@ -76,6 +76,11 @@ class Comparison:
         margin."""
         return self.adjusted is not None and self.adjusted < (LEVEL / 2 if self.kind == "utility" else LEVEL)
 
+    @property
+    def lost(self) -> bool:
+        """Whether the interval lies wholly beyond the loss that the margin allows (utility only, not adjusted)."""
+        return self.margin is not None and self.high is not None and self.high < -self.margin
+
 
 def compare(
     frame: pl.DataFrame,

@@ -17,7 +17,7 @@ from proofglass.evaluation.statistics.quantiles import normal_quantile, student_
 if TYPE_CHECKING:
     import numpy as np
 
-# Chosen by simulation, once: what holds 93 % without a warning, and 90 % where rates of clusters are of three kinds
+# Chosen by simulation, once: what holds 93 % without a warning, and 89 % where rates of clusters are of three kinds
 # (docs/counting-rule.md has the tables).
 PRIOR = 4.0  # clusters' worth of the belief that rows of a cluster are all alike
 MIXED = 16.0  # successes seen beside failures in one cluster that halve that belief
