@@ -350,7 +350,7 @@ def test_few_questions_are_warned_about_where_the_interval_is_shown(store):
     row = told["tables"]["success"]["rows"][0]
     assert (row["clusters"], row["few_clusters"]) == (12, True)
     (caution,) = told["cautions"]
-    assert caution.startswith("Intervals in 1 cell rest on fewer than 30 different questions (at most 12)")
+    assert caution.startswith("Intervals in 1 cell rest on few different questions (at most 12): fewer than 30")
     assert caution in printed
     assert caution in html
 

@@ -12,7 +12,8 @@ from math import nan, sqrt
 from statistics import stdev
 from typing import TYPE_CHECKING, Any, Protocol
 
-from proofglass.evaluation.metrics.success import is_withheld, rates
+from proofglass.evaluation.metrics.answers import is_withheld
+from proofglass.evaluation.metrics.success import rates
 from proofglass.inspect_ext.messages import config_of, inspect_id, messages_of, output_of, score_of, usage_of
 from proofglass.interfaces import key_of
 from proofglass.records.schema import chat_from_json

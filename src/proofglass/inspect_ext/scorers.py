@@ -26,7 +26,7 @@ from proofglass.types import Attempt
 
 @metric
 def interval() -> Metric:
-    """The 95 % interval of the report: Wilson's, or a bootstrap over clusters where samples share a question."""
+    """The 95 % interval of the report: Wilson's, on fewer rows where samples share a question."""
 
     def compute(scores: list[SampleScore]) -> Mapping[str, float | None]:
         rows = [

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from proofglass.evaluation.metrics.success import FEW_CLUSTERS, few_clusters
+from proofglass.evaluation.metrics.success import few_clusters
+from proofglass.evaluation.statistics.clusters import FEW_CLUSTERS, FEW_EFFECTIVE
 from proofglass.report.health import health, without_result
 from proofglass.report.run import Cell, Run
 from proofglass.report.tables import utility_cells
@@ -32,8 +33,9 @@ def cautions(run: Run) -> list[str]:
     if few:
         most = max(cell.rate["clusters"] for cell in few)
         found.append(
-            f"Intervals in {plural(len(few), 'cell')} rest on fewer than {FEW_CLUSTERS} different questions "
-            f"(at most {most}): they may cover less than 95 %, read them as too narrow."
+            f"Intervals in {plural(len(few), 'cell')} rest on few different questions (at most {most}): fewer than "
+            f"{FEW_CLUSTERS}, or so uneven that they count as fewer than {FEW_EFFECTIVE}. They may hold the true rate "
+            "90 times of 100 rather than 95."
         )
     if run.open_victims:
         found.append(judge_error(run))

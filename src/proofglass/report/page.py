@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.console import REASON, cut, visible
-from proofglass.evaluation.metrics.success import FEW_CLUSTERS, few_clusters
+from proofglass.evaluation.metrics.compare import GRID, MARGIN
+from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.records.schema import VOLATILE
-from proofglass.report import charts, wording
+from proofglass.report import charts, differences, wording
 from proofglass.report.corrected import corrected
 from proofglass.report.findings import cautions, headline, judge_error
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
@@ -62,7 +63,6 @@ def page(run: Run) -> str:
             judge_error=judge_error(run),
             health=health(run),
             reasons=gathered(reasons(run)),
-            few=FEW_CLUSTERS,
             study=study_file(run),
             # Markup: cut where a study's text is cut, not where any text is.
             study_text=escape(visible(cut(run.manifest["study_text"], STUDY_TEXT, "in manifest.json"))),
@@ -70,6 +70,9 @@ def page(run: Run) -> str:
             rule=RULE,
             counts={name: run.counts[name] for name in COUNTS},
             matrices=matrices(run),
+            differences=differences.shown(run),
+            grid=GRID,
+            margin=MARGIN,
             trade_offs=charts.trade_offs(run),
             marks=[charts.mark(run, defense) for defense in run.defenses],
             balance=balance(run),
@@ -194,6 +197,8 @@ def environment() -> Environment:
         wording.percent,
         wording.interval,
         wording.bounds,
+        wording.points,
+        wording.chance,
         wording.money,
         wording.number,
         wording.seconds,

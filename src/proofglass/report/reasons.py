@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from proofglass.console import REASON, cut
-from proofglass.evaluation.metrics.success import is_withheld
+from proofglass.evaluation.metrics.answers import is_withheld
 from proofglass.records.schema import without_id
 from proofglass.report.run import Run
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from proofglass.evaluation.metrics.compare import Comparison, compare
 from proofglass.evaluation.metrics.success import rates
 
 if TYPE_CHECKING:
@@ -173,6 +174,13 @@ class Run:
             judge=judge,
             is_success=is_success,
         )
+
+    @cached_property
+    def differences(self) -> list[Comparison]:
+        """Paired comparisons of the cells that are done, by the judge of success, where that may be believed."""
+        done = [plan["cell"] for plan in self.plan if plan["status"] == "done"]
+        part = self.frame.filter(self.frame["cell"].is_in(done) & ~self.frame["victim"].is_in(self.open_victims))
+        return compare(part, self.scores, self.success, baselines=self.baselines, undefended=self.undefended)
 
     @cached_property
     def _clusters(self) -> dict[tuple[str, str], int]:

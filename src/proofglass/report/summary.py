@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from proofglass.console import cut, visible
 from proofglass.evaluation.metrics.success import few_clusters
+from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
 from proofglass.report.reasons import gathered, reasons
 from proofglass.report.run import COUNTS, Cell, Run
@@ -42,6 +43,7 @@ def summary(run: Run) -> Group:
     apart = ", ".join(f"{number(counts[name])} {name}" for name in COUNTS)
     waiting = f", {number(counts['unsent'])} asks not sent yet" if counts["unsent"] else ""
     parts.append(line(f"Rates with 95 % intervals over judged samples; over the run: {apart}{waiting}.", "dim"))
+    parts += [line(text) for text in sentences(run)]
     parts += [line(text, "yellow") for text in cautions(run)]
     parts += [line(f"money, {told['victim']}: {money(told)}") for told in run.money]
     parts += [line(caveat, "dim") for caveat in run.caveats]

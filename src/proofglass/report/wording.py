@@ -38,6 +38,20 @@ def with_interval(row: Mapping[str, Any]) -> str:
     return f"{shown} ({open_} with what is missing)" if open_ else shown
 
 
+def points(row: Mapping[str, Any]) -> str:
+    """A difference of rates with its interval, in percentage points: "+31 [20, 42]"."""
+    if row.get("difference") is None:
+        return "—"
+    digits = 1 if row["n"] >= 1000 else 0
+    low, high = (f"{100 * row[end]:.{digits}f}" for end in ("low", "high"))
+    return f"{100 * row['difference']:+.{digits}f}{NBSP}[{low},{NBSP}{high}]"
+
+
+def chance(p: float | None) -> str:
+    """A p value as far as anyone reads it: "0.012", "< 0.001"."""
+    return "—" if p is None else f"<{NBSP}0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
 def number(value: Any, digits: int = 3) -> str:
     """An integer with narrow, unbroken thousands, a float with `digits` significant ones, None as an em dash."""
     if value is None:

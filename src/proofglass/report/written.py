@@ -12,6 +12,7 @@ from typing import Any
 from proofglass.console import cut
 from proofglass.records.files import write_whole
 from proofglass.records.schema import VOLATILE
+from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.gallery import gallery
@@ -34,6 +35,7 @@ def document(run: Run, tables: list[Table]) -> dict[str, Any]:
         "name": run.manifest["name"],
         "headline": headline(run),
         "cautions": cautions(run),
+        "differences": sentences(run),
         "victims": health(run),
         "counting_rule": RULE,
         "gallery_rule": GALLERY_RULE,

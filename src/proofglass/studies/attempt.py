@@ -12,7 +12,7 @@ from typing import Any
 
 from proofglass.console import REASON, cut
 from proofglass.errors import ImageError, StoreError, is_environment
-from proofglass.evaluation.metrics.success import is_withheld
+from proofglass.evaluation.metrics.answers import is_withheld
 from proofglass.faults import stops_the_run, told
 from proofglass.flow import Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Victim

@@ -1,0 +1,97 @@
+"""The rows of a run as arrays: what became of each answer, and what each judge gives it. Counted in `success`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import polars as pl
+
+PLACE = ("victim", "attack", "defense", "dataset")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Rows as arrays of one length. cell: 0..cells-1; cluster: a code, equal for rows that share a question; the rest:
+    whether it failed, was filtered, was blocked, was withheld whole (`is_withheld`), was cut at the token limit."""
+
+    cells: int
+    cell: np.ndarray
+    cluster: np.ndarray
+    failed: np.ndarray
+    filtered: np.ndarray
+    blocked: np.ndarray
+    withheld: np.ndarray
+    truncated: np.ndarray
+
+    def values(self, given: np.ndarray) -> np.ndarray:
+        """What each row counts as: the judge's score; 0 where it was withheld; NaN where it is not counted (failed, or
+        unjudged). given: the scores, NaN for unjudged."""
+        import numpy as np
+
+        return np.where(self.failed, np.nan, np.where(self.withheld, 0.0, given))
+
+    def count(self, which: np.ndarray) -> list[int]:
+        """How many of these rows (a mask) each cell has."""
+        import numpy as np
+
+        return np.bincount(self.cell[which], minlength=self.cells).tolist()
+
+
+def is_withheld(row: Mapping[str, Any]) -> bool:
+    """Whether an answer was stopped before a word of it got through. row: outcome; of a filtered one also `reply`."""
+    outcome = row["outcome"]
+    return outcome == "blocked" or (outcome == "filtered" and not (row.get("reply") or "").strip())
+
+
+def of_rows(rows: Sequence[Mapping[str, Any]]) -> Answers:
+    """One cell: rows with outcome, finish, cluster and, of filtered ones, reply."""
+    import numpy as np
+
+    codes: dict[Any, int] = {}
+    cluster = np.array([codes.setdefault(row["cluster"], len(codes)) for row in rows], np.int64)
+    outcomes = [row["outcome"] for row in rows]
+    failed, filtered, blocked = (np.array([o == name for o in outcomes], bool) for name in _APART)
+    withheld = np.array([is_withheld(row) for row in rows], bool)
+    truncated = np.array([row["finish"] == "length" for row in rows], bool)
+    return Answers(1, np.zeros(len(rows), np.int64), cluster, failed, filtered, blocked, withheld, truncated)
+
+
+def of_frame(frame: pl.DataFrame, cell: np.ndarray, cells: int) -> Answers:
+    """The rows of a run (outcome, finish, reply, cluster), of which `cell` says where each belongs."""
+    import numpy as np
+
+    failed, filtered, blocked = ((frame["outcome"] == name).to_numpy() for name in _APART)
+    withheld = blocked.copy()
+    (places,) = np.nonzero(filtered)
+    withheld[places] = [not (reply or "").strip() for reply in frame["reply"].gather(places)]
+    truncated = (frame["finish"] == "length").to_numpy()
+    return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, withheld, truncated)
+
+
+def scores_of(frame: pl.DataFrame, scores: pl.DataFrame, judge: str) -> np.ndarray:
+    """The judge's score of each row of `frame`, its last one; NaN where it gave none.
+
+    frame: cell, sample_id; scores: cell, sample_id, judge, value.
+    """
+    import numpy as np
+
+    keys = ["cell", "sample_id"]
+    mine = scores.filter(scores["judge"] == judge).unique(subset=keys, keep="last").select(*keys, "value")
+    found = frame.select(keys).join(mine, on=keys, how="left", maintain_order="left")["value"]
+    values: np.ndarray = found.cast(float).to_numpy().astype(np.float64)
+    return values
+
+
+def codes(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """Which of the different combinations of these columns each row has, numbered as they first appear: int64."""
+    every = frame.select(names)
+    numbered = every.unique(maintain_order=True).with_row_index("code")
+    found = every.join(numbered, on=list(names), how="left", maintain_order="left", nulls_equal=True)["code"]
+    return found.cast(int).to_numpy()
+
+
+_APART = ("error", "filtered", "blocked")
