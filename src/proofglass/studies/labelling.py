@@ -99,8 +99,8 @@ def plan(
         scored = {cell["cell"]: _rows(store, cell["cell"], plug["key"]) for cell in chosen}
         rates, source = _rates(labels, scored, calibration_of(plug))
         have = sum(len(labels.of(cell["cell"])) for cell in chosen)
-        waits = pilot and have < PILOT_LEAST * len(chosen)
         share = budget // len(chosen)
+        waits = pilot and have < PILOT_LEAST * len(chosen) and share > PILOT_LEAST
         planned = [_cell_plan(cell, scored[cell["cell"]], labels, rates, share, waits) for cell in chosen]
         labels = _drawn(labels, chosen, scored, planned, seed)
         store.put_labels(labels)
