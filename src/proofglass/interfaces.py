@@ -64,8 +64,9 @@ class Calibration:
 
     data: label set; model: who replied; model_kind: the kind of model to which these counts may be carried over (a
     world, "vision-language model" or "language model"); kind: the reply type as the judge predicts it (`Score.label`),
-    "" for all together. tp, fn: judged yes, no where people said yes; fp, tn: where they said no; unjudged_yes,
-    unjudged_no: not judged, by what people said. clusters: different questions among these replies, 0 if all differ.
+    not its verdict under another name, "" for all together. tp, fn: judged yes, no where people said yes; fp, tn: where
+    they said no; unjudged_yes, unjudged_no: not judged, by what people said. clusters: different questions among these
+    replies, 0 if all differ.
     """
 
     data: str
@@ -542,7 +543,9 @@ def innermost(victim: Victim) -> Victim:
 
 
 class Judge(Plug, ABC):
-    """Scores attempts. `column`: what a score of 1 means, as a table heading.
+    """Scores attempts. `column`: what a score of 1 means, as a table heading. `aspect`: the same as one of the things
+    that people label replies with ("refusal", "unsafe"; "not refusal": the complement), "" if it is none of them;
+    `proofglass judges check` compares such a judge with labelled replies.
 
     `valid_in`: the worlds (`Victim.world`) in which its verdict may be called a success rate; None: any, since it
     decides by definition (the target string stands in the reply, or not). About a victim of another world the report
@@ -550,6 +553,7 @@ class Judge(Plug, ABC):
     """
 
     column: ClassVar[str] = ""
+    aspect: ClassVar[str] = ""
     valid_in: ClassVar[tuple[str, ...] | None] = None
     measured: Measured | None = None
 
