@@ -27,9 +27,11 @@ from proofglass.evaluation.correction import (
     from_calibration,
     from_labels,
     lee_interval,
+    plan_labels,
     prediction_powered,
 )
 from proofglass.evaluation.correction.parts import wilson
+from proofglass.evaluation.correction.planning import GUESS, guessed
 from proofglass.evaluation.judges.refusal import normalise, refusal_in, rules_of
 
 JUDGES = (
@@ -151,7 +153,7 @@ def in_sample(replies: Replies, labels: int, draws: int, seed: int = 0) -> None:
     names = ["uncorrected", "one error rate", "prediction-powered", "labels alone", "by verdict"]
     names += ["by kind too"] if replies.kinds else []
     say(f"\n{labels} random labels of the {n} replies measured, {draws} draws, true rate {100 * target:.2f} %")
-    say(f"{'judge':30}" + "".join(f"{name:>20}" for name in names) + f"{'wider than alone':>20}")
+    say(f"{'judge':30}" + "".join(f"{name:>28}" for name in names) + f"{'wider than alone':>20}")
     for judge, verdicts in replies.said.items():
         rng = np.random.default_rng(seed)
         tallies = {name: Tally() for name in names}
@@ -177,7 +179,7 @@ def in_sample(replies: Replies, labels: int, draws: int, seed: int = 0) -> None:
                 tallies[name].add(found[name], target)
             last = found[names[-1]]
             wider += last is not None and last[1] - last[0] > alone[1] - alone[0] + 1e-9
-        say(f"{judge:30}" + "".join(f"{tallies[name]!s:>20}" for name in names) + f"{wider:>20}")
+        say(f"{judge:30}" + "".join(f"{tallies[name]!s:>28}" for name in names) + f"{wider:>20}")
 
 
 def on_other_models(replies: Replies, labels: int, draws: int, seed: int = 0) -> None:
@@ -217,6 +219,116 @@ def on_other_models(replies: Replies, labels: int, draws: int, seed: int = 0) ->
         say(f"{judge:30}" + "".join(f"{tallies[name]!s:>28}" for name in names))
 
 
+@dataclass(frozen=True)
+class World:
+    """What is drawn in simulation. rate: of truly positive replies; se, sp: of the judge; labels: of `rows` replies;
+    size: replies to each question; shared: how alike these are, in truth and in the judge's errors (intraclass
+    correlation); spread: how the judge's errors differ between models (the same)."""
+
+    rate: float
+    se: float
+    sp: float
+    labels: int
+    rows: int = 1000
+    size: int = 1
+    shared: float = 0.0
+    spread: float = 0.0
+
+    def draw(self, rng: np.random.Generator, rows: int) -> tuple[np.ndarray, list[str], list[int]]:
+        """Truth, verdicts and questions of `rows` replies of one model."""
+        questions = np.arange(rows) // self.size
+        count = int(questions[-1]) + 1
+        truth = rng.random(rows) < beta(rng, self.rate, self.shared, count)[questions]
+        sensitivity, specificity = (float(beta(rng, each, self.spread, 1)[0]) for each in (self.se, self.sp))
+        se, sp = (beta(rng, each, self.shared, count)[questions] for each in (sensitivity, specificity))
+        yes = rng.random(rows) < np.where(truth, se, 1 - sp)
+        return truth.astype(float), ["yes" if each else "no" for each in yes], questions.tolist()
+
+
+def beta(rng: np.random.Generator, mean: float, correlation: float, count: int) -> np.ndarray:
+    """`count` rates of this mean, of which rows of one group are correlated so much."""
+    if correlation <= 0 or not 0 < mean < 1:
+        return np.full(count, mean)
+    whole = 1 / correlation - 1
+    return rng.beta(mean * whole, (1 - mean) * whole, count)
+
+
+def two_stages(truth: np.ndarray, verdicts: Sequence[str], budget: int, rng: np.random.Generator) -> list[float | None]:
+    """Labels as `proofglass labels plan` asks for them: a pilot of a quarter, then the rest by what it said."""
+    order = rng.permutation(len(truth)).tolist()
+    given: list[float | None] = [None] * len(truth)
+    sizes = {each: verdicts.count(each) for each in dict.fromkeys(verdicts)}
+    for labels in (max(20, budget // 4), budget):
+        mine: dict[str, list[int]] = {each: [k for k in order if verdicts[k] == each] for each in sizes}
+        seen = {each: [given[k] for k in places if given[k] is not None] for each, places in mine.items()}
+        rates = {each: guessed([(value or 0.0, 1) for value in seen[each]], GUESS[each]) for each in sizes}
+        plan = plan_labels(sizes, rates, labels, done={each: len(values) for each, values in seen.items()})
+        for each, wanted in plan.labels.items():
+            for k in mine[each][:wanted]:
+                given[k] = float(truth[k])
+    return given
+
+
+def of_these(world: World, draws: int) -> str:
+    """Coverage and width from labels of the replies measured: alone; by verdict; in two stages; shared questions not
+    told."""
+    rng = np.random.default_rng(0)
+    tallies = [Tally() for _ in range(4)]
+    for _ in range(draws):
+        truth, verdicts, questions = world.draw(rng, world.rows)
+        given: list[float | None] = [None] * world.rows
+        for k in rng.choice(world.rows, world.labels, replace=False):
+            given[k] = float(truth[k])
+        staged = two_stages(truth, verdicts, world.labels, rng)
+        same = ["no"] * world.rows
+        found = (
+            from_labels(same, given, clusters=questions),
+            from_labels(verdicts, given, clusters=questions),
+            from_labels(verdicts, staged, clusters=questions, drawn=verdicts),
+            from_labels(verdicts, given),
+        )
+        for tally, each in zip(tallies, found, strict=True):
+            tally.add(ends(each), world.rate)
+    return "".join(f"{tally!s:>20}" for tally in tallies)
+
+
+def of_others(world: World, draws: int, models: int = 10) -> str:
+    """Coverage and width when calibrated on `models` other models, `labels` of each: Lee et al., with model spread."""
+    rng = np.random.default_rng(0)
+    tallies = [Tally(), Tally()]
+    for _ in range(draws):
+        _, verdicts, _ = world.draw(rng, world.rows)
+        others = [world.draw(rng, world.labels) for _ in range(models)]
+        seen = [verdict for _, said, _ in others for verdict in said]
+        truths = np.concatenate([each for each, _, _ in others])
+        names = [str(k) for k in range(models) for _ in range(world.labels)]
+        counts = calibrations_of(seen, truths.tolist(), data="", models=names, model_kind="")
+        tallies[0].add(one_error_rate(verdicts, seen, truths), world.rate)
+        tallies[1].add(ends(from_calibration(verdicts, counts)), world.rate)
+    return "".join(f"{tally!s:>28}" for tally in tallies)
+
+
+def simulate(draws: int) -> None:
+    judges = ((0.9, 0.95), (0.9, 0.8), (0.5, 0.98))
+    say(f"Labels of 1,000 replies measured, {draws} draws; coverage in % / width in points")
+    names = ("alone", "by verdict", "pilot, then split", "questions not told")
+    say(f"{'rate  se   sp   labels questions':36}" + "".join(f"{name:>20}" for name in names))
+    for size, shared in ((1, 0.0), (5, 0.3)):
+        for rate in (0.02, 0.05, 0.2, 0.5):
+            for se, sp in judges:
+                for labels in (50, 200):
+                    world = World(rate, se, sp, labels, size=size, shared=shared)
+                    told = f"{rate:<6}{se:<5}{sp:<5}{labels:<7}{1000 // size:<9}"
+                    say(f"{told:36}{of_these(world, draws)}")
+    say(f"\nCalibrated on 10 other models, {draws} draws; labels: of each; spread: of its errors between models")
+    say(f"{'rate  se   sp   labels spread':36}{'one error rate':>28}{'with model spread':>28}")
+    for spread in (0.0, 0.02, 0.1):
+        for rate in (0.05, 0.2, 0.5):
+            for se, sp in judges:
+                world = World(rate, se, sp, 100, rows=400, spread=spread)
+                say(f"{f'{rate:<6}{se:<5}{sp:<5}{100:<7}{spread:<6}':36}{of_others(world, draws)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", type=Path)
@@ -224,6 +336,8 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=200)
     parser.add_argument("--simulate", action="store_true")
     given = parser.parse_args()
+    if given.simulate:
+        simulate(given.draws)
     if given.data:
         every, with_text = read(given.data)
         in_sample(every, given.labels, given.draws)

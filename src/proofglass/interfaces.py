@@ -64,8 +64,9 @@ class Calibration:
 
     data: label set; model: who replied; model_kind: the kind of model to which these counts may be carried over (a
     world, "vision-language model" or "language model"); kind: the reply type as the judge predicts it (`Score.label`),
-    "" for all together. tp, fn: judged yes, no where people said yes; fp, tn: where they said no; unjudged_yes,
-    unjudged_no: not judged, by what people said. clusters: different questions among these replies, 0 if all differ.
+    not its verdict under another name, "" for all together. tp, fn: judged yes, no where people said yes; fp, tn: where
+    they said no; unjudged_yes, unjudged_no: not judged, by what people said. clusters: different questions among these
+    replies, 0 if all differ.
     """
 
     data: str

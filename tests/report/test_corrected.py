@@ -64,3 +64,15 @@ def test_too_few_labels_are_told(tmp_path):
     (row,) = corrected(Run(labelled(store(tmp_path), upto=10)))
     assert row["corrected"] is None
     assert row["reason"].startswith("5 labels of these replies, 10 are needed; no calibration")
+
+
+def test_labels_of_the_complement_serve_a_judge_too(tmp_path):
+    made = labelled(store(tmp_path))
+    labels = made.labelled
+    made.labelled = Labels(
+        "refusal", NOT_REFUSED, "a key", labels.drawn, {row: 1 - v for row, v in labels.given.items()}
+    )
+    run = Run(made)
+    run.manifest["plugs"]["judges"][NOT_REFUSED]["aspect"] = "not refusal"
+    (row,) = corrected(run)
+    assert row["corrected"] == pytest.approx(0.52)

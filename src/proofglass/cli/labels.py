@@ -9,11 +9,7 @@ import typer
 
 from proofglass.console import note, say
 
-app = typer.Typer(
-    help="People's labels for replies of a run: which to label, and taking them back.",
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True)
 
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/quickstart.")]
 

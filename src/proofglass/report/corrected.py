@@ -16,6 +16,7 @@ from proofglass.interfaces import Calibration
 from proofglass.records.labels import Labels
 from proofglass.report.run import Cell, Run
 
+_NOT = "not "
 LABELS = ("victim", "attack", "defense", "dataset")
 COLUMNS = (
     *(*LABELS, "expected", "judge", "value", "low", "high", "n"),
@@ -26,27 +27,33 @@ COLUMNS = (
 def corrected(run: Run) -> list[dict[str, Any]]:
     """One dict per measured cell and judge that is not exact there, see `COLUMNS`: the rate as judged with its n; the
     corrected one, None where there is no basis, with the replies it is about, the labels that it rests on, and why."""
+    labels = {judge: run.store.labels(aspect_of(run.plug("judges", judge))) for judge in run.judges}
     return [
-        _row(run, cell, judge)
+        _row(run, cell, judge, labels[judge])
         for cell in run.cells
         if cell.state == "measured"
         for judge in cell.rates
-        if is_fallible(run, judge, cell.victim)
+        if judge in labels and is_fallible(run, judge, cell.victim, labelled=labels[judge] is not None)
     ]
 
 
-def is_fallible(run: Run, judge: str, victim: str) -> bool:
+def is_fallible(run: Run, judge: str, victim: str, *, labelled: bool) -> bool:
     """Whether this judge may be wrong about this victim and yet says something: it decides neither by definition nor
-    about a world that it knows, and its error was measured or people labelled replies."""
+    about a world that it knows, and its error was measured, or people labelled replies in its aspect."""
     plug = run.plug("judges", judge)
     if run.valid(judge, victim) and (plug.get("valid_in") is not None or not plug.get("measured")):
         return False
-    return bool(plug.get("measured")) or run.store.labels(aspect_of(plug)) is not None
+    return bool(plug.get("measured")) or labelled
 
 
 def aspect_of(plug: Mapping[str, Any]) -> str:
-    """What people are asked so that this judge can be corrected: its own word, or its name. plug: of the manifest."""
-    return str(plug.get("aspect") or plug["name"])
+    """What people are asked so that this judge can be corrected: its aspect, or its name. plug: of the manifest."""
+    return str(plug.get("aspect") or plug["name"]).removeprefix(_NOT)
+
+
+def in_its_sense(plug: Mapping[str, Any], label: float) -> float:
+    """What a person said, as this judge would score it: the complement where it scores "not ..."."""
+    return 1 - label if str(plug.get("aspect") or "").startswith(_NOT) else label
 
 
 def calibration_of(plug: Mapping[str, Any]) -> list[Calibration]:
@@ -59,8 +66,8 @@ def kind_of(plug: Mapping[str, Any]) -> str:
     return str(plug.get("world") or ("vision-language model" if plug.get("sees_images", True) else "language model"))
 
 
-def _row(run: Run, cell: Cell, judge: str) -> dict[str, Any]:
-    rate, found = cell.rates[judge], _correct(run, cell, judge)
+def _row(run: Run, cell: Cell, judge: str, labels: Labels | None) -> dict[str, Any]:
+    rate, found = cell.rates[judge], _correct(run, cell, judge, labels)
     return {
         **{label: getattr(cell, label) for label in LABELS},
         "expected": cell.expected,
@@ -74,7 +81,7 @@ def _row(run: Run, cell: Cell, judge: str) -> dict[str, Any]:
     }
 
 
-def _correct(run: Run, cell: Cell, judge: str) -> Corrected:
+def _correct(run: Run, cell: Cell, judge: str, labels: Labels | None) -> Corrected:
     import polars as pl
 
     plug = run.plug("judges", judge)
@@ -83,8 +90,7 @@ def _correct(run: Run, cell: Cell, judge: str) -> Corrected:
     said = run.scores.filter((pl.col("cell") == cell.key) & (pl.col("judge") == judge))
     scores = {row[0]: (row[1], row[2]) for row in said.select("sample_id", "value", "label").iter_rows()}
     rows = rows_of(frame.iter_rows(named=True), scores)
-    labels = run.store.labels(aspect_of(plug))
-    given = labels.of(cell.key) if labels else {}
+    given = {sample: in_its_sense(plug, label) for sample, label in labels.of(cell.key).items()} if labels else {}
     mine = [given.get(sample) for sample in rows.ids]
     there = len(mine) - mine.count(None)
     if labels and there >= FEWEST:

@@ -17,10 +17,9 @@ from proofglass.errors import UsageError
 from proofglass.evaluation.correction.planning import GUESS, Plan, guessed, plan_labels
 from proofglass.evaluation.correction.result import WITHHELD
 from proofglass.evaluation.correction.rows import Rows, rows_of
-from proofglass.interfaces import Calibration
 from proofglass.records.files import write_whole
 from proofglass.records.labels import Labels, row_of
-from proofglass.report.corrected import aspect_of, calibration_of
+from proofglass.report.corrected import aspect_of, calibration_of, in_its_sense
 from proofglass.studies.sheet import check_added, csv_bytes
 
 if TYPE_CHECKING:
@@ -97,16 +96,16 @@ def plan(
                 f"nothing; give at least {PILOT_LEAST * len(chosen)}, or name fewer cells with --cell or --victim"
             )
         scored = {cell["cell"]: _rows(store, cell["cell"], plug["key"]) for cell in chosen}
-        rates, source = _rates(labels, scored, calibration_of(plug))
+        rates, source = _rates(labels, scored, plug)
         have = sum(len(labels.of(cell["cell"])) for cell in chosen)
-        waits = pilot and have < PILOT_LEAST * len(chosen)
         share = budget // len(chosen)
+        waits = pilot and have < PILOT_LEAST * len(chosen) and share > PILOT_LEAST
         planned = [_cell_plan(cell, scored[cell["cell"]], labels, rates, share, waits) for cell in chosen]
         labels = _drawn(labels, chosen, scored, planned, seed)
         store.put_labels(labels)
         open_ = [row for row, (cell, _) in labels.drawn.items() if cell in scored and row not in labels.given]
         write_whole(file, csv_bytes(store, labels, sorted(open_)))
-    meaning = plug.get("column") or judge
+    meaning = aspect if plug.get("aspect") else plug.get("column") or judge
     return Sheet(file, aspect, meaning, judge, len(open_), waits, source, tuple(planned))
 
 
@@ -136,9 +135,10 @@ def _rows(store: Store, cell: str, judge_key: str) -> Rows:
     return rows_of(frame.iter_rows(named=True), {sample: (s.value, s.label) for sample, s in scores.items()})
 
 
-def _rates(labels: Labels, scored: Mapping[str, Rows], counts: Sequence[Calibration]) -> tuple[dict[str, float], str]:
+def _rates(labels: Labels, scored: Mapping[str, Rows], plug: Mapping[str, Any]) -> tuple[dict[str, float], str]:
     """What share of each verdict is thought positive: by the labels that are there, over what the judge's card says,
     over a plain guess. And which of these it was."""
+    counts = calibration_of(plug)
     told = {
         "yes": [(c.tp, c.tp + c.fp) for c in counts],
         "no": [(c.fn, c.fn + c.tn) for c in counts],
@@ -150,7 +150,7 @@ def _rates(labels: Labels, scored: Mapping[str, Rows], counts: Sequence[Calibrat
         mine = labels.of(cell)
         for sample, verdict in zip(rows.ids, rows.verdicts, strict=True):
             if sample in mine and verdict != WITHHELD:
-                pairs[verdict].append((mine[sample], 1))
+                pairs[verdict].append((in_its_sense(plug, mine[sample]), 1))
     known = sum(len(each) for each in pairs.values())
     source = f"{known} labels" if known else "the judge's card" if counts else "a guess, since nothing is known yet"
     shown = {verdict: guessed(pairs[verdict], start[verdict]) for verdict in GUESS}

@@ -255,7 +255,7 @@ def describe(kind: str, item: Item[Any]) -> dict[str, Any]:
         "victims": ("sees_images", "world"),
         "attacks": ("access", "threat", "changes", "scope"),
         "datasets": ("licence",),
-        "judges": ("column", "valid_in", "measured"),
+        "judges": ("column", "aspect", "valid_in", "measured"),
     }.get(kind, ())
     paper: Paper | None = item.plug.paper
     return {

@@ -129,3 +129,9 @@ def test_labelled_replies_are_counted_by_model_and_kind():
     )
     with pytest.raises(ValueError, match="reply 0: expected yes, no or unjudged"):
         calibrations_of(["maybe"], [1.0], data="", models=["a"], model_kind="")
+
+
+def test_a_kind_that_is_the_verdict_under_another_name_is_no_stratum():
+    flagged, other = counts(kind="harmful", tp=45, fn=0, fp=15, tn=0), counts(kind="harmless", tp=0, fn=5, fp=0, tn=85)
+    found = from_calibration(VERDICTS, [flagged, other], kinds=["harmful"] * 80 + ["harmless"] * 120)
+    assert found == from_calibration(VERDICTS, [counts()])

@@ -95,9 +95,16 @@ class Table:
         )
 
     def known(self, kinds: Sequence[str]) -> list[str]:
-        """`kinds`, if the counts know some of them, else one kind for all. A kind that they do not know is pooled."""
+        """`kinds` as strata: one that the counts do not know is pooled, and all are where kinds cannot be corrected one
+        by one, since in some the verdict is always the same (a kind that *is* the verdict)."""
         held = {c.kind for c in self.counts} - {""}
+        mixed = any(sum(c.tp + c.fp for c in mine) and sum(c.fn + c.tn for c in mine) for mine in map(self._of, held))
+        if not mixed or any(self.rate(True, kind).right + self.rate(False, kind).right <= 1 for kind in held):
+            return [""] * len(kinds)
         return [kind if kind in held else "" for kind in kinds]
+
+    def _of(self, kind: str) -> list[Calibration]:
+        return [c for c in self.counts if c.kind == kind]
 
     def rate(self, side: bool, kind: str = "") -> Rate:
         """Sensitivity (side True) or specificity of a kind; of all kinds for "" and where the kind has few labels."""

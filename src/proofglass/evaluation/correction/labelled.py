@@ -94,7 +94,9 @@ def _chosen(found: Sequence[_Estimate], gain: float | None, count: int) -> tuple
     best = min(found, key=lambda estimate: estimate.width)
     if best is alone:
         return alone, "the judge's verdicts would make the interval no narrower"
-    return best, f"{100 * (1 - best.width / alone.width):.0f} % narrower than from the labels alone"
+    saved = round(100 * (1 - best.width / alone.width)) if alone.width else 0
+    # None where the labels were drawn by this verdict: without it they are no sample.
+    return best, f"{saved} % narrower than from the labels alone" if saved else ""
 
 
 def _estimate(

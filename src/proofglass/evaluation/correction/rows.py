@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proofglass.evaluation.correction.result import WITHHELD, Verdict, verdict_of
-from proofglass.evaluation.metrics.success import is_withheld
+from proofglass.evaluation.metrics.answers import is_withheld
 
 
 @dataclass(frozen=True)
