@@ -9,6 +9,7 @@ src/proofglass/evaluation/judges/learned/weights/. About eight minutes on one co
 
 What the cards call unseen was judged by a model that had seen neither the model that replied nor the question: trained
 once per model and quarter of the questions ("unseen"), and once per model and hazard category of MSTS ("unseen hazard").
+"unseen model" has seen other models' replies to the same questions, as whoever measures a new model on a known set has.
 """
 
 from __future__ import annotations
@@ -120,11 +121,14 @@ def vale() -> Iterator[LabelledReply]:
 
 
 def out_of_sample(rows: Rows, scheme: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(rows to train on, rows to judge): with the judged model and question left out, or model and hazard category."""
+    """(rows to train on, rows to judge): without the judged model; without it and the judged questions ("unseen"); without
+    it and the judged hazard category."""
     ours = rows.part < 0
     for name in sorted(set(rows.model[~ours])):
         theirs = rows.model == name
-        if scheme == "unseen":
+        if scheme == "unseen model":
+            yield np.flatnonzero(~theirs), np.flatnonzero(theirs)
+        elif scheme == "unseen":
             for part in range(PARTS):
                 judged = theirs & (rows.part == part)
                 yield np.flatnonzero(~theirs & (rows.part != part)), np.flatnonzero(judged)
@@ -307,7 +311,7 @@ def one_line(one: dict) -> str:
 def make_refusal(rows: Rows) -> None:
     wanted, theirs, sure = truth(rows, "refusal"), rows.part >= 0, refusal.Refusal().sure
     shown, chances = {}, {}
-    for scheme in ("unseen", "unseen hazard"):
+    for scheme in ("unseen model", "unseen", "unseen hazard"):
         chances[scheme] = probability(log_odds(rows, scheme, train_refused, theirs, rows.features))
         shown[scheme] = figures(rows, wanted, chances[scheme], sure)
         say(
