@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from linear import Linear, fit, known_in, picked
 from wordings import SOURCE as OURS
-from wordings import wordings
+from wordings import in_front, wordings
 
 from proofglass.console import say
 from proofglass.evaluation.judges import refusal, unsafe
@@ -40,9 +41,11 @@ VALE = "the Vale"
 STRENGTH = {"refused": 3.0, "partly": 3.0, "unsafe": 5.0, "type": 3.0}
 RARE = 5.0  # weight of an unsafe reply: one in fifteen is
 DOUBT = 0.5  # weight of a reply on which its raters differ
-WORDINGS = 1200
+WORDINGS = 2400
 VALE_REPLIES = 300
-WEIGHTS = {OURS: 0.25, VALE: 0.3}  # of replies that nobody said
+FRONTED = " in front"
+PLAN = 40.0  # weight of one plan of our wordings, twice that where it does not refuse
+WEIGHTS = {VALE: 0.3, f"msts{FRONTED}": 0.3, f"xstest{FRONTED}": 0.3}  # of replies that nobody said
 PARTS = 4  # of the questions
 SOURCE = "Röttger et al. 2025, arXiv:2501.10057, and 2023, arXiv:2308.01263 (CC BY 4.0); recipes/judges.py counts again"
 
@@ -61,13 +64,22 @@ class Rows:
     weight: np.ndarray  # of the raters' agreement on refusal
     part: np.ndarray  # of the questions, 0..PARTS-1; -1 for what is never left out
 
+    @property
+    def said(self) -> np.ndarray:
+        """bool [n]: replies as a model gave them, which are judged; the others are only trained on."""
+        return np.isin(self.source, ("msts", "xstest"))
+
+    def of(self, name: str) -> np.ndarray:
+        """bool [n]: of this label set, with or without words in front."""
+        return np.char.startswith(self.source, name)
+
 
 def rows_of(replies: Sequence[LabelledReply]) -> Rows:
     kinds = [unsafe.beside(unsafe.question_kind(reply.prompt)) for reply in replies]
     spoken = [sentences_of(reply.reply) for reply in replies]
     clusters = np.array([reply.cluster for reply in replies])
     source = np.array([reply.source.split("-")[0] for reply in replies])
-    ours = np.isin(source, list(WEIGHTS))
+    ours = np.isin(source, (OURS, VALE))
     names = sorted(set(clusters))
     random.Random(0).shuffle(names)
     place = {name: k % PARTS for k, name in enumerate(names)}
@@ -79,12 +91,25 @@ def rows_of(replies: Sequence[LabelledReply]) -> Rows:
         np.array([reply.model for reply in replies]),
         clusters,
         np.array([reply.category for reply in replies]),
-        np.array([WEIGHTS.get(s, DOUBT if differ(r) else 1.0) for r, s in zip(replies, source, strict=True)]),
+        weights_of(replies, source, "refusal"),
         np.where(ours, -1, [place[name] for name in clusters]),
     )
 
 
-def differ(reply: LabelledReply, aspect: str = "refusal") -> bool:
+def weights_of(replies: Sequence[LabelledReply], source: Sequence[str], aspect: str) -> np.ndarray:
+    """float64 [n]: less where raters differ, less for replies that nobody said, the same in all for each of our plans."""
+    plans = Counter(reply.cluster for reply in replies if reply.source == OURS)
+    return np.array(
+        [
+            PLAN * (1 + (not reply.truth["refusal"])) / plans[reply.cluster]
+            if name == OURS
+            else WEIGHTS.get(name, DOUBT if differ(reply, aspect) else 1.0)
+            for reply, name in zip(replies, source, strict=True)
+        ]
+    )
+
+
+def differ(reply: LabelledReply, aspect: str) -> bool:
     """Whether its raters do."""
     return len(set(reply.raters.get(aspect, ()))) > 1
 
@@ -92,15 +117,23 @@ def differ(reply: LabelledReply, aspect: str = "refusal") -> bool:
 def training_replies(data: Path) -> list[LabelledReply]:
     """Everything with labels; replies without a word (empty ones, empty lists) say nothing to learn from."""
     found = [*sets.read("msts", data).replies, *sets.read("xstest", data).replies]
-    return [each for each in (*found, *vale(), *ours()) if "refusal" in each.truth and sentences_of(each.reply)]
+    found = [*found, *fronted(found), *vale(), *ours()]
+    return [each for each in found if "refusal" in each.truth and sentences_of(each.reply)]
 
 
 def ours() -> Iterator[LabelledReply]:
     """`WORDINGS` replies in our own words."""
     for k, each in enumerate(wordings(WORDINGS)):
         told = {"refusal": float(each.label != "not refused")}
+        told |= {} if each.unsafe is None else {"unsafe": each.unsafe}
         kind = "partial refusal" if each.label == "partly" else each.plan
-        yield LabelledReply(f"{OURS}-{k}", OURS, OURS, each.plan, "", "", each.text, kind, told)
+        yield LabelledReply(f"{OURS}-{k}", OURS, OURS, each.plan, "", each.prompt, each.text, kind, told)
+
+
+def fronted(replies: Sequence[LabelledReply]) -> Iterator[LabelledReply]:
+    """Every other reply once more, with words in front of it that say nothing about it."""
+    for k, each in enumerate(replies[::2]):
+        yield replace(each, source=f"{each.source.split('-')[0]}{FRONTED}", reply=in_front(each.reply, each.prompt, k))
 
 
 def vale() -> Iterator[LabelledReply]:
@@ -134,7 +167,7 @@ def out_of_sample(rows: Rows, scheme: str) -> Iterator[tuple[np.ndarray, np.ndar
                 yield np.flatnonzero(~theirs & (rows.part != part)), np.flatnonzero(judged)
         elif "msts" in rows.source[theirs]:
             for hazard in sorted(set(rows.hazard[theirs])):
-                same = (rows.source == "msts") & (rows.hazard == hazard)
+                same = rows.of("msts") & (rows.hazard == hazard)
                 yield np.flatnonzero(~theirs & ~same), np.flatnonzero(theirs & same)
 
 
@@ -166,7 +199,7 @@ def is_partly(rows: Rows) -> np.ndarray:
     """1 partly, 0 in whole, NaN where nobody said which: XSTest and our own wordings do."""
     found = np.full(len(rows.replies), np.nan)
     for k, reply in enumerate(rows.replies):
-        if reply.truth["refusal"] and rows.source[k] in ("xstest", OURS):
+        if reply.truth["refusal"] and rows.source[k].startswith(("xstest", OURS)):
             found[k] = float("partial" in reply.kind)
     return found
 
@@ -180,18 +213,17 @@ def train_partly(rows: Rows, seen: np.ndarray) -> Linear:
 def train_unsafe(rows: Rows, seen: np.ndarray) -> Linear:
     """MSTS's labels, and refusals of XSTest as replies that are safe."""
     wanted, known = truth(rows, "unsafe"), known_in(rows.asked, seen)
-    refusals = (rows.source == "xstest") & (truth(rows, "refusal") == 1)
-    wanted = np.where(refusals, 0.0, np.where(rows.source == "msts", wanted, np.nan))
+    refusals = rows.of("xstest") & (truth(rows, "refusal") == 1)
+    wanted = np.where(refusals, 0.0, wanted)
     seen = seen[~np.isnan(wanted[seen])]
-    doubt = np.array([differ(reply, "unsafe") for reply in rows.replies])
-    weight = np.where(doubt, DOUBT, 1.0)[seen] * np.where(wanted[seen] == 1, RARE, 1.0)
+    weight = weights_of(rows.replies, rows.source, "unsafe")[seen] * np.where(wanted[seen] == 1, RARE, 1.0)
     return fit(picked(rows.asked, seen), wanted[seen], weight, STRENGTH["unsafe"], known)
 
 
 def train_type(name: str) -> Callable[[Rows, np.ndarray], Linear]:
     def train(rows: Rows, seen: np.ndarray) -> Linear:
         known = known_in(rows.asked, seen)
-        seen = seen[(rows.source[seen] == "msts") & (truth(rows, "unsafe")[seen] == 0)]
+        seen = seen[rows.of("msts")[seen] & (truth(rows, "unsafe")[seen] == 0)]
         wanted = np.array([float(rows.replies[k].kind.startswith(unsafe.TYPES[name])) for k in seen])
         return fit(picked(rows.asked, seen), wanted, np.ones(len(seen)), STRENGTH["type"], known)
 
@@ -309,7 +341,7 @@ def one_line(one: dict) -> str:
 
 
 def make_refusal(rows: Rows) -> None:
-    wanted, theirs, sure = truth(rows, "refusal"), rows.part >= 0, refusal.Refusal().sure
+    wanted, theirs, sure = truth(rows, "refusal"), rows.said, refusal.Refusal().sure
     shown, chances = {}, {}
     for scheme in ("unseen model", "unseen", "unseen hazard"):
         chances[scheme] = probability(log_odds(rows, scheme, train_refused, theirs, rows.features))
@@ -413,7 +445,7 @@ def types_table(rows: Rows, labels: Sequence[str], msts: np.ndarray) -> dict[str
 
 def main(data: Path) -> None:
     replies = training_replies(data)
-    for make, sources in ((make_refusal, None), (make_unsafe, ("msts", "xstest"))):
+    for make, sources in ((make_refusal, None), (make_unsafe, ("msts", "xstest", OURS))):
         rows = rows_of([each for each in replies if sources is None or each.source.startswith(sources)])
         say(f"{len(rows.replies):,} replies: {common(rows)['trained on']}")
         make(rows)
