@@ -12,7 +12,7 @@ from proofglass.evaluation.correction import (
     prediction_powered,
     rogan_gladen,
 )
-from proofglass.evaluation.correction.effects import design_effect, spread, student, worth
+from proofglass.evaluation.correction.effects import design_effect, spread, worth
 
 
 def test_the_point_takes_false_alarms_off_and_adds_what_was_missed():
@@ -84,11 +84,6 @@ def test_rows_that_say_the_same_as_their_question_count_as_one():
     groups = (range(1000), [k // 10 for k in range(-10, 90)])  # ten neighbours, alike in both, share a question
     together = prediction_powered(scores, sample, labels, power=1.0, clusters=groups)
     assert together[2] - together[1] > 1.5 * (apart[2] - apart[1])
-
-
-@pytest.mark.parametrize(("freedom", "quantile"), [(2, 4.302653), (4, 2.776445), (9, 2.262157), (30, 2.042272)])
-def test_students_quantile(freedom, quantile):
-    assert student(0.95, freedom) == pytest.approx(quantile, rel=0.01 if freedom > 2 else 0.03)
 
 
 def test_copies_of_a_row_carry_no_information():

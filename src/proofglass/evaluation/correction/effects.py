@@ -3,35 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import TYPE_CHECKING
+
+from proofglass.evaluation.statistics.quantiles import normal_quantile, student_quantile
 
 if TYPE_CHECKING:
     import numpy as np
-
-
-def z_of(level: float) -> float:
-    """Quantile of the normal distribution for a two-sided interval; 1.96 for 0.95."""
-    if not 0 < level < 1:
-        raise ValueError(f"level: expected 0 < level < 1, found {level}")
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def student(level: float, freedom: int) -> float:
-    """The same quantile of Student's t, within 1 % from 3 degrees of freedom on (3 % at 2).
-
-    Source: Abramowitz and Stegun, 26.7.5 (expansion in 1 / freedom, four terms). Raises ValueError below 2.
-    """
-    if freedom < 2:
-        raise ValueError(f"freedom: expected at least 2, found {freedom}")
-    z, v = z_of(level), freedom
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
-    )
 
 
 def design_effect(influence: np.ndarray, clusters: np.ndarray) -> float:
@@ -53,7 +30,7 @@ def design_effect(influence: np.ndarray, clusters: np.ndarray) -> float:
     if not moved.any() or count < 3:
         return len(clusters) / count
     between = (np.bincount(clusters, weights=influence) ** 2).sum() * count / (count - 1)
-    wide = student(0.95, count - 1) / z_of(0.95)
+    wide = student_quantile(0.95, count - 1) / normal_quantile(0.95)
     return max(1.0, float(between / (influence**2).sum() * wide**2))
 
 
@@ -93,5 +70,5 @@ def worth(rows: float, correlation: float, groups: int, level: float = 0.95) -> 
         return 0.0
     if correlation <= 0 or groups < 3:
         return rows
-    wide = student(level, groups - 1) / z_of(level)
+    wide = student_quantile(level, groups - 1) / normal_quantile(level)
     return 1 / (correlation * (1 + 1 / groups) * wide**2 + (1 - correlation) / rows)

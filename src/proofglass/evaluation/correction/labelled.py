@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proofglass.evaluation.correction.effects import design_effect
-from proofglass.evaluation.correction.parts import combined, wilson
+from proofglass.evaluation.correction.parts import combined, part_interval
 from proofglass.evaluation.correction.result import WITHHELD, YES, Basis, Corrected, Verdict
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ def _estimate(
         mine = groups[known]
         influence[known] += (shares[mine] / labels[mine]) * (truth[known] - rates[mine])
         effect = design_effect(influence, clusters)
-    ends = [wilson(rate, count / effect, level) for rate, count in zip(rates.tolist(), labels.tolist(), strict=True)]
+    ends = [
+        part_interval(rate, count / effect, level) for rate, count in zip(rates.tolist(), labels.tolist(), strict=True)
+    ]
     return combined(shares.tolist(), rates.tolist(), ends, n / effect, level)
 
 

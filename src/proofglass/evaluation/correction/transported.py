@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 from proofglass.evaluation.correction.calibration import Rate, Table
-from proofglass.evaluation.correction.effects import design_effect, z_of
-from proofglass.evaluation.correction.parts import combined, wilson
+from proofglass.evaluation.correction.effects import design_effect
+from proofglass.evaluation.correction.parts import combined, part_interval
 from proofglass.evaluation.correction.result import WITHHELD, YES, Corrected, Verdict
+from proofglass.evaluation.statistics.quantiles import normal_quantile
 from proofglass.interfaces import Calibration
 
 
@@ -90,7 +91,7 @@ def from_calibration(
         rates = table.rate(True, kind), table.rate(False, kind)
         strata.append(_Stratum(sum(said) / len(said), len(said) / effect, *rates))
     points = [0.0, *(stratum.rate for stratum in strata)]  # what was withheld is not positive
-    ends = [wilson(0.0, silent / effect, level), *(stratum.ends(z_of(level)) for stratum in strata)]
+    ends = [part_interval(0.0, silent / effect, level), *(stratum.ends(normal_quantile(level)) for stratum in strata)]
     value, low, high = combined(shares, points, ends, n / effect, level)
     method = "error rates by kind" if len(strata) > 1 else "error rates"
     return Corrected(value, low, high, n, table.labels, table.questions, "labels of other replies", method, table.doubt)
