@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import TYPE_CHECKING
 
+from proofglass.evaluation.statistics.clusters import ClusterTotals, effective_rows
 from proofglass.evaluation.statistics.quantiles import normal_quantile, student_quantile
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def design_effect(influence: np.ndarray, clusters: np.ndarray) -> float:
+def design_effect(
+    influence: np.ndarray, scale: np.ndarray, clusters: np.ndarray, rate: float, level: float = 0.95
+) -> float:
     """How many times larger the variance of an estimate is because rows share questions; at least 1.
 
     influence: float [rows], what each row adds to the estimate beyond its share, summing to about 0 (its linear part);
-    clusters: int [rows], codes from 0. Few clusters vary more than they show: the quotient is raised by C / (C - 1)
-    and by Student's quantile with C - 1 degrees of freedom. Where no row moves the estimate nothing can be seen, and
-    rows of a cluster count as one.
-    Source: the linearised variance of clustered samples (Kish 1965; Binder 1983).
+    scale: how large it is for such a row, >= 0, whatever it turned out to be; clusters: int [rows], codes from 0; rate:
+    the estimate, 0..1. A mean of yes and no (influence: value - rate, scale 1) has exactly the effect of
+    `statistics.clustered_rates`.
+    Source: `statistics.clusters.effective_rows`, on the linearised variance of clustered samples (Binder 1983).
     """
     import numpy as np
 
-    moved = influence != 0
-    sizes = np.bincount(clusters)
-    count = int((sizes > 0).sum())
-    if count == len(clusters):
+    rows = scale > 0
+    if not rows.any():
         return 1.0
-    if not moved.any() or count < 3:
-        return len(clusters) / count
-    between = (np.bincount(clusters, weights=influence) ** 2).sum() * count / (count - 1)
-    wide = student_quantile(0.95, count - 1) / normal_quantile(0.95)
-    return max(1.0, float(between / (influence**2).sum() * wide**2))
+    _, codes = np.unique(clusters[rows], return_inverse=True)
+    # In units in which rows count as many as they are (Kish 1965) and vary as yes and no do.
+    weight = scale[rows] * scale[rows].sum() / (scale[rows] ** 2).sum()
+    n, square = weight.sum(), float((influence[rows] ** 2).sum())
+    moved = influence[rows] * (sqrt(rate * (1 - rate) * n / square) if square else 0.0)
+    sums, squares, counts = (np.bincount(codes, weights=each) for each in (moved, moved**2, weight))
+    totals = ClusterTotals(np.zeros(len(counts), int), sums, squares, counts, 1)
+    worth = effective_rows(totals, np.zeros(1), np.array([rate * (1 - rate) if square else 0.0]), level)
+    return float(n / worth[0])
 
 
 def spread(counts: Sequence[Sequence[tuple[float, float]]]) -> float:

@@ -82,7 +82,7 @@ def from_calibration(
     heard = [k for k, verdict in enumerate(verdicts) if verdict != WITHHELD]
     mine = [float(verdicts[k] == YES) for k in heard]
     named = table.known([kinds[k] for k in heard] if kinds is not None else [""] * len(heard))
-    effect = _effect(mine, named, [clusters[k] for k in heard]) if clusters is not None else 1.0
+    effect = _effect(mine, named, [clusters[k] for k in heard], level) if clusters is not None else 1.0
     silent = n - len(heard)
     shares, strata = [silent / n], []
     for kind in dict.fromkeys(named):
@@ -97,7 +97,7 @@ def from_calibration(
     return Corrected(value, low, high, n, table.labels, table.questions, "labels of other replies", method, table.doubt)
 
 
-def _effect(yes: Sequence[float], named: Sequence[str], clusters: Sequence[Hashable]) -> float:
+def _effect(yes: Sequence[float], named: Sequence[str], clusters: Sequence[Hashable], level: float) -> float:
     """The design effect of the share of "yes" within its strata."""
     import numpy as np
 
@@ -109,4 +109,4 @@ def _effect(yes: Sequence[float], named: Sequence[str], clusters: Sequence[Hasha
     if not len(said):
         return 1.0
     means = np.bincount(kind, weights=said) / np.bincount(kind)
-    return design_effect(said - means[kind], codes(clusters))
+    return design_effect(said - means[kind], np.ones_like(said), codes(clusters), float(said.mean()), level)
