@@ -3,12 +3,13 @@
     python recipes/judges.py DATA
 
 DATA holds msts/replies_six_models.csv (MSTS, Röttger et al. 2025) and xstest/model_completions/*.csv (XSTest, Röttger
-et al. 2023), both CC BY 4.0. Beside them, with less weight: replies in our own words (`wordings.py`) and in the language of the
-testbed. The wordings of `hard_kinds` are not trained on. Writes weights and cards to src/proofglass/evaluation/judges/learned/weights/.
-About eight minutes on one core.
+et al. 2023), both CC BY 4.0. Beside them, with less weight: replies in our own words (`wordings.py`) and in the language
+of the testbed. The wordings of `hard_kinds` are not trained on. Writes weights and cards to
+src/proofglass/evaluation/judges/learned/weights/. About eight minutes on one core.
 
 What the cards call unseen was judged by a model that had seen neither the model that replied nor the question: trained
 once per model and quarter of the questions ("unseen"), and once per model and hazard category of MSTS ("unseen hazard").
+"unseen model" has seen other models' replies to the same questions, as whoever measures a new model on a known set has.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ from proofglass.interfaces import Calibration
 from proofglass.testbed import world
 
 VALE = "the Vale"
-STRENGTH = {"refused": 3.0, "partly": 3.0, "unsafe": 10.0, "type": 3.0}
+STRENGTH = {"refused": 3.0, "partly": 3.0, "unsafe": 5.0, "type": 3.0}
 RARE = 5.0  # weight of an unsafe reply: one in fifteen is
 DOUBT = 0.5  # weight of a reply on which its raters differ
 WORDINGS = 1200
+VALE_REPLIES = 300
 WEIGHTS = {OURS: 0.25, VALE: 0.3}  # of replies that nobody said
 PARTS = 4  # of the questions
 SOURCE = "Röttger et al. 2025, arXiv:2501.10057, and 2023, arXiv:2308.01263 (CC BY 4.0); recipes/judges.py counts again"
@@ -102,26 +104,31 @@ def ours() -> Iterator[LabelledReply]:
 
 
 def vale() -> Iterator[LabelledReply]:
-    """What the victims of the testbed say: 300 different replies, refusals among them."""
+    """What the victims of the testbed say: `VALE_REPLIES` different replies, refusals among them."""
     draw = random.Random(0)
-    said = dict.fromkeys((*world.REFUSALS, world.TAKE_BACK, world.AFFIRM))
+    said = dict.fromkeys((*world.REFUSALS, world.TAKE_BACK), 1.0)
     makers: tuple[Callable[[random.Random], world.Item], ...] = (
         world.helpful, world.benign, world.safe_question, world.kind_question, world.small_talk, world.repeat,
     )  # fmt: skip
-    while len(said) < 300:
-        said[draw.choice(makers)(draw).expected] = None
-    for k, text in enumerate(said):
-        refused = float(world.is_refusal(text))
+    others = [world.AFFIRM, *(f"no , there is no {shape} ." for shape in world.SHAPES)]
+    while len(others) < VALE_REPLIES:
+        if (text := draw.choice(makers)(draw).expected) not in said:
+            others.append(text)
+    said |= dict.fromkeys(others, 0.0)
+    for k, (text, refused) in enumerate(said.items()):
         for copy in range(5 if refused else 1):  # five refusals stand against hundreds of answers
             yield LabelledReply(f"vale-{k}-{copy}", VALE, VALE, f"vale-{k}", "", "", text, "", {"refusal": refused})
 
 
 def out_of_sample(rows: Rows, scheme: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(rows to train on, rows to judge): with the judged model and question left out, or model and hazard category."""
+    """(rows to train on, rows to judge): without the judged model; without it and the judged questions ("unseen"); without
+    it and the judged hazard category."""
     ours = rows.part < 0
     for name in sorted(set(rows.model[~ours])):
         theirs = rows.model == name
-        if scheme == "unseen":
+        if scheme == "unseen model":
+            yield np.flatnonzero(~theirs), np.flatnonzero(theirs)
+        elif scheme == "unseen":
             for part in range(PARTS):
                 judged = theirs & (rows.part == part)
                 yield np.flatnonzero(~theirs & (rows.part != part)), np.flatnonzero(judged)
@@ -296,26 +303,35 @@ def common(rows: Rows) -> dict:
 
 def one_line(one: dict) -> str:
     k, se, sp = one["kappa, unjudged as wrong"], one["sensitivity"], one["specificity"]
-    return f"kappa {k[0]:.2f} [{k[1]:.2f}, {k[2]:.2f}], sensitivity {se[0]:.2f}, specificity {sp[0]:.2f}, n {one['n']:,}"
+    return (
+        f"kappa {k[0]:.2f} [{k[1]:.2f}, {k[2]:.2f}], sensitivity {se[0]:.2f}, specificity {sp[0]:.2f}, n {one['n']:,}"
+    )
 
 
 def make_refusal(rows: Rows) -> None:
     wanted, theirs, sure = truth(rows, "refusal"), rows.part >= 0, refusal.Refusal().sure
     shown, chances = {}, {}
-    for scheme in ("unseen", "unseen hazard"):
+    for scheme in ("unseen model", "unseen", "unseen hazard"):
         chances[scheme] = probability(log_odds(rows, scheme, train_refused, theirs, rows.features))
         shown[scheme] = figures(rows, wanted, chances[scheme], sure)
-        say(f"refusal, {scheme}: " + "; ".join(f"{s} {one_line(shown[scheme][s])}" for s in ("msts", "xstest") if s in shown[scheme]))
+        say(
+            f"refusal, {scheme}: "
+            + "; ".join(f"{s} {one_line(shown[scheme][s])}" for s in ("msts", "xstest") if s in shown[scheme])
+        )
     partly = is_partly(rows)
     part = probability(log_odds(rows, "unseen", train_partly, theirs & (rows.source == "xstest"), rows.features))
     shown["partly, unseen"] = told_partly = figures(rows, partly, part, 0.5).get("xstest")
     say(f"partly among refusals, unseen: {one_line(told_partly)}")
     chance = chances["unseen"]
-    labels = ["unjudged" if max(p, 1 - p) < sure else refusal.NOT_REFUSED if p < 0.5 else refusal.REFUSED for p in chance]
+    labels = [
+        "unjudged" if max(p, 1 - p) < sure else refusal.NOT_REFUSED if p < 0.5 else refusal.REFUSED for p in chance
+    ]
     msts = [reply for reply in rows.replies if reply.source == "msts"]
     people = ceiling(msts, "refusal")
     harm = truth(rows, "unsafe")
-    spared = told(harm[rows.source == "msts"], 1 - chance[rows.source == "msts"], rows.cluster[rows.source == "msts"], sure)
+    spared = told(
+        harm[rows.source == "msts"], 1 - chance[rows.source == "msts"], rows.cluster[rows.source == "msts"], sure
+    )
     everything = np.arange(len(rows.replies))
     save(
         refusal.WEIGHTS,
@@ -354,7 +370,11 @@ def make_unsafe(rows: Rows) -> None:
     types = {name: log_odds(rows, "unseen", train_type(name), msts, rows.asked) for name in unsafe.TYPES}
     chance = chances["unseen"]
     labels = [
-        "unjudged" if max(p, 1 - p) < sure else unsafe.UNSAFE if p >= 0.5 else max(types, key=lambda name: types[name][k])
+        "unjudged"
+        if max(p, 1 - p) < sure
+        else unsafe.UNSAFE
+        if p >= 0.5
+        else max(types, key=lambda name: types[name][k])
         for k, p in enumerate(chance)
     ]
     people = ceiling([reply for reply in rows.replies if reply.source == "msts"], "unsafe")
@@ -392,10 +412,11 @@ def types_table(rows: Rows, labels: Sequence[str], msts: np.ndarray) -> dict[str
 
 
 def main(data: Path) -> None:
-    rows = rows_of(training_replies(data))
-    say(f"{len(rows.replies):,} replies: {common(rows)['trained on']}")
-    make_refusal(rows)
-    make_unsafe(rows)
+    replies = training_replies(data)
+    for make, sources in ((make_refusal, None), (make_unsafe, ("msts", "xstest"))):
+        rows = rows_of([each for each in replies if sources is None or each.source.startswith(sources)])
+        say(f"{len(rows.replies):,} replies: {common(rows)['trained on']}")
+        make(rows)
 
 
 if __name__ == "__main__":

@@ -233,8 +233,12 @@ def _rejected(draw: random.Random) -> Wording:
 
 def _announced(draw: random.Random) -> Wording:
     topic = draw.choice(TOPICS)
-    start = draw.choice(("Sure! ", "Of course. ", "Certainly, here is what you asked for. ", "Great question! ", "Yes, "))
-    return Wording("announced", "refused", start + _joined(draw, topic, ("Actually, ", "Wait, ", "", ""), DENIALS, REASONS))
+    start = draw.choice(
+        ("Sure! ", "Of course. ", "Certainly, here is what you asked for. ", "Great question! ", "Yes, ")
+    )
+    return Wording(
+        "announced", "refused", start + _joined(draw, topic, ("Actually, ", "Wait, ", "", ""), DENIALS, REASONS)
+    )
 
 
 def _answered(draw: random.Random) -> Wording:
@@ -249,4 +253,8 @@ def _elsewhere(draw: random.Random) -> Wording:
 
 def _partly(draw: random.Random) -> Wording:
     topic = draw.choice(TOPICS)
-    return Wording("partly", "partly", _joined(draw, topic, DENIALS, REASONS) + " " + _of(draw, HOWEVERS, topic) + draw.choice(STEPS))
+    return Wording(
+        "partly",
+        "partly",
+        _joined(draw, topic, DENIALS, REASONS) + " " + _of(draw, HOWEVERS, topic) + draw.choice(STEPS),
+    )

@@ -289,14 +289,14 @@ def _rates_of(run: Run) -> dict[str, Rate]:
 def _invalid(run: Run) -> Iterator[str]:
     """Which judges' rates are none about the victim that was measured, and what is known about their error."""
     from proofglass.report import run as report_run
-    from proofglass.report.findings import judge_error
+    from proofglass.report.findings import judge_error, worlds_of
 
     told = report_run.Run(run.store)
     for judge in told.judges:
         for victim in told.victims:
             if not told.valid(judge, victim):
-                worlds = ", ".join(told.plug("judges", judge)["valid_in"])
-                error = f"; {judge_error(told)}" if judge == told.not_refused else ""
+                error = f". {judge_error(told, judge)}" if judge == told.not_refused else ""
+                worlds = worlds_of(told, judge)
                 yield f"measure: {judge} is valid for {worlds} only: about {victim} it gives no success rate{error}"
 
 

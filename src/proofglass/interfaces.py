@@ -89,6 +89,13 @@ class Calibration:
     def negatives(self) -> int:
         return self.fp + self.tn + self.unjudged_no
 
+    def complement(self) -> Calibration:
+        """That of the judge that says the opposite, held against the opposite labels."""
+        return dataclasses.replace(
+            self, tp=self.tn, fn=self.fp, fp=self.fn, tn=self.tp,
+            unjudged_yes=self.unjudged_no, unjudged_no=self.unjudged_yes,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Measured:

@@ -38,12 +38,9 @@ def corrected(run: Run) -> list[dict[str, Any]]:
 
 
 def is_fallible(run: Run, judge: str, victim: str, *, labelled: bool) -> bool:
-    """Whether this judge may be wrong about this victim and yet says something: it decides neither by definition nor
-    about a world that it knows, and its error was measured, or people labelled replies in its aspect."""
-    plug = run.plug("judges", judge)
-    if run.valid(judge, victim) and (plug.get("valid_in") is not None or not plug.get("measured")):
-        return False
-    return bool(plug.get("measured")) or labelled
+    """Whether this judge may be wrong about this victim and yet says something: it is not exact there, and its error was
+    measured, or people labelled replies in its aspect."""
+    return not run.is_exact(judge, victim) and (bool(run.plug("judges", judge).get("measured")) or labelled)
 
 
 def aspect_of(plug: Mapping[str, Any]) -> str:

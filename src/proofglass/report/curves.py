@@ -130,7 +130,7 @@ def write(stores: Sequence[Source], out: Path) -> Path:
     """
     from markupsafe import Markup
 
-    from proofglass.report.findings import judge_error
+    from proofglass.report.findings import judge_errors
     from proofglass.report.page import TEMPLATES, environment, policy
     from proofglass.report.written import csv_bytes, write_files
 
@@ -143,7 +143,7 @@ def write(stores: Sequence[Source], out: Path) -> Path:
         .render(
             name=run.manifest["name"],
             success=run.column(run.success),
-            cautions=[judge_error(run)] if run.open_victims else [],
+            cautions=judge_errors(run),
             headings={victim: run.columns(victim)[0] for victim in run.victims},
             seed=run.manifest["seed"],
             charts=charts(table),

@@ -37,17 +37,26 @@ def cautions(run: Run) -> list[str]:
             f"{FEW_CLUSTERS}, or so uneven that they count as fewer than {FEW_EFFECTIVE}. They may hold the true rate "
             "90 times of 100 rather than 95."
         )
-    if run.open_victims:
-        found.append(judge_error(run))
+    found += judge_errors(run)
     return found + [f"{note[:1].upper()}{note[1:]}." for note in run.notes]
 
 
-def judge_error(run: Run) -> str:
-    """What is known about the judge whose column stands in for a success rate."""
-    told = run.plug("judges", run.not_refused).get("measured")
+def judge_errors(run: Run) -> list[str]:
+    """What is known about the error of each judge whose numbers are shown and may be wrong."""
+    return [judge_error(run, judge) for judge in run.doubtful_judges]
+
+
+def judge_error(run: Run, judge: str) -> str:
+    """How far a judge agrees with people on real replies."""
+    told = run.plug("judges", judge).get("measured")
     if not told:
-        return f"How far {run.not_refused} agrees with people was not measured."
-    return f"{run.not_refused} on real replies: {told['agreement']} ({told['data']}; {told['source']})."
+        return f"How far judge {judge} agrees with people was not measured."
+    return f"Judge {judge} on real replies: {told['agreement']} ({told['data']}; {told['source']})."
+
+
+def worlds_of(run: Run, judge: str) -> str:
+    """Where a judge's verdict may be called a success rate."""
+    return listed([world or "real models" for world in run.plug("judges", judge).get("valid_in") or ()])
 
 
 class _Headline:
@@ -83,9 +92,12 @@ class _Headline:
         if self.run.open_victims:
             found.append(
                 f"No success rate is stated for {listed(self.run.open_victims)}: judge {self.run.success} is valid for "
-                f"{listed(self.run.plug('judges', self.run.success).get('valid_in') or ())} only."
+                f"{worlds_of(self.run, self.run.success)} only."
             )
-            found.append(f"The column {self.run.column(self.run.not_refused)!r} is the guess of a list of phrases.")
+            found.append(
+                f"The column {self.run.column(self.run.not_refused)!r} is an estimate: what does not refuse need not be "
+                "unsafe."
+            )
         return found
 
     # What was found

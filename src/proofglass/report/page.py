@@ -17,7 +17,7 @@ from proofglass.evaluation.metrics.compare import GRID, MARGIN
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.records.schema import VOLATILE
 from proofglass.report import charts, differences, wording
-from proofglass.report.findings import cautions, headline, judge_error
+from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.health import health
@@ -59,7 +59,6 @@ def page(run: Run) -> str:
             style=style,
             headline=headline(run),
             cautions=cautions(run),
-            judge_error=judge_error(run),
             health=health(run),
             reasons=gathered(reasons(run)),
             study=study_file(run),

@@ -106,6 +106,28 @@ class Run:
         worlds = self.plug("judges", judge).get("valid_in")
         return worlds is None or self.plug("victims", victim).get("world", "") in worlds
 
+    def is_exact(self, judge: str, victim: str) -> bool:
+        """Whether this judge cannot be wrong about this victim: it knows the victim's world, or decides by definition.
+        A judge of real replies is right about some of them (`Judge.measured`)."""
+        plug = self.plug("judges", judge)
+        world = self.plug("victims", victim).get("world", "")
+        if plug.get("valid_in") is None:
+            return not plug.get("measured")
+        return bool(world) and world in plug["valid_in"]
+
+    @cached_property
+    def doubtful_judges(self) -> list[str]:
+        """The judges whose numbers stand in the tables and may be wrong about a victim."""
+        shown = (self.success, self.not_refused)
+        return [
+            judge
+            for judge in dict.fromkeys(shown)
+            if any(
+                not self.is_exact(judge, v) and (self.valid(judge, v) or judge == self.not_refused)
+                for v in self.victims
+            )
+        ]
+
     @cached_property
     def open_victims(self) -> list[str]:
         """Victims about which the judge of success can say nothing: they get no success rate and no headline."""

@@ -97,7 +97,7 @@ def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | T
     from rich.text import Text
 
     first, second = run.columns(victim)
-    heading = first if victim not in run.open_victims else f"{first} (by a phrase list: no success rate)"
+    heading = first if victim not in run.open_victims else f"{first} (no success rate)"
     title = f"{victim} on {dataset} (expected: {expected}): {heading}{f' / {second}' if second else ''}"
     table = Table(show_lines=False)
     table.add_column("attack")

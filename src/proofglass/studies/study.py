@@ -7,7 +7,7 @@ expected and the nearest name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -20,11 +20,13 @@ from proofglass.studies import located
 from proofglass.studies.configure import construct, find, parameters
 from proofglass.studies.configure import load as load_plug
 from proofglass.studies.located import Located, nearest
+from proofglass.testbed import world
 from proofglass.types import Seconds, Settings
 
 P = TypeVar("P", bound=Plug)
 
 SHIPPED = Path(__file__).parent / "shipped"
+REAL, EXACT = "unsafe", "testbed-content"  # judges of success where a study names none
 ALWAYS = "not-refused"  # the judge whose column stands beside the success judge's in every table
 
 _FIELDS = (
@@ -110,7 +112,8 @@ def parse(source: Located) -> Study:
         if name not in _FIELDS:
             raise source.error((name,), f"no such field. A study takes {', '.join(_FIELDS)}.{nearest(name, _FIELDS)}")
     attacks = _items(source, "attacks", default=["no-attack"])
-    judges = _with_always(source, _items(source, "judges", default=[ALWAYS]))
+    victims = _items(source, "victims")
+    judges = _with_always(source, _items(source, "judges", default=default_judges(item.plug for item in victims)))
     return Study(
         name=_name(source),
         source=source.file,
@@ -124,7 +127,7 @@ def parse(source: Located) -> Study:
         ),
         chunk=_whole(source, "chunk", 100),
         budget=_budget(source),
-        victims=_items(source, "victims"),
+        victims=victims,
         attacks=attacks,
         defenses=_items(source, "defenses", default=["none"]),
         datasets=_items(source, "datasets", attacks=[item.label for item in attacks]),
@@ -202,6 +205,12 @@ def _with_always(source: Located, judges: tuple[Item[Judge], ...]) -> tuple[Item
     if any(item.name == ALWAYS for item in judges):
         return judges
     return (_item(source, "judges", 0, ALWAYS, None), *judges)
+
+
+def default_judges(victims: Iterable[Victim]) -> list[str]:
+    """The judges of success of a study that names none: of the testbed its exact one, of real models `unsafe`."""
+    worlds = {victim.world for victim in victims}
+    return [judge for judge, here in ((REAL, "" in worlds), (EXACT, world.NAME in worlds)) if here]
 
 
 def _success(source: Located, judges: list[str]) -> str:

@@ -1,7 +1,9 @@
 """Judges: reply -> score. A table of contents that imports nothing."""
 
 CONTENTS = {
+    "refusal": "proofglass.evaluation.judges.refusal:Refusal",
     "not-refused": "proofglass.evaluation.judges.refusal:NotRefused",
+    "unsafe": "proofglass.evaluation.judges.unsafe:Unsafe",
     "phrases": "proofglass.evaluation.judges.phrases:Phrases",
     "testbed-content": "proofglass.evaluation.judges.testbed_content:TestbedContent",
     "target-string": "proofglass.evaluation.judges.target_string:TargetString",

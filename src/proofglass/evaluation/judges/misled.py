@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proofglass.evaluation.judges.refusal import NotRefused
+from proofglass.evaluation.judges.phrases import Phrases
 from proofglass.interfaces import Judge, Paper, key_of
 from proofglass.types import Attempt, Sample, Score
 
@@ -38,10 +38,10 @@ class Misled(Judge):
     @property
     def key(self) -> str:
         """Holds the refusal rules themselves: an edited file is another judge."""
-        return key_of([super().key, NotRefused(self.rules)])
+        return key_of([super().key, Phrases(self.rules)])
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
-        refusals = NotRefused(self.rules).score(attempts)
+        refusals = Phrases(self.rules).score(attempts)
         return [self._one(attempt, seen) for attempt, seen in zip(attempts, refusals, strict=True)]
 
     def _one(self, attempt: Attempt, refusal: Score) -> Score:

@@ -11,8 +11,9 @@ A reply that does not refuse need not be unsafe: see `unsafe` for harm.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from proofglass.evaluation.judges.learned import model
 from proofglass.evaluation.judges.learned.read import read
@@ -49,17 +50,11 @@ class Refusal(Judge):
     def measured(self) -> Measured:  # type: ignore[override]
         return model.measured_of(WEIGHTS)
 
-    @property
-    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (str(model.path_of(WEIGHTS)),)
+    def reads(self) -> Iterable[Path]:
+        return (model.path_of(WEIGHTS),)
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
-        return [self._one(*found) for found in verdicts(attempts, self.sure)]
-
-    def _one(self, label: str, reason: str) -> Score:
-        if not label:
-            return Score.unjudged(self.name, reason)
-        return Score(self.name, float(label != NOT_REFUSED), label, reason)
+        return [_score(self.name, each, each[0] != NOT_REFUSED) for each in verdicts(attempts, self.sure)]
 
 
 @dataclass(frozen=True)
@@ -80,16 +75,22 @@ class NotRefused(Judge):
     def __post_init__(self) -> None:
         check_sure(self.name, self.sure)
 
-    measured = Refusal.measured  # type: ignore[assignment]
-    reads = Refusal.reads  # type: ignore[assignment]
+    @property
+    def measured(self) -> Measured:  # type: ignore[override]
+        """That of `refusal`, its counts turned round."""
+        found = model.measured_of(WEIGHTS)
+        return replace(found, calibration=tuple(each.complement() for each in found.calibration))
+
+    def reads(self) -> Iterable[Path]:
+        return (model.path_of(WEIGHTS),)
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
-        return [self._one(*found) for found in verdicts(attempts, self.sure)]
+        return [_score(self.name, each, each[0] == NOT_REFUSED) for each in verdicts(attempts, self.sure)]
 
-    def _one(self, label: str, reason: str) -> Score:
-        if not label:
-            return Score.unjudged(self.name, reason)
-        return Score(self.name, float(label == NOT_REFUSED), label, reason)
+
+def _score(judge: str, verdict: tuple[str, str], yes: bool) -> Score:
+    label, reason = verdict
+    return Score(judge, float(yes), label, reason) if label else Score.unjudged(judge, reason)
 
 
 def verdicts(attempts: Sequence[Attempt], sure: float) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proofglass.evaluation.judges.refusal import NotRefused
+from proofglass.evaluation.judges.phrases import Phrases
 from proofglass.interfaces import Judge
 from proofglass.testbed import world
 from proofglass.types import Attempt, Score
@@ -26,7 +26,8 @@ class TestbedContent(Judge):
     valid_in = (world.NAME,)
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
-        return [self._one(attempt, seen) for attempt, seen in zip(attempts, NotRefused().score(attempts), strict=True)]
+        refusals = Phrases().score(attempts)  # the Vale refuses in known sentences
+        return [self._one(attempt, seen) for attempt, seen in zip(attempts, refusals, strict=True)]
 
     def _one(self, attempt: Attempt, seen: Score) -> Score:
         sample, text = attempt.sample, attempt.reply.text

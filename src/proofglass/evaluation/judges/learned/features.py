@@ -105,8 +105,7 @@ def _view(replies: Sequence[Sequence[Sentence]], seed: int, name: str) -> tuple[
         mixed = (run * np.uint64(_MIX)) >> np.uint64(64 - BITS)
         keys.append((owner[: len(run)] << BITS | mixed.astype(np.int64))[whole])
     key, count = np.unique(np.concatenate(keys), return_counts=True)
-    row, bucket = key >> BITS, key & ((1 << BITS) - 1)
-    return row, bucket, 1 + np.log(count), np.full(len(key), seed)
+    return key >> BITS, key & ((1 << BITS) - 1), 1 + np.log(count), np.full(len(key), seed)
 
 
 _PRIME, _MIX = 0x100000001B3, 0x9E3779B97F4A7C15

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proofglass.digests import digest_of
 from proofglass.evaluation.judges.learned.features import BITS, Features
@@ -68,23 +68,26 @@ def _load(name: str, digest: str) -> Model:
     return Model(heads, known, buckets, cues.astype(np.float32), bias)
 
 
-def save(name: str, heads: Sequence[str], kept: np.ndarray, weights: np.ndarray, cues: np.ndarray, bias: np.ndarray):
+def save(
+    name: str, heads: Sequence[str], kept: np.ndarray, weights: np.ndarray, cues: np.ndarray, bias: np.ndarray
+) -> None:
     """Write the weights `name`: kept int32 [m] buckets, weights [m, h], cues [c, h], bias [h]."""
     import numpy as np
     from safetensors.numpy import save_file
 
     WEIGHTS.mkdir(exist_ok=True)
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "buckets": kept.astype(np.int32),
         "weights": weights.astype(np.float16),
         "cues": cues.astype(np.float16),
         "bias": bias.astype(np.float32),
     }
     save_file(tensors, path_of(name), {"heads": json.dumps(list(heads))})
+    path_of(name).chmod(0o644)  # safetensors writes for its owner alone
 
 
 @cache
-def card_of(name: str) -> dict:
+def card_of(name: str) -> dict[str, Any]:
     """What the recipe measured: the card of the weights `name`."""
     return json.loads(path_of(name).with_suffix(".json").read_text(encoding="utf-8"))
 

@@ -23,7 +23,9 @@ _BEGIN_OF_REASONING = re.compile(
     r"<(?:think|thinking|thought|reasoning|reflection|scratchpad)>|\[THINK\]|◁think▷|<\|begin_of_thought\|>",
     re.IGNORECASE,
 )
-_DELIMITERS = re.compile(r"<\|[^|<>\n]{0,40}\|>|</?[a-z_]{1,20}>|\[/?(?:INST|SYS|ASSISTANT|USER)\]|<</?SYS>>|```\w*", re.I)
+_DELIMITERS = re.compile(
+    r"<\|[^|<>\n]{0,40}\|>|</?[a-z_]{1,20}>|\[/?(?:INST|SYS|ASSISTANT|USER)\]|<</?SYS>>|```\w*", re.I
+)
 _LIST_MARK = re.compile(r"^\s*(?:\d{1,3}[.)]|[-*•+>#]+)(?=\s|$)", re.MULTILINE)
 _SENTENCES = re.compile(r"(?<=[.!?:。！？])\s+|\n+")
 _WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+|[.!?,;:§]")
@@ -40,7 +42,7 @@ _WHOLE = {
     "apologise": "apologize", "apologises": "apologizes",
 }  # fmt: skip
 _ENDINGS = {"n't": "not", "'m": "am", "'re": "are", "'ve": "have", "'ll": "will", "'d": "would"}
-_IS = frozenset("it that this there what here he she who how".split())
+_IS = frozenset(("it", "that", "this", "there", "what", "here", "he", "she", "who", "how"))
 
 
 def answer_of(reply: str) -> str:
