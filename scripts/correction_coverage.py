@@ -313,7 +313,7 @@ def simulate(draws: int) -> None:
     say(f"Labels of 1,000 replies measured, {draws} draws; coverage in % / width in points")
     names = ("alone", "by verdict", "pilot, then split", "questions not told")
     say(f"{'rate  se   sp   labels questions':36}" + "".join(f"{name:>20}" for name in names))
-    for size, shared in ((1, 0.0), (5, 0.3)):
+    for size, shared in ((1, 0.0), (5, 0.3), (50, 0.3)):
         for rate in (0.02, 0.05, 0.2, 0.5):
             for se, sp in judges:
                 for labels in (50, 200):
