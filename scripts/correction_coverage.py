@@ -30,9 +30,9 @@ from proofglass.evaluation.correction import (
     plan_labels,
     prediction_powered,
 )
-from proofglass.evaluation.correction.parts import wilson
+from proofglass.evaluation.correction.parts import part_interval
 from proofglass.evaluation.correction.planning import GUESS, guessed
-from proofglass.evaluation.judges.refusal import normalise, refusal_in, rules_of
+from proofglass.evaluation.judges.phrases import normalise, refusal_in, rules_of
 
 JUDGES = (
     "gpt-4o-2024-05-13",
@@ -131,7 +131,7 @@ def ends(corrected: Corrected) -> Interval:
 
 
 def uncorrected(verdicts: Sequence[str]) -> Interval:
-    return wilson(verdicts.count("yes") / len(verdicts), len(verdicts))
+    return part_interval(verdicts.count("yes") / len(verdicts), len(verdicts))
 
 
 def one_error_rate(verdicts: Sequence[str], seen: Sequence[str], truth: np.ndarray) -> Interval:
@@ -165,7 +165,7 @@ def in_sample(replies: Replies, labels: int, draws: int, seed: int = 0) -> None:
             given: list[float | None] = [None] * n
             for k in picks:
                 given[k] = float(replies.truth[k])
-            alone = wilson(float(truth.mean()), labels)
+            alone = part_interval(float(truth.mean()), labels)
             found: dict[str, Interval] = {
                 "uncorrected": uncorrected(verdicts),
                 "one error rate": one_error_rate(verdicts, [verdicts[k] for k in picks], truth),
@@ -313,7 +313,7 @@ def simulate(draws: int) -> None:
     say(f"Labels of 1,000 replies measured, {draws} draws; coverage in % / width in points")
     names = ("alone", "by verdict", "pilot, then split", "questions not told")
     say(f"{'rate  se   sp   labels questions':36}" + "".join(f"{name:>20}" for name in names))
-    for size, shared in ((1, 0.0), (5, 0.3)):
+    for size, shared in ((1, 0.0), (5, 0.3), (50, 0.3)):
         for rate in (0.02, 0.05, 0.2, 0.5):
             for se, sp in judges:
                 for labels in (50, 200):

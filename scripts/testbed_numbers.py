@@ -44,10 +44,12 @@ def main() -> None:
         "# Figures of the testbed victims",
         "",
         "Small models of a fictional world: the figures show that the machinery measures what it says. They are **no",
-        "evidence about real models** and no benchmark. Percent, 95 % intervals (bootstrap over topics, or Wilson);",
-        "greedy decoding; held-out topics and wordings. A cell reads *refused* / *right content*, or *as hoped* for",
-        "the self-check turns. Written by `python scripts/testbed_numbers.py` from the cards; each card's table by the",
-        "command under its name. Rows of `pgd` and `qi2023` are of their version 1 (other random starts).",
+        "evidence about real models** and no benchmark. Percent; greedy decoding; held-out topics and wordings. A cell",
+        "reads *refused* / *right content*, or *as hoped* for the self-check turns. Written by",
+        "`python scripts/testbed_numbers.py` from the cards; each card's table by the command under its name. Rows of",
+        "`pgd` and `qi2023` are of their version 1 (other random starts). The 95 % intervals are those that the cards",
+        "hold: a bootstrap over topics, or Wilson's where each reply has its own topic or no two topics differ. With",
+        "few topics it is too narrow: that command now gives the wider ones of [the counting rule](counting-rule.md).",
     ]
     for title, names in GROUPS.items():
         lines += ["", f"## {title}", "", *_table([cards[name] for name in names])]

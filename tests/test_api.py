@@ -101,3 +101,8 @@ def test_the_summary_of_a_run_can_be_asked_for_twice(tmp_path: Path) -> None:
     run = pg.api.Run(tmp_path / "kept")
     assert run.summary() is not None
     assert run.summary() is not None
+
+
+def test_a_run_of_one_cell_has_no_differences(tmp_path: Path) -> None:
+    cell(out=tmp_path / "kept")
+    assert pg.api.Run(tmp_path / "kept").differences() == []

@@ -79,10 +79,17 @@ class Run:
 
     def corrected(self) -> list[dict[str, Any]]:
         """Rates corrected for judge error, one dict per cell and judge that may err there (`report.corrected`)."""
-        from proofglass.report.corrected import corrected
         from proofglass.report.run import Run as ReportRun
 
-        return corrected(ReportRun(self.store))
+        return ReportRun(self.store).corrected
+
+    def differences(self) -> list[dict[str, Any]]:
+        """What made a difference: attacks, defenses and victims compared on the same samples, one dict per comparison
+        (the fields of `evaluation.metrics.compare.Comparison`, `found`, `lost`, `few_clusters`)."""
+        from proofglass.report.differences import differences
+        from proofglass.report.run import Run as ReportRun
+
+        return differences(ReportRun(self.store)).rows
 
     def report(self, out: Path | str | None = None) -> Path:
         """Write the report (default: the folder `report` of the run); returns the path of its index.html."""

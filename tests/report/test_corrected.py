@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from proofglass.records.labels import Labels, row_of
+from proofglass.report import write
 from proofglass.report.corrected import corrected
 from proofglass.report.page import page
 from proofglass.report.run import Run
@@ -52,6 +53,21 @@ def test_labels_are_weighed_by_the_verdicts_under_which_they_were_drawn(tmp_path
     table = next(table for table in tables(run) if table.name == "corrected")
     assert table.rows == [row]
     assert set(row) == set(table.columns)
+
+
+def test_a_report_computes_them_once(tmp_path, monkeypatch):
+    # `_correct` looks at every row of a cell: twice would be felt in a large run.
+    called = []
+    monkeypatch.setattr("proofglass.report.corrected.corrected", lambda run: called.append(run) or [])
+    write(store(tmp_path))
+    assert len(called) == 1
+
+
+def test_the_page_states_rates_then_corrected_ones_then_differences(tmp_path):
+    html = page(Run(store(tmp_path)))
+    places = [html.index(f'id="{section}"') for section in ("attacks", "corrected", "differences", "utility")]
+    assert places == sorted(places)
+    assert "Rates here are as judged, not corrected." not in html  # there is nothing to compare
 
 
 def test_withheld_replies_count_as_not_positive(tmp_path):

@@ -60,11 +60,13 @@ def test_a_loss_beyond_the_margin_is_told_and_is_no_finding(store):
     for defense, good in (("none", 100), ("shield", 60)):
         store.add(answers(good, 100), attack="no-attack", defense=defense, dataset="testbed/benign", expected="comply")
     page, printed, (row,), _ = everywhere(store)
-    claim = "0 of 1 defended cells are shown to lose less than 5 points of compliance, 1 to lose more"
+    beyond = "1 to lose more (each by its own interval, unadjusted)"
+    claim = f"0 of 1 defended cells are shown to lose less than 5 points of compliance, {beyond}"
     assert f"{claim}; most lost: shield against none in v x no-attack x testbed/benign, 60 % against 100 %" in printed
     assert claim in page
     assert (row["found"], row["lost"]) == ("False", "True")
     assert '<span class="note bad">lost</span>' in page
+    assert "That is said row by row and not adjusted." in page
 
 
 def test_without_a_finding_the_terminal_is_silent_and_the_page_says_none_of(store):

@@ -290,7 +290,7 @@ def test_a_real_model_gets_a_column_with_its_error_and_no_success_rate(ocr):
 def test_the_number_of_not_refused_is_not_printed_twice(ocr):
     _, printed, _ = everywhere(ocr)
     assert printed.count("[65, 99]") == 2  # two cells, one number each
-    matrix = plain(page(Run(ocr))).split('id="attacks"')[1].split('id="utility"')[0]
+    matrix = plain(page(Run(ocr))).split('id="attacks"')[1].split("</section>")[0]
     assert matrix.count("[65, 99]") == 2
 
 

@@ -61,7 +61,7 @@ def sentences(run: Run) -> list[str]:
 
 def _claim(kind: Kind, rows: list[dict[str, Any]]) -> str:
     lost = sum(row["lost"] for row in rows)
-    beyond = f", {lost} to lose more" if lost else ""
+    beyond = f", {lost} to lose more (each by its own interval, unadjusted)" if lost else ""
     return f"{sum(row['found'] for row in rows)} of {len(rows)} {CLAIMS[kind]}{beyond}"
 
 

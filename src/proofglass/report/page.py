@@ -17,7 +17,6 @@ from proofglass.evaluation.metrics.compare import GRID, MARGIN
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.records.schema import VOLATILE
 from proofglass.report import charts, differences, wording
-from proofglass.report.corrected import corrected
 from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
@@ -76,7 +75,6 @@ def page(run: Run) -> str:
             marks=[charts.mark(run, defense) for defense in run.defenses],
             balance=balance(run),
             useful_sets=list(dict.fromkeys(cell.dataset for cell in utility_cells(run))),
-            corrected=corrected(run),
             crafting=crafting(run).rows,
             crafts=crafts(run),
             sanity=sanity(run),

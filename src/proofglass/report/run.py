@@ -205,6 +205,13 @@ class Run:
         return compare(part, self.scores, self.success, baselines=self.baselines, undefended=self.undefended)
 
     @cached_property
+    def corrected(self) -> list[dict[str, Any]]:
+        """The rows of `report.corrected.corrected`."""
+        from proofglass.report.corrected import corrected
+
+        return corrected(self)
+
+    @cached_property
     def _clusters(self) -> dict[tuple[str, str], int]:
         import polars as pl
 

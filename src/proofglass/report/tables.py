@@ -36,7 +36,7 @@ class Table:
 
 
 def tables(run: Run) -> list[Table]:
-    from proofglass.report.corrected import COLUMNS, corrected
+    from proofglass.report.corrected import COLUMNS
     from proofglass.report.differences import differences
     from proofglass.report.reasons import reasons
 
@@ -50,7 +50,7 @@ def tables(run: Run) -> list[Table]:
         curves(run),
         troubles(run),
         Table("reasons", "Why samples brought no number, and what was noted", why, reasons(run)),
-        Table("corrected", "Rates corrected for judge error", COLUMNS, corrected(run)),
+        Table("corrected", "Rates corrected for judge error", COLUMNS, run.corrected),
         Table("money", "Money", ("victim", "spent", "possibly_paid", "cap", "currency"), run.money),
         measured(run),
     ]

@@ -12,7 +12,7 @@ from proofglass.evaluation.correction import (
     prediction_powered,
     rogan_gladen,
 )
-from proofglass.evaluation.correction.effects import design_effect, spread, student, worth
+from proofglass.evaluation.correction.effects import design_effect, spread, worth
 
 
 def test_the_point_takes_false_alarms_off_and_adds_what_was_missed():
@@ -86,19 +86,34 @@ def test_rows_that_say_the_same_as_their_question_count_as_one():
     assert together[2] - together[1] > 1.5 * (apart[2] - apart[1])
 
 
-@pytest.mark.parametrize(("freedom", "quantile"), [(2, 4.302653), (4, 2.776445), (9, 2.262157), (30, 2.042272)])
-def test_students_quantile(freedom, quantile):
-    assert student(0.95, freedom) == pytest.approx(quantile, rel=0.01 if freedom > 2 else 0.03)
+def test_a_mean_of_yes_and_no_has_the_design_effect_of_every_rate():
+    # 30 clusters of 4, yes in all, in half or in none of a cluster; Wilson's interval on 120 / effect is the shared one
+    import numpy as np
+
+    from proofglass.evaluation.statistics import clustered_rates
+    from proofglass.evaluation.statistics.clusters import ClusterTotals
+    from proofglass.evaluation.statistics.rates import score_interval
+
+    values, codes = np.tile([1.0] * 4 + [1.0, 0.0, 1.0, 0.0] + [0.0] * 4, 10), np.repeat(np.arange(30), 4)
+    effect = design_effect(values - 0.5, np.ones(120), codes, 0.5)
+    found = clustered_rates(ClusterTotals.of(np.zeros(120, int), codes, values, 1))
+    assert score_interval(0.5, 120 / effect) == pytest.approx((found.low[0], found.high[0]))
+    assert 2 < effect < 4
+    # in other units, beside rows that carry nothing
+    influence, scale = np.r_[(values - 0.5) / 70, np.zeros(30)], np.r_[np.full(120, 1 / 70), np.zeros(30)]
+    assert design_effect(influence, scale, np.r_[codes, np.arange(30)], 0.5) == pytest.approx(effect)
 
 
-def test_copies_of_a_row_carry_no_information():
+def test_rows_of_their_own_have_no_design_effect_and_equal_ones_are_worth_their_clusters():
     import numpy as np
 
     alone = np.array([0.5, -0.5] * 100)
-    assert design_effect(alone, np.arange(200)) == 1.0
+    assert design_effect(alone, np.ones(200), np.arange(200), 0.5) == pytest.approx(1.0)
     copied, codes = np.repeat(alone, 4), np.repeat(np.arange(200), 4)
-    # sum of (4 x)^2 over sum of 4 x^2 = 4, times C / (C - 1) and (t_199 / z)^2
-    assert design_effect(copied, codes) == pytest.approx(4 * 200 / 199 * (1.971957 / 1.959964) ** 2, rel=1e-4)
+    # 800 rows worth 200 clusters less 2 (1 - 200/800); the t quantile of 199 degrees would ask for more
+    assert design_effect(copied, np.ones(800), codes, 0.5) == pytest.approx(800 / 198.5)
+    # nothing seen: all alike
+    assert design_effect(0 * copied, np.ones(800), codes, 0.0) == pytest.approx(800 / 198.5)
 
 
 def test_no_spread_between_equal_models_and_all_of_it_between_opposite_ones():

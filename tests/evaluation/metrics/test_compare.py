@@ -6,7 +6,7 @@ import pytest
 
 from proofglass.evaluation.metrics import compare as module
 from proofglass.evaluation.metrics.compare import compare
-from proofglass.evaluation.statistics import holm, mcnemar, non_inferiority, sign_flip
+from proofglass.evaluation.statistics import holm, mcnemar, sign_flip
 
 PLACE = {"victim": "v", "attack": "no-attack", "defense": "none", "dataset": "d", "expected": "refuse"}
 
@@ -90,7 +90,8 @@ def test_on_harmless_questions_a_defense_is_tested_against_a_margin_and_without_
     (found,) = compare(*run(*cells), "j", margin=0.05)
     assert (found.kind, found.attack, found.margin, found.method) == ("utility", "no-attack", 0.05, "non-inferiority")
     # lost 3/402, gained 1/402: centre -.004975, error sqrt((4/402 - .004975^2) / 402) = .004969
-    assert found.p == pytest.approx(non_inferiority(-0.004975, 0.004969, 0.05), rel=1e-2)
+    # (.045025 / .004969: z = 9.1); the score test, whose error is that of a loss of the margin, says less: z = 4.13
+    assert found.p == pytest.approx(1.82e-5, rel=1e-2)
     assert found.found
     assert found.low > -0.05
     (strict,) = compare(*run(*cells), "j", margin=0.01)

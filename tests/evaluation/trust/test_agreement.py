@@ -59,24 +59,25 @@ def test_without_shared_questions_a_rate_has_wilsons_interval():
 
 
 def test_rows_that_share_a_question_are_worth_less():
-    # 8 clusters of 3, 11 of 24. sum (s - 3 p)^2 = 11.875, so the variance is 8/7 * 11.875 / 24^2 = 0.0235615; of 24
-    # rows alone p (1 - p) / 23 = 0.0107941: they are worth 24 * 0.0107941 / 0.0235615 = 10.995, rounded 11.
+    # 8 clusters of 3, 11 of 24, very alike: they are worth no more than the clusters, less what not knowing how alike
+    # costs, 2 (1 - 8/24) (statistics.clusters, step 4): 20/3 rows.
     groups = ["111", "000", "110", "001", "111", "000", "101", "000"]
     values = [digit == "1" for group in groups for digit in group]
     found = rate(values, [k for k, group in enumerate(groups) for _ in group])
     alone = rate(values, range(24))
     assert found.value == alone.value == pytest.approx(0.458333, abs=5e-7)
     assert found.clusters == 8
-    p, z, n = 11 / 24, 1.959964, 11
+    p, z, n = 11 / 24, 1.959964, 20 / 3
     half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     assert found.high - found.low == pytest.approx(2 * half, abs=1e-5)
     assert found.low < alone.low
     assert found.high > alone.high
 
 
-def test_equal_values_are_worth_their_clusters():
-    found, three = rate([True] * 12, [0, 1, 2] * 4), rate([True] * 3, range(3))
-    assert (found.low, found.high) == (three.low, three.high) == (pytest.approx(0.438503, abs=5e-7), 1.0)
+def test_equal_values_are_worth_fewer_rows_than_their_clusters():
+    # nothing speaks against rows that are all alike: 3 - 2 (1 - 3/12) = 1.5 rows; Wilson: 1.5 / (1.5 + 1.959964^2)
+    found = rate([True] * 12, [0, 1, 2] * 4)
+    assert (found.low, found.high) == (pytest.approx(0.280822, abs=5e-7), 1.0)
 
 
 def test_no_rows_have_no_estimate():

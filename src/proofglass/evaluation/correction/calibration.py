@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from proofglass.evaluation.correction.effects import spread, worth, z_of
+from proofglass.evaluation.correction.effects import spread, worth
+from proofglass.evaluation.statistics.quantiles import normal_quantile
 from proofglass.interfaces import Calibration
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Table:
             )
         se, sp = self.rate(True), self.rate(False)
         error = sqrt(sum(rate.variance / rate.rows for rate in (se.smoothed, sp.smoothed)))
-        if se.right + sp.right - 1 <= z_of(SURE) * error:
+        if se.right + sp.right - 1 <= normal_quantile(SURE) * error:
             return (
                 f"refused as a basis: sensitivity {se.right:.2f} + specificity {sp.right:.2f} = "
                 f"{se.right + sp.right:.2f} is not clearly above 1 (chance) on {self.labels} labels"

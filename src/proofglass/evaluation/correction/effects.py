@@ -3,58 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist
+from math import sqrt
 from typing import TYPE_CHECKING
+
+from proofglass.evaluation.statistics.clusters import ClusterTotals, effective_rows
+from proofglass.evaluation.statistics.quantiles import normal_quantile, student_quantile
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def z_of(level: float) -> float:
-    """Quantile of the normal distribution for a two-sided interval; 1.96 for 0.95."""
-    if not 0 < level < 1:
-        raise ValueError(f"level: expected 0 < level < 1, found {level}")
-    return NormalDist().inv_cdf((1 + level) / 2)
-
-
-def student(level: float, freedom: int) -> float:
-    """The same quantile of Student's t, within 1 % from 3 degrees of freedom on (3 % at 2).
-
-    Source: Abramowitz and Stegun, 26.7.5 (expansion in 1 / freedom, four terms). Raises ValueError below 2.
-    """
-    if freedom < 2:
-        raise ValueError(f"freedom: expected at least 2, found {freedom}")
-    z, v = z_of(level), freedom
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * v**4)
-    )
-
-
-def design_effect(influence: np.ndarray, clusters: np.ndarray) -> float:
+def design_effect(
+    influence: np.ndarray, scale: np.ndarray, clusters: np.ndarray, rate: float, level: float = 0.95
+) -> float:
     """How many times larger the variance of an estimate is because rows share questions; at least 1.
 
     influence: float [rows], what each row adds to the estimate beyond its share, summing to about 0 (its linear part);
-    clusters: int [rows], codes from 0. Few clusters vary more than they show: the quotient is raised by C / (C - 1)
-    and by Student's quantile with C - 1 degrees of freedom. Where no row moves the estimate nothing can be seen, and
-    rows of a cluster count as one.
-    Source: the linearised variance of clustered samples (Kish 1965; Binder 1983).
+    scale: how large it is for such a row, >= 0, whatever it turned out to be; clusters: int [rows], codes from 0; rate:
+    the estimate, 0..1. A mean of yes and no (influence: value - rate, scale 1) has exactly the effect of
+    `statistics.clustered_rates`.
+    Source: `statistics.clusters.effective_rows`, on the linearised variance of clustered samples (Binder 1983).
     """
     import numpy as np
 
-    moved = influence != 0
-    sizes = np.bincount(clusters)
-    count = int((sizes > 0).sum())
-    if count == len(clusters):
+    rows = scale > 0
+    if not rows.any():
         return 1.0
-    if not moved.any() or count < 3:
-        return len(clusters) / count
-    between = (np.bincount(clusters, weights=influence) ** 2).sum() * count / (count - 1)
-    wide = student(0.95, count - 1) / z_of(0.95)
-    return max(1.0, float(between / (influence**2).sum() * wide**2))
+    _, codes = np.unique(clusters[rows], return_inverse=True)
+    # In units in which rows count as many as they are (Kish 1965) and vary as yes and no do.
+    weight = scale[rows] * scale[rows].sum() / (scale[rows] ** 2).sum()
+    n, square = weight.sum(), float((influence[rows] ** 2).sum())
+    moved = influence[rows] * (sqrt(rate * (1 - rate) * n / square) if square else 0.0)
+    sums, squares, counts = (np.bincount(codes, weights=each) for each in (moved, moved**2, weight))
+    totals = ClusterTotals(np.zeros(len(counts), int), sums, squares, counts, 1)
+    worth = effective_rows(totals, np.zeros(1), np.array([rate * (1 - rate) if square else 0.0]), level)
+    return float(n / worth[0])
 
 
 def spread(counts: Sequence[Sequence[tuple[float, float]]]) -> float:
@@ -93,5 +76,5 @@ def worth(rows: float, correlation: float, groups: int, level: float = 0.95) -> 
         return 0.0
     if correlation <= 0 or groups < 3:
         return rows
-    wide = student(level, groups - 1) / z_of(level)
+    wide = student_quantile(level, groups - 1) / normal_quantile(level)
     return 1 / (correlation * (1 + 1 / groups) * wide**2 + (1 - correlation) / rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 
-from proofglass.evaluation.correction.effects import z_of
+from proofglass.evaluation.statistics.quantiles import normal_quantile
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def delta_interval(rate: float, n: int, errors: ErrorRates, level: float = 0.95)
     """
     theta = rogan_gladen(rate, errors)
     _check_counts(n, errors)
-    half = z_of(level) * _error(theta, rate, n, errors)
+    half = normal_quantile(level) * _error(theta, rate, n, errors)
     return max(0.0, theta - half), min(1.0, theta + half)
 
 
@@ -69,7 +69,7 @@ def lee_interval(rate: float, n: float, errors: ErrorRates, level: float = 0.95)
     rate: share of positive verdicts among n. Raises ValueError where the smoothed judge is no better than chance.
     Source: Lee et al. 2025, arXiv:2511.21140, section 3 and their code.
     """
-    z = z_of(level)
+    z = normal_quantile(level)
     errors = errors.smoothed
     smooth = (n * rate + z * z / 2) / (n + z * z)
     _check(smooth, errors)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proofglass.evaluation.correction.effects import design_effect
-from proofglass.evaluation.correction.parts import combined, wilson
+from proofglass.evaluation.correction.parts import combined, part_interval
 from proofglass.evaluation.correction.result import WITHHELD, YES, Basis, Corrected, Verdict
 
 if TYPE_CHECKING:
@@ -115,11 +115,17 @@ def _estimate(
     rates = np.where(labels > 0, hits / np.maximum(labels, 1), hits.sum() / max(labels.sum(), 1))
     effect = 1.0
     if clusters is not None:
-        influence = (rates[groups] - (shares * rates).sum()) / n
+        rate = float((shares * rates).sum())
+        influence = (rates[groups] - rate) / n
+        scale = np.abs(influence)
         mine = groups[known]
         influence[known] += (shares[mine] / labels[mine]) * (truth[known] - rates[mine])
-        effect = design_effect(influence, clusters)
-    ends = [wilson(rate, count / effect, level) for rate, count in zip(rates.tolist(), labels.tolist(), strict=True)]
+        guess = (hits + 1) / (labels + 2)  # a group without a positive label is not taken to have none
+        scale[known] = np.hypot(scale[known], shares[mine] / labels[mine] * np.sqrt(guess * (1 - guess))[mine])
+        effect = design_effect(influence, scale, clusters, rate, level)
+    ends = [
+        part_interval(rate, count / effect, level) for rate, count in zip(rates.tolist(), labels.tolist(), strict=True)
+    ]
     return combined(shares.tolist(), rates.tolist(), ends, n / effect, level)
 
 

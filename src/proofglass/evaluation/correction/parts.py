@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import hypot, sqrt
 
-from proofglass.evaluation.correction.effects import z_of
+from proofglass.evaluation.statistics.quantiles import normal_quantile
+from proofglass.evaluation.statistics.rates import score_interval
 
 
-def wilson(rate: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval of a rate in 0..1 seen among n rows; n may be a fraction, 0 gives [0, 1]."""
+def part_interval(rate: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a rate in 0..1 seen among n rows; n may be a fraction, and of 0 rows it is [0, 1]."""
     if n <= 0:
         return 0.0, 1.0
-    z = z_of(level)
-    middle = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
-    return (0.0 if rate <= 0 else max(0.0, middle - half), 1.0 if rate >= 1 else min(1.0, middle + half))
+    low, high = score_interval(rate, n, level)
+    return float(low), float(high)
 
 
 def combined(
@@ -31,7 +30,7 @@ def combined(
     """
     parts = list(zip(shares, rates, ends, strict=True))
     rate = sum(share * each for share, each, _ in parts)
-    of_shares = z_of(level) * sqrt(sum(share * (each - rate) ** 2 for share, each, _ in parts) / n)
+    of_shares = normal_quantile(level) * sqrt(sum(share * (each - rate) ** 2 for share, each, _ in parts) / n)
     below = hypot(of_shares, *(share * (each - low) for share, each, (low, _) in parts))
     above = hypot(of_shares, *(share * (high - each) for share, each, (_, high) in parts))
     return rate, max(0.0, rate - below), min(1.0, rate + above)

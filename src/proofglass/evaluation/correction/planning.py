@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from proofglass.evaluation.correction.parts import combined, wilson
+from proofglass.evaluation.correction.parts import combined, part_interval
 from proofglass.evaluation.correction.result import NO, UNJUDGED, WITHHELD, YES
 
 GUESS = {YES: 0.5, NO: 0.05, UNJUDGED: 0.25}  # what is rightly said to be positive, where nothing is known
@@ -58,10 +58,10 @@ def plan_labels(
     shares = [size / total for size in sizes.values()]
     expected = [0.0 if part == WITHHELD else rates[part] for part in sizes]
     known = {**labels, WITHHELD: sizes.get(WITHHELD, 0)}
-    ends = [wilson(rate, known[part], level) for part, rate in zip(sizes, expected, strict=True)]
+    ends = [part_interval(rate, known[part], level) for part, rate in zip(sizes, expected, strict=True)]
     rate, low, high = combined(shares, expected, ends, total, level)
     silent = sizes.get(WITHHELD, 0) / total
-    bottom, top = wilson(rate / (1 - silent) if silent < 1 else 0.0, sum(labels.values()), level)
+    bottom, top = part_interval(rate / (1 - silent) if silent < 1 else 0.0, sum(labels.values()), level)
     return Plan(labels, rate, low, high, (1 - silent) * (top - bottom))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from math import sqrt
 
-from proofglass.evaluation.correction.effects import z_of
+from proofglass.evaluation.statistics.quantiles import normal_quantile
 
 
 def prediction_powered(
@@ -47,5 +47,5 @@ def prediction_powered(
         codes = {name: k for k, name in enumerate(dict.fromkeys(names))}
         sums = np.bincount([codes[name] for name in names], weights=np.concatenate(parts))
         variance = float((sums**2).sum()) * len(codes) / max(len(codes) - 1, 1)
-    half = z_of(level) * sqrt(variance)
+    half = normal_quantile(level) * sqrt(variance)
     return float(value), float(value - half), float(value + half)

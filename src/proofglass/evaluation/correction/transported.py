@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 from proofglass.evaluation.correction.calibration import Rate, Table
-from proofglass.evaluation.correction.effects import design_effect, z_of
-from proofglass.evaluation.correction.parts import combined, wilson
+from proofglass.evaluation.correction.effects import design_effect
+from proofglass.evaluation.correction.parts import combined, part_interval
 from proofglass.evaluation.correction.result import WITHHELD, YES, Corrected, Verdict
+from proofglass.evaluation.statistics.quantiles import normal_quantile
 from proofglass.interfaces import Calibration
 
 
@@ -81,7 +82,7 @@ def from_calibration(
     heard = [k for k, verdict in enumerate(verdicts) if verdict != WITHHELD]
     mine = [float(verdicts[k] == YES) for k in heard]
     named = table.known([kinds[k] for k in heard] if kinds is not None else [""] * len(heard))
-    effect = _effect(mine, named, [clusters[k] for k in heard]) if clusters is not None else 1.0
+    effect = _effect(mine, named, [clusters[k] for k in heard], level) if clusters is not None else 1.0
     silent = n - len(heard)
     shares, strata = [silent / n], []
     for kind in dict.fromkeys(named):
@@ -90,13 +91,13 @@ def from_calibration(
         rates = table.rate(True, kind), table.rate(False, kind)
         strata.append(_Stratum(sum(said) / len(said), len(said) / effect, *rates))
     points = [0.0, *(stratum.rate for stratum in strata)]  # what was withheld is not positive
-    ends = [wilson(0.0, silent / effect, level), *(stratum.ends(z_of(level)) for stratum in strata)]
+    ends = [part_interval(0.0, silent / effect, level), *(stratum.ends(normal_quantile(level)) for stratum in strata)]
     value, low, high = combined(shares, points, ends, n / effect, level)
     method = "error rates by kind" if len(strata) > 1 else "error rates"
     return Corrected(value, low, high, n, table.labels, table.questions, "labels of other replies", method, table.doubt)
 
 
-def _effect(yes: Sequence[float], named: Sequence[str], clusters: Sequence[Hashable]) -> float:
+def _effect(yes: Sequence[float], named: Sequence[str], clusters: Sequence[Hashable], level: float) -> float:
     """The design effect of the share of "yes" within its strata."""
     import numpy as np
 
@@ -108,4 +109,4 @@ def _effect(yes: Sequence[float], named: Sequence[str], clusters: Sequence[Hasha
     if not len(said):
         return 1.0
     means = np.bincount(kind, weights=said) / np.bincount(kind)
-    return design_effect(said - means[kind], codes(clusters))
+    return design_effect(said - means[kind], np.ones_like(said), codes(clusters), float(said.mean()), level)

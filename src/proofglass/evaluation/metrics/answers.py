@@ -67,7 +67,7 @@ def of_frame(frame: pl.DataFrame, cell: np.ndarray, cells: int) -> Answers:
     failed, filtered, blocked = ((frame["outcome"] == name).to_numpy() for name in _APART)
     withheld = blocked.copy()
     (places,) = np.nonzero(filtered)
-    withheld[places] = [not (reply or "").strip() for reply in frame["reply"].gather(places)]
+    withheld[places] = [is_withheld({"outcome": "filtered", "reply": each}) for each in frame["reply"].gather(places)]
     truncated = (frame["finish"] == "length").to_numpy()
     return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, withheld, truncated)
 

@@ -201,6 +201,7 @@ def _some(
     at = np.nonzero(counts)
     totals = ClusterTotals(at[0], sums[at], by_cluster(difference**2)[at], counts[at], len(chosen))
     found = paired_differences(totals)
+    accepted = non_inferiority(found, margin)
     dropped, unpaired = (both & ~counted).sum(1), (either & ~both).sum(1)
     for k, (kind, cell, other) in enumerate(chosen):
         row = Comparison(
@@ -222,7 +223,7 @@ def _some(
             yield row
             continue
         if kind == "utility":
-            method, p = "non-inferiority", non_inferiority(float(found.centre[k]), float(found.error[k]), margin)
+            method, p = "non-inferiority", accepted[k]
         else:
             method = "McNemar, exact" if row.clusters == row.n and _is_whole(sums[k]) else "sign flips by cluster"
             p = sign_flip(sums[k])

@@ -130,7 +130,8 @@ def cochran_q(values: Sequence[Sequence[float]] | np.ndarray) -> tuple[float, fl
 @dataclass(frozen=True)
 class PairedDifferences:
     """Arrays, one entry per comparison: mean difference in -1..1, its interval, pairs, clusters (as they are, and as
-    how many equal ones they count); centre, error: what the interval is built on, centre +- z error."""
+    how many equal ones they count); centre, error: what the interval is built on, centre +- z error; rows: independent
+    pairs that these are worth, gained and lost: how many of them changed either way."""
 
     value: np.ndarray
     low: np.ndarray
@@ -140,6 +141,9 @@ class PairedDifferences:
     effective_clusters: np.ndarray
     centre: np.ndarray
     error: np.ndarray
+    rows: np.ndarray
+    gained: np.ndarray
+    lost: np.ndarray
 
 
 def paired_differences(totals: ClusterTotals, level: float = 0.95) -> PairedDifferences:
@@ -161,4 +165,6 @@ def paired_differences(totals: ClusterTotals, level: float = 0.95) -> PairedDiff
         error = np.sqrt(np.maximum((square * rows + 2) / (rows + 2) - centre**2, 0) / (rows + 2))
         low = np.minimum(np.maximum(centre - z * error, -1), value)
         high = np.maximum(np.minimum(centre + z * error, 1), value)
-    return PairedDifferences(value, low, high, totals.n, totals.clusters, totals.effective, centre, error)
+        gained, lost = rows * (square + value) / 2, rows * (square - value) / 2
+    clusters = totals.clusters, totals.effective
+    return PairedDifferences(value, low, high, totals.n, *clusters, centre, error, rows, gained, lost)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from math import ceil, sqrt
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 from proofglass.evaluation.statistics.quantiles import normal_quantile
 from proofglass.evaluation.statistics.rates import score_interval
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from proofglass.evaluation.statistics.paired import PairedDifferences
 
 
 def rows_for_width(
@@ -61,15 +67,37 @@ def pairs_for_power(
     return ceil(n * _effect(cluster_size, correlation))
 
 
-def non_inferiority(centre: float, error: float, margin: float) -> float:
-    """One-sided p value that a difference is at or below -margin: small where what is lost is less than the margin.
+def non_inferiority(found: PairedDifferences, margin: float) -> list[float]:
+    """One-sided p values that differences are at or below -margin: small where what is lost is less than the margin.
 
-    centre, error: of the difference (`paired_differences`); margin: 0..1, the loss that would be accepted, fixed before
-    looking. Below 0.025 exactly where the 95 % interval lies above -margin.
+    margin: 0..1, the loss that would be accepted, fixed before looking. The larger of two: that of the interval, so
+    that it is below 0.025 only where the 95 % interval lies above -margin; and that of the score test, which knows
+    that a loss of the margin varies, even where none was seen.
     """
+    import numpy as np
+
     if not 0 <= margin < 1:
         raise ValueError(f"margin: expected 0 <= margin < 1 (0.05 is five points), found {margin}")
-    return NormalDist().cdf(-(centre + margin) / error)
+    z = np.minimum((found.centre + margin) / found.error, margin_score(found.gained, found.lost, found.rows, margin))
+    return [NormalDist().cdf(-each) for each in z.tolist()]
+
+
+def margin_score(
+    gained: np.ndarray | float, lost: np.ndarray | float, pairs: np.ndarray | float, margin: float
+) -> np.ndarray:
+    """z of the score test that a paired difference of rates is -margin: large where it is above; 0 where nothing could
+    vary (margin 0, no pair changed).
+
+    gained, lost: of `pairs`, those that changed; need not be whole. The standard error is that of the most likely
+    shares with this difference. Source: Tango 1998, Statistics in Medicine 17.
+    """
+    import numpy as np
+
+    b, c, n = (np.asarray(each, np.float64) for each in (gained, lost, pairs))
+    linear = b + c + (2 * n - b + c) * margin
+    most_likely = (linear + np.sqrt(np.maximum(linear**2 - 8 * n * c * margin * (1 + margin), 0))) / (4 * n)
+    variance = n * (2 * most_likely - margin * (1 + margin))
+    return np.where(variance > 0, (b - c + n * margin) / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
 
 
 def _effect(cluster_size: float, correlation: float) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from math import erfc, exp, lgamma, log, sqrt
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
+
+Degrees = TypeVar("Degrees", float, "np.ndarray")
 
 
 def normal_quantile(level: float) -> float:
@@ -17,7 +19,7 @@ def normal_quantile(level: float) -> float:
     return NormalDist().inv_cdf((1 + level) / 2)
 
 
-def student_quantile(level: float, freedom: np.ndarray) -> np.ndarray:
+def student_quantile(level: float, freedom: Degrees) -> Degrees:
     """The same for Student's t with `freedom` >= 1 degrees, which need not be whole.
 
     Too small by 11 % at 1 degree, 1 % at 2, 0.01 % from 5 up. Source: Abramowitz & Stegun 1964, 26.7.5, four terms.

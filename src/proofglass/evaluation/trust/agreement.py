@@ -9,11 +9,12 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
-from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from proofglass.evaluation.labels import LabelledReply
-from proofglass.evaluation.statistics import wilson
+from proofglass.evaluation.statistics import clustered_rates
+from proofglass.evaluation.statistics.clusters import ClusterTotals
+from proofglass.evaluation.statistics.quantiles import student_quantile
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,23 +129,12 @@ def rate(values: Sequence[bool], clusters: Sequence[Hashable]) -> Estimate:
 
 
 def _share_interval(values: Sequence[bool], clusters: Sequence[Hashable]) -> tuple[float, float]:
-    """Wilson's interval of the share of True on n over a design effect.
-
-    The design effect is that of the linearised variance of a ratio mean between clusters (Kish 1965; Korn and Graubard
-    1998 put it into a score interval), never below 1; where all values are equal, n is the number of clusters.
-    """
+    """The interval of the share of True, as of every rate: see `statistics.clustered_rates`."""
     import numpy as np
 
-    index, k = _numbered(clusters)
-    n, value = len(values), sum(values) / len(values)
-    worth = float(k)
-    if k > 1 and 0 < value < 1:
-        sums, sizes = np.bincount(index, np.asarray(values, float)), np.bincount(index)
-        between = k / (k - 1) * float(((sums - value * sizes) ** 2).sum()) / n**2
-        alone = value * (1 - value) / (n - 1)
-        worth = n * min(1.0, alone / between) if between else n
-    rows = max(1, round(worth))
-    return wilson(value * rows, rows, LEVEL)
+    index, _ = _numbered(clusters)
+    found = clustered_rates(ClusterTotals.of(np.zeros_like(index), index, np.asarray(values, float), 1), LEVEL)
+    return float(found.low[0]), float(found.high[0])
 
 
 def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float | None:
@@ -156,7 +146,7 @@ def cohen_kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float 
 def kappa(first: Sequence[Hashable], second: Sequence[Hashable], clusters: Sequence[Hashable]) -> Estimate:
     """Cohen's kappa with an interval that leaves out one cluster at a time (jackknife; Student's t, clusters - 1).
 
-    Few disagreements move a jackknife too little, so each end is the wider one of that interval and of Wilson's for the
+    Few disagreements move a jackknife too little, so each end is the wider one of that interval and of the one for the
     share of agreement, carried over at the chance agreement that was seen.
     """
     import numpy as np
@@ -177,7 +167,7 @@ def kappa(first: Sequence[Hashable], second: Sequence[Hashable], clusters: Seque
     if k > 2:
         without, _ = _kappas(total - tables)
         without = without[~np.isnan(without)]
-        half = _student(k - 1) * sqrt((k - 1) / k * float(((without - without.mean()) ** 2).sum()))
+        half = student_quantile(LEVEL, k - 1) * sqrt((k - 1) / k * float(((without - without.mean()) ** 2).sum()))
         low, high = min(low, value - half), max(high, value + half)
     return Estimate(float(value), max(-1.0, float(low)), min(1.0, float(high)), len(first), k)
 
@@ -198,14 +188,3 @@ def _numbered(clusters: Sequence[Hashable]) -> tuple[np.ndarray, int]:
 
     places: dict[Hashable, int] = {}
     return np.array([places.setdefault(cluster, len(places)) for cluster in clusters]), len(places)
-
-
-def _student(freedom: int) -> float:
-    """Two-sided 95 % quantile of Student's t, by Fisher's expansion about the normal one: within 1 % from 3 degrees."""
-    z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-    )
-    return z + sum(term / freedom ** (power + 1) for power, term in enumerate(terms))
