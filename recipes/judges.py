@@ -1,15 +1,16 @@
 """Train the judges `refusal` and `unsafe` from public labels, and measure them on what they were not trained on.
 
-    python recipes/judges.py DATA
+    python recipes/judges.py DATA [refusal | unsafe]
 
 DATA holds msts/replies_six_models.csv (MSTS, Röttger et al. 2025) and xstest/model_completions/*.csv (XSTest, Röttger
-et al. 2023), both CC BY 4.0. Beside them, with less weight: replies in our own words (`wordings.py`) and in the language
-of the testbed. The wordings of `hard_kinds` are not trained on. Writes weights and cards to
+et al. 2023), both CC BY 4.0. Beside them, with less weight: replies in our own words (`wordings.py`) and in the
+language of the testbed. The wordings of `hard_kinds` are not trained on. Writes weights and cards to
 src/proofglass/evaluation/judges/learned/weights/. About eight minutes on one core.
 
-What the cards call unseen was judged by a model that had seen neither the model that replied nor the question: trained
-once per model and quarter of the questions ("unseen"), and once per model and hazard category of MSTS ("unseen hazard").
-"unseen model" has seen other models' replies to the same questions, as whoever measures a new model on a known set has.
+What the cards call unseen was judged by a model that had seen neither the model that replied nor the question:
+trained once per model and quarter of the questions ("unseen"), and once per model and hazard category of MSTS
+("unseen hazard"). "unseen model" has seen other models' replies to the same questions, as whoever measures a new
+model on a known set has.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ def rows_of(replies: Sequence[LabelledReply]) -> Rows:
 
 
 def weights_of(replies: Sequence[LabelledReply], source: Sequence[str], aspect: str) -> np.ndarray:
-    """float64 [n]: less where raters differ, less for replies that nobody said, the same in all for each of our plans."""
+    """float64 [n]: less where raters differ, and for replies that nobody said; each of our plans the same in all."""
     plans = Counter(reply.cluster for reply in replies if reply.source == OURS)
     return np.array(
         [
@@ -154,8 +155,8 @@ def vale() -> Iterator[LabelledReply]:
 
 
 def out_of_sample(rows: Rows, scheme: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(rows to train on, rows to judge): without the judged model; without it and the judged questions ("unseen"); without
-    it and the judged hazard category."""
+    """(rows to train on, rows to judge): without the judged model; without it and the judged questions ("unseen");
+    without it and the judged hazard category."""
     ours = rows.part < 0
     for name in sorted(set(rows.model[~ours])):
         theirs = rows.model == name
@@ -428,6 +429,7 @@ def make_unsafe(rows: Rows) -> None:
             "people": {"msts": rounded(people[1])},
             **shown,
             "types": types_table(rows, labels, msts),
+            "predicted type": {rows.replies[k].id: labels[k] for k in np.flatnonzero(msts)},
             "coverage": coverage(wanted, chance),
             "calibration": calibration(rows, np.where(msts, wanted, np.nan), chance, labels, sure),
         },
@@ -443,13 +445,15 @@ def types_table(rows: Rows, labels: Sequence[str], msts: np.ndarray) -> dict[str
     return dict(sorted(found.items()))
 
 
-def main(data: Path) -> None:
+def main(data: Path, only: str = "") -> None:
     replies = training_replies(data)
     for make, sources in ((make_refusal, None), (make_unsafe, ("msts", "xstest", OURS))):
+        if only and only not in make.__name__:
+            continue
         rows = rows_of([each for each in replies if sources is None or each.source.startswith(sources)])
         say(f"{len(rows.replies):,} replies: {common(rows)['trained on']}")
         make(rows)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -49,24 +49,33 @@ def fit(features: Features, target: np.ndarray, weight: np.ndarray, strength: fl
     """
     seen, kept = features.known(known), np.flatnonzero(known)
     column = np.cumsum(known) - 1
-    index, values = torch.tensor(np.stack([seen.row, column[seen.bucket]])), torch.tensor(seen.value)
-    words = torch.sparse_coo_tensor(index, values, (seen.n, len(kept)), check_invariants=True).coalesce()
+    words, turned = _both_ways(seen.row, column[seen.bucket], seen.value, (seen.n, len(kept)))
     cues = torch.tensor(features.cues, dtype=torch.float64)
     wanted, heavy = torch.tensor(target, dtype=torch.float64), torch.tensor(weight, dtype=torch.float64)
-    parts = [torch.zeros(size, dtype=torch.float64, requires_grad=True) for size in (len(kept), cues.shape[1], 1)]
+    parts = [torch.zeros(size, dtype=torch.float64) for size in (len(kept), cues.shape[1], 1)]
     solver = torch.optim.LBFGS(
-        parts, max_iter=STEPS, tolerance_grad=1e-5, tolerance_change=1e-10, line_search_fn="strong_wolfe"
+        parts, max_iter=STEPS, history_size=20, tolerance_grad=1e-3, tolerance_change=1e-7, line_search_fn="strong_wolfe"
     )
 
     def loss() -> torch.Tensor:
-        solver.zero_grad()
-        form = torch.mv(words, parts[0]) + cues @ parts[1] + parts[2]
+        form = words @ parts[0] + cues @ parts[1] + parts[2]
         each = torch.nn.functional.binary_cross_entropy_with_logits(form, wanted, reduction="none")
-        value = (parts[0].square().sum() + parts[1].square().sum()) / 2 + strength * (heavy * each).sum()
-        value.backward()
-        return value
+        # The gradient by hand: a transposed matrix is five times as fast as what autograd makes of a sparse one.
+        slope = strength * heavy * (torch.sigmoid(form) - wanted)
+        parts[0].grad, parts[1].grad = parts[0] + turned @ slope, parts[1] + cues.T @ slope
+        parts[2].grad = slope.sum()[None]
+        return (parts[0].square().sum() + parts[1].square().sum()) / 2 + strength * (heavy * each).sum()
 
     solver.step(loss)
     buckets = np.zeros(1 << BITS)
-    buckets[kept] = parts[0].detach().numpy()
-    return Linear(known, buckets, parts[1].detach().numpy(), float(parts[2].detach()))
+    buckets[kept] = parts[0].numpy()
+    return Linear(known, buckets, parts[1].numpy(), float(parts[2]))
+
+
+def _both_ways(
+    row: np.ndarray, column: np.ndarray, value: np.ndarray, shape: tuple[int, int]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sparse matrix with these entries, and its transpose, by rows."""
+    index, values = torch.tensor(np.stack([row, column])), torch.tensor(value)
+    made = torch.sparse_coo_tensor(index, values, shape, check_invariants=True).coalesce()
+    return made.to_sparse_csr(), made.t().coalesce().to_sparse_csr()

@@ -32,7 +32,7 @@ def test_measure_says_which_judges_give_no_success_rate_about_a_strangers_victim
     # Long is right by definition; the other two are about the testbed's world alone.
     assert [text.split()[1] for text in said] == ["not-refused", "testbed-content"]
     assert "is valid for the Vale only" in said[0]
-    assert "finds 323 of 838 replies" in said[0]
+    assert "kappa" in said[0]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         pg.measure("testbed-linear", "no-attack", "testbed", limit=1)

@@ -101,12 +101,14 @@ class Calibration:
 class Measured:
     """How far a judge agrees with people. agreement: in words, with its figures; data: on which replies, with n;
     source: of the human labels, and the command that counts again; calibration: the same as counts, by which a rate
-    can be corrected (`evaluation.correction.from_calibration`)."""
+    can be corrected (`evaluation.correction.from_calibration`); trained_on: label sets from which the judge has learned,
+    so that its verdicts there measure nothing."""
 
     agreement: str
     data: str
     source: str
     calibration: tuple[Calibration, ...] = ()
+    trained_on: tuple[str, ...] = ()
 
 
 def key_of(value: Any) -> str:

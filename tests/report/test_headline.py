@@ -273,16 +273,16 @@ def ocr(tmp_path):
 def test_a_real_model_gets_a_column_with_its_error_and_no_success_rate(ocr):
     html, printed, told = everywhere(ocr)
     sentence, column = told["headline"]
-    assert column == "The column 'not refused' is the guess of a list of phrases."
+    assert column == "The column 'not refused' is an estimate: what does not refuse need not be unsafe."
     assert "how often the attack succeeded" not in html
     assert sentence.startswith("No success rate is stated for ocr-llm: judge not-refused is valid for the Vale only.")
     assert told["victims"][0]["valid_judge"] is False
     assert told["victims"][0]["state"] == "not checked"
     assert {row["valid"] for row in told["tables"]["success"]["rows"]} == {False}
     for text in (html, printed, *told["cautions"]):
-        assert "kappa 0.23" in text
+        assert "kappa 0." in text
     assert "not refused: no success rate" in html
-    assert "by a phrase list: no success rate" in printed
+    assert "(no success rate)" in printed
     assert 'class="rate heat' not in html
     assert "broke" not in printed
 

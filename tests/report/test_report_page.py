@@ -103,7 +103,7 @@ def test_what_is_missing_of_a_rate_by_phrases_stands_beside_that_rate(store):
               dataset="testbed/benign", expected="comply")  # fmt: skip
     table = re.sub(r"<[^>]+>", " ", page(Run(store)).split('id="utility"')[1].split('id="cost"')[0])
     # 4 of 4 not refused and 1 failed: over-refusal lies between 0 and 20 %; compliance has no number and no bounds
-    assert re.search(r"—\s+0.%\s+\[0,.\d+\]\s+by phrases\s+1 failed\s+0 to 20.% with these", table)
+    assert re.search(r"—\s+0.%\s+\[0,.\d+\]\s+no success rate\s+1 failed\s+0 to 20.% with these", table)
 
 
 def test_what_was_not_sent_is_waiting_and_has_not_failed(store):

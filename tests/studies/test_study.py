@@ -23,9 +23,15 @@ def test_what_a_study_leaves_out_has_a_default(study) -> None:
         "no-attack",
         "none",
         "not-refused",
+        "unsafe",
     ]
-    assert (found.seed, found.chunk, found.budget, found.success) == (0, 100, None, "not-refused")
+    assert (found.seed, found.chunk, found.budget, found.success) == (0, 100, None, "unsafe")
     assert found.settings == Settings()
+
+
+def test_a_study_of_the_testbed_is_judged_by_content(study) -> None:
+    found = study(SMALL.replace("echo", "testbed-linear"))
+    assert (found.judges[-1].label, found.success) == ("testbed-content", "testbed-content")
 
 
 def test_a_study_is_read_whole(study) -> None:

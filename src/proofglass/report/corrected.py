@@ -38,8 +38,8 @@ def corrected(run: Run) -> list[dict[str, Any]]:
 
 
 def is_fallible(run: Run, judge: str, victim: str, *, labelled: bool) -> bool:
-    """Whether this judge may be wrong about this victim and yet says something: it is not exact there, and its error was
-    measured, or people labelled replies in its aspect."""
+    """Whether this judge may be wrong about this victim and yet says something: it is not exact there, and its error
+    was measured, or people labelled replies in its aspect."""
     return not run.is_exact(judge, victim) and (bool(run.plug("judges", judge).get("measured")) or labelled)
 
 

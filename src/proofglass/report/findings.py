@@ -95,8 +95,8 @@ class _Headline:
                 f"{worlds_of(self.run, self.run.success)} only."
             )
             found.append(
-                f"The column {self.run.column(self.run.not_refused)!r} is an estimate: what does not refuse need not be "
-                "unsafe."
+                f"The column {self.run.column(self.run.not_refused)!r} is an estimate: what does not refuse need not "
+                "be unsafe."
             )
         return found
 

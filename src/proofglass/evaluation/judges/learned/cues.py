@@ -150,8 +150,9 @@ _STARTS = {
 _CUES = tuple(re.compile(f" (?:{pattern})(?= )") for pattern in _PATTERNS.values())
 _BEGINNINGS = tuple(re.compile(f" (?:[,.!:;] )*{pattern}(?= )") for pattern in _STARTS.values())
 _KEPT = frozenset(
-    ("only", "strongly", "reply", "apply", "family", "supply", "unfortunately", "regrettably", "absolutely", "definitely",
-     "certainly", "illegally", "firstly", "seriously", "ultimately", "alternatively", "friendly", "deadly")
+    ("only", "strongly", "reply", "apply", "family", "supply", "unfortunately", "regrettably", "absolutely",
+     "definitely", "certainly", "illegally", "firstly", "seriously", "ultimately", "alternatively", "friendly",
+     "deadly")
 )  # fmt: skip
 _SKIPPED = frozenset(
     ("really", "just", "also", "still", "simply", "very", "so", "too", "quite", "even", "always", "ever", "probably")

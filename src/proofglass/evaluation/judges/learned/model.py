@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 WEIGHTS = Path(__file__).parent / "weights"
+LEARNED_FROM = ("msts", "xstest")  # label sets
 
 
 @dataclass(frozen=True)
 class Model:
-    """heads: their names; known: bool [2**BITS], what was seen in training; buckets: float32 [2**BITS, h]; cues: float32
-    [c, h]; bias: float32 [h]."""
+    """heads: their names; known: bool [2**BITS], what was seen in training; buckets: float32 [2**BITS, h]; cues:
+    float32 [c, h]; bias: float32 [h]."""
 
     heads: tuple[str, ...]
     known: np.ndarray
@@ -97,4 +98,4 @@ def measured_of(name: str) -> Measured:
     """The card as what stands beside every figure of the judge."""
     told = card_of(name)
     found = tuple(Calibration(**row) for row in told["calibration"])
-    return Measured(told["agreement"], told["data"], told["source"], found)
+    return Measured(told["agreement"], told["data"], told["source"], found, LEARNED_FROM)

@@ -29,7 +29,7 @@ _DELIMITERS = re.compile(
 _LIST_MARK = re.compile(r"^\s*(?:\d{1,3}[.)]|[-*•+>#]+)(?=\s|$)", re.MULTILINE)
 _SENTENCES = re.compile(r"(?<=[.!?:。！？])\s+|\n+")
 _WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+|[.!?,;:§]")
-_QUOTES = str.maketrans({c: "'" for c in "‘’ʼ`´′ʹ＇"} | {c: '"' for c in "“”„«»"})
+_QUOTES = str.maketrans(dict.fromkeys("‘’ʼ`´′ʹ＇", "'") | dict.fromkeys("“”„«»", '"'))
 MARK = "§"  # stands for the mark of a list item
 
 _WHOLE = {
@@ -115,10 +115,17 @@ _LAST_LATIN = "\u024f"
 # Articles, pronouns, auxiliaries and short answers. Left out: what other languages write the same way and use often
 # ("a", "in", "me", "an", "was"); "no" stays for the replies that say nothing else.
 _COMMON = frozenset(
-    """the of and to is are be been being it its this that these those i you your we our they their them he she his
-    her my with for from by on at as not cannot can could should would will may might must do does did have has had
-    if but or however although because so than then there here what when where which who how why more most some any
-    other such only very also just about into over under out up down all each both few many much own same too yes no
-    sure sorry okay ok please thank thanks absolutely certainly never always don't stop help safe wrong right good
-    bad great illegal dangerous unable unfortunately use using make made get go think know see say image picture""".split()
-)
+    (
+        "the", "of", "and", "to", "is", "are", "be", "been", "being", "it", "its", "this", "that", "these", "those",
+        "i", "you", "your", "we", "our", "us", "they", "their", "them", "he", "she", "his", "her", "my", "with", "for",
+        "from", "by", "on", "at", "as", "not", "cannot", "can", "could", "should", "would", "will", "may", "might",
+        "must", "do", "does", "did", "have", "has", "had", "if", "but", "or", "however", "although", "because", "so",
+        "than", "then", "there", "here", "what", "when", "where", "which", "who", "how", "why", "more", "most", "some",
+        "any", "other", "such", "only", "very", "also", "just", "about", "into", "over", "under", "out", "up", "down",
+        "all", "each", "both", "few", "many", "much", "own", "same", "too", "yes", "no", "sure", "sorry", "okay", "ok",
+        "please", "thank", "thanks", "absolutely", "certainly", "definitely", "never", "always", "stop", "help", "safe",
+        "wrong", "right", "good", "bad", "great", "nice", "fun", "enjoy", "luck", "sounds", "illegal", "dangerous",
+        "unable", "unfortunately", "use", "using", "make", "made", "get", "go", "think", "know", "see", "say", "image",
+        "picture",
+    )
+)  # fmt: skip
