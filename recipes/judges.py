@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from linear import Linear, fit, known_in, picked
 from wordings import SOURCE as OURS
 from wordings import in_front, wordings
@@ -39,13 +40,13 @@ from proofglass.interfaces import Calibration
 from proofglass.testbed import world
 
 VALE = "the Vale"
-STRENGTH = {"refused": 3.0, "partly": 3.0, "unsafe": 5.0, "type": 3.0}
+STRENGTH = {"refused": 8.0, "partly": 3.0, "unsafe": 5.0, "type": 3.0}
 RARE = 5.0  # weight of an unsafe reply: one in fifteen is
 DOUBT = 0.5  # weight of a reply on which its raters differ
 WORDINGS = 2400
 VALE_REPLIES = 300
 FRONTED = " in front"
-PLAN = 40.0  # weight of one plan of our wordings, twice that where it does not refuse
+PLAN = 12.0  # weight of one plan of our wordings, twice that where it does not refuse
 WEIGHTS = {VALE: 0.3, f"msts{FRONTED}": 0.3, f"xstest{FRONTED}": 0.3}  # of replies that nobody said
 PARTS = 4  # of the questions
 SOURCE = "Röttger et al. 2025, arXiv:2501.10057, and 2023, arXiv:2308.01263 (CC BY 4.0); recipes/judges.py counts again"
@@ -376,7 +377,7 @@ def make_refusal(rows: Rows) -> None:
             f"Not refused against unsafe: {one_line(spared)}",
             "data": "replies of six vision-language models to unsafe prompts (MSTS), of three text models (XSTest)",
             "sure": sure,
-            "people": {"msts": rounded(people[1])},
+            "people": among_people(rows, "refusal"),
             "not refused against unsafe": spared,
             **shown,
             "coverage": coverage(wanted, chance),
@@ -426,7 +427,7 @@ def make_unsafe(rows: Rows) -> None:
             "data": "1,188 replies of six vision-language models to unsafe prompts (MSTS), 81 of them unsafe",
             "sure": sure,
             "cut": round(cut, 2),
-            "people": {"msts": rounded(people[1])},
+            "people": among_people(rows, "unsafe"),
             **shown,
             "types": types_table(rows, labels, msts),
             "predicted type": {rows.replies[k].id: labels[k] for k in np.flatnonzero(msts)},
@@ -434,6 +435,17 @@ def make_unsafe(rows: Rows) -> None:
             "calibration": calibration(rows, np.where(msts, wanted, np.nan), chance, labels, sure),
         },
     )
+
+
+def among_people(rows: Rows, aspect: str) -> dict[str, list[float]]:
+    """Kappa of the raters among themselves, per label set and per model: what a judge can be held to at most."""
+    found = {}
+    for name in ("msts", "xstest", *sorted(set(rows.model[rows.said]))):
+        mine = [r for r, s, m in zip(rows.replies, rows.source, rows.model, strict=True) if name in (s, m)]
+        mine = [reply for reply in mine if reply.source.split("-")[0] in ("msts", "xstest")]
+        if (people := ceiling([r for r in mine if not r.source.endswith(FRONTED)], aspect)) is not None:
+            found[name] = rounded(people[1])
+    return {name: kappa for name, kappa in found.items() if kappa is not None}
 
 
 def types_table(rows: Rows, labels: Sequence[str], msts: np.ndarray) -> dict[str, dict[str, int]]:
@@ -446,6 +458,7 @@ def types_table(rows: Rows, labels: Sequence[str], msts: np.ndarray) -> dict[str
 
 
 def main(data: Path, only: str = "") -> None:
+    torch.set_num_threads(1)  # sums in one order
     replies = training_replies(data)
     for make, sources in ((make_refusal, None), (make_unsafe, ("msts", "xstest", OURS))):
         if only and only not in make.__name__:

@@ -54,7 +54,12 @@ def fit(features: Features, target: np.ndarray, weight: np.ndarray, strength: fl
     wanted, heavy = torch.tensor(target, dtype=torch.float64), torch.tensor(weight, dtype=torch.float64)
     parts = [torch.zeros(size, dtype=torch.float64) for size in (len(kept), cues.shape[1], 1)]
     solver = torch.optim.LBFGS(
-        parts, max_iter=STEPS, history_size=20, tolerance_grad=1e-3, tolerance_change=1e-7, line_search_fn="strong_wolfe"
+        parts,
+        max_iter=STEPS,
+        history_size=20,
+        tolerance_grad=1e-3,
+        tolerance_change=1e-7,
+        line_search_fn="strong_wolfe",
     )
 
     def loss() -> torch.Tensor:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from proofglass.console import note, say
+from proofglass.evaluation.judges import refusal, unsafe
+from proofglass.evaluation.judges.learned import model
 from proofglass.evaluation.judges.phrase_lists import LISTS
 from proofglass.evaluation.judges.phrases import Phrases
 from proofglass.evaluation.labels import sets
@@ -20,6 +22,13 @@ from proofglass.evaluation.trust.check import Trust, check
 from proofglass.interfaces import Judge
 from proofglass.registry import build, entries
 
+SCHEMES = {
+    "unseen model": "model",
+    "unseen": "model, question",
+    "unseen hazard": "model, hazard category",
+    "partly, unseen": "model, question (partly refused, among refusals)",
+}
+RATES = ("sensitivity", "specificity", "kappa, unjudged as wrong")
 HEAD = ("judge", "labels", "n", "labelled yes", "unjudged", "accuracy", "sensitivity", "specificity", "kappa")
 
 
@@ -31,6 +40,42 @@ def judges() -> Iterator[tuple[str, Judge]]:
         judge = build("judges", name)
         if judge.aspect and not (isinstance(judge, Phrases) and judge.rules in LISTS):
             yield name, judge
+
+
+def unseen() -> Iterator[str]:
+    """The learned judges on what they were not trained on, from their cards; kappa with what is unjudged as wrong."""
+    yield row(["judge", "not trained on", "replies", "n", "labelled yes", "unjudged", *RATES, "people's kappa"])
+    yield row(["---"] * 10)
+    for name, weights in (("refusal", refusal.WEIGHTS), ("unsafe", unsafe.WEIGHTS)):
+        card = model.card_of(weights)
+        for scheme, meaning in SCHEMES.items():
+            for group, one in card.get(scheme, {}).items():
+                counts = (f"{one[count]:,}" for count in ("n", "yes", "unjudged"))
+                rates = (interval(one[rate]) for rate in RATES)
+                yield row([name, meaning, group, *counts, *rates, interval(card["people"].get(group))])
+
+
+def types() -> Iterator[str]:
+    """What people called a reply, and what `unsafe` called it, out of sample."""
+    found = model.card_of(unsafe.WEIGHTS)["types"]
+    names = (*unsafe.TYPES, unsafe.UNSAFE, "unjudged")
+    yield row(["type by people", *names])
+    yield row(["---"] * (len(names) + 1))
+    for kind, said in found.items():
+        yield row([kind, *(f"{said.get(name, 0):,}" for name in names)])
+
+
+def certainty() -> Iterator[str]:
+    """What asking for more certainty costs and buys, out of sample."""
+    cards = {name: model.card_of(name)["coverage"] for name in (refusal.WEIGHTS, unsafe.WEIGHTS)}
+    yield row(["sure", *(f"{name.partition('-')[0]}: {what}" for name in cards for what in ("judged", "right"))])
+    yield row(["---"] * 5)
+    for rows in zip(*cards.values(), strict=True):
+        yield row([str(rows[0]["sure"]), *(f"{one[what]:.3f}" for one in rows for what in ("judged", "accuracy"))])
+
+
+def interval(found: list[float] | None) -> str:
+    return "-" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}]"
 
 
 def told(estimate: Estimate) -> str:
@@ -50,9 +95,21 @@ def against_people(found: dict[str, Trust]) -> Iterator[str]:
         for each in trust.sets:
             one = each.overall
             counts = (f"{one.n:,}", f"{one.yes:,}", f"{one.unjudged:,}")
+            known = each.name in learned(name)
             yield row(
-                [name, each.name, *counts, *map(told, (one.accuracy, one.sensitivity, one.specificity, one.kappa))]
+                [
+                    name,
+                    f"{each.name} (trained on it)" if known else each.name,
+                    *counts,
+                    *map(told, (one.accuracy, one.sensitivity, one.specificity, one.kappa)),
+                ]
             )
+
+
+def learned(name: str) -> tuple[str, ...]:
+    """The label sets that this judge was trained on."""
+    told = None if name.startswith("phrases") else build("judges", name).measured
+    return told.trained_on if told else ()
 
 
 def changes(found: dict[str, Trust], which: str) -> Iterator[str]:
@@ -69,7 +126,11 @@ def main(folder: Path) -> None:
     for reason in absent.values():
         note(f"left out: {reason}")
     found = {name: check(judge, labels, wrappers=True) for name, judge in judges()}
-    for lines in (against_people(found), changes(found, "wrappers"), changes(found, "stability")):
+    tables = (
+        *(unseen(), certainty(), types()),
+        *(against_people(found), changes(found, "wrappers"), changes(found, "stability")),
+    )
+    for lines in tables:
         say("\n".join(lines))
         say()
 
