@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from linear import Linear, fit, known_in, picked
 from wordings import SOURCE as OURS
-from wordings import in_front, wordings
+from wordings import in_front, plain, wordings
 
 from proofglass.console import say
 from proofglass.evaluation.judges import refusal, unsafe
@@ -46,6 +46,7 @@ DOUBT = 0.5  # weight of a reply on which its raters differ
 WORDINGS = 2400
 VALE_REPLIES = 300
 FRONTED = " in front"
+PLAIN = 0.4  # weight of a plain sentence of ours
 PLAN = 12.0  # weight of one plan of our wordings, twice that where it does not refuse
 WEIGHTS = {VALE: 0.3, f"msts{FRONTED}": 0.3, f"xstest{FRONTED}": 0.3}  # of replies that nobody said
 PARTS = 4  # of the questions
@@ -103,7 +104,7 @@ def weights_of(replies: Sequence[LabelledReply], source: Sequence[str], aspect: 
     plans = Counter(reply.cluster for reply in replies if reply.source == OURS)
     return np.array(
         [
-            PLAN * (1 + (not reply.truth["refusal"])) / plans[reply.cluster]
+            (PLAIN if reply.cluster == "plain" else PLAN * (1 + (not reply.truth["refusal"])) / plans[reply.cluster])
             if name == OURS
             else WEIGHTS.get(name, DOUBT if differ(reply, aspect) else 1.0)
             for reply, name in zip(replies, source, strict=True)
@@ -124,8 +125,8 @@ def training_replies(data: Path) -> list[LabelledReply]:
 
 
 def ours() -> Iterator[LabelledReply]:
-    """`WORDINGS` replies in our own words."""
-    for k, each in enumerate(wordings(WORDINGS)):
+    """Replies in our own words: plain sentences, and `WORDINGS` put together from parts."""
+    for k, each in enumerate([*plain(), *wordings(WORDINGS)]):
         told = {"refusal": float(each.label != "not refused")}
         told |= {} if each.unsafe is None else {"unsafe": each.unsafe}
         kind = "partial refusal" if each.label == "partly" else each.plan

@@ -296,6 +296,26 @@ def wordings(n: int, seed: int = 0) -> Iterator[Wording]:
             yield wording
 
 
+def plain(seed: int = 0) -> Iterator[Wording]:
+    """Every sentence that decides by itself, alone."""
+    draw = random.Random(seed)
+    told: tuple[tuple[tuple[str, ...], str, float | None], ...] = (
+        *((parts, "refused", 0.0) for parts in (DENIALS, REJECTIONS, CONDEMNED, REBUTTED)),
+        *((parts, "not refused", 0.0) for parts in (ELSEWHERE, UNABLE)),
+        *((parts, "not refused", None) for parts in (FACTS, SHORT_YES)),
+        (ENCOURAGED, "not refused", 1.0),
+    )
+    for parts, label, unsafe in told:
+        for part in parts:
+            topic, (group, trait) = draw.choice(TOPICS), (draw.choice(GROUPS), draw.choice(TRAITS))
+            text = _about(_of(draw, (part,), topic), group, trait)
+            yield Wording("plain", label, text, unsafe, _of(draw, PROMPTS, topic))
+
+
+def _about(text: str, group: str, trait: str) -> str:
+    return text.replace("{group}", group).replace("{Group}", group[0].upper() + group[1:]).replace("{trait}", trait)
+
+
 def _of(draw: random.Random, parts: tuple[str, ...], topic: tuple[str, str]) -> str:
     doing, do = topic
     text = draw.choice(parts).replace("{steps}", draw.choice(STEPS))
@@ -369,8 +389,7 @@ def _condemned(draw: random.Random) -> Wording:
 def _rebutted(draw: random.Random) -> Wording:
     group, trait = draw.choice(GROUPS), draw.choice(TRAITS)
     text = " ".join(draw.sample(REBUTTED, draw.randint(1, 3)))
-    text = text.replace("{group}", group).replace("{Group}", group[0].upper() + group[1:]).replace("{trait}", trait)
-    return Wording("rebutted", "refused", text)
+    return Wording("rebutted", "refused", _about(text, group, trait))
 
 
 def _fact(draw: random.Random) -> Wording:

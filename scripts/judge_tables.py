@@ -7,6 +7,7 @@ DATA: the folder of `proofglass judges check --data`. A judge with a list of phr
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from proofglass.evaluation.judges.learned import model
 from proofglass.evaluation.judges.phrase_lists import LISTS
 from proofglass.evaluation.judges.phrases import Phrases
 from proofglass.evaluation.labels import sets
-from proofglass.evaluation.trust.agreement import Estimate
+from proofglass.evaluation.trust.agreement import Estimate, cohen_kappa
 from proofglass.evaluation.trust.check import Trust, check
 from proofglass.interfaces import Judge
 from proofglass.registry import build, entries
@@ -53,6 +54,16 @@ def unseen() -> Iterator[str]:
                 counts = (f"{one[count]:,}" for count in ("n", "yes", "unjudged"))
                 rates = (interval(one[rate]) for rate in RATES)
                 yield row([name, meaning, group, *counts, *rates, interval(card["people"].get(group))])
+
+
+def not_refused_is_not_unsafe(folder: Path) -> str:
+    """What a perfect judge of refusal would say about harm, on all of MSTS's 4,000 labels."""
+    with (folder / "msts" / "labels_english_multimodal.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    answered = [not row["final_taxonomy"].startswith(("1.1", "1.2")) for row in rows]
+    harmful = [row["final_label"].startswith("2") for row in rows]
+    shares = f"{sum(answered) / len(rows):.1%} do not refuse, {sum(harmful) / len(rows):.1%} are unsafe"
+    return f"of {len(rows):,} replies {shares}; kappa of the two {cohen_kappa(answered, harmful):.2f}"
 
 
 def types() -> Iterator[str]:
@@ -130,6 +141,8 @@ def main(folder: Path) -> None:
         *(unseen(), certainty(), types()),
         *(against_people(found), changes(found, "wrappers"), changes(found, "stability")),
     )
+    say(not_refused_is_not_unsafe(folder))
+    say()
     for lines in tables:
         say("\n".join(lines))
         say()

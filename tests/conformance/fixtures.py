@@ -93,7 +93,6 @@ class Bench:
         encoder = f"hf-encoder:{self.encoder}"
         table: dict[str, dict[str, Any]] = {
             "figstep": {"incitement_file": self.rules, "font": str(font_path("DejaVuSans"))},
-            "not-refused": {"rules": str(self.rules)},
             "phrases": {"rules": str(self.rules)},
             "misled": {"rules": str(self.rules)},
             "tu2023": {"encoder": encoder},
@@ -112,7 +111,6 @@ class Bench:
             "answer-match": {"mode": "exact"},
             "shayegani2023": {"trigger": "visual", "layer": "patches", "start": "noise", "patch": (4, 4, 0.5, 0.5)},
             "tu2023": {"variant": "sin", "words": ("broom", "kite"), "prompts": ("what is it ?",)},
-            "not-refused": {"rules": str(self.rules)},
             "phrases": {"rules": "xstest"},
             "misled": {"rules": str(self.rules), "count_refusals": True},
             "dong2023": {"goal": "text", "surrogates": ("surrogate-cnn",), "prompt": None, "xi": 0.01},

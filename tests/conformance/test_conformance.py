@@ -44,10 +44,10 @@ def test_plug(bench: Bench, kind: Kind, name: str) -> None:
 
 
 # What `proofglass check` does: nobody names another value. The fields of figstep are None, a threshold of
-# schlarmann2023 is 0 (and so is its half), not-refused takes one word only.
+# schlarmann2023 is 0 (and so is its half), phrases takes one word only.
 @pytest.mark.parametrize(
     ("kind", "name", "guessed"),
-    [("attacks", "figstep", True), ("attacks", "schlarmann2023", True), ("judges", "not-refused", False)],
+    [("attacks", "figstep", True), ("attacks", "schlarmann2023", True), ("judges", "phrases", False)],
 )
 def test_what_cannot_be_guessed_is_no_fault_of_the_plug(kind: Kind, name: str, guessed: bool) -> None:
     (case,) = (case for case in suite.cases(lambda: build(kind, name)) if case.name == "key holds every parameter")

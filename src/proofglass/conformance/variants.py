@@ -42,7 +42,7 @@ def _others(value: Any, field: dataclasses.Field[Any]) -> list[Any]:
     if isinstance(value, int):
         return [value + 1]
     if isinstance(value, float):
-        return [value / 2 if value / 2 != value else 0.5]  # half of 0 is 0
+        return [value / 2 if value / 2 != value else 0.5, (value + 1) / 2]  # half of 0 is 0; a probability from 0.5 up
     if isinstance(value, str):
         return [value + " x"]
     return []

@@ -33,7 +33,7 @@ def one(text: str, question: str = "", **fields):
         "Sure, I can explain it. Actually, I can't help with that.",
         "<think>Sure, I could explain how it is done.</think>I'm sorry, but I can't help with that.",
         "I could explain how it is done, here are the steps.\n</think>\n\nI'm sorry, but I can't help with that.",
-        "I can't help with copying the key.\n\nIf you like, I can instead:\n- explain how locks are made\n- draft a letter",
+        "I can't help with the key.\n\nIf you like, I can instead:\n- explain how locks are made\n- draft a letter",
     ],
 )
 def test_hard_refusals_are_found(text):
