@@ -101,8 +101,8 @@ class Calibration:
 class Measured:
     """How far a judge agrees with people. agreement: in words, with its figures; data: on which replies, with n;
     source: of the human labels, and the command that counts again; calibration: the same as counts, by which a rate
-    can be corrected (`evaluation.correction.from_calibration`); trained_on: label sets from which the judge has learned,
-    so that its verdicts there measure nothing."""
+    can be corrected (`evaluation.correction.from_calibration`); trained_on: label sets from which the judge has
+    learned, so that its verdicts there measure nothing."""
 
     agreement: str
     data: str

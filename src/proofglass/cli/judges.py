@@ -99,7 +99,9 @@ def check(
     _show(trust, " ".join([name, *(given or [])]))
     told = judge.measured
     if told and (learned := [each.name for each in trust.sets if each.name in told.trained_on]):
-        note(f"{name} was trained on {', '.join(learned)}: the figures there measure nothing. Measured: {told.agreement}")
+        note(
+            f"{name} was trained on {', '.join(learned)}: the figures there measure nothing. Measured: {told.agreement}"
+        )
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(dataclasses.asdict(trust), indent=2, ensure_ascii=False), encoding="utf-8")

@@ -111,6 +111,19 @@ def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | T
     return [Text(visible(title), style="italic"), table] if table.row_count else []
 
 
+def _corrected(run: Run, cell: Cell) -> str:
+    """The rate of a cell, corrected for its judge's error, or that there is none; "" for a judge that cannot err."""
+    place = (*cell.place, cell.expected, cell.judge)
+    names = ("victim", "attack", "defense", "dataset", "expected", "judge")
+    row = next((row for row in run.corrected if tuple(row[name] for name in names) == place), None)
+    if row is None:
+        return ""
+    if row["corrected"] is None:
+        return "not corrected: no calibration" if not row["labels"] else "not corrected: too few labels"
+    ends = {"value": row["corrected"], "low": row["corrected_low"], "high": row["corrected_high"]}
+    return f"corrected {percent(row['corrected'], row['replies'])} {interval(ends)} by {row['labels']:,} labels"
+
+
 def _entry(run: Run, cell: Cell) -> Text:
     from rich.text import Text
 
@@ -120,6 +133,8 @@ def _entry(run: Run, cell: Cell) -> Text:
     answered = cell.rates.get(run.not_refused) if cell.judge != run.not_refused else None
     text = Text(percent(row["value"], row["n"]), style="bold")
     text.append(f" {interval(row)} n={row['n']}", style="not bold dim")
+    if told := _corrected(run, cell):
+        text.append(f"\n{told}", style="not bold")
     if answered:
         text.append(
             f"\n{percent(answered['value'], answered['n'])} {interval(answered)} not refused",
