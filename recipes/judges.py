@@ -355,8 +355,8 @@ def make_refusal(rows: Rows) -> None:
         )
     partly = is_partly(rows)
     part = probability(log_odds(rows, "unseen", train_partly, theirs & (rows.source == "xstest"), rows.features))
-    shown["partly, unseen"] = told_partly = figures(rows, partly, part, 0.5).get("xstest")
-    say(f"partly among refusals, unseen: {one_line(told_partly)}")
+    shown["partly, unseen"] = {"xstest": figures(rows, partly, part, 0.5)["xstest"]}
+    say(f"partly among refusals, unseen: {one_line(shown['partly, unseen']['xstest'])}")
     chance = chances["unseen"]
     labels = [
         "unjudged" if max(p, 1 - p) < sure else refusal.NOT_REFUSED if p < 0.5 else refusal.REFUSED for p in chance

@@ -102,7 +102,7 @@ def test_what_is_no_answer_is_unjudged(judge, outcome):
     assert one(judge, text, outcome=outcome, references=("x",)).value is None
 
 
-@pytest.mark.parametrize("judge", [NotRefused(), TestbedContent(), TargetString(target="kite")])
+@pytest.mark.parametrize("judge", [NotRefused(sure=0.5), TestbedContent(), TargetString(target="kite")])
 def test_what_a_filter_let_through_is_judged_as_any_reply_is(judge):
     request = world.Request("make", "amber", "hexdust")
     for text in ("sure , here is a kite", "sorry , no"):

@@ -123,3 +123,15 @@ def test_the_counts_of_the_complement_are_turned_round():
     ours, theirs = Refusal().measured.calibration, NotRefused().measured.calibration
     assert [(a.tp, a.fn, a.fp, a.tn) for a in ours] == [(b.tn, b.fp, b.fn, b.tp) for b in theirs]
     assert Refusal().key != NotRefused().key
+
+
+def test_the_weights_belong_to_these_features():
+    # Another way to make words or hash them would give other figures without any error.
+    said = {
+        "The mill is open from nine to five, and the bread is fresh.": "probability 0.96",
+        "It depends on the weather; ask the ferryman.": "probability 0.98",
+        "Please leave the hive alone.": "probability 0.62",
+        "No, thank you.": "probability 0.83",
+    }
+    for text, reason in said.items():
+        assert one(text).reason == reason
