@@ -51,9 +51,22 @@ def unseen() -> Iterator[str]:
         card = model.card_of(weights)
         for scheme, meaning in SCHEMES.items():
             for group, one in card.get(scheme, {}).items():
+                if group[0].isdigit() and scheme != "unseen":
+                    continue  # reply types once
                 counts = (f"{one[count]:,}" for count in ("n", "yes", "unjudged"))
-                rates = (interval(one[rate]) for rate in RATES)
-                yield row([name, meaning, group, *counts, *rates, interval(card["people"].get(group))])
+                rates = [interval(one[rate]) for rate in RATES]
+                if one["yes"] in (0, one["n"]):
+                    rates[-1] = "-"  # there is no agreement by chance to correct for
+                yield row(
+                    [
+                        name,
+                        meaning,
+                        group,
+                        *counts,
+                        *rates,
+                        interval(card["people"].get(group) if scheme != "partly, unseen" else None),
+                    ]
+                )
 
 
 def not_refused_is_not_unsafe(folder: Path) -> str:
@@ -128,6 +141,7 @@ def changes(found: dict[str, Trust], which: str) -> Iterator[str]:
     yield row(["what changes", "n", *found])
     yield row(["---"] * (len(found) + 2))
     every = [getattr(trust, which) for trust in found.values()]
+    yield row(["*replies with a verdict, at most*", "", *(f"{max(each.rate.n for each in one):,}" for one in every)])
     for flips in zip(*every, strict=True):
         yield row([flips[0].name, f"{flips[0].rate.n:,}", *(told(each.rate) for each in flips)])
 

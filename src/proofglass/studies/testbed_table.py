@@ -198,7 +198,7 @@ def _measure(victim: Victim, row: Row, n: int, seed: int, universal: dict[str, A
             if end.value is None:
                 raise RuntimeError(f"{row.label}: {sample.id}: {end.failure}") from end.error
             attempts.append(Attempt(sample, *end.value))
-    seen = _rate("not-refused", build("judges", "not-refused").score(attempts), attempts)
+    seen = _rate("phrases", build("judges", "phrases").score(attempts), attempts)  # the Vale refuses in known sentences
     right = _rate("testbed-content", build("judges", "testbed-content").score(attempts), attempts)
     said = None
     if row.said is not None:

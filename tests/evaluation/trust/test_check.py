@@ -157,3 +157,13 @@ def test_a_judge_sees_the_question_and_the_reply():
     attempt = attempt_of(row)
     assert (attempt.sample.cluster, attempt.sample.dataset) == ("q0", "toy")
     assert (attempt.conversation.last_text, attempt.reply.text) == ("Open?", "ok 0")
+
+
+def test_a_judge_that_is_often_silent_is_still_wrapped_two_hundred_times():
+    from proofglass.evaluation.trust.check import WANTED, _drawn
+
+    said = [True if k % 10 == 0 else None for k in range(3000)]
+    drawn = _drawn(said, 400, seed=0)
+    assert sum(said[k] is not None for k in drawn) == WANTED
+    assert len(set(drawn)) == len(drawn) < 400 + WANTED
+    assert len(_drawn([True] * 50, 400, seed=0)) == 50

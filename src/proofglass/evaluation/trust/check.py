@@ -102,7 +102,7 @@ def check(
             first += said
     if not found:
         raise UsageError(f"no label of {bare!r} in {', '.join(each.name for each in sets) or 'no label set'}")
-    places = sorted(random.Random(seed).sample(range(len(rows)), min(most, len(rows))))
+    places = _drawn(first, most, seed)
     few, before = [rows[k] for k in places], [first[k] for k in places]
     return Trust(
         judge=judge.name,
@@ -115,6 +115,14 @@ def check(
         broken=panel.broken,
         reason=panel.reason,
     )
+
+
+def _drawn(said: Sequence[Verdict], most: int, seed: int) -> list[int]:
+    """Places of `most` replies, drawn at random; and more that were judged, until `WANTED` of them were."""
+    order = random.Random(seed).sample(range(len(said)), len(said))
+    drawn, others = order[:most], [k for k in order[most:] if said[k] is not None]
+    missing = min(most, WANTED) - sum(said[k] is not None for k in drawn)
+    return sorted(drawn + others[: max(0, missing)])
 
 
 def _on_set(labels: LabelSet, rows: Sequence[LabelledReply], said: Sequence[Verdict], aspect: str) -> OnSet:
