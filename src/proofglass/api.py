@@ -166,7 +166,7 @@ def write_report(run: Run | Path | str, out: Path | str | None = None) -> Path:
 
 def plan_labels(
     run: Run | Path | str,
-    judge: str,
+    judge: str = "",
     budget: int = 300,
     *,
     cells: Sequence[str] = (),
@@ -175,11 +175,15 @@ def plan_labels(
     seed: int = 0,
     out: Path | str | None = None,
 ) -> Sheet:
-    """Draw replies of a run for people to label, and write the sheet to fill in; see `studies.labelling.plan`."""
+    """Draw replies of a run for people to label, and write the sheet to fill in; see `studies.labelling.plan`.
+
+    judge: whose rates are to be corrected; "" for the judge of success.
+    """
     from proofglass.studies import labelling
 
     store = (run if isinstance(run, Run) else Run(Path(run))).store
     file = Path(out) if out else None
+    judge = judge or store.manifest()["success"]
     return labelling.plan(store, judge, budget, cells=cells, victims=victims, pilot=pilot, seed=seed, out=file)
 
 
@@ -202,7 +206,7 @@ def measure(
     attack: Attack | str,
     dataset: Dataset | str,
     defense: Defense | str = "none",
-    judges: Sequence[Judge | str] = ("testbed-content",),
+    judges: Sequence[Judge | str] | None = None,
     *,
     seed: int = 0,
     settings: Settings | None = None,
@@ -212,13 +216,17 @@ def measure(
 ) -> dict[str, Rate]:
     """One cell: the rate of every judge, "not-refused" always among them.
 
-    Plugs are objects, registered or not, or names. The first judge decides whether the cell measured anything.
+    Plugs are objects, registered or not, or names. The first judge decides whether the cell measured anything;
+    None: `testbed-content` for a victim of the testbed, `unsafe` for any other.
     out: run folder to keep (and to go on with); None: a temporary one, removed at the end. A victim that is
     already loaded is used as it is. What a judge says about a victim for which it is not valid (`Judge.valid_in`) is no
     success rate: a UserWarning says so. Raises UsageError, StoreError, NothingMeasured as `run`.
     """
     from proofglass.studies import run_study
+    from proofglass.studies.study import default_judges
 
+    if judges is None:
+        judges = default_judges([_item("victims", victim, Victim).plug])
     study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk)
     if out is not None:
         return _rates_of(Run(run_study(study, out, limit=limit, progress=False).path))

@@ -35,7 +35,10 @@ def labels() -> None:
 @app.command()
 def plan(
     run: RunFolder,
-    judge: Annotated[str, typer.Option("--judge", help="Label of the judge whose rates are to be corrected.")],
+    judge: Annotated[
+        str,
+        typer.Option("--judge", help="Label of the judge whose rates are to be corrected. Default: that of success."),
+    ] = "",
     budget: Annotated[
         int, typer.Option("--budget", min=1, help="How many labels in all, those that are there included.")
     ] = 300,
@@ -60,7 +63,7 @@ def plan(
 
     \b
     Examples:
-      proofglass labels plan runs/mine --judge unsafe --budget 300
+      proofglass labels plan runs/mine --budget 300
       proofglass labels plan runs/mine --judge unsafe --victim gpt-4o --budget 200 --out sheet.csv
       proofglass labels plan runs/mine --judge unsafe --cell 3fa9 --no-pilot
     """
