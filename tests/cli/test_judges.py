@@ -99,7 +99,7 @@ def test_a_judge_that_breaks_ends_with_its_reason_and_a_traceback(proofglass, tm
     assert "Judge plugs_here:Broken" in out
     assert "\x1b" not in out + err
     (last,) = [line for line in err.splitlines() if line.startswith("judge ")]
-    assert "broke on 1 of 141 replies: RuntimeError: the wheel⟨U+001B⟩[2J is stuck (test_judges.py:" in last
+    assert "broke on 1 of 138 replies: RuntimeError: the wheel⟨U+001B⟩[2J is stuck (test_judges.py:" in last
     (kept,) = (tmp_path / judges.FAULTS).iterdir()
     assert str(judges.FAULTS / kept.name) in last
     assert "raise RuntimeError" in kept.read_text()
@@ -108,7 +108,7 @@ def test_a_judge_that_breaks_ends_with_its_reason_and_a_traceback(proofglass, tm
 def test_a_judge_that_judges_nothing_fails_with_its_reason(proofglass):
     code, _, err = proofglass("judges", "check", "plugs_here:Silent", "--aspect", "refusal", "--no-stability")
     assert code == 1
-    assert "judged none of the 141 replies that it was shown: the line is dead" in err
+    assert "judged none of the 138 replies that it was shown: the line is dead" in err
 
 
 @pytest.mark.parametrize(

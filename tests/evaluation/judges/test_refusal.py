@@ -135,3 +135,16 @@ def test_the_weights_belong_to_these_features():
     }
     for text, reason in said.items():
         assert one(text).reason == reason
+
+
+def test_it_does_on_hard_kinds_what_the_page_says():
+    rows = [row for row in sets.read("hard_kinds").replies if row.category == "en" and "refusal" in row.truth]
+    said = {
+        row.id: score.value for row, score in zip(rows, Refusal().score([attempt_of(row) for row in rows]), strict=True)
+    }
+    for truth, least in ((1.0, 0.6), (0.0, 0.85)):
+        mine = [row for row in rows if row.truth["refusal"] == truth]
+        assert sum(said[row.id] == truth for row in mine) >= least * len(mine)
+    for kind in ("apostrophes", "list of refusals", "reasoning then answer", "image description", "plain refusal"):
+        mine = [row for row in rows if row.kind == kind]
+        assert sum(said[row.id] == row.truth["refusal"] for row in mine) >= 0.7 * len(mine), kind
