@@ -105,9 +105,8 @@ def check(
         )
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        text = utf8(
-            json.dumps(dataclasses.asdict(trust), indent=2, ensure_ascii=False)
-        )  # a name may hold half a letter
+        # A name in a label file may hold half a character.
+        text = utf8(json.dumps(dataclasses.asdict(trust), indent=2, ensure_ascii=False))
         json_file.write_text(text, encoding="utf-8")
         say(f"all figures: {json_file}")
     if trust.fault:
