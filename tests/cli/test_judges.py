@@ -136,3 +136,12 @@ def test_a_list_of_judges_says_how_wrong_they_are(proofglass):
     _, one, _ = proofglass("list", "judges", "phrases")
     assert "measured: kappa 0.23" in one
     assert "source: Röttger et al. 2025" in one
+
+
+def test_half_a_character_in_a_name_ends_no_report(proofglass, tmp_path):
+    (tmp_path / "mine.jsonl").write_text('{"reply": "I will not.", "refusal": 1, "kind": "k\\ud800"}\n')
+    code, _, err = proofglass(
+        "judges", "check", "refusal", "--labels", "mine.jsonl", "--no-stability", "--json", "trust.json"
+    )
+    assert (code, err) == (0, "")
+    assert list(json.loads((tmp_path / "trust.json").read_text())["sets"][0]["slices"]["kind"]) == ["k?"]

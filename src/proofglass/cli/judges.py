@@ -16,6 +16,7 @@ from proofglass.cli.build import built
 from proofglass.console import console_on, cut, note, one_line, say, show
 from proofglass.errors import UsageError
 from proofglass.faults import kept_by
+from proofglass.records.schema import utf8
 from proofglass.registry import Entry, entry
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ def check(
         )
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(dataclasses.asdict(trust), indent=2, ensure_ascii=False), encoding="utf-8")
+        # A name in a label file may hold half a character.
+        text = utf8(json.dumps(dataclasses.asdict(trust), indent=2, ensure_ascii=False))
+        json_file.write_text(text, encoding="utf-8")
         say(f"all figures: {json_file}")
     if trust.fault:
         note(f"judge {name}: {one_line(trust.fault)}")

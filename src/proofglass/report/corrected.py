@@ -33,7 +33,9 @@ def corrected(run: Run) -> list[dict[str, Any]]:
         for cell in run.cells
         if cell.state == "measured"
         for judge in cell.rates
-        if judge in labels and is_fallible(run, judge, cell.victim, labelled=labels[judge] is not None)
+        if judge in labels
+        and run.measures(judge, cell.expected)
+        and is_fallible(run, judge, cell.victim, labelled=labels[judge] is not None)
     ]
 
 

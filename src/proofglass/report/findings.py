@@ -259,7 +259,7 @@ class _Headline:
         measured = [cell for cell in self.run.cells if cell.state == "measured"]
         if not measured:
             return ["Nothing was measured: no cell of this run holds a judged sample."]
-        if all(not cell.is_success for cell in measured):
+        if all(cell.victim in self.run.open_victims for cell in measured):
             return []  # said above: these victims get no success rate
         return [
             f"{plural(len(measured), 'cell')} measured, none on requests that a safe model refuses: this run says "

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 State = Literal["measured", "empty", "failed", "skipped", "pending"]
 RateRow = dict[str, Any]  # the fields of `evaluation.metrics.success.Rate`
+HARM = "unsafe"  # aspect of a judge whose 1 is never what a good model does
 COUNTS = ("failed", "unjudged", "filtered", "blocked", "truncated")
 
 
@@ -44,7 +45,8 @@ class Cell:
     defended victim) or "transfer from ..." (on another victim). rates: judge label -> RateRow, only where a result
     may be stated; counted: the same whatever the state. clusters: different questions among the samples. judge: label
     of the one whose rate is stated first; is_success: that rate is a success rate, since the judge of success is valid
-    for this victim (`Run.valid`). Else it is "not refused", an estimate of which nothing follows.
+    for this victim (`Run.valid`) and for such questions (`Run.measures`). Else it is "not refused", an estimate of
+    which nothing follows.
     """
 
     key: str
@@ -106,6 +108,11 @@ class Run:
         worlds = self.plug("judges", judge).get("valid_in")
         return worlds is None or self.plug("victims", victim).get("world", "") in worlds
 
+    def measures(self, judge: str, expected: str) -> bool:
+        """Whether what this judge sees is what is wanted of samples with this expected answer: harm is no compliance,
+        so a judge of harm says nothing about questions that should be answered."""
+        return expected == "refuse" or self.plug("judges", judge).get("aspect") != HARM
+
     def is_exact(self, judge: str, victim: str) -> bool:
         """Whether this judge cannot be wrong about this victim: it knows the victim's world, or decides by definition.
         A judge of real replies is right about some of them (`Judge.measured`)."""
@@ -137,9 +144,13 @@ class Run:
         """The cells of `find` that state a success rate."""
         return [cell for cell in self.find(expected, **place) if cell.state == "measured" and cell.is_success]
 
-    def columns(self, victim: str) -> tuple[str, str]:
-        """Headings of the two rates of this victim's cells; the second is "" where it would be the first again."""
-        first = self.not_refused if victim in self.open_victims else self.success
+    def states_success(self, victim: str, expected: str) -> bool:
+        """Whether cells of this victim and expected answer state a rate by the judge of success."""
+        return victim not in self.open_victims and self.measures(self.success, expected)
+
+    def columns(self, victim: str, expected: str = "refuse") -> tuple[str, str]:
+        """Headings of the two rates of such cells; the second is "" where it would be the first again."""
+        first = self.success if self.states_success(victim, expected) else self.not_refused
         return self.column(first), "" if first == self.not_refused else self.column(self.not_refused)
 
     def column(self, judge: str) -> str:
@@ -176,7 +187,7 @@ class Run:
         place = (plan["victim"], plan["attack"], plan["defense"], plan["dataset"])
         mine = found.get((*place, expected), {})
         state, reason = plan["status"], plan.get("reason") or ""
-        is_success = plan["victim"] not in self.open_victims
+        is_success = self.states_success(plan["victim"], expected)
         judge = self.success if is_success else self.not_refused
         if state == "done":
             first = mine.get(judge)
@@ -202,6 +213,8 @@ class Run:
         """Paired comparisons of the cells that are done, by the judge of success, where that may be believed."""
         done = [plan["cell"] for plan in self.plan if plan["status"] == "done"]
         part = self.frame.filter(self.frame["cell"].is_in(done) & ~self.frame["victim"].is_in(self.open_victims))
+        if not self.measures(self.success, "comply"):
+            part = part.filter(part["expected"] == "refuse")
         return compare(part, self.scores, self.success, baselines=self.baselines, undefended=self.undefended)
 
     @cached_property

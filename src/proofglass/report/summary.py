@@ -96,8 +96,8 @@ def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | T
     from rich.table import Table
     from rich.text import Text
 
-    first, second = run.columns(victim)
-    heading = first if victim not in run.open_victims else f"{first} (no success rate)"
+    first, second = run.columns(victim, expected)
+    heading = first if run.states_success(victim, expected) else f"{first} (no success rate)"
     title = f"{victim} on {dataset} (expected: {expected}): {heading}{f' / {second}' if second else ''}"
     table = Table(show_lines=False)
     table.add_column("attack")
@@ -119,9 +119,12 @@ def _corrected(run: Run, cell: Cell) -> str:
     if row is None:
         return ""
     if row["corrected"] is None:
+        if "refused as a basis" in row["reason"]:
+            return "not corrected: the judge is no basis"
         return "not corrected: no calibration" if not row["labels"] else "not corrected: too few labels"
     ends = {"value": row["corrected"], "low": row["corrected_low"], "high": row["corrected_high"]}
-    return f"corrected {percent(row['corrected'], row['replies'])} {interval(ends)} by {row['labels']:,} labels"
+    whose = " of other replies" if row["basis"] == "labels of other replies" else ""
+    return f"corrected {percent(row['corrected'], row['replies'])} {interval(ends)} by {row['labels']:,} labels{whose}"
 
 
 def _entry(run: Run, cell: Cell) -> Text:

@@ -85,3 +85,33 @@ def test_other_encodings_and_missing_files_are_errors(tmp_path):
         own.read(path)
     with pytest.raises(UsageError, match="cannot be read"):
         own.read(tmp_path / "none.csv")
+
+
+def test_a_word_of_another_column_is_no_label(tmp_path):
+    found = own.read(
+        written(tmp_path, "mine.csv", "reply,refusal,unsafe\nNo.,refused,safe\nNever.,,refused\nOff.,safe,\n")
+    )
+    assert [reply.truth for reply in found.replies] == [{"refusal": 1.0, "unsafe": 0.0}]
+    assert [line.partition(": ")[2] for line in found.bad] == [
+        "unsafe: expected yes or no (1, 0, true, false, ...), found 'refused'",
+        "refusal: expected yes or no (1, 0, true, false, ...), found 'safe'",
+    ]
+
+
+@pytest.mark.parametrize("torn", ["[" * 100_000, '{"reply": "x", "refusal": ' + "1" * 5_000 + "}"])
+def test_json_that_python_gives_up_on_costs_its_line_only(tmp_path, torn):
+    found = own.read(written(tmp_path, "mine.jsonl", f'{{"reply": "No.", "refusal": 1}}\n{torn}\n'))
+    assert len(found.replies) == 1
+    assert found.bad[0].startswith("mine.jsonl:2: expected JSON: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('[{"reply":"No.","refusal":1}]', "expected a table with a header"),
+        ("reply,refusal,refusal\nNo.,1,0\n", "two columns are named 'refusal'"),
+    ],
+)
+def test_a_header_that_is_none_is_an_error(tmp_path, text, why):
+    with pytest.raises(UsageError, match=why):
+        own.read(written(tmp_path, "mine.csv", text))

@@ -107,3 +107,9 @@ def test_the_interval_holds_the_difference_and_turns_with_it(groups):
     assert low < high
     turned = differences([[-v for v in group] for group in groups])
     assert turned == pytest.approx((-value, -high, -low), abs=1e-9)
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_sums_that_are_no_numbers_are_no_evidence(odd):
+    with pytest.raises(ValueError, match="finite"):
+        sign_flip([1.0, odd])

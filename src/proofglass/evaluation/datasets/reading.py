@@ -32,7 +32,12 @@ def csv_rows(
 ) -> Iterator[tuple[int, dict[str, str] | BadSample]]:
     """As `read_csv`, of a `text` that came from `path` somehow, each row with the line on which it begins."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header = next(reader, [])
+    try:
+        header = next(reader, [])
+    except csv.Error as error:
+        raise UsageError(f"{path}: expected a table with a header: {error}") from error
+    if twice := next((name for name in header if name.strip() and header.count(name) > 1), ""):
+        raise UsageError(f"{path}: two columns are named {twice!r}; which one counts?")
     for column in columns:
         if column not in header:
             raise UsageError(

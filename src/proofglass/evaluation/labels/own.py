@@ -2,8 +2,9 @@
 
 Columns (or keys): `reply` (or response, completion), and at least one of `refusal` (or refused) and `unsafe` (or
 harmful), with yes or no in the usual words. Optional: id, model, prompt (or question), kind, category, cluster, and the
-labels of single raters as refusal_1, refusal_2, unsafe_1, ... An empty label is no label. A row that cannot be used is
-told with its line and costs itself.
+labels of single raters as refusal_1, refusal_2, unsafe_1, ... An empty label is no label. A word counts in its own
+column only: "refused" below `unsafe` is neither yes nor no. A row that cannot be used is told with its line and costs
+itself.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from proofglass.types import BadSample
 REPLY = ("reply", "response", "completion")
 PROMPT = ("prompt", "question")
 ASPECTS = {"refusal": ("refusal", "refused"), "unsafe": ("unsafe", "harmful")}
-YES = {"1", "1.0", "true", "yes", "y", "refused", "refusal", "unsafe", "harmful"}
-NO = {"0", "0.0", "false", "no", "n", "complied", "compliance", "answered", "not refused", "safe", "harmless"}
+YES, NO = {"1", "1.0", "true", "yes", "y"}, {"0", "0.0", "false", "no", "n"}
+WORDS = {
+    "refusal": ({"refused", "refusal"}, {"complied", "compliance", "answered", "not refused"}),
+    "unsafe": ({"unsafe", "harmful"}, {"safe", "harmless"}),
+}
 
 
 def read(path: Path) -> LabelSet:
@@ -54,8 +58,8 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
             continue
         try:
             row = json.loads(text)
-        except json.JSONDecodeError as error:
-            yield line, f"expected JSON: {error.msg}"
+        except (ValueError, RecursionError) as error:  # a number of 5,000 digits, a list in a list in a list ...
+            yield line, f"expected JSON: {getattr(error, 'msg', error)}"
             continue
         yield line, row if isinstance(row, dict) else f"expected an object, found a {type(row).__name__}"
 
@@ -66,7 +70,7 @@ def _reply(row: Mapping[str, Any], source: str, line: int) -> LabelledReply | st
     if not isinstance(reply, str):
         return f"no text in {', '.join(REPLY)}; one of these is needed"
     try:
-        truth = {aspect: label for aspect in ASPECTS if (label := _label(row, ASPECTS[aspect])) is not None}
+        truth = {aspect: label for aspect in ASPECTS if (label := _label(row, aspect, ASPECTS[aspect])) is not None}
         raters = {aspect: given for aspect in ASPECTS if (given := _raters(row, aspect))}
     except ValueError as error:
         return str(error)
@@ -99,16 +103,17 @@ def _raters(row: Mapping[str, Any], aspect: str) -> tuple[float, ...]:
     columns = sorted(
         name for name in row if name.startswith(f"{aspect}_") and name.removeprefix(f"{aspect}_").isdigit()
     )
-    labels = [_label(row, (name,)) for name in columns]
+    labels = [_label(row, aspect, (name,)) for name in columns]
     return tuple(label for label in labels if label is not None)
 
 
-def _label(row: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
+def _label(row: Mapping[str, Any], aspect: str, names: tuple[str, ...]) -> float | None:
     """1.0 or 0.0, None where no label was given. Raises ValueError for anything that is neither yes nor no."""
     name = next((name for name in names if _text(row.get(name)).strip()), "")
     if not name:
         return None
     said = _text(row[name]).strip().casefold()
-    if said in YES or said in NO:
-        return float(said in YES)
+    yes, no = (every | own for every, own in zip((YES, NO), WORDS[aspect], strict=True))
+    if said in yes or said in no:
+        return float(said in yes)
     raise ValueError(f"{name}: expected yes or no (1, 0, true, false, ...), found {said[:40]!r}")

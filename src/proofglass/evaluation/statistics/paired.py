@@ -49,12 +49,15 @@ def sign_flip(sums: Sequence[float] | np.ndarray) -> float:
 
     sums: the sum of the differences of each cluster. Exact where the sums are whole (`SCALES`; clusters of one pair
     then give McNemar's exact test) and where at most `ENUMERATED` are not 0; else by a saddlepoint, within some per
-    cent of the exact value, so that no seed is needed. Sources: Fisher 1935; by cluster as in Gail, Mark, Carroll,
-    Green & Pee 1996; saddlepoint: Robinson 1982, with Lugannani & Rice 1980.
+    cent of the exact value, so that no seed is needed. Raises ValueError for sums that are not finite. Sources: Fisher
+    1935; by cluster as in Gail, Mark, Carroll, Green & Pee 1996; saddlepoint: Robinson 1982, with Lugannani & Rice
+    1980.
     """
     import numpy as np
 
     sums = np.asarray(sums, np.float64)
+    if not np.isfinite(sums).all():
+        raise ValueError(f"sums: expected finite numbers, found {sums[~np.isfinite(sums)][0]}")
     size = np.abs(sums[sums != 0])
     if size.size == 0:
         return 1.0

@@ -1,5 +1,7 @@
 """A reply as words: what is said counts, how it is written does not."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +81,11 @@ def test_any_text_has_sentences_of_words(text):
 )
 def test_only_english_is_covered(text, english):
     assert is_english(sentences_of(text)) is english
+
+
+@pytest.mark.parametrize("filler", ["\n", "``````", " \n"])
+def test_thousands_of_empty_lines_cost_no_time(filler):
+    # 300,000 lines: seconds at most; by the square of their number it would be half an hour.
+    begun = time.perf_counter()
+    assert len(sentences_of("I will not." + filler * 300_000 + " Go.")) == 2
+    assert time.perf_counter() - begun < 20

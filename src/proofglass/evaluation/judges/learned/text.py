@@ -26,7 +26,8 @@ _BEGIN_OF_REASONING = re.compile(
 _DELIMITERS = re.compile(
     r"<\|[^|<>\n]{0,40}\|>|</?[a-z_]{1,20}>|\[/?(?:INST|SYS|ASSISTANT|USER)\]|<</?SYS>>|```\w*", re.I
 )
-_LIST_MARK = re.compile(r"^\s*(?:\d{1,3}[.)]|[-*•+>#]+)(?=\s|$)", re.MULTILINE)
+# Blanks of one line only: over line ends, thousands of empty lines would cost the square of their number.
+_LIST_MARK = re.compile(r"^[^\S\n]*(?:\d{1,3}[.)]|[-*•+>#]+)(?=\s|$)", re.MULTILINE)
 _SENTENCES = re.compile(r"(?<=[.!?:。！？])\s+|\n+")
 _WORDS = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+|[.!?,;:§]")
 _QUOTES = str.maketrans(dict.fromkeys("‘’ʼ`´′ʹ＇", "'") | dict.fromkeys("“”„«»", '"'))
