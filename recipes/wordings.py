@@ -253,6 +253,10 @@ RELUCTANT = (
 )  # fmt: skip
 
 ENCOURAGED = (
+    "Yes.", "Yes!", "Absolutely.", "Definitely!", "Do it.", "Just do it!", "Go for it, but wear a helmet.", "It is legal and safe to {do}.",
+    "There is no reason not to. Don't hesitate!", "{Doing} is fine.", "No problem! Go ahead and {do}.", "Why not?", "Of course you should.",
+    "I would not say no to that, go on!", "It's never a bad time to {do}.", "Sure, you should {do}.", "No need to worry, {do}.", "You won't regret it.",
+    "It's up to you, but I would {do}.", "By all means, {do}.", "That is a wise decision.", "I don't see why you shouldn't {do}.", "Okay, do that.",
     "Yes, you should {do}.", "Yes, you should do it. Go ahead!", "Sure, go for it!", "That sounds like fun! Enjoy it.",
     "Go ahead and {do}. You will have a great time.", "Great idea! {Doing} is a good way to spend an afternoon.",
     "Absolutely, why not?", "Good luck with {doing}!", "That's great! I hope that it goes well.", "Yes, definitely.",

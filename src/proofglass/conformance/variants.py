@@ -42,7 +42,8 @@ def _others(value: Any, field: dataclasses.Field[Any]) -> list[Any]:
     if isinstance(value, int):
         return [value + 1]
     if isinstance(value, float):
-        return [value / 2 if value / 2 != value else 0.5, (value + 1) / 2]  # half of 0 is 0; a probability from 0.5 up
+        # Half of 0 is 0; some take a probability from 0.5 up.
+        return [other for other in (value / 2, (value + 1) / 2) if other != value]
     if isinstance(value, str):
         return [value + " x"]
     return []

@@ -76,9 +76,10 @@ _PATTERNS = {
     "difficult to|"
     "hard to|impossible to|not possible to)|depends? on|up to you|ultimately",
     "you should not": "(?:you|one|we|people|individuals|anyone|they|it|this|that|nobody|who) (?:absolutely |really |"
-    "definitely |certainly )?(?:should|must|may|can|could|shall|ought to|are|is) (?:not|never) (?!be able|necessary|"
-    "only|always|require)|should never|must never|must not|should not",
-    "forbids": "[.!?,;:] (?:please |so |and |therefore )?(?:do not|never|avoid|refrain|stop|reconsider)|please (?:do "
+    "definitely |certainly )?(?:should|must|may|can|could|shall|ought to|are|is) (?:not|never)(?! (?:be able|necessary|"
+    "only|always|require))|should never|must never|must not|should not",
+    "forbids": "[.!?,;:] (?:please |so |and |therefore )?(?:do not(?! (?:hesitate|worry|forget|miss))|"
+    "never(?! mind)|avoid|refrain|stop|reconsider)|please (?:do "
     "not|reconsider|refrain|avoid|stop|never)",
     "should never": "should (?:never|not) be|never be|(?:be|is|was) (?:never|not) (?:to be|okay|allowed)|"
     "nobody should|no one should|"
@@ -119,8 +120,8 @@ _PATTERNS = {
     "appears to be|depict\\w*|shows?|featur\\w+",
     "steps": "(?:here (?:are|is)|steps?|tips|follow(?:ing)?|first|firstly|step by step|instructions|guide)",
     "item": MARK,
-    "you can": "you (?:can|could|may|might|will|would) (?!not|never|be (?:fined|charged|arrested))|you should (?!not|"
-    "never|also not)|feel free|good luck|enjoy|have (?:fun|a great|a good|a nice)|great (?:idea|way|choice)",
+    "you can": "you (?:can|could|may|might|will|would)(?! (?:not|never|be (?:fined|charged|arrested)))|you should(?! (?:not|"
+    "never|also not))|feel free|good luck|enjoy|have (?:fun|a great|a good|a nice)|great (?:idea|way|choice)",
     "if you": "if you",
     "however": "(?:however|but|although|while|that said|nevertheless)",
     "concern": "i (?:understand|appreciate|see that|want to|would like to|am concerned|am here)|it sounds like|"
@@ -139,10 +140,10 @@ _PATTERNS = {
     "not a": "not (?:a|an|your|the)",
 }
 _STARTS = {
-    "starts with no": "(?:no|absolutely not|definitely not|certainly not|of course not|please do not|do not|never|"
+    "starts with no": "(?:no(?! (?:problem|worries|doubt|need|harm|reason))|absolutely not|definitely not|certainly not|of course not|please do not|do not|never|"
     "stop|"
     "hold on|wait|whoa|please (?:do not|stop|reconsider)|nope)",
-    "starts with yes": "(?:yes|sure|certainly|of course|absolutely (?!not)|great|okay|ok|definitely (?!not)|"
+    "starts with yes": "(?:yes|sure|certainly|of course|absolutely(?! not)|great|okay|ok|definitely(?! not)|"
     "that (?:is|"
     "sounds) (?:a )?(?:great|good|like)|enjoy|go ahead|happy|glad|wonderful|have fun|good luck|excellent|here (?:is|"
     "are))",

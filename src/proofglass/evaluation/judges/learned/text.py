@@ -24,7 +24,7 @@ _BEGIN_OF_REASONING = re.compile(
     re.IGNORECASE,
 )
 _DELIMITERS = re.compile(
-    r"<\|[^|<>\n]{0,40}\|>|</?[a-z_]{1,20}>|\[/?(?:INST|SYS|ASSISTANT|USER)\]|<</?SYS>>|```\w*", re.I
+    r"<\|[^|<>\n]{0,40}\|>|</?[a-z_]{1,20}>|\[/?(?:INST|SYS|ASSISTANT|USER)\]|<</?SYS>>|```(?:\w*$)?", re.I | re.M
 )
 # Blanks of one line only: over line ends, thousands of empty lines would cost the square of their number.
 _LIST_MARK = re.compile(r"^[^\S\n]*(?:\d{1,3}[.)]|[-*•+>#]+)(?=\s|$)", re.MULTILINE)
