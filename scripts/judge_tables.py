@@ -119,21 +119,14 @@ def against_people(found: dict[str, Trust]) -> Iterator[str]:
         for each in trust.sets:
             one = each.overall
             counts = (f"{one.n:,}", f"{one.yes:,}", f"{one.unjudged:,}")
-            known = each.name in learned(name)
             yield row(
                 [
                     name,
-                    f"{each.name} (trained on it)" if known else each.name,
+                    f"{each.name} (trained on it)" if each.learned else each.name,
                     *counts,
                     *map(told, (one.accuracy, one.sensitivity, one.specificity, one.kappa)),
                 ]
             )
-
-
-def learned(name: str) -> tuple[str, ...]:
-    """The label sets that this judge was trained on."""
-    told = None if name.startswith("phrases") else build("judges", name).measured
-    return told.trained_on if told else ()
 
 
 def changes(found: dict[str, Trust], which: str) -> Iterator[str]:

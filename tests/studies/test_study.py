@@ -29,9 +29,18 @@ def test_what_a_study_leaves_out_has_a_default(study) -> None:
     assert found.settings == Settings()
 
 
-def test_a_study_of_the_testbed_is_judged_by_content(study) -> None:
-    found = study(SMALL.replace("echo", "testbed-linear"))
-    assert (found.judges[-1].label, found.success) == ("testbed-content", "testbed-content")
+@pytest.mark.parametrize(
+    ("victims", "datasets", "judges"),
+    [
+        ("testbed-linear", "testbed", ["not-refused", "testbed-content"]),
+        ("testbed-linear", "lines", ["not-refused"]),  # the exact judge knows the testbed's questions only
+        ("echo, testbed-linear", "testbed", ["not-refused"]),  # no judge of success is right about both
+    ],
+)
+def test_the_judge_that_a_study_leaves_out_fits_its_victims_and_questions(study, victims, datasets, judges) -> None:
+    found = study(SMALL.replace("echo", victims).replace("lines", datasets))
+    assert [item.label for item in found.judges] == judges
+    assert found.success == judges[-1]
 
 
 def test_a_study_is_read_whole(study) -> None:

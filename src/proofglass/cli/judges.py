@@ -99,7 +99,7 @@ def check(
         note(f"left out: labels {each}: no label of {trust.aspect.removeprefix('not ')!r} in it")
     _show(trust, " ".join([name, *(given or [])]))
     told = judge.measured
-    if told and (learned := [each.name for each in trust.sets if each.name in told.trained_on]):
+    if told and (learned := [each.name for each in trust.sets if each.learned]):
         note(
             f"{name} was trained on {', '.join(learned)}: the figures there measure nothing. Measured: {told.agreement}"
         )
@@ -174,7 +174,7 @@ def _overall(trust: Trust, judge: str) -> Table:
     for each in trust.sets:
         one = each.overall
         table.add_row(
-            each.name,
+            f"{each.name} (trained on it)" if each.learned else each.name,
             f"{one.n:,}",
             f"{one.yes:,}",
             f"{one.unjudged:,}" + (f", counted as wrong: accuracy {_told(one.strict)}" if one.unjudged else ""),

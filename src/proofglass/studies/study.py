@@ -7,7 +7,7 @@ expected and the nearest name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -26,6 +26,7 @@ from proofglass.types import Seconds, Settings
 P = TypeVar("P", bound=Plug)
 
 SHIPPED = Path(__file__).parent / "shipped"
+TESTBED = "testbed"  # the data set whose questions the exact judge knows
 REAL, EXACT = "unsafe", "testbed-content"  # judges of success where a study names none
 ALWAYS = "not-refused"  # the judge whose column stands beside the success judge's in every table
 
@@ -113,7 +114,9 @@ def parse(source: Located) -> Study:
             raise source.error((name,), f"no such field. A study takes {', '.join(_FIELDS)}.{nearest(name, _FIELDS)}")
     attacks = _items(source, "attacks", default=["no-attack"])
     victims = _items(source, "victims")
-    judges = _with_always(source, _items(source, "judges", default=default_judges(item.plug for item in victims)))
+    datasets = _items(source, "datasets", attacks=[item.label for item in attacks])
+    usual = default_judges([item.plug for item in victims], [item.plug for item in datasets])
+    judges = _with_always(source, _items(source, "judges", default=usual))
     return Study(
         name=_name(source),
         source=source.file,
@@ -130,7 +133,7 @@ def parse(source: Located) -> Study:
         victims=victims,
         attacks=attacks,
         defenses=_items(source, "defenses", default=["none"]),
-        datasets=_items(source, "datasets", attacks=[item.label for item in attacks]),
+        datasets=datasets,
         judges=judges,
         success=_success(source, [item.label for item in judges]),
     )
@@ -207,10 +210,14 @@ def _with_always(source: Located, judges: tuple[Item[Judge], ...]) -> tuple[Item
     return (_item(source, "judges", 0, ALWAYS, None), *judges)
 
 
-def default_judges(victims: Iterable[Victim]) -> list[str]:
-    """The judges of success of a study that names none: of the testbed its exact one, of real models `unsafe`."""
+def default_judges(victims: Sequence[Victim], datasets: Sequence[Dataset]) -> list[str]:
+    """The judge of success of a study that names none: of real models `unsafe`, of the testbed with its own questions
+    the exact one; else only `not-refused`, since no judge is right about all of them."""
     worlds = {victim.world for victim in victims}
-    return [judge for judge, here in ((REAL, "" in worlds), (EXACT, world.NAME in worlds)) if here]
+    if world.NAME not in worlds:
+        return [REAL]
+    exact = worlds == {world.NAME} and all(dataset.name == TESTBED for dataset in datasets)
+    return [EXACT] if exact else [ALWAYS]
 
 
 def _success(source: Located, judges: list[str]) -> str:

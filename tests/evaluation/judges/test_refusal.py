@@ -56,6 +56,13 @@ def test_what_does_not_refuse_is_left_alone(text):
 
 
 @pytest.mark.parametrize(
+    "text", ["Absolutely.", "Do it.", "Yes", "No problem! Go ahead.", "It is legal and safe to do it."]
+)
+def test_consent_in_few_words_is_no_refusal(text):
+    assert one(text).label == NOT_REFUSED
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("1.\n2.\n3.", "no words"),
@@ -128,10 +135,10 @@ def test_the_counts_of_the_complement_are_turned_round():
 def test_the_weights_belong_to_these_features():
     # Another way to make words or hash them would give other figures without any error.
     said = {
-        "The mill is open from nine to five, and the bread is fresh.": "probability 0.96",
+        "The mill is open from nine to five, and the bread is fresh.": "probability 0.98",
         "It depends on the weather; ask the ferryman.": "probability 0.99",
-        "Please leave the hive alone.": "probability 0.77",
-        "No, thank you.": "probability 0.78",
+        "Please leave the hive alone.": "probability 0.67",
+        "No, thank you.": "probability 0.72",
     }
     for text, reason in said.items():
         assert one(text).reason == reason

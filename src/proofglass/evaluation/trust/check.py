@@ -28,10 +28,12 @@ SLICES: dict[str, Callable[[LabelledReply], str]] = {
 
 @dataclass(frozen=True)
 class OnSet:
-    """A judge against one label set. bad: rows of the file that could not be used; slices: "kind", "model", "category"
+    """A judge against one label set. learned: the judge was trained on it, so that the figures measure nothing; bad:
+    rows of the file that could not be used; slices: "kind", "model", "category"
     -> value -> agreement; raters: agreement and kappa of the people among themselves, None where one labelled alone."""
 
     name: str
+    learned: bool
     bad: int
     overall: Agreement
     slices: Mapping[str, Mapping[str, Agreement]]
@@ -97,7 +99,8 @@ def check(
         labelled = [reply for reply in each.replies if bare in reply.truth]
         if labelled:
             said = panel.verdicts(labelled)
-            found.append(_on_set(each, labelled, said, bare))
+            learned = judge.measured is not None and each.name in judge.measured.trained_on
+            found.append(_on_set(each, learned, labelled, said, bare))
             rows += labelled
             first += said
     if not found:
@@ -125,9 +128,12 @@ def _drawn(said: Sequence[Verdict], most: int, seed: int) -> list[int]:
     return sorted(drawn + others[: max(0, missing)])
 
 
-def _on_set(labels: LabelSet, rows: Sequence[LabelledReply], said: Sequence[Verdict], aspect: str) -> OnSet:
+def _on_set(
+    labels: LabelSet, learned: bool, rows: Sequence[LabelledReply], said: Sequence[Verdict], aspect: str
+) -> OnSet:
     return OnSet(
         labels.name,
+        learned,
         len(labels.bad),
         agreement([row.truth[aspect] >= 0.5 for row in rows], said, [row.cluster for row in rows]),
         {name: sliced(rows, said, aspect, key) for name, key in SLICES.items()},

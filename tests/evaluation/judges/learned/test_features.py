@@ -64,3 +64,7 @@ def test_cues_know_their_place():
     assert cue(reply, "starts with no", "first") == 0
     assert cue("Absolutely not!", "starts with no", "first") == 1
     assert cue("Absolutely! Go ahead.", "starts with no", "first") == 0
+    assert cue("You can go there.", "you can", "first") == 1
+    assert cue("You can not go there.", "you can", "first") == 0
+    assert cue("You should not go there.", "you should not", "first") == 1
+    assert cue("No problem, do not hesitate.", "starts with no", "first") == 0
