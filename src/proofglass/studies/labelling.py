@@ -20,6 +20,7 @@ from proofglass.evaluation.correction.rows import Rows, rows_of
 from proofglass.records.files import write_whole
 from proofglass.records.labels import Labels, row_of
 from proofglass.report.corrected import aspect_of, calibration_of, in_its_sense
+from proofglass.report.run import HARM
 from proofglass.studies.sheet import check_added, csv_bytes
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def plan(
             )
         file = out or store.path / "labels" / f"{aspect}.csv"
         check_added(file, labels)
-        chosen = _chosen(store, cells, victims)
+        chosen = _chosen(store, cells, victims, aspect)
         if budget < PILOT_LEAST * len(chosen):
             raise UsageError(
                 f"--budget: {budget} labels for {len(chosen)} cells are {budget // len(chosen)} for each, which buys "
@@ -109,7 +110,9 @@ def plan(
     return Sheet(file, aspect, meaning, judge, len(open_), waits, source, tuple(planned))
 
 
-def _chosen(store: Store, cells: Sequence[str], victims: Sequence[str]) -> list[dict[str, Any]]:
+def _chosen(store: Store, cells: Sequence[str], victims: Sequence[str], aspect: str) -> list[dict[str, Any]]:
+    """The measured cells that were asked for; of a judge of harm, unless they are named, only those with questions that
+    should be refused: nothing is corrected in the others."""
     every = [cell for cell in store.cells() if store.done(cell["cell"])]
     for key in cells:
         if not any(cell["cell"].startswith(key) for cell in every):
@@ -124,6 +127,8 @@ def _chosen(store: Store, cells: Sequence[str], victims: Sequence[str]) -> list[
         if (not cells or any(cell["cell"].startswith(key) for key in cells))
         and (not victims or cell["victim"] in victims)
     ]
+    if aspect == HARM and not cells:
+        found = [cell for cell in found if "refuse" in store.frame(cell["cell"])["expected"].to_list()] or found
     if not found:
         raise UsageError(f"{store.path}: no measured cell to label")
     return found
