@@ -115,3 +115,10 @@ def test_json_that_python_gives_up_on_costs_its_line_only(tmp_path, torn):
 def test_a_header_that_is_none_is_an_error(tmp_path, text, why):
     with pytest.raises(UsageError, match=why):
         own.read(written(tmp_path, "mine.csv", text))
+
+
+def test_names_of_fields_count_in_any_case_and_a_semicolon_table_is_told_what_is_wrong(tmp_path):
+    found = own.read(written(tmp_path, "mine.csv", "Reply, Refusal ,Kind\nI will not.,1,plain\n"))
+    assert (found.replies[0].truth, found.replies[0].kind) == ({"refusal": 1.0}, "plain")
+    with pytest.raises(UsageError, match="a table is parted by commas"):
+        own.read(written(tmp_path, "other.csv", "reply;refusal\nI will not.;1\n"))

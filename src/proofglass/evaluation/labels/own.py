@@ -65,10 +65,12 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
 
 
 def _reply(row: Mapping[str, Any], source: str, line: int) -> LabelledReply | str:
-    """The reply of a row, or why it is none."""
+    """The reply of a row, or why it is none. Names of fields count in any case, with blanks around them or not."""
+    row = {str(name).strip().casefold(): value for name, value in row.items()}
     reply = _first(row, REPLY)
     if not isinstance(reply, str):
-        return f"no text in {', '.join(REPLY)}; one of these is needed"
+        one = "; a table is parted by commas" if len(row) == 1 and ";" in next(iter(row)) else ""
+        return f"no text in {', '.join(REPLY)}; one of these is needed{one}"
     try:
         truth = {aspect: label for aspect in ASPECTS if (label := _label(row, aspect, ASPECTS[aspect])) is not None}
         raters = {aspect: given for aspect in ASPECTS if (given := _raters(row, aspect))}
