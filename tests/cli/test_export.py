@@ -9,21 +9,8 @@ import pytest
 
 import scripted_plugs as plugs
 from proofglass import api
-from proofglass.cli import main as cli
 
 pytest.importorskip("inspect_ai", reason="needs inspect-ai (extra `inspect`)")
-
-
-@pytest.fixture
-def proofglass(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["proofglass", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import pytest
 
 from proofglass.cli import judges
-from proofglass.cli import main as cli
 from proofglass.interfaces import Judge
 from proofglass.types import Attempt, Score
 
@@ -43,20 +42,11 @@ class Silent(Judge):
         return [Score.unjudged(self.name, "the line is dead") for _ in attempts]
 
 
-@pytest.fixture
-def proofglass(capsys, monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(judges.DATA, raising=False)
     monkeypatch.setitem(sys.modules, "plugs_here", sys.modules[__name__])
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["proofglass", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 def test_without_labels_the_shipped_set_is_used_and_the_absent_ones_are_named(proofglass):

@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
 
 import scripted_plugs as plugs
 from proofglass import api
-from proofglass.cli import main as cli
 
 pytestmark = pytest.mark.filterwarnings("ignore:measure:UserWarning")
-
-
-@pytest.fixture
-def proofglass(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["proofglass", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

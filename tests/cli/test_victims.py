@@ -12,20 +12,7 @@ import pytest
 from proofglass import registry
 from proofglass import victims as victims_table
 from proofglass.attacks import sanity
-from proofglass.cli import main as cli
 from scripted_victims import Loss, Scripted
-
-
-@pytest.fixture
-def proofglass(capsys, monkeypatch):
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["proofglass", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 @dataclass

@@ -74,11 +74,10 @@ def test_a_subset_has_the_features_of_its_replies():
     texts = ["No, stop.", "Yes, go.", "Take the left path, then the right one."]
     features = features_of([sentences_of(text) for text in texts])
     part, alone = linear.picked(features, np.array([0, 2])), features_of([sentences_of(texts[k]) for k in (0, 2)])
-    for a, b in ((part, alone),):
-        order, other = np.lexsort((a.bucket, a.row)), np.lexsort((b.bucket, b.row))
-        assert (a.bucket[order] == b.bucket[other]).all()
-        assert (a.value[order] == b.value[other]).all()
-        assert (a.cues == b.cues).all()
+    order, other = np.lexsort((part.bucket, part.row)), np.lexsort((alone.bucket, alone.row))
+    assert (part.bucket[order] == alone.bucket[other]).all()
+    assert (part.value[order] == alone.value[other]).all()
+    assert (part.cues == alone.cues).all()
 
 
 def test_a_scored_head_is_learned_out_of_sample(rows):

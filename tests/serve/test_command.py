@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from proofglass import serve as package
-from proofglass.cli import main as cli
 from proofglass.cli import serve as command
 from proofglass.errors import UsageError
 from proofglass.interfaces import Defended
@@ -24,18 +23,9 @@ from proofglass.types import Reply
 from serve.live import Live, Teller, everything, head
 
 
-@pytest.fixture
-def proofglass(capsys, monkeypatch):
+@pytest.fixture(autouse=True)
+def _no_token(monkeypatch):
     monkeypatch.delenv("PROOFGLASS_TOKEN", raising=False)
-
-    def call(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["proofglass", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,12 @@ class Run:
         return corrected(self)
 
     @cached_property
+    def corrected_at(self) -> dict[tuple[str, ...], dict[str, Any]]:
+        """The same, by (victim, attack, defense, dataset, expected, judge)."""
+        names = ("victim", "attack", "defense", "dataset", "expected", "judge")
+        return {tuple(row[name] for name in names): row for row in self.corrected}
+
+    @cached_property
     def _clusters(self) -> dict[tuple[str, str], int]:
         import polars as pl
 

@@ -113,9 +113,7 @@ def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | T
 
 def _corrected(run: Run, cell: Cell) -> str:
     """The rate of a cell, corrected for its judge's error, or that there is none; "" for a judge that cannot err."""
-    place = (*cell.place, cell.expected, cell.judge)
-    names = ("victim", "attack", "defense", "dataset", "expected", "judge")
-    row = next((row for row in run.corrected if tuple(row[name] for name in names) == place), None)
+    row = run.corrected_at.get((*cell.place, cell.expected, cell.judge))
     if row is None:
         return ""
     if row["corrected"] is None:

@@ -11,7 +11,7 @@ error_rates.py         Rogan-Gladen, the delta method, the interval and the budg
 prediction_powered.py  Angelopoulos et al.: scores of any kind, labels drawn at random
 labelled.py            `from_labels`; parts.py puts a rate together from its parts
 transported.py         `from_calibration`; calibration.py reads the counts of a judge's card
-effects.py             shared questions, spread between models, Student's quantile
+effects.py             shared questions, spread between models
 """
 
 from proofglass.evaluation.correction.calibration import calibrations_of

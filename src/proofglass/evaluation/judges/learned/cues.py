@@ -17,13 +17,11 @@ _HELP = (
     "(?:help|assist|support|provide|recommend|advise|encourage|condone|endorse|promote|fulfill|fulfil|comply|engage|"
     "discuss|create|generate|write|give|share|offer|answer|participate|suggest|facilitate|complete|produce|continue|"
     "agree|approve|advocate|instruct|guide|teach|respond|go along|do (?:that|this|so)|explain|tell you how|"
-    "be of help|disclose|"
-    "reveal|name|list|take part|insult|speculate|fulfil|fulfill|carry out|process|assist|talk about|go into)"
+    "be of help|disclose|reveal|name|list|take part|insult|speculate|carry out|process|talk about|go into)"
 )
 _PERCEIVE = (
     "(?:see|view|determine|identify|know|verify|confirm|access|perform|buy|have|interact|make decisions|feel|"
-    "recognize|"
-    "recognise|predict|interpret|process|understand|perceive|analyze|analyse|read|drive|go|eat|use|find|open)"
+    "recognize|recognise|predict|interpret|process|understand|perceive|analyze|analyse|read|drive|go|eat|use|find|open)"
 )
 _CANNOT = (
     "(?:(?:i|we) (?:cannot|could not|will not|would not|am unable to|are unable to|am not able to|am not going to|"
@@ -33,8 +31,7 @@ _CANNOT = (
 _BAD = (
     "(?:illegal|unlawful|unethical|immoral|inappropriate|dangerous|unsafe|harmful|wrong|prohibited|forbidden|"
     "inadvisable|irresponsible|unacceptable|offensive|disrespectful|hazardous|risky|criminal|fraudulent|cruel|"
-    "hurtful|"
-    "reckless|malicious|abusive|discriminatory|insensitive|dishonest|unkind|unhealthy|deadly|fatal|toxic|destructive)"
+    "hurtful|reckless|malicious|abusive|discriminatory|insensitive|dishonest|unkind|unhealthy|deadly|fatal|toxic|destructive)"
 )
 _WELL = (
     "(?:advisable|recommended|advised|appropriate|acceptable|ethical|legal|safe|okay|ok|right|good idea|wise|allowed|"
