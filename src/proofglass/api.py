@@ -217,8 +217,8 @@ def measure(
     """One cell: the rate of every judge, "not-refused" always among them.
 
     Plugs are objects, registered or not, or names. The first judge decides whether the cell measured anything;
-    None: `unsafe` for a real model, `testbed-content` for a victim of the testbed with
-    its own questions (else `not-refused`).
+    None: `unsafe` for a real model, `testbed-content` for a victim of the testbed with its own questions (else
+    `not-refused`).
     out: run folder to keep (and to go on with); None: a temporary one, removed at the end. A victim that is
     already loaded is used as it is. What a judge says about a victim for which it is not valid (`Judge.valid_in`) is no
     success rate: a UserWarning says so. Raises UsageError, StoreError, NothingMeasured as `run`.
@@ -227,8 +227,7 @@ def measure(
     from proofglass.studies.study import default_judges
 
     if judges is None:
-        plugs = _item("victims", victim, Victim).plug, _item("datasets", dataset, Dataset).plug
-        judges = default_judges([plugs[0]], [plugs[1]])
+        judges = default_judges([_item("victims", victim, Victim).plug], [_item("datasets", dataset, Dataset).plug])
     study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk)
     if out is not None:
         return _rates_of(Run(run_study(study, out, limit=limit, progress=False).path))

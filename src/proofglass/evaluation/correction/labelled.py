@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from proofglass.evaluation.correction.effects import design_effect
 from proofglass.evaluation.correction.parts import combined, part_interval
 from proofglass.evaluation.correction.result import WITHHELD, YES, Basis, Corrected, Verdict
+from proofglass.evaluation.statistics.clusters import numbered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +64,7 @@ def from_labels(
     known = ~np.isnan(truth)
     if not np.isin(truth[known], (0.0, 1.0)).all():
         raise ValueError("labels: expected 1.0 (yes), 0.0 (no) or None (not labelled)")
-    questions = None if clusters is None else _codes(clusters)
+    questions = None if clusters is None else numbered(clusters)
     told = np.array([verdict == WITHHELD for verdict in verdicts], bool)
     looked = known & ~told
     count = int(looked.sum())
@@ -77,8 +78,8 @@ def from_labels(
     if kinds is not None:
         tries.append(("labels by verdict and kind", _merged(by_verdict, kinds, looked.tolist())))
     tries.append(("labels alone", strata))
-    found = [_Estimate(name, *_estimate(_codes(groups), truth, questions, level)) for name, groups in tries]
-    gain = _gain(np.array(verdicts), _codes(by_verdict), np.where(looked, truth, np.nan))
+    found = [_Estimate(name, *_estimate(numbered(groups), truth, questions, level)) for name, groups in tries]
+    gain = _gain(np.array(verdicts), numbered(by_verdict), np.where(looked, truth, np.nan))
     chosen, reason = _chosen(found, gain, count)
     seen = count if questions is None else len(np.unique(questions[looked]))
     return Corrected(chosen.value, chosen.low, chosen.high, n, count, seen, _BASIS, chosen.method, reason)
@@ -159,14 +160,6 @@ def _merged(groups: Sequence[Hashable], kinds: Sequence[str], known: Sequence[bo
             names[group, kind] = part
             held, left = held + of_group[kind], left - of_group[kind]
     return [(group, names[group, kind]) for group, kind in zip(groups, kinds, strict=True)]
-
-
-def _codes(groups: Sequence[Hashable]) -> np.ndarray:
-    """int [rows]: equal groups have equal numbers, from 0 in order of appearance."""
-    import numpy as np
-
-    places: dict[Hashable, int] = {}
-    return np.array([places.setdefault(group, len(places)) for group in groups])
 
 
 def _check(n: int, **given: Sequence[object] | None) -> None:

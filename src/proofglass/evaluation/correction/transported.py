@@ -16,6 +16,7 @@ from proofglass.evaluation.correction.calibration import Rate, Table
 from proofglass.evaluation.correction.effects import design_effect
 from proofglass.evaluation.correction.parts import combined, part_interval
 from proofglass.evaluation.correction.result import WITHHELD, YES, Corrected, Verdict
+from proofglass.evaluation.statistics.clusters import numbered
 from proofglass.evaluation.statistics.quantiles import normal_quantile
 from proofglass.interfaces import Calibration
 
@@ -101,12 +102,8 @@ def _effect(yes: Sequence[float], named: Sequence[str], clusters: Sequence[Hasha
     """The design effect of the share of "yes" within its strata."""
     import numpy as np
 
-    def codes(values: Sequence[Hashable]) -> np.ndarray:
-        places: dict[Hashable, int] = {}
-        return np.array([places.setdefault(value, len(places)) for value in values], int)
-
-    kind, said = codes(named), np.asarray(yes)
+    kind, said = numbered(named), np.asarray(yes)
     if not len(said):
         return 1.0
     means = np.bincount(kind, weights=said) / np.bincount(kind)
-    return design_effect(said - means[kind], np.ones_like(said), codes(clusters), float(said.mean()), level)
+    return design_effect(said - means[kind], np.ones_like(said), numbered(clusters), float(said.mean()), level)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from proofglass.evaluation.statistics.clusters import numbered
+
 if TYPE_CHECKING:
     import numpy as np
     import polars as pl
@@ -51,8 +53,7 @@ def of_rows(rows: Sequence[Mapping[str, Any]]) -> Answers:
     """One cell: rows with outcome, finish, cluster and, of filtered ones, reply."""
     import numpy as np
 
-    codes: dict[Any, int] = {}
-    cluster = np.array([codes.setdefault(row["cluster"], len(codes)) for row in rows], np.int64)
+    cluster = numbered(row["cluster"] for row in rows)
     outcomes = [row["outcome"] for row in rows]
     failed, filtered, blocked = (np.array([o == name for o in outcomes], bool) for name in _APART)
     withheld = np.array([is_withheld(row) for row in rows], bool)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from proofglass.evaluation.labels import LabelledReply
 from proofglass.evaluation.statistics import clustered_rates
-from proofglass.evaluation.statistics.clusters import ClusterTotals
+from proofglass.evaluation.statistics.clusters import ClusterTotals, numbered
 from proofglass.evaluation.statistics.quantiles import student_quantile
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _share_interval(values: Sequence[bool], clusters: Sequence[Hashable]) -> tup
     """The interval of the share of True, as of every rate: see `statistics.clustered_rates`."""
     import numpy as np
 
-    index, _ = _numbered(clusters)
+    index = numbered(clusters)
     found = clustered_rates(ClusterTotals.of(np.zeros_like(index), index, np.asarray(values, float), 1), LEVEL)
     return float(found.low[0]), float(found.high[0])
 
@@ -153,7 +153,8 @@ def kappa(first: Sequence[Hashable], second: Sequence[Hashable], clusters: Seque
 
     if not first:
         return Estimate(None, None, None, 0, 0)
-    index, k = _numbered(clusters)
+    index = numbered(clusters)
+    k = int(index.max()) + 1
     labels: dict[Hashable, int] = {}
     a, b = (np.array([labels.setdefault(label, len(labels)) for label in rater]) for rater in (first, second))
     tables = np.zeros((k, len(labels), len(labels)))
@@ -181,10 +182,3 @@ def _kappas(tables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         chance = (shares.sum(1) * shares.sum(2)).sum(1)
         agree = shares.diagonal(axis1=1, axis2=2).sum(1)
         return np.where(chance < 1, (agree - chance) / (1 - chance), np.nan), chance
-
-
-def _numbered(clusters: Sequence[Hashable]) -> tuple[np.ndarray, int]:
-    import numpy as np
-
-    places: dict[Hashable, int] = {}
-    return np.array([places.setdefault(cluster, len(places)) for cluster in clusters]), len(places)
