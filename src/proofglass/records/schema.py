@@ -75,6 +75,8 @@ class Record:
     settings: str
     seed: int
     chunk: int
+    reasoning: str = ""
+    crafting: str = ""
     schema_version: int = SCHEMA_VERSION
 
 

@@ -183,6 +183,7 @@ def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) ->
         settings=json.dumps(dataclasses.asdict(trial.settings)),
         seed=cell.seed,
         chunk=chunk,
+        reasoning=utf8(reply.reasoning),
     )
 
 

@@ -1,0 +1,42 @@
+"""The six plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Model.
+
+A plug is a frozen dataclass whose fields are its configuration, with the paper's defaults, checked in
+`__post_init__`. Its `key` names what it is: two plugs with the same key give the same results.
+"""
+
+from __future__ import annotations
+
+from proofglass.interfaces.attacks import Access, Attack
+from proofglass.interfaces.datasets import Dataset
+from proofglass.interfaces.defenses import Defended, Defense, innermost
+from proofglass.interfaces.judges import Calibration, Judge, Measured
+from proofglass.interfaces.models import Detector, Encoder, Model
+from proofglass.interfaces.plugs import Paper, Plug, key_of
+from proofglass.interfaces.victims import Victim
+from proofglass.interfaces.white_box import Layer, LossAndGrad, Prepared, Target, Weighting, WhiteBoxVictim, checked
+
+__all__ = [
+    "Access",
+    "Attack",
+    "Calibration",
+    "Dataset",
+    "Defended",
+    "Defense",
+    "Detector",
+    "Encoder",
+    "Judge",
+    "Layer",
+    "LossAndGrad",
+    "Measured",
+    "Model",
+    "Paper",
+    "Plug",
+    "Prepared",
+    "Target",
+    "Victim",
+    "Weighting",
+    "WhiteBoxVictim",
+    "checked",
+    "innermost",
+    "key_of",
+]

@@ -1,0 +1,28 @@
+"""The plug Dataset: a source of samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+from proofglass.interfaces.plugs import Plug
+from proofglass.types import BadSample, Sample
+
+
+class Dataset(Plug, ABC):
+    """A source of samples. `splits`: names of its disjoint splits; attacks are crafted on "craft".
+
+    Judged samples are in the key of every cell, with their pixels; what else is read (the crafting split) is known by
+    `reads` only. A loader of a large folder may therefore leave pictures of judged samples out of it.
+    """
+
+    licence: ClassVar[str] = ""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Sample | BadSample]:
+        """Samples in a fixed order; a bad row is a BadSample and costs itself only. Ids are unique."""
+
+    def crafting(self) -> Iterator[Sample]:
+        """Samples that attacks may optimise on: disjoint from those of `__iter__`. Default: none."""
+        return iter(())

@@ -1,0 +1,41 @@
+"""The plug Model: a helper of a method, passed in by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from proofglass.errors import UsageError
+from proofglass.interfaces.plugs import Plug
+from proofglass.interfaces.white_box import Layer
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Model(Plug, ABC):
+    """A helper of a method (encoder, detector, guard, language model), passed in by name."""
+
+
+class Encoder(Model):
+    """An image encoder, perhaps with a text tower in the same space: a surrogate, or a source of trigger embeddings."""
+
+    @abstractmethod
+    def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
+        """float [B, d] or [B, n, d] of float32 [B, 3, H, W] in [0, 1], differentiable; other sizes than the
+        encoder's own are resized inside, normalisation happens inside."""
+
+    def text_features(self, texts: Sequence[str]) -> torch.Tensor:
+        """float [n, d] in the space of the pooled features, no gradient. Raises UsageError without a text tower."""
+        raise UsageError(f"{self.name}: has no text tower; name an encoder that has one")
+
+
+class Detector(Model):
+    """A differentiable detector (faces, forbidden content). threshold: score from which it fires."""
+
+    threshold: float = 0.5
+
+    @abstractmethod
+    def scores(self, pixels: torch.Tensor) -> torch.Tensor:
+        """float [B, anchors] in (0, 1) of float32 [B, 3, H, W] in [0, 1], differentiable; a classifier has one."""

@@ -1,0 +1,157 @@
+"""What all plugs share: a name, a version, a key that says what they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from proofglass.digests import digest_of
+from proofglass.errors import UsageError
+from proofglass.types import Image
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a method comes from. short: as the survey cites it; link: arXiv number or address."""
+
+    short: str
+    title: str
+    link: str
+
+
+def key_of(value: Any) -> str:
+    """16 hex digits that name a value: plugs by class, version and fields, images by pixels, the rest as JSON."""
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Plug):
+        return value.key
+    if isinstance(value, Image):
+        return value.sha256
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (set, frozenset)):  # in one order, whatever the hashes of this process are
+        return sorted((_plain(v) for v in value), key=lambda each: json.dumps(each, sort_keys=True))
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    raise TypeError(f"no key for a {type(value).__name__}: plugs take plain values, images and other plugs")
+
+
+class Plug:
+    """What the six share: a registered name, a version (raised when results change) and a key.
+
+    not_in_key: fields that change no result (how fast, where a log goes), so the key leaves them out.
+    """
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    paper: ClassVar[Paper | None] = None
+    not_in_key: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        """A field that is a path takes a string, however the plug is built: before its own `__post_init__` looks."""
+        super().__init_subclass__(**named)
+        if own := cls.__dict__.get("__post_init__"):
+
+            @functools.wraps(own)
+            def checked(self: Plug, *given: Any) -> None:
+                _take_paths(self)
+                own(self, *given)
+
+            cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        """Called by the constructor of a dataclass."""
+        _take_paths(self)
+
+    @property
+    def key(self) -> str:
+        """Hash of name, version, configuration and the content of the files in `reads`. Override where a run or
+        something else belongs to the identity. Raises UsageError for a file that cannot be read."""
+        told = [type(self).__name__, self.name, self.version, self._named()]
+        try:
+            contents = [digest_of(path) for path in self.reads()]
+        except UsageError as error:
+            raise UsageError(f"{self.name or type(self).__name__}: {error}") from error
+        return key_of([*told, contents] if contents else told)
+
+    def reads(self) -> Iterable[Path]:
+        """Files and folders whose content decides the results: another content is another key. Default: every path
+        among the fields outside `not_in_key`, a folder with all that lies below it. Override to name fewer (the one
+        table of a large folder), or what is found in another way (a field that is a name or a path)."""
+        return _paths(self._deciding())
+
+    def _named(self) -> dict[str, Any]:
+        """The fields that decide, as a key holds them. Raises UsageError, which names the field, for a value of a kind
+        that no key can hold."""
+        found = {}
+        for field, value in self._deciding().items():
+            try:
+                found[field] = _plain(value)
+            except TypeError as error:
+                raise UsageError(f"{self.name or type(self).__name__}.{field}: {error}") from error
+        return found
+
+    def _deciding(self) -> dict[str, Any]:
+        return {name: value for name, value in self.settings().items() if name not in self.not_in_key}
+
+    def settings(self) -> dict[str, Any]:
+        """The configuration, field by field: what a record needs to build this plug again."""
+        if not dataclasses.is_dataclass(self):
+            return {}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+
+
+def _take_paths(plug: Plug) -> None:
+    """Make paths of the strings in fields that are paths, `~` written out. A field of `str | Path` takes names too and
+    tells them apart by itself.
+
+    Raises ValueError, which names the field, for what is no path.
+    """
+    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(plug) if dataclasses.is_dataclass(plug) else ()
+    for field in fields:
+        words = set(re.findall(r"\w+", field.type if isinstance(field.type, str) else str(field.type)))
+        if "Path" not in words or "str" in words:
+            continue
+        value = getattr(plug, field.name)
+        if words & {"tuple", "list", "Sequence"} and isinstance(value, (list, tuple)):
+            taken: Any = tuple(_path(field.name, each) for each in value)
+        else:
+            taken = value if value is None else _path(field.name, value)
+        if taken != value:
+            object.__setattr__(plug, field.name, taken)
+
+
+def _path(field: str, value: Any) -> Path:
+    if isinstance(value, (str, os.PathLike)) and str(value):
+        return Path(value).expanduser()
+    raise ValueError(f"{field}: expected a path, found {value!r}")
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    """Every path in a value; those of a plug are in its own key."""
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _paths(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _paths(each)
+    elif isinstance(value, (set, frozenset)):
+        yield from sorted(each for each in value if isinstance(each, Path))

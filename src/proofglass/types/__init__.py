@@ -1,0 +1,39 @@
+"""The nouns of Proofglass: frozen values that every layer shares. No heavy import.
+
+Their shape makes the common lies impossible: an `Image` is 8-bit and named by its pixels, an error is never
+the text of a `Reply`, and a `Score` that could not be given is `None`, not 0.
+"""
+
+from __future__ import annotations
+
+from proofglass.types.chats import Chat, Message, Part, Role
+from proofglass.types.images import Image, pixel_hash
+from proofglass.types.replies import Ask, AskFault, Cost, Decision, Finish, Outcome, Reply, Seconds, Settings, Unsent
+from proofglass.types.samples import Artefact, Attempt, BadSample, Expected, Finding, Layout, Sample, Score
+
+__all__ = [
+    "Artefact",
+    "Ask",
+    "AskFault",
+    "Attempt",
+    "BadSample",
+    "Chat",
+    "Cost",
+    "Decision",
+    "Expected",
+    "Finding",
+    "Finish",
+    "Image",
+    "Layout",
+    "Message",
+    "Outcome",
+    "Part",
+    "Reply",
+    "Role",
+    "Sample",
+    "Score",
+    "Seconds",
+    "Settings",
+    "Unsent",
+    "pixel_hash",
+]

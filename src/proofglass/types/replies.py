@@ -1,0 +1,152 @@
+"""An ask, what it cost, and what came back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from proofglass.errors import TooLong
+from proofglass.types.chats import Chat
+
+Outcome = Literal["ok", "filtered", "blocked", "error"]
+Finish = Literal["stop", "length"]
+# What in the ask an error is owed to: "length", longer than the model's context; "ask", anything else that this victim
+# cannot be asked; "", nothing: the victim failed.
+AskFault = Literal["", "length", "ask"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a victim decodes. Part of every study and of every record.
+
+    max_new_tokens: cut after so many tokens (a cut reply has finish "length").
+    temperature: 0 is greedy. top_p: nucleus. stop: texts that end a reply. draw: which of several samples.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    draw: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens: expected at least 1, found {self.max_new_tokens}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature: expected 0 (greedy) or more, found {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p: expected 0 < top_p <= 1, found {self.top_p}")
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to a model. `to`: name of another model than the victim (a helper of the method)."""
+
+    chat: Chat
+    settings: Settings = Settings()
+    to: str | None = None
+
+    def on(self, chat: Chat) -> Ask:
+        """The same ask about another chat."""
+        return replace(self, chat=chat)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a gated defense decided on one ask. margin: real, positive = it intervened."""
+
+    defense: str
+    fired: bool
+    margin: float | None = None
+    threshold: float | None = None
+    reason: str = ""
+
+
+class Seconds(float):
+    """A budget in seconds of wall time: another run will not reproduce what it buys, and reports say so."""
+
+    def __repr__(self) -> str:
+        return f"{float(self):g} s"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What was spent. forward, backward: passes, counted per row of a batch; queries: replies of the victim;
+    seconds (wall) and peak_bytes belong to a cell or an artefact: a batch has no honest share per sample."""
+
+    forward: int = 0
+    backward: int = 0
+    queries: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    money: float = 0.0
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.forward + other.forward,
+            self.backward + other.backward,
+            self.queries + other.queries,
+            self.tokens_in + other.tokens_in,
+            self.tokens_out + other.tokens_out,
+            self.money + other.money,
+            self.seconds + other.seconds,
+            max(self.peak_bytes, other.peak_bytes),
+        )
+
+    @property
+    def equivalents(self) -> int:
+        """Forward equivalents, what a budget counts: forward + 2 x backward passes + queries."""
+        return self.forward + 2 * self.backward + self.queries
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back. An error has no text: it can never be judged as if it were an answer.
+
+    filtered: the provider's filter cut it off (text = what it delivered before) or withheld all of it (no text);
+    blocked: a defense stopped it (text = the fixed refusal it showed); error: nothing came back, `reason` says why,
+    `fault` whether the ask is to blame. cost: queries and tokens, inner calls of a defense included.
+    reasoning: what a model that thinks aloud wrote before its answer; no part of `text`, judges read it if they ask.
+    """
+
+    text: str = ""
+    outcome: Outcome = "ok"
+    finish: Finish = "stop"
+    reason: str = ""
+    decisions: tuple[Decision, ...] = ()
+    cost: Cost = Cost()
+    fault: AskFault = ""
+    reasoning: str = ""
+
+    def __post_init__(self) -> None:
+        if self.outcome == "error" and self.text:
+            raise ValueError("text: a reply with outcome 'error' has no text; put the message in reason")
+        if self.outcome == "error" and not self.reason:
+            raise ValueError("reason: a reply with outcome 'error' says why")
+
+    @property
+    def is_said(self) -> bool:
+        """Whether the model's own words reached the user, so that they can be judged: an answer, or the part of one
+        that a provider delivered before its filter cut it off."""
+        return self.outcome == "ok" or (self.outcome == "filtered" and bool(self.text.strip()))
+
+    @classmethod
+    def error(cls, reason: str, cost: Cost | None = None, fault: AskFault = "") -> Reply:
+        return cls(outcome="error", reason=reason, cost=cost or Cost(queries=1), fault=fault)
+
+    @classmethod
+    def refused(cls, error: Exception) -> Reply:
+        """The error of an ask that cannot be put to this victim: whoever asks it again gets it again."""
+        if isinstance(error, TooLong):
+            return cls.error(str(error), fault="length")
+        return cls.error(f"{type(error).__name__}: {error}", fault="ask")
+
+
+class Unsent(Reply):
+    """The reply to an ask that was not sent since a budget is spent: an error that is no failure, but still to do."""
+
+    @classmethod
+    def because(cls, reason: str) -> Unsent:
+        return cls(outcome="error", reason=reason)
