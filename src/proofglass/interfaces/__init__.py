@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from proofglass.interfaces.attacks import Access, Attack
 from proofglass.interfaces.datasets import Dataset
-from proofglass.interfaces.defenses import Defended, Defense, innermost
+from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.judges import Calibration, Judge, Measured
 from proofglass.interfaces.models import Detector, Encoder, Model
 from proofglass.interfaces.plugs import Paper, Plug, key_of
@@ -39,4 +39,6 @@ __all__ = [
     "checked",
     "innermost",
     "key_of",
+    "opened_through",
+    "rebased",
 ]

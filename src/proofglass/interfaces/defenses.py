@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from proofglass.faults import told
 from proofglass.flow import Driven, Flow, begun, drive
 from proofglass.interfaces.plugs import Plug
 from proofglass.interfaces.victims import Victim
+from proofglass.interfaces.white_box import WhiteBoxVictim
 from proofglass.types import Ask, Image, Reply, Unsent
 
 
@@ -27,6 +28,11 @@ class Defense(Plug, ABC):
         """What happens between the user's ask and the reply. Default: the identity."""
         reply = yield ask
         return reply
+
+    def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim | None:
+        """`model` as an attacker sees it who knows this defense and looks through it: what is optimised against it is
+        an adaptive attack. Default: None, the defense stays closed, and attacks are crafted on the bare model."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,19 @@ class Defended(Victim):
 
     def in_run(self, folder: Path, run: str) -> Victim:
         return Defended(self.victim.in_run(folder, run), self.defense)
+
+
+def opened_through(defense: Defense, model: Victim) -> WhiteBoxVictim | None:
+    """`model` seen through `defense`, None where one of the two is closed."""
+    return defense.opened(model) if isinstance(model, WhiteBoxVictim) else None
+
+
+def rebased(stack: Victim, wrap: Callable[[Victim], Victim]) -> Victim:
+    """The finished `stack` of defenses with `wrap` around its innermost victim: the model, or what a defense has put
+    in its place (an adapter, fitted weights)."""
+    if isinstance(stack, Defended):
+        return dataclasses.replace(stack, victim=rebased(stack.victim, wrap))
+    return wrap(stack)
 
 
 def innermost(victim: Victim) -> Victim:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proofglass.interfaces import Defense
+from proofglass.interfaces import Defense, WhiteBoxVictim
 
 
 @dataclass(frozen=True)
@@ -12,3 +12,6 @@ class NoDefense(Defense):
     """The identity: every ask and every reply passes unchanged."""
 
     name = "none"
+
+    def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
+        return model
