@@ -1,4 +1,4 @@
-"""The six plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Model.
+"""The seven plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Metric, Model.
 
 A plug is a frozen dataclass whose fields are its configuration, with the paper's defaults, checked in
 `__post_init__`. Its `key` names what it is: two plugs with the same key give the same results.
@@ -10,12 +10,15 @@ from proofglass.interfaces.attacks import Access, Attack
 from proofglass.interfaces.datasets import Dataset
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.judges import Calibration, Judge, Measured
+from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model
 from proofglass.interfaces.plugs import Paper, Plug, key_of
 from proofglass.interfaces.victims import Victim
 from proofglass.interfaces.white_box import Layer, LossAndGrad, Prepared, Target, Weighting, WhiteBoxVictim, checked
 
 __all__ = [
+    "CELL",
+    "SUCCESS",
     "Access",
     "Attack",
     "Calibration",
@@ -24,10 +27,13 @@ __all__ = [
     "Defense",
     "Detector",
     "Encoder",
+    "Group",
     "Judge",
     "Layer",
     "LossAndGrad",
+    "Measure",
     "Measured",
+    "Metric",
     "Model",
     "Paper",
     "Plug",

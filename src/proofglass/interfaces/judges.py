@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from proofglass.interfaces.plugs import Plug
 from proofglass.types import Attempt, Score
@@ -70,6 +70,9 @@ class Judge(Plug, ABC):
     that people label replies with ("refusal", "unsafe"; "not refusal": the complement), "" if it is none of them;
     `proofglass judges check` compares such a judge with labelled replies.
 
+    `says`: what a 1 says of the reply, so that reports know a good rate from a bad one: "done" what was asked for,
+    "refused" it; or "bad", "good" whatever was asked.
+
     `valid_in`: the worlds (`Victim.world`) in which its verdict may be called a success rate; None: any, since it
     decides by definition (the target string stands in the reply, or not). About a victim of another world the report
     shows what it found beside `measured`, its error on labelled replies, and calls it neither success nor safety.
@@ -77,6 +80,7 @@ class Judge(Plug, ABC):
 
     column: ClassVar[str] = ""
     aspect: ClassVar[str] = ""
+    says: ClassVar[Literal["done", "refused", "bad", "good"]] = "done"
     valid_in: ClassVar[tuple[str, ...] | None] = None
     measured: Measured | None = None
 

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from proofglass.console import cut
+from proofglass.evaluation.metrics.kinds import GUARDED
 from proofglass.report.run import Run
 from proofglass.types import Image
 
@@ -35,8 +36,8 @@ def chosen(run: Run) -> list[dict[str, Any]]:
     wins: list[dict[str, Any]] = []
     losses: list[dict[str, Any]] = []
     picked = run.frame.filter((run.frame["defense"] == first_defense) & (run.frame["outcome"] == "ok"))
-    if "refuse" in picked["expected"]:
-        picked = picked.filter(picked["expected"] == "refuse")
+    guarded = picked.filter(picked["expected"].is_in(GUARDED))
+    picked = guarded if guarded.height else picked
     names = ("victim", "attack", "dataset", "sample_id", "cell")
     rows = picked.select(names).sort("sample_id", maintain_order=True).to_dicts()
     for victim in run.victims:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.console import REASON, cut, visible
+from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import GRID, MARGIN
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.records.schema import VOLATILE
@@ -22,14 +23,13 @@ from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.health import health
 from proofglass.report.reasons import gathered, reasons
-from proofglass.report.run import COUNTS, Cell, Run
+from proofglass.report.run import COUNTS, Run
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import (
     RULE,
     answering,
     crafting,
     crafts,
-    is_borderline,
     measured,
     refused,
     utility_cells,
@@ -82,7 +82,7 @@ def page(run: Run) -> str:
             spent=spent(run),
             curves=charts.loss_curves(run),
             gallery=[{**item, "pictures": _whole(pictures(run, item))} for item in items],
-            borderline=[d for d in run.datasets if is_borderline(run, d)],
+            borderline=[d for d in run.datasets if run.is_borderline(d)],
             gallery_rule=GALLERY_RULE,
             amplify=AMPLIFY,
             volatile={k: v for k, v in run.manifest.items() if k in VOLATILE},
@@ -123,22 +123,17 @@ def policy(style: str) -> str:
 def matrices(run: Run) -> list[dict[str, Any]]:
     """Attack x defense tables, one per victim and data set: those of refusals first."""
     found = []
-    for expected in ("refuse", "comply", "label", "describe"):
+    for expected in kinds.ORDER:
         for dataset in run.sets(expected):
             for victim in run.victims:
                 rows = [
-                    (attack, [_one(run, expected, victim, attack, d, dataset) for d in run.defenses])
+                    (attack, [run.at(expected, victim, attack, d, dataset) for d in run.defenses])
                     for attack in run.attacks
                 ]
                 rows = [(attack, cells) for attack, cells in rows if any(cells)]
                 if rows:
                     found.append({"expected": expected, "dataset": dataset, "victim": victim, "rows": rows})
     return found
-
-
-def _one(run: Run, expected: str, victim: str, attack: str, defense: str, dataset: str) -> Cell | None:
-    place = {"victim": victim, "attack": attack, "defense": defense, "dataset": dataset}
-    return next(iter(run.find(expected, **place)), None)
 
 
 def balance(run: Run) -> list[dict[str, Any]]:
@@ -150,7 +145,7 @@ def balance(run: Run) -> list[dict[str, Any]]:
     useful = utility_cells(run)
     for victim in run.victims:
         for defense in run.defenses:
-            broken = run.measured("refuse", victim=victim, defense=defense)
+            broken = run.measured(*kinds.GUARDED, victim=victim, defense=defense)
             attacked = [c for c in broken if c.attack not in run.baselines] or broken
             mine = {c.dataset: c for c in reversed(useful) if (c.victim, c.defense) == (victim, defense)}
             if not mine:

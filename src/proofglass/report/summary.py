@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proofglass.console import cut, visible
+from proofglass.evaluation.metrics.kinds import ORDER
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
@@ -89,24 +90,24 @@ def _reasons(run: Run) -> list[tuple[str, str]]:
 
 
 def _sets(run: Run) -> list[tuple[str, str]]:
-    return [(e, d) for e in ("refuse", "comply", "label", "describe") for d in run.sets(e) if run.find(e, dataset=d)]
+    return [(e, d) for e in ORDER for d in run.sets(e) if run.find(e, dataset=d)]
 
 
 def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | Table]:
     from rich.table import Table
     from rich.text import Text
 
-    first, second = run.columns(victim, expected)
-    heading = first if run.states_success(victim, expected) else f"{first} (no success rate)"
+    first, second = run.columns(victim, expected, dataset)
+    heading = first if run.judge_of(victim, dataset, expected)[1] else f"{first} (no success rate)"
     title = f"{victim} on {dataset} (expected: {expected}): {heading}{f' / {second}' if second else ''}"
     table = Table(show_lines=False)
     table.add_column("attack")
     for defense in run.defenses:
         table.add_column(Text(visible(defense)))
     for attack in run.attacks:
-        row = [run.find(expected, victim=victim, dataset=dataset, attack=attack, defense=d) for d in run.defenses]
+        row = [run.at(expected, victim, attack, d, dataset) for d in run.defenses]
         if any(row):
-            table.add_row(Text(visible(attack)), *(_entry(run, cells[0]) if cells else Text("") for cells in row))
+            table.add_row(Text(visible(attack)), *(_entry(run, cell) if cell else Text("") for cell in row))
     # A line of its own: a table would break its title to its own width.
     return [Text(visible(title), style="italic"), table] if table.row_count else []
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from proofglass.console import cut
+from proofglass.evaluation.metrics.kinds import HARMLESS
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.report.run import COUNTS, Cell, RateRow, Run
 
@@ -38,6 +39,7 @@ class Table:
 def tables(run: Run) -> list[Table]:
     from proofglass.report.corrected import COLUMNS
     from proofglass.report.differences import differences
+    from proofglass.report.measures import measured_by
     from proofglass.report.reasons import reasons
 
     why = ("victim", "attack", "defense", "dataset", "kind", "judge", "reason", "count", "sample_id")
@@ -45,6 +47,7 @@ def tables(run: Run) -> list[Table]:
         success(run),
         utility(run),
         differences(run),
+        measured_by(run),
         crafting(run),
         answering(run),
         curves(run),
@@ -104,15 +107,9 @@ def refused(row: RateRow) -> RateRow:
     return {**row, **flipped, "successes": None if hits is None else n - hits}
 
 
-def is_borderline(run: Run, dataset: str) -> bool:
-    """Benign questions that look sealed or harmful: they measure over-refusal, not everyday usefulness."""
-    part = (run.plug("datasets", dataset).get("settings") or {}).get("part")
-    return "borderline" in (str(part), dataset) or dataset.endswith("borderline")
-
-
 def utility_cells(run: Run) -> list[Cell]:
-    """Cells that measure usefulness: expected "comply", without attack where the study has such cells."""
-    every = run.find("comply")
+    """Cells that measure usefulness: of harmless questions, without attack where the study has such cells."""
+    every = run.find(*HARMLESS)
     plain = [cell for cell in every if cell.attack in run.baselines]
     return plain or every
 
@@ -122,7 +119,7 @@ def utility(run: Run) -> Table:
     told = ("value", "low", "high", "lowest", "highest", "n")
     rows = []
     for cell in utility_cells(run):
-        comply = cell.rates.get(run.success) if cell.is_success else None
+        comply = cell.rates.get(cell.judge) if cell.is_success else None
         answered = cell.rates.get(run.not_refused)
         over = refused(answered) if answered else None
         rows.append(
@@ -131,7 +128,7 @@ def utility(run: Run) -> Table:
                 "defense": cell.defense,
                 "dataset": cell.dataset,
                 "attack": cell.attack,
-                "kind": "borderline" if is_borderline(run, cell.dataset) else "benign",
+                "kind": _harmless(run, cell),
                 **{f"compliance_{k}": (comply or {}).get(k) for k in told},
                 **{f"over_refusal_{k}": (over or {}).get(k) for k in told},
                 **{k: (comply or answered or {}).get(k) for k in ("failed", "unjudged")},
@@ -146,6 +143,10 @@ def utility(run: Run) -> Table:
         *("failed", "unjudged", "state", "reason"),
     )
     return Table("utility", "Benign compliance and over-refusal", columns, rows)
+
+
+def _harmless(run: Run, cell: Cell) -> str:
+    return "borderline" if run.is_borderline(cell.dataset) else "control" if cell.expected == "control" else "benign"
 
 
 def crafts(run: Run) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 PLACE = ("victim", "attack", "defense", "dataset")
+ONE = ("cell", "sample_id")  # what names a row
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,39 @@ def of_frame(frame: pl.DataFrame, cell: np.ndarray, cells: int) -> Answers:
 
 
 def scores_of(frame: pl.DataFrame, scores: pl.DataFrame, judge: str) -> np.ndarray:
-    """The judge's score of each row of `frame`, its last one; NaN where it gave none.
+    """The judge's score of each row of `frame`, by `given_by`; NaN where it gave none.
 
-    frame: cell, sample_id; scores: cell, sample_id, judge, value.
+    frame: cell, sample_id; scores: cell, sample_id, judge, value and, where people judged, rater.
     """
+    found = frame.select(ONE).join(given_by(scores, judge), on=ONE, how="left", maintain_order="left")["value"]
+    return as_floats(found)
+
+
+def given_by(scores: pl.DataFrame, judge: str) -> pl.DataFrame:
+    """What one judge said of each row: cell, sample_id, value, label (where `scores` has labels).
+
+    Of each rater the last score counts, since it is the one that he means. The value of a row is the mean over its
+    raters, those who could not judge left out: the chance that one of them, drawn at random, says yes. Its label is the
+    last one. A judge that runs here is one rater.
+    """
+    import polars as pl
+
+    mine = scores.filter(pl.col("judge") == judge)
+    told = [pl.col(name) for name in ("value", "label") if name in mine.columns]
+    raters = [name for name in ("rater",) if name in mine.columns]
+    last = mine.unique(subset=[*ONE, *raters], keep="last", maintain_order=True)
+    if not raters or last["rater"].n_unique() <= 1:
+        return last.select(*ONE, *told)
+    means = [pl.col("value").mean(), *(pl.col("label").last() for _ in told[1:])]
+    return last.group_by(ONE, maintain_order=True).agg(means)
+
+
+def as_floats(values: pl.Series) -> np.ndarray:
+    """float64, NaN for null."""
     import numpy as np
 
-    keys = ["cell", "sample_id"]
-    mine = scores.filter(scores["judge"] == judge).unique(subset=keys, keep="last").select(*keys, "value")
-    found = frame.select(keys).join(mine, on=keys, how="left", maintain_order="left")["value"]
-    values: np.ndarray = found.cast(float).to_numpy().astype(np.float64)
-    return values
+    found: np.ndarray = values.cast(float).to_numpy().astype(np.float64)
+    return found
 
 
 def codes(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
