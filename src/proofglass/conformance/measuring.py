@@ -33,9 +33,8 @@ def scored(metric: Metric) -> pl.DataFrame:
         for defense in ("none", "system-prompt")
         for expected in ("refuse", "comply")
     ]
-    blank: dict[str, Any] = {
-        name: {"String": "", "List": []}.get(type(kind).__name__, 0) for name, kind in record_schema().items()
-    }
+    empty: dict[str, Any] = {"String": "", "List": []}
+    blank = {name: empty.get(type(kind).__name__, 0) for name, kind in record_schema().items()}
     rows, scores = [], []
     for cell, place in enumerate(places):
         for k in range(SAMPLES):

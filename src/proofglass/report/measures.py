@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from proofglass.console import cut
 from proofglass.errors import ProofglassError
 from proofglass.evaluation.metrics.rows import judge_for, scored_rows
-from proofglass.faults import stops_the_run, told
+from proofglass.faults import briefly, stops_the_run, told
 from proofglass.interfaces import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.registry import build
 from proofglass.report.run import Run
@@ -47,24 +47,21 @@ def measures(run: Run) -> list[dict[str, Any]]:
 
 
 def shown(run: Run) -> list[dict[str, Any]]:
-    """One dict per metric that the page and the terminal show: metric, column, better, range (as text), by (the columns
-    in which its groups differ), is_share (0..1), rows. Not the rate by the judge of success: other tables are made of
-    it."""
+    """One dict per metric that the page and the terminal show: metric, column, better, by (the columns in which its
+    groups differ), is_share (0..1), rows. Not the rate by the judge of success: other tables are made of it."""
     found = []
     for label in run.manifest.get("metrics", []):
         plug = run.plug("metrics", label)
         rows = [row for row in run.metrics if row["metric"] == label]
         if plug.get("name") == RATE and (plug.get("settings") or {}).get("judge") in (SUCCESS, run.success):
             continue
-        by = [name for name in CELL if len({row[name] for row in rows}) > 1] or ["victim"]
-        ends = [plug.get("range")[0], plug.get("range")[1]]
+        by = [name for name in CELL if len({row[name] for row in rows}) > 1] or list(CELL[:1])
         found.append(
             {
                 "metric": label,
                 "column": plug.get("column") or label.replace("-", " "),
                 "better": plug.get("better", ""),
-                "is_share": ends == [0, 1],
-                "ends": ends,
+                "is_share": plug.get("range") == [0, 1],
                 "by": by,
                 "rows": rows,
             }
@@ -80,9 +77,8 @@ def _asked(run: Run, label: str) -> _Asked:
     except BaseException as error:
         if stops_the_run(error):
             raise
-        return _Asked(
-            label, None, {}, str(error) if isinstance(error, ProofglassError) else told(error, "metric", plug)
-        )
+        why = str(error) if isinstance(error, ProofglassError) else briefly(error)
+        return _Asked(label, None, {}, f"cannot be made: {why}")
     known = {judge: run.plug("judges", judge) for judge in run.judges}
     judges = {need: judge_for(need, known, run.success) for need in needs}
     missing = [need for need, judge in judges.items() if not judge]

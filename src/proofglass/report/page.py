@@ -17,7 +17,7 @@ from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import GRID, MARGIN
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.records.schema import VOLATILE
-from proofglass.report import charts, differences, wording
+from proofglass.report import charts, differences, measures, wording
 from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
@@ -37,6 +37,8 @@ from proofglass.report.tables import (
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from proofglass.types import Expected
 
 TEMPLATES = Path(__file__).parent / "templates"
 STUDY_TEXT, TEXT = 20_000, 4500  # characters of the study as it was read, and of any other text on the page
@@ -71,6 +73,8 @@ def page(run: Run) -> str:
             differences=differences.shown(run),
             grid=GRID,
             margin=MARGIN,
+            metrics=measures.shown(run),
+            guarded=kinds.GUARDED,
             trade_offs=charts.trade_offs(run),
             marks=[charts.mark(run, defense) for defense in run.defenses],
             balance=balance(run),
@@ -121,7 +125,10 @@ def policy(style: str) -> str:
 
 
 def matrices(run: Run) -> list[dict[str, Any]]:
-    """Attack x defense tables, one per victim and data set: those of refusals first."""
+    """Attack x defense tables, one per victim, data set and kind of sample: those of what must not be given first.
+
+    told: what its number is, where it is not that of the judge of success on requests to be refused; "" there.
+    """
     found = []
     for expected in kinds.ORDER:
         for dataset in run.sets(expected):
@@ -132,8 +139,25 @@ def matrices(run: Run) -> list[dict[str, Any]]:
                 ]
                 rows = [(attack, cells) for attack, cells in rows if any(cells)]
                 if rows:
-                    found.append({"expected": expected, "dataset": dataset, "victim": victim, "rows": rows})
+                    found.append(
+                        {
+                            "expected": expected,
+                            "guarded": expected in kinds.GUARDED,
+                            "told": _told(run, victim, dataset, expected),
+                            "dataset": dataset,
+                            "victim": victim,
+                            "rows": rows,
+                        }
+                    )
     return found
+
+
+def _told(run: Run, victim: str, dataset: str, expected: Expected) -> str:
+    judge, is_success = run.judge_of(victim, dataset, expected)
+    if not is_success or expected == "refuse":
+        return ""
+    good = "high is bad" if run.is_bad(judge, expected) else "high is good"
+    return f"{kinds.TOLD[expected].capitalize()}. The number: {run.column(judge)}; {good}."
 
 
 def balance(run: Run) -> list[dict[str, Any]]:
@@ -196,6 +220,8 @@ def environment() -> Environment:
         wording.seconds,
         wording.mebibytes,
         wording.settings,
+        wording.measure,
+        wording.measure_interval,
     ):
         environment.filters[tool.__name__] = tool
     environment.filters["plural"] = wording.plural

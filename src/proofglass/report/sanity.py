@@ -67,7 +67,7 @@ def _masking(run: Run) -> list[str]:
 
 
 def _harm(cell: Cell) -> float:
-    """How much of what an attacker is after was reached: the rate, or what is missing of it where a high one is good."""
+    """How far an attacker got: the rate, or how little of it there is where a high one is good."""
     value: float = cell.rate["value"]
     return value if cell.is_bad else -value
 

@@ -9,10 +9,11 @@ from proofglass.evaluation.metrics.kinds import ORDER
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
+from proofglass.report.measures import shown
 from proofglass.report.reasons import gathered, reasons
 from proofglass.report.run import COUNTS, Cell, Run
 from proofglass.report.sanity import sanity
-from proofglass.report.wording import bounds, interval, money, number, percent, plural
+from proofglass.report.wording import bounds, interval, measure, measure_interval, money, number, percent, plural
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 REASONS = 8  # lines of reasons, then a pointer to the table
+METRICS = 12  # lines of metrics, then a pointer to the table
 LENGTH = 300  # characters of a reason on a line
 
 
@@ -45,6 +47,7 @@ def summary(run: Run) -> Group:
     waiting = f", {number(counts['unsent'])} asks not sent yet" if counts["unsent"] else ""
     parts.append(line(f"Rates with 95 % intervals over judged samples; over the run: {apart}{waiting}.", "dim"))
     parts += [line(text) for text in sentences(run)]
+    parts += [line(text) for text in _metrics(run)]
     parts += [line(text, "yellow") for text in cautions(run)]
     parts += [line(f"money, {told['victim']}: {money(told)}") for told in run.money]
     parts += [line(caveat, "dim") for caveat in run.caveats]
@@ -110,6 +113,19 @@ def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | T
             table.add_row(Text(visible(attack)), *(_entry(run, cell) if cell else Text("") for cell in row))
     # A line of its own: a table would break its title to its own width.
     return [Text(visible(title), style="italic"), table] if table.row_count else []
+
+
+def _metrics(run: Run) -> list[str]:
+    """A line per group of the first metrics, each with its interval; the tables have the rest."""
+    found = []
+    for told in shown(run):
+        for row in told["rows"]:
+            where = " x ".join(row[name] for name in told["by"] if row[name])
+            value = f"{measure(row, told['is_share'])} {measure_interval(row, told['is_share'])}".rstrip()
+            said = f"{value} n={row['n']}" if row["value"] is not None else cut(row["reason"], LENGTH)
+            found.append(f"{told['column']}, {where}: {said}")
+    more = [f"{len(found) - METRICS} more numbers: tables/metrics.csv of the report"] if len(found) > METRICS else []
+    return found[:METRICS] + more
 
 
 def _corrected(run: Run, cell: Cell) -> str:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from proofglass import registry
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Dataset, Defense, Judge, Metric, Plug, Victim
 from proofglass.records.schema import utf8
-from proofglass.registry import Kind, entry
+from proofglass.registry import Kind
 from proofglass.studies import located
 from proofglass.studies.configure import construct, find, parameters
 from proofglass.studies.configure import load as load_plug
@@ -222,7 +223,7 @@ def default_judges(victims: Sequence[Victim], datasets: Sequence[Dataset]) -> li
 
 
 def _is_valid(judge: str, worlds: set[str]) -> bool:
-    valid_in = entry("judges", judge).load().valid_in  # type: ignore[attr-defined]
+    valid_in = registry.entry("judges", judge).load().valid_in  # type: ignore[attr-defined]
     return valid_in is None or worlds <= set(valid_in)
 
 

@@ -1,4 +1,4 @@
-"""Kinds of samples, by what a good model does with them; and whether a judge's 1 is good or bad there. The one place."""
+"""Kinds of samples, by what a good model does with them, and whether a judge's 1 is good or bad there."""
 
 from __future__ import annotations
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from proofglass.evaluation.metrics.answers import ONE, as_floats, given_by, of_frame
 from proofglass.interfaces import SUCCESS
 
@@ -39,6 +37,7 @@ def scored_rows(
     frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value, label. judges: what a metric
     needs -> the label of the judge that it is. undefended, unattacked: labels of defenses and attacks that do nothing.
     """
+    import numpy as np
     import polars as pl
 
     rows = frame.with_columns(

@@ -59,7 +59,8 @@ def judge_anew(plan: Plan, store: Store) -> None:
     measured = [cell for cell in plan.cells if not store.frame(cell.key).is_empty()]
     if not measured:
         raise StoreError(
-            f"{store.path}: holds no record of this study. Only judges, success and metrics may differ from the run's study."
+            f"{store.path}: holds no record of this study. "
+            "Only judges, success and metrics may differ from the run's study."
         )
     judges = {item.label: describe("judges", item) for item in plan.study.judges}
     metrics = {item.label: describe("metrics", item) for item in plan.study.metrics}
