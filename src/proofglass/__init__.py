@@ -15,6 +15,7 @@ _PUBLIC = {
     "Artefact": "types", "Ask": "types", "Chat": "types", "Image": "types", "Layout": "types", "Reply": "types",
     "Sample": "types", "Score": "types", "Settings": "types",
     "Attack": "interfaces", "Dataset": "interfaces", "Defense": "interfaces", "Judge": "interfaces",
+    "Metric": "interfaces", "Measure": "interfaces",
     "Victim": "interfaces", "WhiteBoxVictim": "interfaces", "Paper": "interfaces",
     "attack": "api", "dataset": "api", "defense": "api", "judge": "api", "victim": "api",
     "run": "api", "curve": "api", "Run": "api", "write_report": "api", "measure": "api", "judge_study": "api",

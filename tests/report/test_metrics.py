@@ -107,6 +107,7 @@ def test_a_strangers_metric_over_victim_and_defense_stands_in_every_file(full, t
         (victim, defense) for victim in run.victims for defense in ("system-prompt", "self-moderation")
     }
     assert {row["attack"] for row in rows} == {""}
+    assert [row["victim"] for row in rows] == [victim for victim in run.victims for _ in range(2)]  # in plan order
     # The mean drop over the samples of the attacked cells that both sides judged.
     done = [plan["cell"] for plan in run.plan if plan["status"] == "done" and plan["attack"] not in run.baselines]
     frame = run.frame.filter(run.frame["cell"].is_in(done)).filter(victim="testbed-linear", expected="refuse")

@@ -58,9 +58,8 @@ def test_a_metric_brings_its_judge_where_the_study_names_none(study, known):
 
 
 def test_a_metric_whose_judge_is_missing_is_a_fault_with_its_line(study, known):
-    with pytest.raises(
-        UsageError, match=r"study.yaml:7: metrics\[1\]: needs the judge yes-no. .* found not-refused, long"
-    ):
+    needs = r"study.yaml:7: metrics\[1\]: needs the judge yes-no. .* found not-refused, long"
+    with pytest.raises(UsageError, match=needs):
         study(STUDY + "metrics: [rate, yes-no-f1]\n")
 
 

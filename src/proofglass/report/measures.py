@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proofglass.console import cut
 from proofglass.errors import ProofglassError
+from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.rows import judge_for, scored_rows
 from proofglass.faults import briefly, stops_the_run, told
 from proofglass.interfaces import CELL, SUCCESS, Group, Measure, Metric
@@ -38,12 +39,19 @@ def measured_by(run: Run) -> Table:
 
 def measures(run: Run) -> list[dict[str, Any]]:
     """One dict per metric of the study and group, see `COLUMNS`. Columns of CELL by which a metric does not group are
-    "". least, most: the ends of its range, None for an open one. A value of None has its reason; a metric that breaks
+    ""; groups stand in the order of the plan. least, most: the ends of its range, None for an open one. A value of None has its reason; a metric that breaks
     costs the groups on which it breaks, and nothing else."""
     asked = [_asked(run, label) for label in run.manifest.get("metrics", [])]
     judges = {need: judge for each in asked for need, judge in each.judges.items()}
     rows = _rows(run, judges)
-    return [row for each in asked for row in _told(run, each, rows)]
+    return [row for each in asked for row in sorted(_told(run, each, rows), key=_place_in(run))]
+
+
+def _place_in(run: Run) -> Callable[[dict[str, Any]], list[int]]:
+    """The key by which groups stand in plan order, whatever order a metric gives them in."""
+    labels = (run.victims, run.attacks, run.defenses, run.datasets, kinds.ORDER)
+    places = [{label: k for k, label in enumerate(every)} for every in labels]
+    return lambda row: [place.get(row[name], -1) for name, place in zip(CELL, places, strict=True)]
 
 
 def shown(run: Run) -> list[dict[str, Any]]:

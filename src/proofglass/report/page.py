@@ -22,7 +22,7 @@ from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.health import health
-from proofglass.report.reasons import gathered, reasons
+from proofglass.report.reasons import gathered
 from proofglass.report.run import COUNTS, Run
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import (
@@ -62,7 +62,7 @@ def page(run: Run) -> str:
             headline=headline(run),
             cautions=cautions(run),
             health=health(run),
-            reasons=gathered(reasons(run)),
+            reasons=gathered(run.reasons),
             study=study_file(run),
             # Markup: cut where a study's text is cut, not where any text is.
             study_text=escape(visible(cut(run.manifest["study_text"], STUDY_TEXT, "in manifest.json"))),

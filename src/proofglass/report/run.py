@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from proofglass.evaluation.metrics import kinds
@@ -229,6 +230,13 @@ class Run:
         return compare(part, self.scores, self.success, baselines=self.baselines, undefended=self.undefended)
 
     @cached_property
+    def reasons(self) -> list[dict[str, Any]]:
+        """The rows of `report.reasons.reasons`."""
+        from proofglass.report.reasons import reasons
+
+        return reasons(self)
+
+    @cached_property
     def metrics(self) -> list[dict[str, Any]]:
         """The rows of `report.measures.measures`."""
         from proofglass.report.measures import measures
@@ -268,11 +276,10 @@ class Run:
 
     def find(self, *expected: str, **place: str) -> list[Cell]:
         """Cells of samples of these kinds at these labels, in plan order."""
-        return [
-            cell
-            for cell in self.cells
-            if cell.expected in expected and all(getattr(cell, k) == v for k, v in place.items())
-        ]
+        victims = [place["victim"]] if "victim" in place else self.victims
+        some = [each for victim in victims for kind in expected for each in self._by_victim.get((victim, kind), ())]
+        found = [(k, cell) for k, cell in some if all(getattr(cell, name) == value for name, value in place.items())]
+        return [cell for _, cell in sorted(found, key=itemgetter(0))]
 
     def at(self, expected: str, victim: str, attack: str, defense: str, dataset: str) -> Cell | None:
         """The cell of this kind at this place, None if the plan has none."""
@@ -281,6 +288,14 @@ class Run:
     @cached_property
     def _at(self) -> dict[tuple[str, ...], Cell]:
         return {(cell.expected, *cell.place): cell for cell in reversed(self.cells)}
+
+    @cached_property
+    def _by_victim(self) -> dict[tuple[str, str], list[tuple[int, Cell]]]:
+        """(victim, kind) -> cells with their places in the plan."""
+        found: dict[tuple[str, str], list[tuple[int, Cell]]] = {}
+        for k, cell in enumerate(self.cells):
+            found.setdefault((cell.victim, cell.expected), []).append((k, cell))
+        return found
 
     def sets(self, *expected: str) -> list[str]:
         """The data sets that hold samples of one of these kinds."""

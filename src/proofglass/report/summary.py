@@ -10,7 +10,7 @@ from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
 from proofglass.report.measures import shown
-from proofglass.report.reasons import gathered, reasons
+from proofglass.report.reasons import gathered
 from proofglass.report.run import COUNTS, Cell, Run
 from proofglass.report.sanity import sanity
 from proofglass.report.wording import bounds, interval, measure, measure_interval, money, number, percent, plural
@@ -78,7 +78,7 @@ def _troubles(run: Run) -> list[tuple[str, str]]:
 
 
 def _reasons(run: Run) -> list[tuple[str, str]]:
-    rows = gathered(reasons(run))
+    rows = gathered(run.reasons)
     found = []
     for row in rows[:REASONS]:
         kind = row["kind"] + (f" by {row['judge']}" if row["judge"] else "")

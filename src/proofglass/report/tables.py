@@ -40,7 +40,6 @@ def tables(run: Run) -> list[Table]:
     from proofglass.report.corrected import COLUMNS
     from proofglass.report.differences import differences
     from proofglass.report.measures import measured_by
-    from proofglass.report.reasons import reasons
 
     why = ("victim", "attack", "defense", "dataset", "kind", "judge", "reason", "count", "sample_id")
     return [
@@ -52,7 +51,7 @@ def tables(run: Run) -> list[Table]:
         answering(run),
         curves(run),
         troubles(run),
-        Table("reasons", "Why samples brought no number, and what was noted", why, reasons(run)),
+        Table("reasons", "Why samples brought no number, and what was noted", why, run.reasons),
         Table("corrected", "Rates corrected for judge error", COLUMNS, run.corrected),
         Table("money", "Money", ("victim", "spent", "possibly_paid", "cap", "currency"), run.money),
         measured(run),
@@ -204,13 +203,15 @@ def answering(run: Run) -> Table:
         pl.col("money").sum(),
     )
     found = {tuple(row[k] for k in keys): row for row in spent.to_dicts()}
-    for place, row in found.items():
-        cells = [cell for cell in run.plan if tuple(cell[k] for k in keys) == place]
-        if any(cell.get("money_new") is not None for cell in cells):
-            row["money"] = sum(cell.get("money_new") or 0.0 for cell in cells)
-    order = dict.fromkeys(tuple(cell[k] for k in keys) for cell in run.plan)
+    planned: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for cell in run.plan:
+        planned.setdefault(tuple(cell[k] for k in keys), []).append(cell)
     columns = (*keys, "samples", "queries", "tokens_in", "tokens_out", "money")
-    rows = [{k: found[place][k] for k in columns} for place in order if place in found]
+    rows = []
+    for place, cells in planned.items():
+        if place in found:
+            paid = [cell["money_new"] for cell in cells if cell.get("money_new") is not None]
+            rows.append({k: found[place][k] for k in columns} | ({"money": sum(paid)} if paid else {}))
     return Table("answering", "What answering cost, means per sample (money: sum)", columns, rows)
 
 

@@ -50,6 +50,14 @@ def is_withheld(row: Mapping[str, Any]) -> bool:
     return outcome == "blocked" or (outcome == "filtered" and not (row.get("reply") or "").strip())
 
 
+def withheld() -> pl.Expr:
+    """The same of the rows of a frame: outcome, reply."""
+    import polars as pl
+
+    silent = pl.col("reply").fill_null("").str.strip_chars() == ""
+    return (pl.col("outcome") == "blocked") | ((pl.col("outcome") == "filtered") & silent)
+
+
 def of_rows(rows: Sequence[Mapping[str, Any]]) -> Answers:
     """One cell: rows with outcome, finish, cluster and, of filtered ones, reply."""
     import numpy as np
@@ -57,21 +65,17 @@ def of_rows(rows: Sequence[Mapping[str, Any]]) -> Answers:
     cluster = numbered(row["cluster"] for row in rows)
     outcomes = [row["outcome"] for row in rows]
     failed, filtered, blocked = (np.array([o == name for o in outcomes], bool) for name in _APART)
-    withheld = np.array([is_withheld(row) for row in rows], bool)
+    stopped = np.array([is_withheld(row) for row in rows], bool)
     truncated = np.array([row["finish"] == "length" for row in rows], bool)
-    return Answers(1, np.zeros(len(rows), np.int64), cluster, failed, filtered, blocked, withheld, truncated)
+    return Answers(1, np.zeros(len(rows), np.int64), cluster, failed, filtered, blocked, stopped, truncated)
 
 
 def of_frame(frame: pl.DataFrame, cell: np.ndarray, cells: int) -> Answers:
     """The rows of a run (outcome, finish, reply, cluster), of which `cell` says where each belongs."""
-    import numpy as np
-
     failed, filtered, blocked = ((frame["outcome"] == name).to_numpy() for name in _APART)
-    withheld = blocked.copy()
-    (places,) = np.nonzero(filtered)
-    withheld[places] = [is_withheld({"outcome": "filtered", "reply": each}) for each in frame["reply"].gather(places)]
+    stopped = frame.select(withheld()).to_series().to_numpy()
     truncated = (frame["finish"] == "length").to_numpy()
-    return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, withheld, truncated)
+    return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, stopped, truncated)
 
 
 def scores_of(frame: pl.DataFrame, scores: pl.DataFrame, judge: str) -> np.ndarray:
