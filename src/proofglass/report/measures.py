@@ -38,9 +38,9 @@ def measured_by(run: Run) -> Table:
 
 
 def measures(run: Run) -> list[dict[str, Any]]:
-    """One dict per metric of the study and group, see `COLUMNS`. Columns of CELL by which a metric does not group are
-    ""; groups stand in the order of the plan. least, most: the ends of its range, None for an open one. A value of None has its reason; a metric that breaks
-    costs the groups on which it breaks, and nothing else."""
+    """One dict per metric of the study and group, in the order of the plan, see `COLUMNS`. Columns of CELL by which a
+    metric does not group are "". least, most: the ends of its range, None for an open one. A value of None has its
+    reason; a metric that breaks costs the groups on which it breaks, and nothing else."""
     asked = [_asked(run, label) for label in run.manifest.get("metrics", [])]
     judges = {need: judge for each in asked for need, judge in each.judges.items()}
     rows = _rows(run, judges)
