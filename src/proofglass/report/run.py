@@ -102,7 +102,8 @@ class Run:
 
     def plug(self, kind: str, label: str) -> dict[str, Any]:
         """What the manifest states about a plug: name, key, version, settings, paper."""
-        return self.manifest.get("plugs", {}).get(kind, {}).get(label, {})
+        told: dict[str, Any] = self.manifest.get("plugs", {}).get(kind, {}).get(label, {})
+        return told
 
     def valid(self, judge: str, victim: str) -> bool:
         """Whether this judge's verdict on this victim may be called a rate of anything (`Judge.valid_in`)."""
@@ -195,7 +196,12 @@ class Run:
         ]
 
     def _cell(
-        self, plan: dict[str, Any], expected: str, found: dict, victim_keys: dict[str, str], made_on: str
+        self,
+        plan: dict[str, Any],
+        expected: str,
+        found: dict[tuple[str, str, str, str, str], dict[str, RateRow]],
+        victim_keys: dict[str, str],
+        made_on: str,
     ) -> Cell:
         place = (plan["victim"], plan["attack"], plan["defense"], plan["dataset"])
         mine = found.get((*place, expected), {})

@@ -253,7 +253,7 @@ def _success(source: Located, judges: list[str], usual: list[str]) -> str:
         raise source.error(
             ("success",), f"found {chosen!r}. Expected one of {', '.join(judges)}.{nearest(chosen, judges)}"
         )
-    return chosen
+    return str(chosen)
 
 
 def _name(source: Located) -> str:

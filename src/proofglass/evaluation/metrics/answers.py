@@ -41,7 +41,8 @@ class Answers:
         """How many of these rows (a mask) each cell has."""
         import numpy as np
 
-        return np.bincount(self.cell[which], minlength=self.cells).tolist()
+        counts: list[int] = np.bincount(self.cell[which], minlength=self.cells).tolist()
+        return counts
 
 
 def is_withheld(row: Mapping[str, Any]) -> bool:
