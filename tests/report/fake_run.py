@@ -185,6 +185,7 @@ def plug(name: str, label: str) -> dict[str, Any]:
         "settings": {"epsilon": 16 / 255, "steps": 150} if name == "qi2023" else part,
         "paper": paper if name == "figstep" else None,
         **({"access": "white"} if name == "qi2023" else {}),
+        **({"borderline": label.endswith("/borderline")} if part else {}),
     }
 
 
