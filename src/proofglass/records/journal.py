@@ -126,8 +126,9 @@ def batch_key(victim: str, asks: Sequence[Ask]) -> str:
 
 
 class JournaledVictim(Victim):
-    """`victim` whose answers go through `journal`. Defenses wrap this; attacks get `victim` itself.
+    """`victim` whose answers go through `journal`: the innermost one of a finished stack of defenses.
 
+    key: under which they are kept; "": that of `victim`.
     heard: called after each batch with the number of asks, whether they were asked now or recalled, and the seconds
     that the victim took for them.
     asked, recalled: asks so far; seconds: what the victim took for all of them, whichever run asked. unsent: asks
@@ -137,10 +138,10 @@ class JournaledVictim(Victim):
 
     name = "journaled"
 
-    def __init__(self, victim: Victim, journal: Journal, heard: Heard | None = None) -> None:
+    def __init__(self, victim: Victim, journal: Journal, heard: Heard | None = None, key: str = "") -> None:
         self.victim, self.journal, self.heard = victim, journal, heard
         self.layout, self.image_size, self.sees_images = victim.layout, victim.image_size, victim.sees_images
-        self._key = victim.key
+        self._key = key or victim.key
         self.asked = self.recalled = 0
         self.seconds = 0.0
         self.unsent: Counter[str] = Counter()

@@ -6,25 +6,26 @@ import gc
 import itertools
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from proofglass.console import REASON, cut, visible
-from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
 from proofglass.evaluation.judging import JudgeFault, judge
 from proofglass.faults import kept_by, one_line, stops_the_run, told
-from proofglass.interfaces import Judge, Victim
+from proofglass.interfaces import Defense, Judge, Victim, key_of
 from proofglass.meter import Meter
 from proofglass.records.journal import Journal, JournaledVictim
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
 from proofglass.report.run import broken_judges
-from proofglass.studies.attempt import Trial, attempt, attempts_of, buy, nothing_measured
-from proofglass.studies.craft import check_apart, summary
+from proofglass.studies.attempt import attempts_of, nothing_measured
+from proofglass.studies.craft import summary
+from proofglass.studies.execute import run_cell, trial_of
 from proofglass.studies.plan import Cell, Plan, describe
 from proofglass.studies.progress import Progress
 from proofglass.studies.study import Item
-from proofglass.types import Sample, Score
+from proofglass.types import Cost, Score
 
 REASONS = 3  # named in the last line, which must stay one; the report has all
 
@@ -123,22 +124,17 @@ def _run_cell(
 ) -> tuple[str, str]:
     """Measure, judge and seal one cell. Returns its status and, if it failed, why."""
     study = plan.study
-    asked = JournaledVictim(model, journal, progress.heard)
-    with one_line("defense", cell.defense.plug, f"defense {cell.defense.label}"):
-        defended = cell.defense.plug(asked)
-    trial = Trial(cell, cell.attack.plug, defended, model, study.settings, study.budget, store)
+    asked = Asked(journal, progress, model, cell.defense.plug)
+    trial = trial_of(cell, model, study.settings, study.budget, asked.through)
     records: list[Record] = []
     bought: list[Crafted] = []
     with Meter() as meter:
-        universal = _universal(trial, progress) if trial.attack.scope == "universal" else None
-        progress.crafted(universal.seconds if universal else 0.0)
-        for number, rows in enumerate(cell.chunks(study.chunk)):
-            with watched_by(progress.crafting):
-                made, crafted = attempt(trial, rows, number, universal)
-            records += made
-            bought += [] if universal else [crafted]
-            progress.chunk(len(rows), [record.reason for record in made if record.outcome == "error" and record.reason])
-        progress.crafted(sum(crafted.seconds for crafted in bought))
+        for chunk in run_cell(trial, store, progress):
+            records += chunk.records
+            if not bought or chunk.bought is not bought[-1]:  # one serves all chunks where it is universal
+                bought.append(chunk.bought)
+            failures = [r.reason for r in chunk.records if r.outcome == "error" and r.reason]
+            progress.chunk(chunk.rows, failures)
     made_rows = [vars(record) for record in records]
     told_of_judges, reason = _judged(plan, cell, made_rows, store, anew=True)
     status = "failed" if reason else "done"
@@ -153,7 +149,7 @@ def _run_cell(
             "reason": reason,
             "seconds": asked.seconds,
             "peak_bytes": meter.peak_bytes,
-            "craft": summary(trial.attack, [universal] if universal else bought),
+            "craft": summary(trial.attack, bought, trial.crafting(bought)),
             "unsent": asked.unsent.total(),
             "batches": {
                 batch: [cost.queries, cost.tokens_in, cost.tokens_out, cost.money]
@@ -165,16 +161,38 @@ def _run_cell(
     return status, reason
 
 
-def _universal(trial: Trial, progress: Progress) -> Crafted:
-    """The artefact that serves all samples, crafted on the crafting split, which holds none of them."""
-    dataset, attack = trial.cell.dataset, trial.attack
-    with one_line("dataset", dataset.plug, f"data set {dataset.label}: its crafting split"):
-        crafting = tuple(dataset.plug.crafting())
-        if odd := next((type(row).__name__ for row in crafting if not isinstance(row, Sample)), ""):
-            raise TypeError(f"a {odd} among its samples, expected a Sample each")
-    check_apart(crafting, [row for row in trial.cell.rows if isinstance(row, Sample)])
-    with watched_by(progress.crafting), one_line("attack", attack, f"attack {attack.name}: crafting failed"):
-        return buy(trial, crafting)
+class Asked:
+    """What a cell asks, each model through the journal under a key of its own."""
+
+    def __init__(self, journal: Journal, progress: Progress, model: Victim, defense: Defense) -> None:
+        self._journal, self._progress = journal, progress
+        self._model, self._defense = model, defense
+        self._models: dict[str, JournaledVictim] = {}
+
+    def through(self, victim: Victim) -> JournaledVictim:
+        """`victim`, the innermost one of a finished stack, its answers journaled: under its own key, or, where a
+        defense has put it in the model's place, under that of all three: its class may name little of what it is made
+        of."""
+        key = victim.key
+        if victim is not self._model:
+            key = key_of([key, self._model.key, self._defense.key])
+        journaled = JournaledVictim(victim, self._journal, self._progress.heard, key)
+        return self._models.setdefault(key, journaled)
+
+    @property
+    def unsent(self) -> Counter[str]:
+        """Asks that were not sent, by reason."""
+        return sum((model.unsent for model in self._models.values()), Counter())
+
+    @property
+    def seconds(self) -> float:
+        """What the models took for all of their answers, whichever run asked."""
+        return sum(model.seconds for model in self._models.values())
+
+    @property
+    def batches(self) -> dict[str, Cost]:
+        """Batch -> what its answers cost."""
+        return {batch: cost for model in self._models.values() for batch, cost in model.batches.items()}
 
 
 def _stale(plan: Plan, runnable: Sequence[Cell], store: Store) -> list[Cell]:
