@@ -181,7 +181,7 @@ class Run:
             for expected in self.expected[plan["dataset"]] or ["refuse"]
         ]
 
-    def _cell(self, plan: dict[str, Any], expected: str, found: dict, victim_keys: dict[str, str]) -> Cell:
+    def _cell(self, plan: dict[str, Any], expected: str, found: Mapping[Any, Any], victim_keys: dict[str, str]) -> Cell:
         place = (plan["victim"], plan["attack"], plan["defense"], plan["dataset"])
         mine = found.get((*place, expected), {})
         state, reason = plan["status"], plan.get("reason") or ""

@@ -153,11 +153,11 @@ def _largest(artefacts: Sequence[Artefact], name: str) -> float | None:
     return max(known) if known else None
 
 
-def _mean_trace(artefacts: Sequence[Artefact]) -> dict:
+def _mean_trace(artefacts: Sequence[Artefact]) -> dict[str, Any]:
     """Numbers averaged over artefacts, yes and no as the share of yes, lists step by step over those that got so far;
     texts that differ are counted, e.g. "12 x budget spent"."""
 
-    def mean(values: Sequence) -> object:
+    def mean(values: Sequence[Any]) -> object:
         if all(isinstance(v, list) for v in values):
             steps = range(max(len(v) for v in values))
             return [mean([v[k] for v in values if k < len(v)]) for k in steps]

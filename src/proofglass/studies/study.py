@@ -246,7 +246,7 @@ def _success(source: Located, judges: list[str]) -> str:
         raise source.error(
             ("success",), f"found {chosen!r}. Expected one of {', '.join(judges)}.{nearest(chosen, judges)}"
         )
-    return chosen
+    return str(chosen)
 
 
 def _name(source: Located) -> str:

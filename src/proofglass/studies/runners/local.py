@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from proofglass.console import REASON, cut, visible
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
@@ -227,7 +228,9 @@ def _judge_cells(plan: Plan, cells: Sequence[Cell], store: Store, *, anew: bool)
         store.put_status(cell.key, {**before, **told_of_judges, "status": status, "reason": reason})
 
 
-def _judged(plan: Plan, cell: Cell, rows: Sequence[dict], store: Store, *, anew: bool) -> tuple[dict[str, object], str]:
+def _judged(
+    plan: Plan, cell: Cell, rows: Sequence[dict[str, Any]], store: Store, *, anew: bool
+) -> tuple[dict[str, object], str]:
     """Keeps the scores of the study's judges; what the cell's status says about them, and why nothing was measured
     (empty: something was). anew: score also what is scored already."""
     attempts = attempts_of(rows, {row.id: row for row in cell.rows}, store)
@@ -261,12 +264,12 @@ def _report(plan: Plan, store: Store) -> None:
         raise NothingMeasured(" ".join(filter(None, told_of)))
 
 
-def _failures(cells: Sequence[dict]) -> str:
+def _failures(cells: Sequence[dict[str, Any]]) -> str:
     failed, told_of = _named(cells, "failed")
     return f"{failed} measured nothing. {told_of}." if failed else ""
 
 
-def _broken_judges(plan: Plan, cells: Sequence[dict]) -> str:
+def _broken_judges(plan: Plan, cells: Sequence[dict[str, Any]]) -> str:
     """One sentence per judge that broke: a hole in its column that only its author can mend."""
     lines = [
         f"judge {fault['judge']} broke on {fault['replies']} of {fault['of']} replies: "
@@ -277,7 +280,7 @@ def _broken_judges(plan: Plan, cells: Sequence[dict]) -> str:
     return f"{'; '.join(lines)}. {rest}" if lines else ""
 
 
-def _unfinished(cells: Sequence[dict]) -> str:
+def _unfinished(cells: Sequence[dict[str, Any]]) -> str:
     unfinished, told_of = _named(cells, "pending")
     if not unfinished:
         return ""
@@ -287,12 +290,12 @@ def _unfinished(cells: Sequence[dict]) -> str:
     )
 
 
-def _named(cells: Sequence[dict], status: str) -> tuple[str, str]:
+def _named(cells: Sequence[dict[str, Any]], status: str) -> tuple[str, str]:
     """How many of the cells that were to run have this status, and their reasons, each once with its first cell; "" if
     none has."""
     found = [cell for cell in cells if cell["status"] == status]
     promised = sum(cell["status"] != "skipped" for cell in cells)
-    first: dict[str, list[dict]] = {}
+    first: dict[str, list[dict[str, Any]]] = {}
     for cell in found:
         first.setdefault(cell["reason"], []).append(cell)
     lines = [
@@ -303,5 +306,5 @@ def _named(cells: Sequence[dict], status: str) -> tuple[str, str]:
     return (f"{len(found)} of {promised} cells" if found else ""), "; ".join([*lines[:REASONS], *rest])
 
 
-def _title(cell: dict) -> str:
+def _title(cell: dict[str, Any]) -> str:
     return " x ".join(cell[name] for name in ("victim", "attack", "defense", "dataset"))
