@@ -17,9 +17,9 @@ from typing import Any
 
 from proofglass.errors import ProofglassError, UsageError
 from proofglass.faults import stops_the_run, told
-from proofglass.interfaces import Dataset, key_of
+from proofglass.interfaces import Dataset
 from proofglass.records.schema import plain
-from proofglass.types import BadSample, Sample
+from proofglass.types import BadSample, Chat, Sample
 
 Row = Sample | BadSample
 KEPT = 2_000  # rows of a data set that is read once and kept: reading a small one again for every cell costs more
@@ -152,9 +152,18 @@ def _mark(chunk: Iterable[Row], whole: Any = None) -> bytes:
 
 
 def _digest(row: Row) -> bytes:
-    held = {f.name: getattr(row, f.name) for f in dataclasses.fields(row) if f.name != "chat"}
-    chat = key_of(row.chat) if isinstance(row, Sample) else ""
-    return hashlib.sha256(json.dumps([plain(held), chat], sort_keys=True).encode()).digest()
+    """Sha256 of all that a row holds: every field in its place, pictures by their pixels."""
+    held = [value if isinstance(value, str) else _held(value) for value in vars(row).values()]
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).digest()
+
+
+def _held(value: Any) -> Any:
+    if isinstance(value, Chat):
+        return [
+            [turn.role, [part if isinstance(part, str) else [part.sha256] for part in turn.parts]]
+            for turn in value.messages
+        ]
+    return plain(value)
 
 
 def _distinct(dataset: Dataset) -> Iterator[Row]:
