@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
 from proofglass.engine.objectives import Evaluation, Objective
-from proofglass.engine.seeds import stream
+from proofglass.engine.seeds import drawing, seed_of, stream
 
 if TYPE_CHECKING:
     import torch
@@ -61,27 +61,30 @@ class Estimated(Objective):
         import torch
 
         directions = torch.stack([self.directions(x[b], seed, step) for b, seed in enumerate(self.seeds)])
-        ahead, forward = self._probe(x, directions, step)
+        ahead, forward = self._probe(x, directions, step, "ahead")
         if self.kind == "rgf":
             here = self.objective(x, step, need_grad=False)
             slopes, loss = (ahead - here.loss[:, None]) / self.sigma, here.loss
             forward += here.forward
         else:
-            behind, more = self._probe(x, -directions, step)
+            behind, more = self._probe(x, -directions, step, "behind")
             slopes, loss = (ahead - behind) / (2 * self.sigma), (ahead + behind).mean(1) / 2
             forward += more
         grad = (slopes[:, :, None, None, None] * directions).mean(1)
         return Evaluation(loss, grad, forward, 0)
 
-    def _probe(self, x: torch.Tensor, directions: torch.Tensor, step: int) -> tuple[torch.Tensor, int]:
-        """J(x + sigma v) for every direction, float [B, draws], and the passes spent."""
+    def _probe(self, x: torch.Tensor, directions: torch.Tensor, step: int, side: str) -> tuple[torch.Tensor, int]:
+        """J(x + sigma v) for every direction, float [B, draws], and the passes spent. Each probe is a query of its own,
+        so whatever draws at random behind it draws anew."""
         import torch
 
         losses, forward = [], 0
         for first in range(0, self.draws, self.at_once):
             some = directions[:, first : first + self.at_once]
             probes = (x[:, None] + self.sigma * some).clamp(0, 1).flatten(0, 1)
-            seen = self._widened(len(x), some.shape[1])(probes, step, need_grad=False)
+            each = [seed_of(seed, side, first + k) for seed in self.seeds for k in range(some.shape[1])]
+            with drawing(each, step):
+                seen = self._widened(len(x), some.shape[1])(probes, step, need_grad=False)
             losses.append(seen.loss.reshape(len(x), -1))
             forward += seen.forward
         return torch.cat(losses, 1), forward

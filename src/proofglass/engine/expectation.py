@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from proofglass.engine.objectives import Evaluation, Objective
-from proofglass.engine.seeds import stream
+from proofglass.engine.seeds import drawing, seed_of, stream
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,9 @@ class Transformed(Objective):
                 for b, seed in enumerate(self.seeds)
             ]
             many = torch.stack([self.transform.apply(x[b], d) for b in range(len(x)) for d in drawn[b]])
-            seen = self._widened(len(x), count)(many.clamp(0, 1), step, need_grad=need_grad)
+            each = [seed_of(seed, "transform", first + k) for seed in self.seeds for k in range(count)]
+            with drawing(each, step):
+                seen = self._widened(len(x), count)(many.clamp(0, 1), step, need_grad=need_grad)
             forward, backward = forward + seen.forward, backward + seen.backward
             loss += seen.loss.reshape(len(x), count).sum(1) / self.draws
             if seen.grad is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proofglass.engine import seeds
 from proofglass.engine.constraints import Constraint
+from proofglass.engine.drawn import Drawn
 from proofglass.engine.found import Found
 from proofglass.engine.loop import Run, Select
 from proofglass.engine.objectives import Objective
@@ -55,7 +56,7 @@ def minimise(
         raise ValueError(f"seed: expected one seed or {len(x0)}, found {len(whole)}")
     if start is not None:
         start = constraint.project(start.detach().to(x0), x0)
-    run = Run(objective, x0, constraint, step, schedule, tuple(whole), budget, select, check, start)
+    run = Run(Drawn(objective, whole), x0, constraint, step, schedule, tuple(whole), budget, select, check, start)
     return run.finish()
 
 

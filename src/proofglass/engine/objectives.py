@@ -99,6 +99,10 @@ class TargetNLL(Objective):
         if self.prepared is None:
             self.prepared = self.victim.prepare(self.pairs, append_eos=self.append_eos)
 
+    @property
+    def plain(self) -> bool:
+        return self.fixed and not self.victim.draws
+
     def draw(self, step: int) -> list[list[int]]:
         """Which pairs of each picture step `step` uses: all, or `per_step` drawn without replacement."""
         if self.fixed:
@@ -125,13 +129,13 @@ class TargetNLL(Objective):
     def price(self, need_grad: bool) -> float:
         pairs = max(len(row) for row in self.pairs)
         most = self.per_step if need_grad else self.value_pairs
-        return min(most or pairs, pairs) * super().price(need_grad)
+        return min(most or pairs, pairs) * max(self.victim.draws, 1) * super().price(need_grad)
 
     def _evaluate(self, x: torch.Tensor, picks: list[list[int]], *, need_grad: bool) -> Evaluation:
         result = self.victim.loss_and_grad(
             x, self.prepared.select(picks), weighting=self.weighting, need_grad=need_grad
         )
-        rows = sum(len(row) for row in picks)
+        rows = sum(len(row) for row in picks) * max(self.victim.draws, 1)
         return Evaluation(result.loss, result.pixels if need_grad else None, rows, rows if need_grad else 0)
 
 
@@ -203,7 +207,7 @@ def embedding_distance(
             return sign * ((found - goal) ** 2).mean(1)
         return sign * (1 - torch.nn.functional.cosine_similarity(found, goal, dim=1))
 
-    return Differentiable(distance, len(wanted))
+    return Differentiable(distance, len(wanted), max(encoder.draws, 1) if isinstance(encoder, WhiteBoxVictim) else 1)
 
 
 @dataclass

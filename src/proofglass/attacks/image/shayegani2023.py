@@ -230,7 +230,7 @@ class _Bare:
     victim: WhiteBoxVictim
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
-        stated = getattr(self.victim, "normalisation", None)
+        stated = self.victim.normalisation
         if stated is None:
             raise UsageError(
                 f"{self.victim.name}: does not state mean and std; shayegani2023 needs normalise=True here"
