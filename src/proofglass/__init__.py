@@ -16,6 +16,7 @@ _PUBLIC = {
     "Sample": "types", "Score": "types", "Settings": "types",
     "Attack": "interfaces", "Dataset": "interfaces", "Defense": "interfaces", "Judge": "interfaces",
     "Victim": "interfaces", "WhiteBoxVictim": "interfaces", "Paper": "interfaces",
+    "Lens": "defenses.opened", "Opened": "defenses.opened", "Stack": "defenses.stack",
     "attack": "api", "dataset": "api", "defense": "api", "judge": "api", "victim": "api",
     "run": "api", "curve": "api", "Run": "api", "write_report": "api", "measure": "api", "judge_study": "api",
     "plan_labels": "api", "add_labels": "api",
