@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 
 # Public names, loaded on first use: `import proofglass` stays light.
 _PUBLIC = {
-    "Artefact": "types", "Ask": "types", "Chat": "types", "Image": "types", "Layout": "types", "Reply": "types",
-    "Sample": "types", "Score": "types", "Settings": "types",
+    "Artefact": "types", "Ask": "types", "Budget": "types", "Chat": "types", "Image": "types", "Layout": "types",
+    "Reply": "types", "Sample": "types", "Score": "types", "Settings": "types",
     "Attack": "interfaces", "Dataset": "interfaces", "Defense": "interfaces", "Judge": "interfaces",
     "Victim": "interfaces", "WhiteBoxVictim": "interfaces", "Paper": "interfaces",
     "attack": "api", "dataset": "api", "defense": "api", "judge": "api", "victim": "api",

@@ -88,6 +88,10 @@ class Cost:
             max(self.peak_bytes, other.peak_bytes),
         )
 
+    def __mul__(self, times: int) -> Cost:
+        """So many of it: what `times` like this one add up to."""
+        return sum([self] * times, Cost())
+
     @property
     def equivalents(self) -> int:
         """Forward equivalents, what a budget counts: forward + 2 x backward passes + queries."""
