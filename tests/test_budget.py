@@ -42,7 +42,7 @@ def test_what_is_no_budget_is_refused(bad):
 
 
 def test_an_unknown_unit_is_refused():
-    with pytest.raises(ValueError, match="one of passes, queries, seconds, tokens, money.*'hours'"):
+    with pytest.raises(ValueError, match=r"one of passes, queries, seconds, tokens, money.*'hours'"):
         Budget(1, "hours")  # type: ignore[arg-type]
 
 

@@ -183,7 +183,7 @@ def test_the_two_players_pull_apart_on_a_model(tiny):
 
 
 def test_a_shaken_picture_has_its_second_player_too():
-    """Around the game, an expectation averages the gradients of both players; the prompts stay the same in all draws."""
+    """Around the game, an expectation averages the gradients of both players; prompts are the same in all draws."""
     attack, objective, point = g18()
     shaken = Transformed(objective, Spectrum(0.0, 0.0), 3, [0])
     seen, plain = shaken(point, 30), objective(point, 30)
@@ -426,10 +426,13 @@ def test_the_gradient_is_the_slope_of_the_loss_with_moved_prompts(tiny):
     (part,) = samples(1)
     objective = attack.objective(tiny, [part], [part.chat.images[0]], [["no", "yes"]], [1])
     noise = torch.Generator().manual_seed(3)
-    objective.moves = [0.1 * torch.randn(moves.shape, generator=noise) for moves in objective.moves]
-    objective.updates = frozenset()
-    x = tiny.pixels(part.chat.images[0]).clamp(0.1, 0.9)
-    grad = objective(x, 0).grad
+    point = {
+        "image": tiny.pixels(part.chat.images[0]).clamp(0.1, 0.9),
+        "prompt": 0.1 * torch.randn(objective.unmoved().shape, generator=noise),
+    }
+    grads = objective(point, 0).grad
     h = 1e-4  # float32: curvature and rounding leave three digits
-    up, down = (objective(x + side * h * grad.sign(), 0, need_grad=False).loss for side in (1, -1))
-    assert float((up - down) / (2 * h)) == pytest.approx(float(grad.abs().sum()), rel=3e-3)
+    for name, grad in grads.items():
+        ahead, behind = (point | {name: point[name] + side * h * grad.sign()} for side in (1, -1))
+        up, down = (objective(there, 0, need_grad=False).loss for there in (ahead, behind))
+        assert float((up - down) / (2 * h)) == pytest.approx(float(grad.abs().sum()), rel=3e-3)

@@ -51,7 +51,7 @@ class Estimated(Objective):
             raise ValueError(f"draws: expected at least 1, found {self.draws}")
         if self.kind != "rgf" and self.objective.memory():
             raise ValueError(
-                f"kind: {self.kind} never looks at x itself, which an objective with a memory needs; 'rgf' does"
+                f"kind: an objective with a memory takes 'rgf', which looks at x itself; found {self.kind!r}"
             )
         self.fixed = self.objective.fixed and self.kind == "rgf"
 

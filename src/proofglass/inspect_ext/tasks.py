@@ -86,8 +86,8 @@ def attacked(
     dataset: whose samples an attack may be crafted on. crafted_on: the victim it is crafted on; None: the evaluated
     model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, as in a
     study: 200, or `60 s`. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill;
-    None: it is crafted anew every time. An attack's helper models (`Ask.to`) are model roles: --model-role NAME=provider/name.
-    Raises UsageError, MissingExtra and what crafting raises.
+    None: it is crafted anew every time. An attack's helper models (`Ask.to`) are model roles: --model-role
+    NAME=provider/name. Raises UsageError, MissingExtra and what crafting raises.
     """
     base = settings_of_study(settings)
     like = _evaluated() if crafted_on is None else plug("victims", crafted_on)
