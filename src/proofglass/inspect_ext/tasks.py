@@ -32,7 +32,7 @@ from proofglass.interfaces import Dataset, Victim
 from proofglass.records.store import Crafted, Store
 from proofglass.studies.craft import check_apart, craft
 from proofglass.studies.plan import Plan, expand, manifest
-from proofglass.types import Artefact, Ask, BadSample, Sample
+from proofglass.types import Artefact, Ask, BadSample, Budget, Sample
 
 # A task ends with "error" once this share of its samples failed: if all did, nothing was measured.
 ALL = 1 - 1e-9
@@ -51,7 +51,7 @@ def proofglass_task(
     crafted_on: Given | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
-    budget: float | None = None,
+    budget: float | str | None = None,
     artefacts: str | None = None,
 ) -> Task:
     """One cell. Plugs are named as in a study: `figstep`, or `{figstep: {size: 12}}`.
@@ -78,16 +78,16 @@ def attacked(
     crafted_on: Given | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
-    budget: float | None = None,
+    budget: float | str | None = None,
     artefacts: str | None = None,
 ) -> Solver:
     """The dialogue of an attack with the evaluated model behind a defense; crafted now, before the task starts.
 
     dataset: whose samples an attack may be crafted on. crafted_on: the victim it is crafted on; None: the evaluated
-    model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, in forward
-    equivalents. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill; None: it is
-    crafted anew every time. An attack's helper models (`Ask.to`) are model roles: --model-role NAME=provider/name.
-    Raises UsageError, MissingExtra and what crafting raises.
+    model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, as in a
+    study: 200, or `60 s`. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill;
+    None: it is crafted anew every time. An attack's helper models (`Ask.to`) are model roles: --model-role
+    NAME=provider/name. Raises UsageError, MissingExtra and what crafting raises.
     """
     base = settings_of_study(settings)
     like = _evaluated() if crafted_on is None else plug("victims", crafted_on)
@@ -139,7 +139,7 @@ def _plan(
     victim: Victim,
     settings: Mapping[str, Any] | None,
     seed: int,
-    budget: float | None,
+    budget: float | str | None,
 ) -> Plan:
     """The plan of one cell, as a study of it would have it: the same samples, the same seeds."""
     study = cell_study(
@@ -152,7 +152,14 @@ def _plan(
         settings=settings_of_study(settings),
         chunk=100,
     )
-    return expand(dataclasses.replace(study, name="inspect", budget=budget))
+    return expand(dataclasses.replace(study, name="inspect", budget=_budget(budget)))
+
+
+def _budget(given: float | str | None) -> Budget | None:
+    try:
+        return None if given is None else Budget.read(given)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from proofglass.records.store import Crafted, Store
 from proofglass.studies.craft import craft
 from proofglass.studies.plan import Cell
 from proofglass.studies.rows import Row
-from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Reply, Sample, Score, Settings
+from proofglass.types import Artefact, Ask, Attempt, Budget, Chat, Cost, Reply, Sample, Score, Settings
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Trial:
     victim: Victim
     model: Victim
     settings: Settings
-    budget: float | None
+    budget: Budget | None
     store: Store
 
 

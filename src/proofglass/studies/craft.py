@@ -12,11 +12,11 @@ from proofglass.meter import Meter
 from proofglass.records.schema import plain
 from proofglass.records.store import Crafted, Store
 from proofglass.studies.plan import rows_key
-from proofglass.types import Artefact, Sample
+from proofglass.types import Artefact, Budget, Sample
 
 
 def craft(
-    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None, store: Store
+    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None, store: Store
 ) -> Crafted:
     """Artefacts of `attack` against `victim` (the model itself), from the store if they were bought before.
 
@@ -30,7 +30,7 @@ def craft(
         "attack": attack.key,
         "victim": victim.key,
         "seed": seed,
-        "budget": budget,
+        "budget": budget and budget.plain,
         "samples": rows_key(samples),
     }
     key = key_of(origin)

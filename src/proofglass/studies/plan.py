@@ -25,7 +25,7 @@ from proofglass.records.schema import SCHEMA_VERSION, plain
 from proofglass.registry import Kind
 from proofglass.studies.rows import Row, sound
 from proofglass.studies.study import Item, Study, every_item
-from proofglass.types import Ask, BadSample, Chat, Reply, Sample, Seconds
+from proofglass.types import Ask, BadSample, Chat, Reply, Sample
 
 _ENDLESS = 64  # a defense that asks on and on is expected to ask so often
 
@@ -117,7 +117,8 @@ def _cell(
         ("victims", victim), ("attacks", attack), ("defenses", defense), ("datasets", dataset),
     )  # fmt: skip
     named = [[item.label, keys[kind, item.label]] for kind, item in items]
-    key = key_of([named, rows_name, study.seed, asdict(study.settings), study.chunk, study.budget, limit])
+    budget = study.budget and study.budget.plain
+    key = key_of([named, rows_name, study.seed, asdict(study.settings), study.chunk, budget, limit])
     good = sum(isinstance(row, Sample) for row in rows)
     return Cell(
         key=key,
@@ -228,7 +229,7 @@ def manifest(plan: Plan) -> dict[str, Any]:
         "seed": study.seed,
         "settings": asdict(study.settings),
         "chunk": study.chunk,
-        "budget": repr(study.budget) if isinstance(study.budget, Seconds) else study.budget,
+        "budget": study.budget and study.budget.plain,
         "limit": plan.limit,
         "judges": [item.label for item in study.judges],
         "success": study.success,
