@@ -19,7 +19,7 @@ from proofglass.defenses.inference.self_moderation import SelfModeration
 from proofglass.defenses.inference.system_prompt import SystemPrompt
 from proofglass.engine.seeds import draw_of, drawing
 from proofglass.interfaces import Defense, Victim, WhiteBoxVictim, innermost, opened_through
-from proofglass.types import Ask, Chat, Image, Layout, Settings
+from proofglass.types import Ask, Budget, Chat, Image, Layout, Settings
 from proofglass.victims.hf_folder import HF
 from proofglass.victims.own import OwnModule
 from strangers.random_resize import RandomResize
@@ -405,7 +405,7 @@ def test_an_attacker_who_adds_the_margin_passes_the_gate(toy: OwnModule) -> None
     class Hinge(Objective):
         view: WhiteBoxVictim
 
-        def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
+        def __call__(self, x: Any, step: int, *, need_grad: bool = True, memory: Any = None) -> Evaluation:
             margin, grad = self.view.margin_and_grad(x, [CHAT] * len(x))
             over = (margin + 0.02).clamp(min=0)
             return Evaluation(over, grad * (over > 0)[:, None, None, None], 0, 0)
@@ -472,7 +472,7 @@ def test_every_draw_is_paid_for(toy: OwnModule) -> None:
 
     objective = TargetNLL(RandomResize(draws=2).opened(toy), PAIRS[1:])
     found = minimise(
-        objective, some_pixels(1), constraint=LInf(0.1), step=SignStep(0.01), schedule=Schedule(9), budget=20
+        objective, some_pixels(1), constraint=LInf(0.1), step=SignStep(0.01), schedule=Schedule(9), budget=Budget(20)
     )
     assert (found.costs[0].forward, found.costs[0].backward) == (6, 6)
     assert not objective.plain
