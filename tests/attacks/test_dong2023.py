@@ -144,7 +144,9 @@ G14 = {
     ],
 )
 def test_it_walks_the_common_weakness_steps_worked_out_by_hand(rounds, budget, moved):  # G14
-    (found,) = attack(**G14, rounds=rounds).craft(Closed(), grey_sample(), seed=0, budget=budget)
+    (found,) = attack(**G14, rounds=rounds).craft(
+        Closed(), grey_sample(), seed=0, budget=None if budget is None else Budget(budget)
+    )
     wanted = np.floor(128 + 255 * np.array(moved) + 0.5)
     assert found.images[0].array()[0, 0].tolist() == wanted.tolist()
 

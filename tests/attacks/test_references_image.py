@@ -318,7 +318,7 @@ def spent(artefact):
 )
 def test_no_budget_is_passed_and_most_of_it_is_used(name, parameters, budget):
     victim = Scripted(lambda x, names: ((x - 0.4) ** 2).flatten(1).sum(1))
-    (found,) = craft(name, victim, budget=budget, **parameters)
+    (found,) = craft(name, victim, budget=Budget(budget), **parameters)
     assert spent(found) <= budget
     planned = 15 * 3 + 3 if parameters.get("steps") else 10_000
     restarts = parameters.get("restarts", 1)
@@ -344,11 +344,15 @@ def test_a_budget_shortens_pgds_cosine_so_that_its_small_steps_still_come():
 
 def test_a_budget_shortens_squares_schedule_so_that_its_squares_still_shrink():
     runs = []
-    for parameters, budget in (({"steps": 5000}, 41), ({"steps": 40}, None)):
+    for parameters, budget in (
+        ({"steps": 5000}, Budget(41)),
+        ({"steps": 5000}, Budget(41, "queries")),
+        ({"steps": 40}, None),
+    ):
         victim = Scripted(lambda x, names: x.flatten(1).sum(1), image_size=(8, 8))
         (found,) = craft("square", victim, asked(image=grey(side=8)), budget=budget, **parameters)
         runs.append(found.images[0])
-    assert runs[0] == runs[1]
+    assert runs[0] == runs[1] == runs[2]
 
 
 def test_a_budget_in_seconds_ends_the_search_and_says_so():

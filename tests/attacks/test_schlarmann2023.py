@@ -228,7 +228,7 @@ def test_what_is_missing_in_a_sample_is_said_before_anything_is_spent():
 
 @pytest.mark.parametrize("budget", [0, 1, 5, 6, 20, 61, 200])
 def test_all_passes_together_keep_one_budget(budget):
-    (found,) = told([50] * 9, steps=10).craft(Asked(brightness), [sample()], seed=0, budget=budget)
+    (found,) = told([50] * 9, steps=10).craft(Asked(brightness), [sample()], seed=0, budget=Budget(budget))
     cost = found.cost
     looks = len(found.trace["scores"])
     assert cost.queries == looks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from proofglass.engine.memory import Memory
 from proofglass.engine.points import rows_of, wide
 from proofglass.engine.steps import State
+from proofglass.engine.variables import On
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +30,18 @@ class Batch:
     memory: Memory
     kept: dict[str, torch.Tensor]
     rank: torch.Tensor
+
+    @classmethod
+    def begun(
+        cls, x: dict[str, torch.Tensor], clean: dict[str, torch.Tensor], moves: Mapping[str, On], memory: Memory
+    ) -> Batch:
+        """At the first iterates `x`, nothing preferred yet."""
+        import torch
+
+        one = next(iter(x.values()))
+        states = {name: on.step.init(x[name]) for name, on in moves.items()}
+        kept = {name: tensor.clone() for name, tensor in x.items()}
+        return cls(x, clean, states, memory, kept, torch.full((len(one),), math.inf, device=one.device))
 
     def take(self, places: Sequence[int]) -> Batch:
         """These places of the batch, in this order."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from proofglass.engine.schedule import Look
 from proofglass.types import Cost
@@ -87,13 +85,3 @@ class Course:
     price: float = 0.0
     elapsed: float = 0.0
     over: bool = False
-
-
-def told(course: Course, rows: list[Row]) -> dict[str, Any]:
-    """Both as JSON-able values."""
-    return {"course": asdict(course), "rows": [asdict(row) for row in rows]}
-
-
-def heard(facts: Mapping[str, Any]) -> tuple[Course, list[Row]]:
-    """The opposite of `told`."""
-    return Course(**facts["course"]), [Row(**row) for row in facts["rows"]]

@@ -194,7 +194,7 @@ class Cycle(Objective):
     fixed: bool = field(default=False, init=False)
 
     def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
-        turn = step % len(self.objectives)
+        turn, memory = step % len(self.objectives), memory or self.memory()
         parts = [part(memory, k) for k in range(len(self.objectives))]
         seen = self.objectives[turn](x, step, need_grad=need_grad, memory=parts[turn])
         parts[turn] = seen.memory

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from proofglass.engine.constraints import Constraint
+from proofglass.engine.constraints import Constraint, Rounds
+from proofglass.engine.points import is_picture
+from proofglass.engine.rounding import nearest
 from proofglass.engine.steps import Step
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -28,3 +34,14 @@ class On:
         if self.at is None:
             return step, steps
         return (self.at.index(step), len(self.at)) if step in self.at else None
+
+
+def levels_of(
+    x: Mapping[str, torch.Tensor], clean: Mapping[str, torch.Tensor], moves: Mapping[str, On]
+) -> dict[str, torch.Tensor]:
+    """The 8-bit pictures of `x`, uint8, inside the constraints around those of `clean`; no other variables."""
+    found = {}
+    for name in filter(is_picture, x):
+        on = moves[name].constraint
+        found[name] = (on.rounded(x[name], clean[name]) if isinstance(on, Rounds) else nearest(x[name])).byte()
+    return found
