@@ -1,4 +1,4 @@
-"""Seconds of CPU and memory to plan a study of one data set of 10^4, 10^5 and 10^6 rows, and to read its rows once more.
+"""Seconds of CPU and memory to plan a study of one data set of 10^4, 10^5 and 10^6 rows, and to read its rows again.
 
     OMP_NUM_THREADS=1 python benchmarks/plan_rows.py [--rows 10000 100000 1000000] [--json FILE]
 

@@ -219,14 +219,3 @@ def test_an_objective_without_its_two_methods_cannot_be_made():
 
     with pytest.raises(TypeError, match="__call__"):
         Half()
-
-
-def test_an_objective_refuses_a_memory_that_it_does_not_keep():
-    import torch
-
-    from proofglass.engine import Differentiable
-
-    objective = Differentiable(lambda x, rows: x.flatten(1).sum(1), 1)
-    objective.recall({})
-    with pytest.raises(ValueError, match="memory: Differentiable keeps none, found second"):
-        objective.recall({"second": torch.zeros(1)})

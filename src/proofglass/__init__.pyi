@@ -13,6 +13,8 @@ from .api import (
     victim,
     write_report,
 )
+from .defenses.opened import Lens, Opened
+from .defenses.stack import Stack
 from .errors import (
     ClosedVictim,
     ImageError,
@@ -49,6 +51,7 @@ from .types import (
     Ask,
     Attempt,
     BadSample,
+    Budget,
     Chat,
     Cost,
     Decision,
@@ -70,6 +73,7 @@ __all__ = [
     "Attack",
     "Attempt",
     "BadSample",
+    "Budget",
     "Chat",
     "ClosedVictim",
     "Cost",
@@ -85,12 +89,14 @@ __all__ = [
     "ImageError",
     "Judge",
     "Layout",
+    "Lens",
     "LossAndGrad",
     "Measured",
     "Message",
     "MissingExtra",
     "Model",
     "NothingMeasured",
+    "Opened",
     "Paper",
     "Plug",
     "Prepared",
@@ -100,6 +106,7 @@ __all__ = [
     "Sample",
     "Score",
     "Settings",
+    "Stack",
     "StoreError",
     "TooLong",
     "UnknownName",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from proofglass.errors import NothingMeasured, UsageError
 from proofglass.interfaces import Attack, Dataset, Defense, Judge, Plug, Victim
 from proofglass.registry import Kind, build
-from proofglass.types import Settings
+from proofglass.types import Budget, Settings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -133,7 +133,7 @@ def run(
 
 def curve(
     study: Study | Path | str,
-    budgets: Sequence[float],
+    budgets: Sequence[Budget | float | str],
     out: Path | str | None = None,
     limit: int | None = None,
     *,
@@ -141,9 +141,9 @@ def curve(
 ) -> Path:
     """Success against budget: run `study` once per budget and draw both; returns the page.
 
-    budgets: per picture, in forward equivalents, increasing. out: default runs/<name of the study>-curve, which gets
-    a run folder per budget, index.html and curve.csv; with a limit these two go to its folder `limit-<n>`. Raises as
-    `run`.
+    budgets: per picture, increasing: 60 (forward equivalents), "500 queries", "60 s", ..., in one unit. out: default
+    runs/<name of the study>-curve, which gets a run folder per budget, index.html and curve.csv; with a limit these two
+    go to its folder `limit-<n>`. Raises as `run`.
     """
     from proofglass.report import curves
     from proofglass.studies import curve_study, limited

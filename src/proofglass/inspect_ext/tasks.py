@@ -29,7 +29,7 @@ from proofglass.interfaces import Dataset, Victim
 from proofglass.records.store import Crafted, Store
 from proofglass.studies.execute import Target, Trial, craft_all, run_chunk, trial_of
 from proofglass.studies.plan import Plan, expand, manifest
-from proofglass.types import BadSample, Sample
+from proofglass.types import BadSample, Budget, Sample
 
 # A task ends with "error" once this share of its samples failed: if all did, nothing was measured.
 ALL = 1 - 1e-9
@@ -48,7 +48,7 @@ def proofglass_task(
     crafted_on: Given | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
-    budget: float | None = None,
+    budget: float | str | None = None,
     artefacts: str | None = None,
     adaptive: bool = True,
 ) -> Task:
@@ -76,17 +76,17 @@ def attacked(
     crafted_on: Given | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
-    budget: float | None = None,
+    budget: float | str | None = None,
     artefacts: str | None = None,
     adaptive: bool = True,
 ) -> Solver:
     """The dialogue of an attack with the evaluated model behind a defense; crafted now, before the task starts.
 
     dataset: whose samples an attack may be crafted on. crafted_on: the victim it is crafted on; None: the evaluated
-    model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, in forward
-    equivalents. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill; None: it is
-    crafted anew every time. adaptive: crafted through the defense, if that opens itself. An attack's helper models
-    (`Ask.to`) are model roles: --model-role NAME=provider/name.
+    model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, as in a
+    study: 200, or `60 s`. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill;
+    None: it is crafted anew every time. adaptive: crafted through the defense, if that opens itself. An attack's
+    helper models (`Ask.to`) are model roles: --model-role NAME=provider/name.
     Raises UsageError, MissingExtra and what crafting raises.
     """
     base = settings_of_study(settings)
@@ -140,7 +140,7 @@ def _plan(
     victim: Victim,
     settings: Mapping[str, Any] | None,
     seed: int,
-    budget: float | None,
+    budget: float | str | None,
     adaptive: bool = True,
 ) -> Plan:
     """The plan of one cell, as a study of it would have it: the same samples, the same seeds."""
@@ -155,7 +155,14 @@ def _plan(
         chunk=100,
         adaptive=adaptive,
     )
-    return expand(dataclasses.replace(study, name="inspect", budget=budget))
+    return expand(dataclasses.replace(study, name="inspect", budget=_budget(budget)))
+
+
+def _budget(given: float | str | None) -> Budget | None:
+    try:
+        return None if given is None else Budget.read(given)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,9 @@ class Defense(Plug, ABC):
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim | None:
         """`model` as an attacker sees it who knows this defense and looks through it: what is optimised against it is
-        an adaptive attack. Default: None, the defense stays closed, and attacks are crafted on the bare model."""
+        an adaptive attack. Most return an `Opened` (proofglass/defenses/opened.py), which forwards every method of
+        the model and takes what the defense changes as a `Lens`. Default: None, the defense stays closed, and attacks
+        are crafted on the bare model."""
         return None
 
 
@@ -44,10 +46,11 @@ class Defended(Victim):
     name: ClassVar[str] = "defended"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layout", self.victim.layout)
-        object.__setattr__(self, "image_size", self.victim.image_size)
-        object.__setattr__(self, "sees_images", self.victim.sees_images)
-        object.__setattr__(self, "world", self.victim.world)
+        self._stated_by(self.victim)
+
+    @property
+    def inside(self) -> Victim:
+        return self.victim
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         ends = drive([begun(partial(self.defense.flow, ask)) for ask in asks], self.victim.reply)
@@ -92,7 +95,7 @@ def rebased(stack: Victim, wrap: Callable[[Victim], Victim]) -> Victim:
 
 
 def innermost(victim: Victim) -> Victim:
-    """The model itself, without the defenses around it: what a white-box attack differentiates."""
-    while isinstance(victim, Defended):
-        victim = victim.victim
+    """The model itself, without the defenses around it or the lenses before it."""
+    while (inside := victim.inside) is not None:
+        victim = inside
     return victim

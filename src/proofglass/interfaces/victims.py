@@ -27,6 +27,16 @@ class Victim(Plug, ABC):
     context_window: int | None = None
     world: str = ""
 
+    @property
+    def inside(self) -> Victim | None:
+        """The victim that this one wraps, None for a model itself."""
+        return None
+
+    def _stated_by(self, victim: Victim) -> None:
+        """State of this wrapper what `victim` states of itself: called once, as it is built."""
+        for name in ("layout", "image_size", "sees_images", "world"):
+            object.__setattr__(self, name, getattr(victim, name))
+
     @abstractmethod
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         """One reply per ask, in order. Never raises for one ask: that ask gets `Reply.error(reason)`, or

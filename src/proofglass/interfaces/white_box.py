@@ -79,7 +79,13 @@ def checked(pixels: torch.Tensor, port: str, device: Any = None) -> torch.Tensor
 
 
 class WhiteBoxVictim(Victim):
-    """A victim that also gives gradients with respect to pixels, float32 in [0, 1], [B, 3, H, W]."""
+    """A victim that also gives gradients with respect to pixels, float32 in [0, 1], [B, 3, H, W].
+
+    draws: how many random draws one evaluation of a picture averages, each of them a pass of its own (a defense that
+    draws at random stands before the model, `engine.seeds.drawing` says which draws); 0: it draws nothing.
+    """
+
+    draws: int = 0
 
     @abstractmethod
     def pixels(self, image: Image) -> torch.Tensor:
@@ -153,6 +159,23 @@ class WhiteBoxVictim(Victim):
         """While the context is open, vectors[layer] (float [d]) is added to what that decoder layer makes of every
         token, in replies, losses and gradients. Raises ClosedVictim (the default) if the layers are closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its layers; override `steering`, or take another one")
+
+    def margin_and_grad(self, pixels: torch.Tensor, chats: Sequence[Chat]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(float [B], float32 [B, 3, H, W]): by how much the gates of the defenses before this model would intervene on
+        each picture in its chat, as `types.Decision` counts it (positive: it intervenes; of several gates, the
+        largest), and its gradient to `pixels`. An attacker adds it to a loss to pass the gates too.
+
+        chats[b]: the dialogue of picture b, which is a place holder in it. Default: no gate stands there, so the
+        margin is minus infinity and its gradient zero.
+        """
+        x = checked(pixels.detach(), "margin_and_grad")
+        return x.new_full((len(x),), float("-inf")), x.new_zeros(x.shape)
+
+    @property
+    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Mean and standard deviation by which the tower's input is normalised, float32 [1, 3, 1, 1] each; None (the
+        default) where the victim states none."""
+        return None
 
     @property
     def embedding_width(self) -> int:

@@ -16,11 +16,11 @@ from proofglass.records.schema import plain
 from proofglass.records.store import Crafted
 from proofglass.studies.rows import rows_key
 from proofglass.studies.sink import Sink
-from proofglass.types import Artefact, Sample
+from proofglass.types import Artefact, Budget, Sample
 
 
 def craft(
-    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None, sink: Sink
+    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None, sink: Sink
 ) -> Crafted:
     """Artefacts of `attack` against `victim` (no journal before it), from `sink` if they were bought before.
 
@@ -34,7 +34,7 @@ def craft(
         "attack": attack.key,
         "victim": victim.key,
         "seed": seed,
-        "budget": budget,
+        "budget": budget and budget.plain,
         "samples": rows_key(samples),
     }
     key = key_of(origin)

@@ -25,7 +25,7 @@ from proofglass.studies.plan import Cell, looks_inside
 from proofglass.studies.progress import Progress
 from proofglass.studies.rows import Row
 from proofglass.studies.sink import Sink
-from proofglass.types import Artefact, Ask, BadSample, Chat, Cost, Image, Reply, Sample, Settings
+from proofglass.types import Artefact, Ask, BadSample, Budget, Chat, Cost, Image, Reply, Sample, Settings
 
 # What an attack was crafted on: nothing of any victim; this very victim, undefended; the bare victim, though a defense
 # stands before it; the victim seen through its defense; another model.
@@ -49,7 +49,7 @@ class Trial:
     victim: Victim
     target: Target
     settings: Settings
-    budget: float | None = None
+    budget: Budget | None = None
     helpers: Mapping[str, Answer] | None = None
 
     @property
@@ -102,7 +102,7 @@ def trial_of(
     cell: Cell,
     model: Victim,
     settings: Settings,
-    budget: float | None = None,
+    budget: Budget | None = None,
     through: Callable[[Victim], Victim] = lambda victim: victim,
 ) -> Trial:
     """`cell` on `model`. A defense gets the model itself; `through` (a journal) goes around what stands innermost in

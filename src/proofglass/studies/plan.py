@@ -25,7 +25,7 @@ from proofglass.records.schema import SCHEMA_VERSION, plain
 from proofglass.registry import Kind
 from proofglass.studies.rows import Rows, read
 from proofglass.studies.study import Item, Study, every_item
-from proofglass.types import Ask, Chat, Reply, Seconds
+from proofglass.types import Ask, Chat, Reply
 
 _ENDLESS = 64  # a defense that asks on and on is expected to ask so often
 
@@ -115,7 +115,8 @@ def _cell(
     )  # fmt: skip
     named = [[item.label, keys[kind, item.label]] for kind, item in items]
     adaptive = study.adaptive if attack.adaptive is None else attack.adaptive
-    told = [named, rows.key, study.seed, asdict(study.settings), study.chunk, study.budget, limit]
+    budget = study.budget and study.budget.plain
+    told = [named, rows.key, study.seed, asdict(study.settings), study.chunk, budget, limit]
     if not adaptive and looks_inside(attack.plug):
         told.append("not adaptive")
     return Cell(
@@ -196,7 +197,7 @@ def manifest(plan: Plan) -> dict[str, Any]:
         "seed": study.seed,
         "settings": asdict(study.settings),
         "chunk": study.chunk,
-        "budget": repr(study.budget) if isinstance(study.budget, Seconds) else study.budget,
+        "budget": study.budget and study.budget.plain,
         "limit": plan.limit,
         "adaptive": study.adaptive,
         "judges": [item.label for item in study.judges],

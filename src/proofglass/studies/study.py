@@ -21,7 +21,8 @@ from proofglass.studies.configure import construct, find, parameters
 from proofglass.studies.configure import load as load_plug
 from proofglass.studies.located import Located, nearest
 from proofglass.testbed import world
-from proofglass.types import Seconds, Settings
+from proofglass.types import Budget, Settings
+from proofglass.types.budget import EXAMPLES
 
 P = TypeVar("P", bound=Plug)
 
@@ -70,7 +71,7 @@ def in_run(item: Item[Victim], folder: Path, run: str) -> Item[Victim]:
 @dataclass(frozen=True)
 class Study:
     """What to measure. success: label of the judge whose mean score is the success rate. chunk: samples per
-    batch. budget: cap on what crafting one picture may spend, in forward equivalents, or `Seconds`.
+    batch. budget: cap on what crafting one picture may spend, such as 200 forward equivalents.
     text: the YAML, secrets masked. adaptive: attacks are crafted through the defenses that open themselves; False: on
     the bare victim, as if it stood alone.
     """
@@ -81,7 +82,7 @@ class Study:
     seed: int
     settings: Settings
     chunk: int
-    budget: float | None
+    budget: Budget | None
     victims: tuple[Item[Victim], ...]
     attacks: tuple[Item[Attack], ...]
     defenses: tuple[Item[Defense], ...]
@@ -264,15 +265,18 @@ def _whole(source: Located, name: str, default: int, least: int | None = 1) -> i
     return value
 
 
-def _budget(source: Located) -> float | None:
-    """`budget: 200` in forward equivalents, `budget: 60 s` in seconds; None where the study has none."""
+def _budget(source: Located) -> Budget | None:
+    """`budget: 200`, `budget: 60 s`, ...; None where the study has none."""
     value = source.values.get("budget")
-    timed = re.fullmatch(r"(\d+(?:\.\d+)?) ?s", value) if isinstance(value, str) else None
-    if timed and float(timed[1]) > 0:
-        return Seconds(timed[1])
-    if isinstance(value, str):
-        raise source.error(("budget",), f"found {value!r}. Expected forward equivalents such as 200, or `60 s`.")
-    return _whole(source, "budget", 0) if value is not None else None
+    if value is None:
+        return None
+    try:
+        budget = Budget.read(value)
+    except ValueError:
+        budget = Budget(0)
+    if not budget.amount:
+        raise source.error(("budget",), f"found {value!r}. Expected {EXAMPLES}.")
+    return budget
 
 
 def every_item(study: Study) -> Iterator[tuple[Kind, Item[Any]]]:

@@ -62,13 +62,6 @@ class Decision:
     reason: str = ""
 
 
-class Seconds(float):
-    """A budget in seconds of wall time: another run will not reproduce what it buys, and reports say so."""
-
-    def __repr__(self) -> str:
-        return f"{float(self):g} s"
-
-
 @dataclass(frozen=True)
 class Cost:
     """What was spent. forward, backward: passes, counted per row of a batch; queries: replies of the victim;
@@ -94,6 +87,10 @@ class Cost:
             self.seconds + other.seconds,
             max(self.peak_bytes, other.peak_bytes),
         )
+
+    def __mul__(self, times: int) -> Cost:
+        """So many of it: what `times` like this one add up to."""
+        return sum([self] * times, Cost())
 
     @property
     def equivalents(self) -> int:
