@@ -25,8 +25,8 @@ OUTCOMES = {
     "odd": Reply('</script> "quoted" \u2028 \u202e \ud800 \x1b[31m'),
     "long": Reply("word " * 1000),
     "empty": Reply(""),
-    "long ask": Reply.refused(TooLong(600, 64, 512)),
-    "odd ask": Reply.refused(ValueError("chat: takes one picture, found 2")),
+    "long ask": Reply.unaskable(TooLong(600, 64, 512)),
+    "odd ask": Reply.unaskable(ValueError("chat: takes one picture, found 2")),
 }
 
 

@@ -22,13 +22,13 @@ from proofglass.api import cell_study
 from proofglass.errors import UsageError
 from proofglass.faults import told
 from proofglass.flow import begun, drive
-from proofglass.inspect_ext.dialogue import Evaluated, Helpers, NotYetAsked, in_thread
+from proofglass.inspect_ext.dialogue import Evaluated, NotYetAsked, answers_in_task, in_thread
 from proofglass.inspect_ext.messages import config_of, messages_of, output_of
 from proofglass.inspect_ext.plugs import Given, plug, settings_of_study
 from proofglass.inspect_ext.provider import VictimAPI
 from proofglass.inspect_ext.samples import inspect_dataset, sample_of
 from proofglass.inspect_ext.scorers import judged
-from proofglass.interfaces import Dataset, Victim
+from proofglass.interfaces import Dataset, Victim, rebased
 from proofglass.records.store import Crafted, Store
 from proofglass.studies.craft import check_apart, craft
 from proofglass.studies.plan import Plan, expand, manifest
@@ -86,7 +86,7 @@ def attacked(
     dataset: whose samples an attack may be crafted on. crafted_on: the victim it is crafted on; None: the evaluated
     model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, in forward
     equivalents. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill; None: it is
-    crafted anew every time. An attack's helper models (`Ask.to`) are model roles: --model-role NAME=provider/name.
+    crafted anew every time. A helper that is an `inspect-role` is a model role: --model-role NAME=provider/name.
     Raises UsageError, MissingExtra and what crafting raises.
     """
     base = settings_of_study(settings)
@@ -104,9 +104,10 @@ def attacked(
         if artefact is None:
             raise SampleFailed(f"attack {attacking.name}: crafted nothing for this sample")
         ask = Ask(sample.chat, dataclasses.replace(base, draw=state.epoch - 1))
-        victim = defending(Evaluated(model, base, like))
+        answer_of = partial(answers_in_task, base)
+        victim = rebased(defending(Evaluated(model, base, like)), lambda model: model, answer_of)
         flow = begun(partial(attacking.converse, artefact, sample, ask))
-        (end,) = await in_thread(lambda: drive([flow], victim.reply, Helpers(base, like)))
+        (end,) = await in_thread(lambda: drive([flow], victim.reply, answer_of))
         if end.error is not None:
             raise SampleFailed(f"attack {attacking.name}: {told(end.error, 'attack', attacking)}") from end.error
         if end.value is None:
@@ -114,7 +115,7 @@ def attacked(
         chat, reply = end.value
         if reply.outcome == "error":
             raise SampleFailed(reply.reason)
-        state.output = output_of(dataclasses.replace(reply, cost=end.cost), str(model))
+        state.output = output_of(dataclasses.replace(reply, cost=end.cost, helpers=end.helpers), str(model))
         state.messages = [*messages_of(chat), state.output.message]
         state.metadata |= {"outcome": reply.outcome, "reason": reply.reason, "crafted_on": artefact.crafted_on}
         return state

@@ -14,7 +14,7 @@ from proofglass.console import REASON, cut
 from proofglass.errors import ImageError, StoreError, is_environment
 from proofglass.evaluation.metrics.answers import is_withheld
 from proofglass.faults import stops_the_run, told
-from proofglass.flow import Driven, Flow, begun, drive
+from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Victim
 from proofglass.records.schema import Record, chat_from_json, chat_to_json, utf8, without_id
 from proofglass.records.store import Crafted, Store
@@ -26,7 +26,8 @@ from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Reply, Sample, 
 
 @dataclass(frozen=True)
 class Trial:
-    """What the chunks of one cell share. victim: behind its defense, asks journaled; model: what is attacked."""
+    """What the chunks of one cell share. victim: behind its defense, asks journaled; model: what is attacked;
+    answer_of: the journaled answers of helpers."""
 
     cell: Cell
     attack: Attack
@@ -35,6 +36,7 @@ class Trial:
     settings: Settings
     budget: float | None
     store: Store
+    answer_of: AnswerOf | None = None
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def ask(trial: Trial, samples: Sequence[Sample], bought: Crafted) -> dict[str, E
             asked.append((sample, artefact))
             first = Ask(sample.chat, trial.settings)
             flows.append(begun(partial(trial.attack.converse, artefact, sample, first)))
-    for (sample, artefact), end in zip(asked, drive(flows, trial.victim.reply), strict=True):
+    for (sample, artefact), end in zip(asked, drive(flows, trial.victim.reply, trial.answer_of), strict=True):
         if not end.unsent:
             ended[sample.id] = _ended(trial.attack, artefact, end)
     return ended
@@ -127,12 +129,17 @@ def ask(trial: Trial, samples: Sequence[Sample], bought: Crafted) -> dict[str, E
 def _ended(attack: Attack, artefact: Artefact, end: Driven[tuple[Chat, Reply]]) -> Ended:
     if end.error is not None:
         reason = told(end.error, "attack", attack)
-        return Ended(Reply.error(f"attack {attack.name}: {reason}", end.cost), None, artefact)
+        return Ended(_failed(attack, reason, end), None, artefact)
     match end.value:
         case (Chat() as chat, Reply() as reply):
-            return Ended(dataclasses.replace(reply, cost=end.cost), chat, artefact)
+            return Ended(dataclasses.replace(reply, cost=end.cost, helpers=end.helpers), chat, artefact)
     reason = f"its dialogue returned a {type(end.value).__name__}, expected the last chat and its reply"
-    return Ended(Reply.error(f"attack {attack.name}: {reason}", end.cost), None, artefact)
+    return Ended(_failed(attack, reason, end), None, artefact)
+
+
+def _failed(attack: Attack, reason: str, end: Driven[tuple[Chat, Reply]]) -> Reply:
+    failed = Reply.error(f"attack {attack.name}: {reason}", end.cost)
+    return dataclasses.replace(failed, helpers=end.helpers)
 
 
 def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) -> Record:
@@ -184,6 +191,7 @@ def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) ->
         seed=cell.seed,
         chunk=chunk,
         reasoning=utf8(reply.reasoning),
+        helpers=json.dumps({key: dataclasses.asdict(cost) for key, cost in reply.helpers.items()}),
     )
 
 
@@ -198,7 +206,9 @@ def attempts_of(rows: Sequence[Mapping[str, Any]], samples: Mapping[str, Row], s
         if sample is None:
             raise StoreError(f"{store.path}: sample {row['sample_id']!r} is not in the data set {row['dataset']!r}.")
         if isinstance(sample, Sample):
-            reply = Reply(row["reply"], row["outcome"], row["finish"], row["reason"])
+            reply = Reply(
+                row["reply"], row["outcome"], row["finish"], row["reason"], reasoning=row.get("reasoning") or ""
+            )
             chat = chat_from_json(row["conversation"], store.image)
             attempts[sample.id] = Attempt(sample, chat, reply)
     return attempts

@@ -19,15 +19,13 @@ from typing import Any
 
 from proofglass.errors import ProofglassError, UsageError
 from proofglass.faults import one_line, stops_the_run, told
-from proofglass.flow import begun, drive
 from proofglass.interfaces import Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
 from proofglass.registry import Kind
+from proofglass.studies.asks import Asks, asks_of
 from proofglass.studies.rows import Row, sound
 from proofglass.studies.study import Item, Study, every_item
-from proofglass.types import Ask, BadSample, Chat, Reply, Sample, Seconds
-
-_ENDLESS = 64  # a defense that asks on and on is expected to ask so often
+from proofglass.types import BadSample, Chat, Sample, Seconds
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,8 @@ class Cell:
     """One victim x attack x defense x data set. skip: why it cannot run, empty if it can.
 
     plug_keys: of victim, attack, defense and data set, as they were when the plan was made. seed: of the crafting.
-    asks: how many asks its answers are expected to take, at most in most cases.
+    asks: how many asks of the victim its answers are expected to take, at most in most cases; helper_asks: and of
+    the helpers of its attack and defense.
     """
 
     key: str
@@ -48,6 +47,7 @@ class Cell:
     seed: int
     asks: int
     skip: str = ""
+    helper_asks: int = 0
 
     @property
     def title(self) -> str:
@@ -118,7 +118,8 @@ def _cell(
     )  # fmt: skip
     named = [[item.label, keys[kind, item.label]] for kind, item in items]
     key = key_of([named, rows_name, study.seed, asdict(study.settings), study.chunk, study.budget, limit])
-    good = sum(isinstance(row, Sample) for row in rows)
+    good = [row for row in rows if isinstance(row, Sample)]
+    each = asks_of(attack.plug, defense.plug, good[0]) if good else Asks(0)
     return Cell(
         key=key,
         victim=victim,
@@ -128,8 +129,9 @@ def _cell(
         rows=rows,
         plug_keys=tuple(key for _, key in named),
         seed=derive(study.seed, "craft", attack.name, victim.name),
-        asks=good * asks_of(defense.plug),
+        asks=len(good) * each.victim,
         skip=_skip(victim.plug, attack.plug),
+        helper_asks=len(good) * each.helpers,
     )
 
 
@@ -178,28 +180,6 @@ def _skip(victim: Victim, attack: Attack) -> str:
     if "image" in attack.changes and not victim.sees_images:
         return f"{attack.name} changes the picture, this victim takes text only"
     return ""
-
-
-def asks_of(defense: Defense) -> int:
-    """How many asks one dialogue of `defense` takes if the victim never says anything."""
-    asked = 0
-
-    def silence(asks: Sequence[Ask]) -> list[Reply]:
-        nonlocal asked
-        asked += len(asks)
-        if asked > _ENDLESS:
-            raise _Endless
-        return [Reply()] * len(asks)
-
-    try:
-        drive([begun(lambda: defense.flow(Ask(Chat.user(""))))], silence)
-    except _Endless:
-        return _ENDLESS
-    return max(asked, 1)
-
-
-class _Endless(Exception):
-    pass
 
 
 def derive(seed: int, *names: str) -> int:
@@ -277,6 +257,7 @@ def _planned(cell: Cell) -> dict[str, Any]:
         "dataset": cell.dataset.label,
         "planned": len(cell.rows),
         "asks": cell.asks,
+        "helper_asks": cell.helper_asks,
         "seed": cell.seed,
         "skip": cell.skip,
     }

@@ -6,16 +6,18 @@ import gc
 import itertools
 import logging
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 
 from proofglass.console import REASON, cut, visible
 from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
 from proofglass.evaluation.judging import JudgeFault, judge
 from proofglass.faults import kept_by, one_line, stops_the_run, told
-from proofglass.interfaces import Judge, Victim
+from proofglass.interfaces import Judge, Victim, rebased
 from proofglass.meter import Meter
-from proofglass.records.journal import Journal, JournaledVictim
+from proofglass.records.journal import Journal, JournaledHelpers, JournaledVictim
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
 from proofglass.report.run import broken_judges
@@ -24,7 +26,7 @@ from proofglass.studies.craft import check_apart, summary
 from proofglass.studies.plan import Cell, Plan, describe
 from proofglass.studies.progress import Progress
 from proofglass.studies.study import Item
-from proofglass.types import Sample, Score
+from proofglass.types import Cost, Helper, Sample, Score
 
 REASONS = 3  # named in the last line, which must stay one; the report has all
 
@@ -45,14 +47,14 @@ def run(plan: Plan, store: Store, progress: Progress | None = None) -> None:
     with kept_by(store.put_fault), Journal(store.shared / "journal.jsonl") as journal:
         for item, cells in _by_victim(todo):
             _run_victim(plan, item, cells, store, journal, progress)
-    with kept_by(store.put_fault):
-        _judge_cells(plan, _stale(plan, runnable, store), store, anew=False)
+        _judge_cells(plan, _stale(plan, runnable, store), store, journal, anew=False)
     progress.end()
     _report(plan, store)
 
 
 def judge_anew(plan: Plan, store: Store) -> None:
-    """Score the recorded replies with the judges of `plan`'s study; no victim is built or asked.
+    """Score the recorded replies with the judges of `plan`'s study; no victim is built or asked, and a helper of a
+    judge only what it was not asked before.
 
     Raises StoreError if the store holds none of the plan's cells, NothingMeasured as `run` does.
     """
@@ -63,8 +65,9 @@ def judge_anew(plan: Plan, store: Store) -> None:
         )
     judges = {item.label: describe("judges", item) for item in plan.study.judges}
     store.put_judges(judges, plan.study.success, plan.study.text)
-    with kept_by(store.put_fault):
-        _judge_cells(plan, measured, store, anew=True)
+    asks = any(item.plug.asks_helpers for item in plan.study.judges)
+    with kept_by(store.put_fault), Journal(store.shared / "journal.jsonl") if asks else nullcontext() as journal:
+        _judge_cells(plan, measured, store, journal, anew=True)
     _report(plan, store)
 
 
@@ -79,13 +82,14 @@ def _run_victim(
 ) -> None:
     """The cells of one victim, which is loaded for them and freed after them."""
     model: Victim | None = None
+    held: dict[str, Helper] = {}
     for cell in cells:
         progress.cell(cell)
         try:
             if model is None:
                 with one_line("victim", item.plug, f"victim {item.label}"):
                     model = item.build()
-            status, reason = _run_cell(plan, cell, model, store, journal, progress)
+            status, reason = _run_cell(plan, cell, model, held, store, journal, progress)
         except StoreError:
             raise
         except BaseException as error:
@@ -102,6 +106,7 @@ def _run_victim(
     if model is not None:
         _keep_card(item, model, store, progress)
     del model
+    held.clear()
     gc.collect()
 
 
@@ -119,14 +124,20 @@ def _keep_card(item: Item[Victim], model: Victim, store: Store, progress: Progre
 
 
 def _run_cell(
-    plan: Plan, cell: Cell, model: Victim, store: Store, journal: Journal, progress: Progress
+    plan: Plan,
+    cell: Cell,
+    model: Victim,
+    held: dict[str, Helper],
+    store: Store,
+    journal: Journal,
+    progress: Progress,
 ) -> tuple[str, str]:
-    """Measure, judge and seal one cell. Returns its status and, if it failed, why."""
+    """Measure, judge and seal one cell. held: helpers in memory, by key. Returns its status and, if it failed, why."""
     study = plan.study
-    asked = JournaledVictim(model, journal, progress.heard)
+    asked, helpers = JournaledVictim(model, journal, progress.heard), JournaledHelpers(journal, held=held)
     with one_line("defense", cell.defense.plug, f"defense {cell.defense.label}"):
-        defended = cell.defense.plug(asked)
-    trial = Trial(cell, cell.attack.plug, defended, model, study.settings, study.budget, store)
+        defended = rebased(cell.defense.plug(asked), lambda victim: victim, helpers)
+    trial = Trial(cell, cell.attack.plug, defended, model, study.settings, study.budget, store, helpers)
     records: list[Record] = []
     bought: list[Crafted] = []
     with Meter() as meter:
@@ -140,11 +151,12 @@ def _run_cell(
             progress.chunk(len(rows), [record.reason for record in made if record.outcome == "error" and record.reason])
         progress.crafted(sum(crafted.seconds for crafted in bought))
     made_rows = [vars(record) for record in records]
-    told_of_judges, reason = _judged(plan, cell, made_rows, store, anew=True)
+    unsent = asked.unsent + helpers.unsent
+    told_of_judges, reason = _judged(plan, cell, made_rows, store, JournaledHelpers(journal, held=held), anew=True)
     status = "failed" if reason else "done"
-    if asked.unsent:
-        why, _ = asked.unsent.most_common(1)[0]
-        status, reason = "pending", f"{asked.unsent.total()} asks were not sent; {cut(why, REASON)}"
+    if unsent:
+        why, _ = unsent.most_common(1)[0]
+        status, reason = "pending", f"{unsent.total()} asks were not sent; {cut(why, REASON)}"
     store.seal(
         cell.key,
         records,
@@ -154,7 +166,8 @@ def _run_cell(
             "seconds": asked.seconds,
             "peak_bytes": meter.peak_bytes,
             "craft": summary(trial.attack, [universal] if universal else bought),
-            "unsent": asked.unsent.total(),
+            "unsent": unsent.total(),
+            "helpers": _told(helpers.costs),
             "batches": {
                 batch: [cost.queries, cost.tokens_in, cost.tokens_out, cost.money]
                 for batch, cost in asked.batches.items()
@@ -197,29 +210,35 @@ def _success_key(plan: Plan) -> str:
     return next(item.plug.key for item in plan.study.judges if item.label == plan.study.success)
 
 
-def _judge_cells(plan: Plan, cells: Sequence[Cell], store: Store, *, anew: bool) -> None:
-    """Score recorded cells; whether a cell measured something may change with its judge."""
+def _judge_cells(plan: Plan, cells: Sequence[Cell], store: Store, journal: Journal | None, *, anew: bool) -> None:
+    """Score recorded cells; whether a cell measured something may change with its judge. journal: None where no judge
+    asks helpers."""
+    held: dict[str, Helper] = {}
     for cell in cells:
+        helpers = None if journal is None else JournaledHelpers(journal, held=held)
         rows = store.frame(cell.key).to_dicts()
         before = store.status(cell.key)
-        told_of_judges, reason = _judged(plan, cell, rows, store, anew=anew)
+        told_of_judges, reason = _judged(plan, cell, rows, store, helpers, anew=anew)
         status = "failed" if reason else "done"
         if before["status"] == "pending":
             status, reason = "pending", before["reason"]
         store.put_status(cell.key, {**before, **told_of_judges, "status": status, "reason": reason})
 
 
-def _judged(plan: Plan, cell: Cell, rows: Sequence[dict], store: Store, *, anew: bool) -> tuple[dict[str, object], str]:
+def _judged(
+    plan: Plan, cell: Cell, rows: Sequence[dict], store: Store, helpers: JournaledHelpers | None, *, anew: bool
+) -> tuple[dict[str, object], str]:
     """Keeps the scores of the study's judges; what the cell's status says about them, and why nothing was measured
     (empty: something was). anew: score also what is scored already."""
     attempts = attempts_of(rows, {row.id: row for row in cell.rows}, store)
-    broke = {} if anew else store.status(cell.key).get("judge_faults", {})
+    before = {} if anew else store.status(cell.key)
+    broke = before.get("judge_faults", {})
     faults: dict[str, JudgeFault] = {}
     success: dict[str, Score] = {}
     for item in plan.study.judges:
         plug: Judge = item.plug
         if anew or item.label in broke or not store.has_scores(cell.key, plug.key):
-            scores, fault = judge(plug, item.label, attempts)
+            scores, fault = judge(plug, item.label, attempts, helpers)
             store.put_scores(cell.key, plug.key, scores)
             faults |= {item.label: fault} if fault else {}
         elif item.label == plan.study.success:
@@ -229,8 +248,14 @@ def _judged(plan: Plan, cell: Cell, rows: Sequence[dict], store: Store, *, anew:
     told_of_judges: dict[str, object] = {
         "success": _success_key(plan),
         "judge_faults": {label: vars(fault) for label, fault in faults.items()},
+        "judge_helpers": before.get("judge_helpers", {}) | (_told(helpers.costs) if helpers else {}),
     }
     return told_of_judges, nothing_measured(rows, success)
+
+
+def _told(costs: Mapping[str, Cost]) -> dict[str, dict[str, float]]:
+    """Costs by helper, as the status of a cell holds them."""
+    return {key: asdict(cost) for key, cost in costs.items()}
 
 
 def _report(plan: Plan, store: Store) -> None:

@@ -181,7 +181,7 @@ class HFModel:
                 ready.setdefault(settings, []).append((k, self._fit(ask)))
             except Exception as error:
                 unaskable = isinstance(error, UNASKABLE) and not is_environment(error)
-                replies[k] = Reply.refused(error) if unaskable else _failed(error)
+                replies[k] = Reply.unaskable(error) if unaskable else _failed(error)
         for settings, rows in ready.items():
             for answers in self.batches(rows, batch, partial(self._answers, asks, settings)):
                 replies |= answers
