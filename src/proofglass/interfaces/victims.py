@@ -60,7 +60,7 @@ def in_run(plug: P, folder: Path, run: str) -> P:
     """`plug` for the run `run` in `folder` (`Victim.in_run`): a victim itself; of another plug the helpers among its
     fields, and those of the plugs in its fields. `plug` as it is where it holds none."""
     bound: Any = plug.in_run(folder, run) if isinstance(plug, Victim) else plug
-    fields = plug.settings()
+    fields = Plug.settings(plug)  # not its own, which is foreign code
     changed = {name: _in_run(value, folder, run) for name, value in fields.items()}
     if bound is not plug or all(changed[name] is value for name, value in fields.items()):
         return cast(P, bound)
