@@ -117,7 +117,6 @@ def output_of(reply: Reply, model: str) -> ModelOutput:
     from inspect_ai.model import (
         ChatCompletionChoice,
         ChatMessageAssistant,
-        Content,
         ContentReasoning,
         ContentText,
         ModelOutput,
