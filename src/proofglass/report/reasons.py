@@ -18,7 +18,8 @@ def reasons(run: Run) -> list[dict[str, Any]]:
     kind, judge, reason, count, sample_id (the first one).
 
     kind: failed, refused (by the provider), filtered, blocked (the reason of the reply), noted (of an answer: the
-    typography overflowed, ...) or unjudged (the reason of `judge`, on answers only). The sample's own id counts as no difference between two reasons.
+    typography overflowed, ...) or unjudged (the reason of `judge`, on answers only). The sample's own id counts as no
+    difference between two reasons.
     """
     found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
     for cell, kind, judge, reason, sample in _recorded(run):

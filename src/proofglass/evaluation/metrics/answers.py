@@ -58,10 +58,11 @@ def of_rows(rows: Sequence[Mapping[str, Any]]) -> Answers:
 
     cluster = numbered(row["cluster"] for row in rows)
     outcomes = [row["outcome"] for row in rows]
-    apart = [np.array([o == name for o in outcomes], bool) for name in _APART]
+    failed, filtered, blocked, refused = (np.array([o == name for o in outcomes], bool) for name in _APART)
     withheld = np.array([is_withheld(row) for row in rows], bool)
     truncated = np.array([row["finish"] == "length" for row in rows], bool)
-    return Answers(1, np.zeros(len(rows), np.int64), cluster, *apart, withheld, truncated)
+    cell = np.zeros(len(rows), np.int64)
+    return Answers(1, cell, cluster, failed, filtered, blocked, refused, withheld, truncated)
 
 
 def of_frame(frame: pl.DataFrame, cell: np.ndarray, cells: int) -> Answers:
