@@ -13,7 +13,7 @@ import math
 import os
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -274,7 +274,12 @@ def _message(message: Message) -> ChatMessage:
         ContentText,
     )
 
-    role = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}[message.role]
+    roles: dict[str, Callable[..., ChatMessage]] = {
+        "system": ChatMessageSystem,
+        "user": ChatMessageUser,
+        "assistant": ChatMessageAssistant,
+    }
+    role = roles[message.role]
     if len(message.parts) == 1 and isinstance(message.parts[0], str):
         return role(content=utf8(message.parts[0]))
     parts: list[Content] = [
