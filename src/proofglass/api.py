@@ -218,13 +218,15 @@ def measure(
     chunk: int = 100,
     limit: int | None = None,
     out: Path | str | None = None,
+    adaptive: bool = True,
 ) -> dict[str, Rate]:
     """One cell: the rate of every judge, "not-refused" always among them.
 
     Plugs are objects, registered or not, or names. The first judge decides whether the cell measured anything;
     None: `unsafe` for a real model, `testbed-content` for a victim of the testbed with its own questions (else
     `not-refused`).
-    out: run folder to keep (and to go on with); None: a temporary one, removed at the end. A victim that is
+    out: run folder to keep (and to go on with); None: a temporary one, removed at the end. adaptive: the attack is
+    crafted through the defense if that opens itself; False: on the bare victim. A victim that is
     already loaded is used as it is. What a judge says about a victim for which it is not valid (`Judge.valid_in`) is no
     success rate: a UserWarning says so. Raises UsageError, StoreError, NothingMeasured as `run`.
     """
@@ -233,7 +235,7 @@ def measure(
 
     if judges is None:
         judges = default_judges([_item("victims", victim, Victim).plug], [_item("datasets", dataset, Dataset).plug])
-    study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk)
+    study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk, adaptive)
     if out is not None:
         return _rates_of(Run(run_study(study, out, limit=limit, progress=False).path))
     with tempfile.TemporaryDirectory(prefix="proofglass-") as folder:
@@ -249,6 +251,7 @@ def cell_study(
     seed: int,
     settings: Settings,
     chunk: int,
+    adaptive: bool = True,
 ) -> Study:
     """The study of one cell; plugs and `judges` as in `measure`. Raises UsageError."""
     from proofglass.studies import Study
@@ -274,6 +277,7 @@ def cell_study(
         datasets=(_item("datasets", dataset, Dataset),),
         judges=tuple(scored),
         success=success,
+        adaptive=adaptive,
     )
 
 

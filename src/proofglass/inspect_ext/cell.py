@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _STATUS = {"done": "success", "failed": "error", "pending": "started"}
 _SHOWN = (
     "sample_id", "dataset", "expected", "cluster", "category", "split", "outcome", "finish", "reason", "attacked_text",
-    "clean_image", "attacked_images", "crafted_on", "artefact", "queries", "tokens_in", "tokens_out", "money",
-    "seed", "chunk",
+    "clean_image", "attacked_images", "crafted_on", "crafting", "artefact", "queries", "tokens_in", "tokens_out",
+    "money", "seed", "chunk",
 )  # fmt: skip
 
 

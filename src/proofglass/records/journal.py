@@ -129,19 +129,19 @@ def batch_key(victim: str, asks: Sequence[Ask]) -> str:
     return hashlib.sha256(json.dumps([victim, told], sort_keys=True).encode()).hexdigest()[:32]
 
 
-class Asked:
+class Journaled:
     """`model` whose answers go through `journal`.
 
-    heard: called after each batch with the number of asks, whether they were asked now or recalled, and the seconds
-    that the model took for them.
+    key: under which they are kept, "": that of `model`. heard: called after each batch with the number of asks, whether
+    they were asked now or recalled, and the seconds that the model took for them.
     asked, recalled: asks so far; seconds: what the model took for all of them, whichever run asked. unsent: asks
     that ended as an error without a query, so that nothing was sent (a budget is spent), and why. batches: batch ->
     what its answers cost: whoever adds up several cells counts a batch that they share once.
     """
 
-    def __init__(self, model: Helper, journal: Journal, heard: Heard | None = None) -> None:
+    def __init__(self, model: Helper, journal: Journal, heard: Heard | None = None, key: str = "") -> None:
         self.model, self.journal, self.heard = model, journal, heard
-        self._key = model.key
+        self._key = key or model.key
         self.asked = self.recalled = 0
         self.seconds = 0.0
         self.unsent: Counter[str] = Counter()
@@ -194,14 +194,13 @@ class Asked:
         return answered
 
 
-class JournaledVictim(Asked, Victim):
-    """`victim` whose answers go through a journal: what stands innermost behind the defenses. Attacks get `victim`
-    itself."""
+class JournaledVictim(Journaled, Victim):
+    """`victim` whose answers go through a journal: the innermost one of a finished stack of defenses."""
 
     name = "journaled"
 
-    def __init__(self, victim: Victim, journal: Journal, heard: Heard | None = None) -> None:
-        super().__init__(victim, journal, heard)
+    def __init__(self, victim: Victim, journal: Journal, heard: Heard | None = None, key: str = "") -> None:
+        super().__init__(victim, journal, heard, key)
         self.victim = victim
         self.layout, self.image_size, self.sees_images = victim.layout, victim.image_size, victim.sees_images
 
@@ -215,21 +214,21 @@ class JournaledVictim(Asked, Victim):
 class JournaledHelpers:
     """The answers of helpers through `journal`, as `flow.drive` takes them; counted by helper, for one cell.
 
-    heard: see `Asked`. held: key -> the model in memory, for all cells that are given the same mapping. Helpers with
-    the same key are one model, a copy of the one that was handed over: it loads its weights here and is freed with
+    heard: see `Journaled`. held: key -> the model in memory, for all cells that are given the same mapping. Helpers
+    with the same key are one model, a copy of the one that was handed over: it loads its weights here and is freed with
     `held`, while the method that names it stays.
     """
 
     def __init__(self, journal: Journal, heard: Heard | None = None, held: dict[str, Helper] | None = None) -> None:
         self.journal, self.heard = journal, heard
         self.held = {} if held is None else held
-        self.by_key: dict[str, Asked] = {}
+        self.by_key: dict[str, Journaled] = {}
 
     def __call__(self, helper: Helper) -> Answer:
         key = helper.key
         if key not in self.by_key:
             model = self.held.setdefault(key, copy.copy(helper))
-            self.by_key[key] = Asked(model, self.journal, self.heard)
+            self.by_key[key] = Journaled(model, self.journal, self.heard)
         return self.by_key[key].reply
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -23,22 +23,22 @@ class Asks:
     helpers: int = 0
 
 
-def asks_of(attack: Attack, defense: Defense, sample: Sample | None = None) -> Asks:
+def asks_of(attack: Attack, defense: Defense, samples: Iterable[Sample] = ()) -> Asks:
     """What one sample is expected to take: each ask of the attack goes through the defense, which may make several of
-    it. sample: whose question the attack works on, None: an empty one.
+    it. samples: on whose first one an attack with a dialogue of its own is tried; none: on an empty one.
 
     Counted by running the dialogues against models that never say anything, so a dialogue that goes on until it hears
     something is counted up to `ENDLESS`, and what breaks without the picture that is still to be crafted is one ask.
     """
-    attacking, defending = of_attack(attack, sample), of_defense(defense)
+    attacking, defending = of_attack(attack, samples), of_defense(defense)
     return Asks(attacking.victim * defending.victim, attacking.helpers + attacking.victim * defending.helpers)
 
 
-def of_attack(attack: Attack, sample: Sample | None = None) -> Asks:
+def of_attack(attack: Attack, samples: Iterable[Sample] = ()) -> Asks:
     """The asks of its own dialogue, before any defense."""
     if type(attack).converse is Attack.converse:
         return Asks(1)
-    sample = sample or Sample("", "", Chat.user(""))
+    sample = next(iter(samples), Sample("", "", Chat.user("")))
     return _counted(partial(attack.converse, _blank(), sample, Ask(sample.chat)))
 
 

@@ -31,8 +31,9 @@ TESTBED = "testbed"  # the data set whose questions the exact judge knows
 REAL, EXACT = "unsafe", "testbed-content"  # judges of success where a study names none
 ALWAYS = "not-refused"  # the judge whose column stands beside the success judge's in every table
 
+_SIBLINGS: dict[Kind, tuple[str, ...]] = {"attacks": ("adaptive",), "datasets": ("attacks",)}  # beside `label`
 _FIELDS = (
-    "name", "seed", "settings", "chunk", "budget",
+    "name", "seed", "settings", "chunk", "budget", "adaptive",
     "victims", "attacks", "defenses", "datasets", "judges", "success",
 )  # fmt: skip
 
@@ -41,7 +42,8 @@ _FIELDS = (
 class Item(Generic[P]):
     """One line of a list of the study: a plug, under its label.
 
-    name: as registered. only: labels of the attacks that run on this data set, None for all.
+    name: as registered. only: of a data set, labels of the attacks that run on it, None for all. adaptive: of an
+    attack, whether it is crafted through a defense that opens itself, None as the study says.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Item(Generic[P]):
     make: Callable[..., P] = field(repr=False)
     values: dict[str, Any] = field(repr=False)
     only: tuple[str, ...] | None = None
+    adaptive: bool | None = None
 
     def build(self) -> P:
         """A fresh plug: what it loads is freed with it."""
@@ -69,7 +72,8 @@ def in_run(item: Item[P], folder: Path, run: str) -> Item[P]:
 class Study:
     """What to measure. success: label of the judge whose mean score is the success rate. chunk: samples per
     batch. budget: cap on what crafting one picture may spend, in forward equivalents, or `Seconds`.
-    text: the YAML, secrets masked.
+    text: the YAML, secrets masked. adaptive: attacks are crafted through the defenses that open themselves; False: on
+    the bare victim, as if it stood alone.
     """
 
     name: str
@@ -85,6 +89,7 @@ class Study:
     datasets: tuple[Item[Dataset], ...]
     judges: tuple[Item[Judge], ...]
     success: str
+    adaptive: bool = True
 
 
 def shipped() -> list[str]:
@@ -137,6 +142,7 @@ def parse(source: Located) -> Study:
         datasets=datasets,
         judges=judges,
         success=_success(source, [item.label for item in judges]),
+        adaptive=_yes_or_no(source, ("adaptive",), values.get("adaptive", True)),
     )
 
 
@@ -165,7 +171,7 @@ def _items(
 
 def _item(source: Located, kind: Kind, k: int, entry: Any, attacks: list[str] | None) -> Item[Any]:
     place: located.Place = (kind, k)
-    siblings = ("label", "attacks") if attacks is not None else ("label",)
+    siblings = ("label", *_SIBLINGS.get(kind, ()))
     if isinstance(entry, str):
         entry = {entry: None}
     if not isinstance(entry, dict):
@@ -183,7 +189,16 @@ def _item(source: Located, kind: Kind, k: int, entry: Any, attacks: list[str] | 
     if not isinstance(label, str) or not label.strip() or utf8(label) != label:
         raise source.error((*place, "label"), f"found {label!r}. Expected a text.")
     only = _only(source, (*place, "attacks"), entry["attacks"], attacks) if attacks and "attacks" in entry else None
-    return Item(name, label, plug, make, values, only)
+    has_own = kind == "attacks" and "adaptive" in entry
+    adaptive = _yes_or_no(source, (*place, "adaptive"), entry["adaptive"]) if has_own else None
+    return Item(name, label, plug, make, values, only, adaptive)
+
+
+def _yes_or_no(source: Located, place: located.Place, given: Any) -> bool:
+    if not isinstance(given, bool):
+        wanted = "true (crafted through a defense that opens itself) or false (on the bare victim)"
+        raise source.error(place, f"found {given!r}. Expected {wanted}.")
+    return given
 
 
 def _default_label(kind: Kind, name: str, plug: Plug) -> str:
@@ -232,7 +247,7 @@ def _success(source: Located, judges: list[str]) -> str:
         raise source.error(
             ("success",), f"found {chosen!r}. Expected one of {', '.join(judges)}.{nearest(chosen, judges)}"
         )
-    return chosen
+    return str(chosen)
 
 
 def _name(source: Located) -> str:
