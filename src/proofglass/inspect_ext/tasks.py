@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,13 +20,13 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from proofglass.api import cell_study
 from proofglass.errors import UsageError
-from proofglass.inspect_ext.dialogue import Evaluated, Helpers, NotYetAsked, in_thread
+from proofglass.inspect_ext.dialogue import Evaluated, NotYetAsked, answers_in_task, in_thread
 from proofglass.inspect_ext.messages import config_of, messages_of, output_of
 from proofglass.inspect_ext.plugs import Given, plug, settings_of_study
 from proofglass.inspect_ext.provider import VictimAPI
 from proofglass.inspect_ext.samples import inspect_dataset, sample_of
 from proofglass.inspect_ext.scorers import judged
-from proofglass.interfaces import Dataset, Victim
+from proofglass.interfaces import Dataset, Victim, rebased
 from proofglass.records.store import Crafted, Store
 from proofglass.studies.execute import Target, Trial, craft_all, run_chunk, trial_of
 from proofglass.studies.plan import Plan, expand, manifest
@@ -85,8 +86,8 @@ def attacked(
     dataset: whose samples an attack may be crafted on. crafted_on: the victim it is crafted on; None: the evaluated
     model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, as in a
     study: 200, or `60 s`. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill;
-    None: it is crafted anew every time. adaptive: crafted through the defense, if that opens itself. An attack's
-    helper models (`Ask.to`) are model roles: --model-role NAME=provider/name.
+    None: it is crafted anew every time. adaptive: crafted through the defense, if that opens itself. A helper that is
+    an `inspect-role` is a model role: --model-role NAME=provider/name.
     Raises UsageError, MissingExtra and what crafting raises.
     """
     base = settings_of_study(settings)
@@ -103,11 +104,12 @@ def attacked(
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         sample, model = sample_of(state), get_model()
+        answer_of = partial(answers_in_task, base)
         mine = dataclasses.replace(
             trial,
-            victim=defending(Evaluated(model, base, like)),
+            victim=rebased(defending(Evaluated(model, base, like)), lambda innermost: innermost, answer_of),
             settings=dataclasses.replace(base, draw=state.epoch - 1),
-            helpers=Helpers(base, like),
+            answer_of=answer_of,
         )
         done = await in_thread(lambda: run_chunk(mine, [sample], 0, bought.of(sample.id)))
         if not done:

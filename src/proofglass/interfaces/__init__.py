@@ -9,10 +9,10 @@ from __future__ import annotations
 from proofglass.interfaces.attacks import Access, Attack
 from proofglass.interfaces.datasets import Dataset
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
-from proofglass.interfaces.judges import Calibration, Judge, Measured
+from proofglass.interfaces.judges import Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.models import Detector, Encoder, Model
 from proofglass.interfaces.plugs import Paper, Plug, key_of
-from proofglass.interfaces.victims import Victim
+from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import Layer, LossAndGrad, Prepared, Target, Weighting, WhiteBoxVictim, checked
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Defense",
     "Detector",
     "Encoder",
+    "HelperSilent",
     "Judge",
     "Layer",
     "LossAndGrad",
@@ -37,6 +38,7 @@ __all__ = [
     "Weighting",
     "WhiteBoxVictim",
     "checked",
+    "in_run",
     "innermost",
     "key_of",
     "opened_through",

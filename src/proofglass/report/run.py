@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 State = Literal["measured", "empty", "failed", "skipped", "pending"]
 RateRow = dict[str, Any]  # the fields of `evaluation.metrics.success.Rate`
 HARM = "unsafe"  # aspect of a judge whose 1 is never what a good model does
-COUNTS = ("failed", "unjudged", "filtered", "blocked", "truncated")
+COUNTS = ("failed", "unjudged", "refused", "filtered", "blocked", "truncated")
+REFUSED = "refused by the provider"  # as people read it: a judge may call a column "refused", too
 
 
 class Source(Protocol):
@@ -255,12 +256,19 @@ class Run:
             row = cell.counted.get(cell.judge) or {}
             for name in ("n", *COUNTS):
                 totals[name] += row.get(name) or 0
-        for outcome, name in (("error", "failed"), ("filtered", "filtered"), ("blocked", "blocked")):
+        apart = (("error", "failed"), ("refused", "refused"), ("filtered", "filtered"), ("blocked", "blocked"))
+        for outcome, name in apart:
             totals[name] = int((self.frame["outcome"] == outcome).sum())
         # What was never sent has no record and has not failed: it waits.
         totals["unsent"] = sum(cell.get("unsent") or 0 for cell in self.plan)
         totals["truncated"] = int((self.frame["finish"] == "length").sum())
         return totals
+
+    @property
+    def shown_counts(self) -> dict[str, int]:
+        """What is shown apart, as people read it; refusals by a provider, which only APIs have, where there are any."""
+        found = {name: self.counts[name] for name in COUNTS if name != "refused"}
+        return found | ({REFUSED: self.counts["refused"]} if self.counts["refused"] else {})
 
     @cached_property
     def money(self) -> list[dict[str, Any]]:

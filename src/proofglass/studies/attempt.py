@@ -26,7 +26,9 @@ def attempts_of(rows: Sequence[Mapping[str, Any]], samples: Mapping[str, Row], s
         if sample is None:
             raise StoreError(f"{store.path}: sample {row['sample_id']!r} is not in the data set {row['dataset']!r}.")
         if isinstance(sample, Sample):
-            reply = Reply(row["reply"], row["outcome"], row["finish"], row["reason"])
+            reply = Reply(
+                row["reply"], row["outcome"], row["finish"], row["reason"], reasoning=row.get("reasoning") or ""
+            )
             chat = chat_from_json(row["conversation"], store.image)
             attempts[sample.id] = Attempt(sample, chat, reply)
     return attempts

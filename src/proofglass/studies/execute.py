@@ -16,7 +16,7 @@ from typing import Literal
 from proofglass.engine.progress import watched_by
 from proofglass.errors import ImageError, StoreError, is_environment
 from proofglass.faults import one_line, stops_the_run, told
-from proofglass.flow import Answer, Driven, Flow, begun, drive
+from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Defense, Victim, opened_through, rebased
 from proofglass.records.schema import Record, chat_to_json, utf8
 from proofglass.records.store import Crafted
@@ -43,14 +43,14 @@ class Target:
 @dataclass(frozen=True)
 class Trial:
     """What a cell measures. victim: the one that is asked, behind its defense. budget: of crafting one picture.
-    helpers: answers of the models that a method asks by name."""
+    answer_of: gives the answers of a helper that the attack asks, None: the helper's own."""
 
     cell: Cell
     victim: Victim
     target: Target
     settings: Settings
     budget: Budget | None = None
-    helpers: Mapping[str, Answer] | None = None
+    answer_of: AnswerOf | None = None
 
     @property
     def attack(self) -> Attack:
@@ -104,14 +104,16 @@ def trial_of(
     settings: Settings,
     budget: Budget | None = None,
     through: Callable[[Victim], Victim] = lambda victim: victim,
+    answer_of: AnswerOf | None = None,
 ) -> Trial:
     """`cell` on `model`. A defense gets the model itself; `through` (a journal) goes around what stands innermost in
-    the finished stack: the model, or what the defense has put in its place."""
+    the finished stack: the model, or what the defense has put in its place. answer_of: gives the answers of the helpers
+    of attack and defense (a journal's), None: their own."""
     defense = cell.defense.plug
     with one_line("defense", defense, f"defense {cell.defense.label}"):
         stack = defense(model)
         target = target_of(cell.attack.plug, defense, model, cell.adaptive)
-    return Trial(cell, rebased(stack, through), target, settings, budget)
+    return Trial(cell, rebased(stack, through, answer_of), target, settings, budget, answer_of)
 
 
 def target_of(attack: Attack, defense: Defense, model: Victim, adaptive: bool = True) -> Target:
@@ -222,7 +224,7 @@ def run_chunk(
             asked.append((row, artefact))
             first = Ask(row.chat, trial.settings)
             flows.append(begun(partial(trial.attack.converse, artefact, row, first)))
-    for (sample, artefact), end in zip(asked, drive(flows, trial.victim.reply, trial.helpers), strict=True):
+    for (sample, artefact), end in zip(asked, drive(flows, trial.victim.reply, trial.answer_of), strict=True):
         if not end.unsent:
             ended[sample.id] = _ended(trial.attack, artefact, end)
     return [_done(trial, row, number, ended[row.id], bought.key) for row in rows if row.id in ended]
@@ -234,13 +236,17 @@ def _failed(reason: str) -> Ended:
 
 def _ended(attack: Attack, artefact: Artefact, end: Driven[tuple[Chat, Reply]]) -> Ended:
     if end.error is not None:
-        reason = told(end.error, "attack", attack)
-        return Ended(Reply.error(f"attack {attack.name}: {reason}", end.cost), None, artefact)
+        return Ended(_broke(attack, told(end.error, "attack", attack), end), None, artefact)
     match end.value:
         case (Chat() as chat, Reply() as reply):
-            return Ended(dataclasses.replace(reply, cost=end.cost), chat, artefact)
+            return Ended(dataclasses.replace(reply, cost=end.cost, helpers=end.helpers), chat, artefact)
     reason = f"its dialogue returned a {type(end.value).__name__}, expected the last chat and its reply"
-    return Ended(Reply.error(f"attack {attack.name}: {reason}", end.cost), None, artefact)
+    return Ended(_broke(attack, reason, end), None, artefact)
+
+
+def _broke(attack: Attack, reason: str, end: Driven[tuple[Chat, Reply]]) -> Reply:
+    failed = Reply.error(f"attack {attack.name}: {reason}", end.cost)
+    return dataclasses.replace(failed, helpers=end.helpers)
 
 
 def _broken_pictures(rows: Sequence[Row], sink: Sink) -> dict[str, str]:
@@ -263,7 +269,8 @@ def _put(pictures: Sequence[Image], sink: Sink) -> str:
 def _kept(done: Done, trial: Trial, sink: Sink) -> Done:
     """`done`, its pictures in `sink`; failed where one of them cannot be read."""
     if reason := _put(done.pictures, sink):
-        ended = dataclasses.replace(done.ended, reply=Reply.error(reason, done.ended.reply.cost), chat=None)
+        failed = dataclasses.replace(Reply.error(reason, done.ended.reply.cost), helpers=done.ended.reply.helpers)
+        ended = dataclasses.replace(done.ended, reply=failed, chat=None)
         return _done(trial, done.row, done.record.chunk, ended, done.record.artefact or "")
     return done
 
@@ -312,5 +319,6 @@ def _done(trial: Trial, row: Row, chunk: int, ended: Ended, artefact_key: str) -
         chunk=chunk,
         reasoning=utf8(reply.reasoning),
         crafting=crafting_of(trial.attack, trial.target, ended.artefact),
+        helpers=json.dumps({key: dataclasses.asdict(cost) for key, cost in reply.helpers.items()}),
     )
     return Done(row, ended, record)

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -19,15 +19,12 @@ from typing import Any
 
 from proofglass.errors import UsageError
 from proofglass.faults import one_line
-from proofglass.flow import begun, drive
 from proofglass.interfaces import Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
 from proofglass.registry import Kind
+from proofglass.studies.asks import asks_of
 from proofglass.studies.rows import Rows, read
 from proofglass.studies.study import Item, Study, every_item
-from proofglass.types import Ask, Chat, Reply
-
-_ENDLESS = 64  # a defense that asks on and on is expected to ask so often
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,8 @@ class Cell:
     """One victim x attack x defense x data set. skip: why it cannot run, empty if it can.
 
     plug_keys: of victim, attack, defense and data set, as they were when the plan was made. seed: of the crafting.
-    asks: how many asks its answers are expected to take, at most in most cases. adaptive: the attack is crafted through
-    the defense where that opens itself.
+    asks: how many asks of the victim its answers are expected to take, at most in most cases; helper_asks: and of the
+    helpers of its attack and defense. adaptive: the attack is crafted through the defense where that opens itself.
     """
 
     key: str
@@ -50,6 +47,7 @@ class Cell:
     asks: int
     skip: str = ""
     adaptive: bool = True
+    helper_asks: int = 0
 
     @property
     def title(self) -> str:
@@ -119,6 +117,7 @@ def _cell(
     told = [named, rows.key, study.seed, asdict(study.settings), study.chunk, budget, limit]
     if not adaptive and looks_inside(attack.plug):
         told.append("not adaptive")
+    each = asks_of(attack.plug, defense.plug, rows.samples())
     return Cell(
         key=key_of(told),
         victim=victim,
@@ -128,7 +127,8 @@ def _cell(
         rows=rows,
         plug_keys=tuple(key for _, key in named),
         seed=derive(study.seed, "craft", attack.name, victim.name),
-        asks=rows.good * asks_of(defense.plug),
+        asks=rows.good * each.victim,
+        helper_asks=rows.good * each.helpers,
         skip=_skip(victim.plug, attack.plug),
         adaptive=adaptive,
     )
@@ -155,28 +155,6 @@ def _skip(victim: Victim, attack: Attack) -> str:
     if "image" in attack.changes and not victim.sees_images:
         return f"{attack.name} changes the picture, this victim takes text only"
     return ""
-
-
-def asks_of(defense: Defense) -> int:
-    """How many asks one dialogue of `defense` takes if the victim never says anything."""
-    asked = 0
-
-    def silence(asks: Sequence[Ask]) -> list[Reply]:
-        nonlocal asked
-        asked += len(asks)
-        if asked > _ENDLESS:
-            raise _Endless
-        return [Reply()] * len(asks)
-
-    try:
-        drive([begun(lambda: defense.flow(Ask(Chat.user(""))))], silence)
-    except _Endless:
-        return _ENDLESS
-    return max(asked, 1)
-
-
-class _Endless(Exception):
-    pass
 
 
 def derive(seed: int, *names: str) -> int:
@@ -247,6 +225,7 @@ def _planned(cell: Cell) -> dict[str, Any]:
         "dataset": cell.dataset.label,
         "planned": len(cell.rows),
         "asks": cell.asks,
+        "helper_asks": cell.helper_asks,
         "seed": cell.seed,
         "adaptive": cell.adaptive,
         "skip": cell.skip,

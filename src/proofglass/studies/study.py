@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from proofglass import interfaces
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Dataset, Defense, Judge, Plug, Victim
 from proofglass.records.schema import utf8
@@ -59,13 +60,13 @@ class Item(Generic[P]):
         return self.make(**self.values)
 
 
-def in_run(item: Item[Victim], folder: Path, run: str) -> Item[Victim]:
-    """`item` whose victims know the run that asks them (`Victim.in_run`)."""
+def in_run(item: Item[P], folder: Path, run: str) -> Item[P]:
+    """`item` whose victims, or helpers, know the run that asks them (`Victim.in_run`)."""
 
-    def make(**values: Any) -> Victim:
-        return item.make(**values).in_run(folder, run)
+    def make(**values: Any) -> P:
+        return interfaces.in_run(item.make(**values), folder, run)
 
-    return replace(item, plug=item.plug.in_run(folder, run), make=make)
+    return replace(item, plug=interfaces.in_run(item.plug, folder, run), make=make)
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ class OwnModule(WhiteBoxVictim):
                 if stops_the_run(error):
                     raise
                 if isinstance(error, (ValueError, ImageError)):
-                    replies[k] = Reply.refused(error)
+                    replies[k] = Reply.unaskable(error)
                 else:
                     replies[k] = Reply.error(told(error, "victim", self.net))
         for rows in alike.values():

@@ -31,6 +31,7 @@ from proofglass.victims.hf.loading import Options, Quantised, image_processor, l
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
 from proofglass.victims.hf.prepared import Pair, Prepared, Prompt, one_run, pair_of
 from proofglass.victims.hf.sized import Sized
+from proofglass.victims.hf.thought import Marks, marks_of, spoken
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import mean_std
 
@@ -181,7 +182,7 @@ class HFModel:
                 ready.setdefault(settings, []).append((k, self._fit(ask)))
             except Exception as error:
                 unaskable = isinstance(error, UNASKABLE) and not is_environment(error)
-                replies[k] = Reply.refused(error) if unaskable else _failed(error)
+                replies[k] = Reply.unaskable(error) if unaskable else _failed(error)
         for settings, rows in ready.items():
             for answers in self.batches(rows, batch, partial(self._answers, asks, settings)):
                 replies |= answers
@@ -227,7 +228,7 @@ class HFModel:
 
     def _answer(self, asks: Sequence[Ask], rows: Sequence[tuple[int, Prompt]], settings: Settings) -> list[Reply]:
         new = self._decode([(asks[k], prompt) for k, prompt in rows], settings)
-        return [self._read(row, len(prompt.ids), settings) for row, (_, prompt) in zip(new, rows, strict=True)]
+        return [self._read(row, prompt.ids, settings) for row, (_, prompt) in zip(new, rows, strict=True)]
 
     @torch.no_grad()
     def _decode(self, rows: Sequence[tuple[Ask, Prompt]], settings: Settings) -> list[list[int]]:
@@ -280,16 +281,20 @@ class HFModel:
         ends = self.family.generation.eos_token_id
         return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
-    def _read(self, tokens: list[int], prompt: int, settings: Settings) -> Reply:
+    @cached_property
+    def _marks(self) -> Marks | None:
+        return marks_of(self.tokenizer, self.chats.template)
+
+    def _read(self, tokens: list[int], prompt: Sequence[int], settings: Settings) -> Reply:
         stop = next((i for i, token in enumerate(tokens) if token in self._ends), None)
         said = tokens if stop is None else tokens[:stop]
-        text = str(self.tokenizer.decode(said, skip_special_tokens=True)).strip()
+        thought, text = spoken(self._marks, self.tokenizer, said, prompt)
         cut = next((at for mark in settings.stop if (at := text.find(mark)) >= 0), None)
         if cut is not None:
             text = text[:cut]
         ended = stop is not None or cut is not None or len(tokens) < settings.max_new_tokens
-        cost = Cost(forward=1, queries=1, tokens_in=prompt, tokens_out=len(said))
-        return Reply(text, finish="stop" if ended else "length", cost=cost)
+        cost = Cost(forward=1, queries=1, tokens_in=len(prompt), tokens_out=len(said))
+        return Reply(text, finish="stop" if ended else "length", cost=cost, reasoning=thought)
 
     # ---- gradients --------------------------------------------------------------------------------------------
 
