@@ -13,9 +13,23 @@ from proofglass.interfaces.judges import Calibration, Judge, Measured
 from proofglass.interfaces.models import Detector, Encoder, Model
 from proofglass.interfaces.plugs import Paper, Plug, key_of
 from proofglass.interfaces.victims import Victim
-from proofglass.interfaces.white_box import Layer, LossAndGrad, Prepared, Target, Weighting, WhiteBoxVictim, checked
+from proofglass.interfaces.white_box import (
+    SLOTS,
+    Layer,
+    LossAndGrad,
+    Pixels,
+    Places,
+    Prepared,
+    Target,
+    Weighting,
+    WhiteBoxVictim,
+    by_slot,
+    checked,
+    in_form_of,
+)
 
 __all__ = [
+    "SLOTS",
     "Access",
     "Attack",
     "Calibration",
@@ -30,13 +44,17 @@ __all__ = [
     "Measured",
     "Model",
     "Paper",
+    "Pixels",
+    "Places",
     "Plug",
     "Prepared",
     "Target",
     "Victim",
     "Weighting",
     "WhiteBoxVictim",
+    "by_slot",
     "checked",
+    "in_form_of",
     "innermost",
     "key_of",
     "opened_through",

@@ -6,7 +6,7 @@ the text of a `Reply`, and a `Score` that could not be given is `None`, not 0.
 
 from __future__ import annotations
 
-from proofglass.types.chats import Chat, Message, Part, Role
+from proofglass.types.chats import Chat, Message, Part, Role, slot_number
 from proofglass.types.images import Image, pixel_hash
 from proofglass.types.replies import Ask, AskFault, Cost, Decision, Finish, Outcome, Reply, Seconds, Settings, Unsent
 from proofglass.types.samples import Artefact, Attempt, BadSample, Expected, Finding, Layout, Sample, Score
@@ -36,4 +36,5 @@ __all__ = [
     "Settings",
     "Unsent",
     "pixel_hash",
+    "slot_number",
 ]

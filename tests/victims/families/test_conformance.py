@@ -79,15 +79,15 @@ def test_gradient_is_that_of_transformers_and_the_expected_path_gives_it(
 def test_every_path_gives_the_plain_gradient(model: HFModel, image: Image) -> None:
     x, prepared = model.pixels(image), model.prepare([chats(image)])
     rows = [[*tasks] for tasks in _tasks(prepared)]
-    wanted, exact = model.step.run("plain", x, rows, True)
+    wanted, exact = model.step.run("plain", {"image": x}, rows, True)
     for path in model.family.paths:
-        found, grad = model.step.run(path, x, rows, True)
+        found, grad = model.step.run(path, {"image": x}, rows, True)
         torch.testing.assert_close(torch.cat(found[0]), torch.cat(wanted[0]), atol=1e-5, rtol=1e-5)
-        assert (grad - exact).abs().max() <= 1e-5 * exact.abs().max()
+        assert (grad["image"] - exact["image"]).abs().max() <= 1e-5 * exact["image"].abs().max()
 
 
 def _tasks(prepared):
-    from proofglass.victims.hf.packing import tasks_of
+    from proofglass.victims.shared.tasks import tasks_of
 
     return tasks_of(prepared, "pair")
 
