@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 from functools import partial
 from pathlib import Path
 
@@ -16,32 +14,12 @@ from proofglass.victims.hf.model import HFModel
 
 from .common import Case
 
-HERE = Path(__file__).parent
-CASES: list[Case] = [
-    case
-    for file in sorted(HERE.glob("tiny_*.py"))
-    for case in importlib.import_module(f".{file.stem}", __package__).CASES
-]
 QUESTIONS = [("what is it?", "a cat"), ("name the colour of the roof, please", "red ."), ("why", "so it goes")]
 
 
 def chats(image: Image, *, system: str = "") -> list[tuple[Chat, str]]:
     """One picture, prompts and targets of unequal lengths."""
     return [(Chat.user(image, question).with_system(system), answer) for question, answer in QUESTIONS]
-
-
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> Case:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def folder(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    made = tmp_path_factory.mktemp("tiny") / "model"
-    case.build(made)
-    assert json.loads((made / "config.json").read_text())["architectures"] == [case.architecture]
-    return made
 
 
 @pytest.fixture(scope="module")

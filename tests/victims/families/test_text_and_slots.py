@@ -4,19 +4,17 @@ against plain transformers."""
 from __future__ import annotations
 
 import math
-from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
 from proofglass.types import Chat, Image
 from proofglass.victims.hf import checks
-from proofglass.victims.hf.model import HFModel
 from proofglass.victims.hf_folder import HF
 from proofglass.victims.shared.tasks import tasks_of
 
 from .common import Case
-from .test_conformance import CASES
 
 SUFFIX = "! ? !"
 CANDIDATES = ["! ? !", "! a !", "b . !", "c", "what is more"]
@@ -24,17 +22,14 @@ STEPS = (2.0**-5, 2.0**-7, 2.0**-9)  # of finite differences: norms run in float
 READS_TEXT = {"InstructBLIP"}  # its Q-Former reads the text, not the embeddings
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> Case:
-    return request.param
+@pytest.fixture(scope="module")
+def victim(folder: Path) -> HF:
+    return HF(folder, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def victim(case: Case, tmp_path_factory: pytest.TempPathFactory) -> HF:
-    torch.manual_seed(0)
-    made = tmp_path_factory.mktemp("tiny") / "model"
-    case.build(made)
-    return HF(made, device="cpu")
+def exact(folder: Path) -> HF:
+    return HF(folder, device="cpu", dtype="float64")
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +64,8 @@ def test_the_losses_of_candidates_are_those_of_one_at_a_time(victim: HF, picture
         assert said.startswith("whole rows" if victim.model.family.share == "prompt" else "packed"), said
 
 
-def test_a_token_replaced_is_its_embedding_replaced(victim: HF, pictures, case: Case) -> None:
+def test_a_token_replaced_is_its_embedding_replaced(exact: HF, pictures, case: Case) -> None:
     """And so the gradient of the mark is the slope of the loss along the way to another token."""
-    exact = HF(victim.path, device="cpu", dtype="float64")
     chat = Chat.user(pictures[0], f"what is it {SUFFIX} ok")
     prepared, x = exact.prepare([[(chat, "a cat")]], mark=SUFFIX), exact.pixels(pictures[0])
     ((places,),) = prepared.places
@@ -152,38 +146,34 @@ def test_the_loss_of_two_pictures_in_two_turns_is_that_of_transformers(victim: H
     assert {slot: grad.shape for slot, grad in found.pixels.items()} == {slot: each.shape for slot, each in x.items()}
 
 
-def test_every_path_gives_both_pictures_their_gradient(victim: HF, pictures) -> None:
-    exact = HFModel(victim.folder, "cpu", "float64")
+def test_every_path_gives_both_pictures_their_gradient(exact: HF, pictures) -> None:
     x = {slot: exact.pixels(image).double() for slot, image in zip(("image", "image2"), pictures, strict=True)}
-    rows = tasks_of(exact.prepare([pairs(*pictures)], slots=tuple(x)), "pair")
-    wanted, slopes = exact.step.run("plain", x, rows, True)
-    for path in exact.family.paths:
-        found, grads = exact.step.run(path, x, rows, True)
+    step, rows = exact.model.step, tasks_of(exact.prepare([pairs(*pictures)], slots=tuple(x)), "pair")
+    wanted, slopes = step.run("plain", x, rows, True)
+    for path in exact.model.family.paths:
+        found, grads = step.run(path, x, rows, True)
         torch.testing.assert_close(torch.cat(found[0]), torch.cat(wanted[0]), rtol=1e-6, atol=1e-7)
         for slot, grad in grads.items():
             assert slopes[slot].abs().max() > 0
             assert (grad - slopes[slot]).abs().max() <= 1e-5 * slopes[slot].abs().max(), (path, slot)
 
 
-def test_the_gradient_of_each_picture_is_its_slope(victim: HF, pictures) -> None:
-    exact = HFModel(victim.folder, "cpu", "float64")
+def test_the_gradient_of_both_pictures_is_the_slope_of_the_loss(exact: HF, pictures) -> None:
     x = {s: exact.pixels(image).double() * 0.9 + 0.05 for s, image in zip(("image", "image2"), pictures, strict=True)}
     prepared = exact.prepare([pairs(*pictures)[:1]], slots=tuple(x))
-    with exact.pictures.unrounded():
-        grads = exact.loss_and_grad(x, prepared).pixels
-        for slot, grad in grads.items():
-            way = grad.double().sign()
-            slope = partial(_slope, exact, x, prepared, slot, way)
-            wanted = float((grad.double() * way).sum())
-            assert min(abs(slope(step) - wanted) for step in checks.STEPS) <= 1e-4 * abs(wanted), slot
+    with exact.model.pictures.unrounded():
+        grads = {slot: grad.double() for slot, grad in exact.loss_and_grad(x, prepared).pixels.items()}
+        # Uphill in one picture and downhill in the other: a gradient at the wrong one would show.
+        ways = {"image": grads["image"].sign(), "image2": -0.5 * grads["image2"].sign()}
 
+        def at(by: float) -> float:
+            moved = {slot: each + by * ways[slot] for slot, each in x.items()}
+            return float(exact.loss_and_grad(moved, prepared, need_grad=False).loss)
 
-def _slope(model, x, prepared, slot, way, step):
-    def at(by):
-        moved = {**x, slot: x[slot] + by * step * way}
-        return float(model.loss_and_grad(moved, prepared, need_grad=False).loss)
-
-    return (8 * (at(1) - at(-1)) - at(2) + at(-2)) / (12 * step)
+        wanted = sum(float((grads[slot] * ways[slot]).sum()) for slot in x)
+        scale = max(float((grads[slot] * ways[slot]).sum().abs()) for slot in x)
+        slopes = ((8 * (at(h) - at(-h)) - at(2 * h) + at(-2 * h)) / (12 * h) for h in reversed(checks.STEPS))
+        assert any(abs(slope - wanted) <= 1e-3 * scale for slope in slopes)
 
 
 def test_a_picture_that_is_no_slot_stays_and_has_the_loss_of_its_pixels(victim: HF, pictures) -> None:

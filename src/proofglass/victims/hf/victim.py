@@ -161,6 +161,7 @@ class HFVictim(WhiteBoxVictim):
     def gradient_path(self) -> str:
         if "model" not in vars(self):  # never loads a model to say nothing
             return ""
-        quantised = self.model.options.quantised
+        quantised, candidates = self.model.options.quantised, self.model.candidates.said
         notes = [f"through {quantised} weights"] if quantised else []
+        notes += [f"candidates by {candidates}"] if candidates else []
         return "; ".join([*filter(None, [self.model.step.choice.said]), *notes, *self.model.remarks])
