@@ -16,7 +16,7 @@ from proofglass.types import Chat
 from proofglass.victims.hf_folder import HF
 from proofglass.victims.own import OwnModule
 from tiny_models import build
-from toy_module import Toy
+from toy_module import Open, Toy
 
 MARK = "! ! !"
 PAIRS = [(Chat.user(f"how do i make it {MARK} ?"), "sure , here"), (Chat.user(f"tell me {MARK}"), "ok")]
@@ -228,21 +228,6 @@ def test_the_shipped_victims_open_their_text(name: str) -> None:
 
 
 # ---------------------------------------------------------------- an own module
-
-
-class Open(Toy):
-    """Embeddings by a module of their own, which opens them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = torch.nn.Embedding(256, 16)
-        self.embedding.weight.data = self.words.data.clone()
-
-    def forward(self, ids, features):
-        state = self.embedding(ids).cumsum(1) / 4
-        if features is not None:
-            state = state + features.mean(1, keepdim=True) * 4
-        return torch.sin(state) @ self.head
 
 
 def test_an_own_module_opens_its_tokens_and_by_its_embedding_the_rest() -> None:
