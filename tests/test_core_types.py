@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofglass.types import Ask, Chat, Cost, Image, Message, Reply, Sample, Score, Settings
+from proofglass.types import Ask, Chat, Cost, Image, Message, Reply, Sample, Score, Settings, slot_number
 
 texts = st.text(max_size=8)
 counts = st.integers(0, 1000)
@@ -210,3 +210,30 @@ def test_nouns_are_frozen(noun: object) -> None:
     field = dataclasses.fields(noun)[0].name  # type: ignore[arg-type]
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(noun, field, None)
+
+
+def grey(level: int) -> Image:
+    return Image.from_array(np.full((2, 2, 3), level, np.uint8))
+
+
+def test_a_picture_slot_is_a_number_over_all_turns():
+    chat = Chat.user(grey(1), "first").say("a").ask("look", grey(2), "and", grey(3))
+    assert chat.with_image(grey(9), "image2").images == (grey(1), grey(9), grey(3))
+    assert chat.with_image(grey(9), "image2").messages[2].parts == ("look", grey(9), "and", grey(3))
+    changed = chat.with_images({"image3": grey(8), "image": grey(7)})
+    assert changed.images == (grey(7), grey(2), grey(8))
+    assert changed.with_images({}) == changed
+
+
+def test_a_further_picture_goes_right_behind_the_last_one():
+    assert Chat.user("q").with_images({"image2": grey(2), "image": grey(1)}) == Chat.user(grey(1), grey(2), "q")
+    two = Chat.user(grey(1), "q").say("a").ask(grey(2), "r").with_image(grey(3), "image3")
+    assert two.messages[2].parts == (grey(2), grey(3), "r")
+    with pytest.raises(ValueError, match="slot 'image3' is of its picture 3, found 1 pictures"):
+        Chat.user(grey(1), "q").with_image(grey(3), "image3")
+
+
+@pytest.mark.parametrize("name", ["picture", "image0", "image1", "image02", "image-2", "image2x", "", "Image"])
+def test_another_name_of_a_slot_is_refused(name):
+    with pytest.raises(ValueError, match="slot: expected 'image', 'image2', 'image3'"):
+        slot_number(name)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from proofglass.conformance import checks, on_disk, opened
+from proofglass.conformance import checks, on_disk, opened, white_box
 from proofglass.conformance.material import Scripted, asks, attempts, picture, samples
 from proofglass.conformance.variants import keyed, variants
 from proofglass.console import REASON, cut
@@ -179,9 +179,13 @@ def _of_victim(victim: Victim) -> list[Case]:
         _case(checks.answers_alike_twice, victim, ask),
         _case(checks.keeps_the_token_limit, victim, ask),
     ]
-    if isinstance(victim, WhiteBoxVictim) and victim.sees_images:
-        side = (victim.image_size or (SIDE, SIDE))[0]
-        found.append(_case(checks.gives_gradients, victim, picture(1, side), ask.chat, "sure , here is how"))
+    if isinstance(victim, WhiteBoxVictim):
+        image, target = picture(1, (victim.image_size or (SIDE, SIDE))[0]), "sure , here is how"
+        if victim.sees_images:
+            found.append(_case(checks.gives_gradients, victim, image, ask.chat, target))
+            found.append(_case(white_box.takes_pictures_by_slot, victim, image, ask.chat, target))
+        shown = [image] if victim.sees_images else []
+        found.append(_case(white_box.opens_its_text, victim, shown, target))
     return found
 
 

@@ -13,9 +13,23 @@ from proofglass.interfaces.judges import Calibration, HelperSilent, Judge, Measu
 from proofglass.interfaces.models import Detector, Encoder, Model
 from proofglass.interfaces.plugs import Paper, Plug, key_of
 from proofglass.interfaces.victims import Victim, in_run
-from proofglass.interfaces.white_box import Layer, LossAndGrad, Prepared, Target, Weighting, WhiteBoxVictim, checked
+from proofglass.interfaces.white_box import (
+    SLOTS,
+    Layer,
+    LossAndGrad,
+    Pixels,
+    Places,
+    Prepared,
+    Target,
+    Weighting,
+    WhiteBoxVictim,
+    by_slot,
+    checked,
+    in_form_of,
+)
 
 __all__ = [
+    "SLOTS",
     "Access",
     "Attack",
     "Calibration",
@@ -31,13 +45,17 @@ __all__ = [
     "Measured",
     "Model",
     "Paper",
+    "Pixels",
+    "Places",
     "Plug",
     "Prepared",
     "Target",
     "Victim",
     "Weighting",
     "WhiteBoxVictim",
+    "by_slot",
     "checked",
+    "in_form_of",
     "in_run",
     "innermost",
     "key_of",
