@@ -96,7 +96,7 @@ def attacked(
     (cell,) = plan.cells
     if cell.skip:
         raise UsageError(f"{cell.title}: {cell.skip}. Name a victim to craft on: -T crafted_on=testbed-linear")
-    trial = trial_of(cell, like, base, budget)
+    trial = trial_of(cell, like, base, plan.study.budget)
     if crafted_on is not None and not _is_evaluated(like):
         trial = dataclasses.replace(trial, target=Target(trial.target.victim, "transfer"))
     bought = _bought(plan, trial, artefacts)
