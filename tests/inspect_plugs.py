@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Victim
-from proofglass.types import Artefact, Ask, Chat, Reply, Sample
+from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class AsksWhileCrafting(Attack):
     name = "asks-while-crafting"
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         (reply,) = victim.reply([Ask(Chat.user("which word?"))])
         yield Artefact(texts=(reply.text,), crafted_on=victim.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -155,19 +156,26 @@ def test_a_victim_lives_in_no_world_unless_it_says_so_and_a_defense_moves_it_to_
 # ---------------------------------------------------------------- the package
 
 
+def test_type_checkers_see_the_public_names_that_there_are() -> None:
+    # A stub exports what its own __all__ names; at run time the names are those that it imports.
+    stub = ast.parse(Path(proofglass.__file__).with_suffix(".pyi").read_text())
+    (listed,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]
+    assert ast.literal_eval(listed) == sorted(proofglass.__all__)
+
+
 def test_every_public_name_resolves() -> None:
-    for name in proofglass._PUBLIC:
+    for name in proofglass.__all__:
         assert getattr(proofglass, name) is not None
         assert name in dir(proofglass)
 
 
 def test_no_public_name_is_hidden_by_a_module_of_that_name() -> None:
     modules = {path.stem for path in Path(proofglass.__file__).parent.iterdir()}
-    assert not modules & set(proofglass._PUBLIC)
+    assert not modules & set(proofglass.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'atack'"):
+    with pytest.raises(AttributeError, match="proofglass attribute atack"):
         _ = proofglass.atack
 
 

@@ -30,27 +30,32 @@ if TYPE_CHECKING:
 
 def attack(name: str, **parameters: Any) -> Attack:
     """The attack `name`, configured. Raises UnknownName, ValueError or TypeError naming the field at fault."""
-    return build("attacks", name, **parameters)
+    found: Attack = build("attacks", name, **parameters)
+    return found
 
 
 def dataset(name: str, **parameters: Any) -> Dataset:
     """The data set `name`, configured. Raises as `attack` does."""
-    return build("datasets", name, **parameters)
+    found: Dataset = build("datasets", name, **parameters)
+    return found
 
 
 def defense(name: str, **parameters: Any) -> Defense:
     """The defense `name`, configured. Raises as `attack` does."""
-    return build("defenses", name, **parameters)
+    found: Defense = build("defenses", name, **parameters)
+    return found
 
 
 def judge(name: str, **parameters: Any) -> Judge:
     """The judge `name`, configured. Raises as `attack` does."""
-    return build("judges", name, **parameters)
+    found: Judge = build("judges", name, **parameters)
+    return found
 
 
 def victim(name: str, **parameters: Any) -> Victim:
     """The victim `name`, configured; its weights are loaded on first use. Raises as `attack` does."""
-    return build("victims", name, **parameters)
+    found: Victim = build("victims", name, **parameters)
+    return found
 
 
 @dataclass(frozen=True)

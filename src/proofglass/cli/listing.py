@@ -213,7 +213,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, float) and 0 < value < 1 and abs(value * 255 - round(value * 255)) < 1e-9:
         return min(repr(value), f"{round(value * 255)}/255", key=len)
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        found: str = os.fspath(value)
+        return found
     if isinstance(value, (set, frozenset)):
         return f"{{{', '.join(sorted(map(repr, value)))}}}"
     return repr(value)
