@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Victim
 from proofglass.models.inspect_role import InspectRole
-from proofglass.types import Artefact, Ask, Chat, Reply, Sample
+from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
 
 HELPER = InspectRole("helper")
 
@@ -51,7 +51,7 @@ class AsksWhileCrafting(Attack):
     name = "asks-while-crafting"
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         (reply,) = victim.reply([Ask(Chat.user("which word?"))])
         yield Artefact(texts=(reply.text,), crafted_on=victim.key)
