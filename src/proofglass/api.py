@@ -76,7 +76,8 @@ class Run:
         return self.store.frame()
 
     def rates(self) -> list[dict[str, Any]]:
-        """One dict per victim, attack, defense, data set and judge: value, low, high, n, and what was left out."""
+        """One dict per victim, attack, defense, data set, expected answer and judge: value, low, high, n, and what was
+        left out."""
         from proofglass.evaluation.metrics.success import rates
 
         store = self.store
@@ -87,6 +88,13 @@ class Run:
         from proofglass.report.run import Run as ReportRun
 
         return ReportRun(self.store).corrected
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """What the study's metrics say, one dict per metric and group: the columns of `report.measures.COLUMNS`."""
+        from proofglass.report.measures import measures
+        from proofglass.report.run import Run as ReportRun
+
+        return measures(ReportRun(self.store))
 
     def differences(self) -> list[dict[str, Any]]:
         """What made a difference: attacks, defenses and victims compared on the same samples, one dict per comparison
@@ -220,11 +228,11 @@ def measure(
     out: Path | str | None = None,
     adaptive: bool = True,
 ) -> dict[str, Rate]:
-    """One cell: the rate of every judge, "not-refused" always among them.
+    """One cell: the rate of every judge, "not-refused" always among them; of a data set that expects several answers
+    one for each, as "unsafe (refuse)".
 
     Plugs are objects, registered or not, or names. The first judge decides whether the cell measured anything;
-    None: `unsafe` for a real model, `testbed-content` for a victim of the testbed with its own questions (else
-    `not-refused`).
+    None: the one that the data set names for such a victim (`Dataset.judges`), else `not-refused`.
     out: run folder to keep (and to go on with); None: a temporary one, removed at the end. adaptive: the attack is
     crafted through the defense if that opens itself; False: on the bare victim. A victim that is
     already loaded is used as it is. What a judge says about a victim for which it is not valid (`Judge.valid_in`) is no
@@ -296,7 +304,12 @@ def _rates_of(run: Run) -> dict[str, Rate]:
     from proofglass.evaluation.metrics.success import Rate
 
     names = [field.name for field in fields(Rate)]
-    found = {row["judge"]: Rate(**{name: row[name] for name in names}) for row in run.rates()}
+    rows = run.rates()
+    several = len({row["expected"] for row in rows}) > 1
+    found = {
+        f"{row['judge']} ({row['expected']})" if several else row["judge"]: Rate(**{name: row[name] for name in names})
+        for row in rows
+    }
     if not found:
         raise NothingMeasured("the cell holds no sample")
     for said in _invalid(run):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from proofglass.conformance import checks, on_disk, opened, white_box
+from proofglass.conformance import checks, measuring, on_disk, opened, white_box
 from proofglass.conformance.material import Scripted, asks, attempts, picture, samples
 from proofglass.conformance.variants import keyed, variants
 from proofglass.console import REASON, cut
@@ -27,6 +27,7 @@ from proofglass.interfaces import (
     Detector,
     Encoder,
     Judge,
+    Metric,
     Victim,
     WhiteBoxVictim,
     opened_through,
@@ -78,6 +79,8 @@ def cases(make: Callable[[], Any], off: Mapping[str, Any] | None = None) -> list
         found += _of_defense(plug, off)
     if isinstance(plug, Judge):
         found += _of_judge(plug)
+    if isinstance(plug, Metric):
+        found += _of_metric(plug)
     if isinstance(plug, Victim):
         found += _of_victim(plug)
     if isinstance(plug, (Encoder, Detector)):
@@ -132,6 +135,26 @@ def _of_judge(judge: Judge) -> list[Case]:
         _case(checks.scores_every_attempt, judge, attempts()),
         _each(checks.never_judges_an_error, judge, attempts()),
     ]
+
+
+def _of_metric(metric: Metric) -> list[Case]:
+    each = (
+        measuring.groups_by_what_it_says,
+        measuring.stays_in_its_range,
+        measuring.order_of_rows_changes_nothing,
+        measuring.says_why_where_nothing_is,
+        measuring.groups_are_counted_alone,
+    )
+    found = []
+    for check in each:
+        # The rows are made when a check asks for them: `needs` is foreign code, too.
+        case = _case(check, metric)
+        found.append(dataclasses.replace(case, run=partial(_on_rows, check, metric)))
+    return found
+
+
+def _on_rows(check: Callable[..., None], metric: Metric) -> None:
+    check(metric, measuring.scored(metric))
 
 
 def _of_defense(defense: Defense, off: Mapping[str, Any] | None) -> list[Case]:

@@ -1,4 +1,4 @@
-"""The six plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Model.
+"""The seven plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Metric, Model.
 
 A plug is a frozen dataclass whose fields are its configuration, with the paper's defaults, checked in
 `__post_init__`. Its `key` names what it is: two plugs with the same key give the same results.
@@ -10,6 +10,7 @@ from proofglass.interfaces.attacks import Access, Attack
 from proofglass.interfaces.datasets import Dataset
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.judges import Calibration, HelperSilent, Judge, Measured
+from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model
 from proofglass.interfaces.plugs import Paper, Plug, key_of
 from proofglass.interfaces.victims import Victim, in_run
@@ -29,7 +30,9 @@ from proofglass.interfaces.white_box import (
 )
 
 __all__ = [
+    "CELL",
     "SLOTS",
+    "SUCCESS",
     "Access",
     "Attack",
     "Calibration",
@@ -38,11 +41,14 @@ __all__ = [
     "Defense",
     "Detector",
     "Encoder",
+    "Group",
     "HelperSilent",
     "Judge",
     "Layer",
     "LossAndGrad",
+    "Measure",
     "Measured",
+    "Metric",
     "Model",
     "Paper",
     "Pixels",

@@ -7,7 +7,7 @@ from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces.plugs import Plug
@@ -78,6 +78,9 @@ class Judge(Plug, ABC):
     replies with ("refusal", "unsafe"; "not refusal": the complement), "" if it is none of them; `proofglass judges
     check` compares such a judge with labelled replies.
 
+    `says`: what a 1 says of the reply, so that reports know a good rate from a bad one: "done" what was asked for,
+    "refused" it; or "bad", "good" whatever was asked.
+
     `valid_in`: the worlds (`Victim.world`) in which its verdict may be called a success rate; None: any, since it
     decides by definition (the target string stands in the reply, or not). About a victim of another world the report
     shows what it found beside `measured`, its error on labelled replies, and calls it neither success nor safety.
@@ -87,6 +90,7 @@ class Judge(Plug, ABC):
 
     column: ClassVar[str] = ""
     aspect: ClassVar[str] = ""
+    says: ClassVar[Literal["done", "refused", "bad", "good"]] = "done"
     valid_in: ClassVar[tuple[str, ...] | None] = None
     reads_reasoning: ClassVar[bool] = False
     measured: Measured | None = None

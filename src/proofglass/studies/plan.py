@@ -180,6 +180,7 @@ def manifest(plan: Plan) -> dict[str, Any]:
         "adaptive": study.adaptive,
         "judges": [item.label for item in study.judges],
         "success": study.success,
+        "metrics": [item.label for item in study.metrics],
         "study_text": study.text,
         "plugs": plugs,
         "cards": {item.label: _card(item) for item in study.victims},
@@ -202,8 +203,9 @@ def describe(kind: str, item: Item[Any]) -> dict[str, Any]:
     own = {
         "victims": ("sees_images", "world"),
         "attacks": ("access", "threat", "changes", "scope"),
-        "datasets": ("licence",),
-        "judges": ("column", "aspect", "valid_in", "measured"),
+        "datasets": ("licence", "judges", "borderline"),
+        "judges": ("column", "aspect", "says", "valid_in", "measured"),
+        "metrics": ("column", "needs", "by", "range", "better"),
     }.get(kind, ())
     paper: Paper | None = item.plug.paper
     return {

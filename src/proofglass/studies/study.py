@@ -12,30 +12,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from proofglass import interfaces
+from proofglass import interfaces, registry
 from proofglass.errors import UsageError
-from proofglass.interfaces import Attack, Dataset, Defense, Judge, Plug, Victim
+from proofglass.interfaces import Attack, Dataset, Defense, Judge, Metric, Plug, Victim
 from proofglass.records.schema import utf8
 from proofglass.registry import Kind
 from proofglass.studies import located
 from proofglass.studies.configure import construct, find, parameters
 from proofglass.studies.configure import load as load_plug
 from proofglass.studies.located import Located, nearest
-from proofglass.testbed import world
+from proofglass.studies.metrics import needed_judges, unmet, usual_metrics
 from proofglass.types import Budget, Settings
 from proofglass.types.budget import EXAMPLES
 
 P = TypeVar("P", bound=Plug)
 
 SHIPPED = Path(__file__).parent / "shipped"
-TESTBED = "testbed"  # the data set whose questions the exact judge knows
-REAL, EXACT = "unsafe", "testbed-content"  # judges of success where a study names none
 ALWAYS = "not-refused"  # the judge whose column stands beside the success judge's in every table
 
 _SIBLINGS: dict[Kind, tuple[str, ...]] = {"attacks": ("adaptive",), "datasets": ("attacks",)}  # beside `label`
 _FIELDS = (
     "name", "seed", "settings", "chunk", "budget", "adaptive",
-    "victims", "attacks", "defenses", "datasets", "judges", "success",
+    "victims", "attacks", "defenses", "datasets", "judges", "success", "metrics",
 )  # fmt: skip
 
 
@@ -71,10 +69,10 @@ def in_run(item: Item[P], folder: Path, run: str) -> Item[P]:
 
 @dataclass(frozen=True)
 class Study:
-    """What to measure. success: label of the judge whose mean score is the success rate. chunk: samples per
-    batch. budget: cap on what crafting one picture may spend, such as 200 forward equivalents.
-    text: the YAML, secrets masked. adaptive: attacks are crafted through the defenses that open themselves; False: on
-    the bare victim, as if it stood alone.
+    """What to measure. success: label of the judge whose mean score is the success rate. metrics: what is told of the
+    scored rows. chunk: samples per batch. budget: cap on what crafting one picture may spend, such as 200 forward
+    equivalents. text: the YAML, secrets masked. adaptive: attacks are crafted through the defenses that open
+    themselves; False: on the bare victim, as if it stood alone.
     """
 
     name: str
@@ -91,6 +89,7 @@ class Study:
     judges: tuple[Item[Judge], ...]
     success: str
     adaptive: bool = True
+    metrics: tuple[Item[Metric], ...] = ()
 
 
 def shipped() -> list[str]:
@@ -122,8 +121,10 @@ def parse(source: Located) -> Study:
     attacks = _items(source, "attacks", default=["no-attack"])
     victims = _items(source, "victims")
     datasets = _items(source, "datasets", attacks=[item.label for item in attacks])
+    metrics = _items(source, "metrics", default=usual_metrics(item.plug for item in datasets))
     usual = default_judges([item.plug for item in victims], [item.plug for item in datasets])
-    judges = _with_always(source, _items(source, "judges", default=usual))
+    needed = needed_judges(item.plug for item in metrics)
+    judges = _with_always(source, _items(source, "judges", default=list(dict.fromkeys([*usual, *needed]))))
     return Study(
         name=_name(source),
         source=source.file,
@@ -142,8 +143,9 @@ def parse(source: Located) -> Study:
         defenses=_items(source, "defenses", default=["none"]),
         datasets=datasets,
         judges=judges,
-        success=_success(source, [item.label for item in judges]),
+        success=_success(source, [item.label for item in judges], usual if "judges" not in values else []),
         adaptive=_yes_or_no(source, ("adaptive",), values.get("adaptive", True)),
+        metrics=_met(source, metrics, judges),
     )
 
 
@@ -228,17 +230,35 @@ def _with_always(source: Located, judges: tuple[Item[Judge], ...]) -> tuple[Item
 
 
 def default_judges(victims: Sequence[Victim], datasets: Sequence[Dataset]) -> list[str]:
-    """The judge of success of a study that names none: of real models `unsafe`, of the testbed with its own questions
-    the exact one; else only `not-refused`, since no judge is right about all of them."""
+    """The judges of success of a study that names none: of each data set the first one that it names and that is valid
+    for every victim. Only `not-refused` where a data set has none, since no judge is right about all."""
     worlds = {victim.world for victim in victims}
-    if world.NAME not in worlds:
-        return [REAL]
-    exact = worlds == {world.NAME} and all(dataset.name == TESTBED for dataset in datasets)
-    return [EXACT] if exact else [ALWAYS]
+    chosen = [next((name for name in dataset.judges if _is_valid(name, worlds)), ALWAYS) for dataset in datasets]
+    return [ALWAYS] if ALWAYS in chosen else list(dict.fromkeys(chosen))
 
 
-def _success(source: Located, judges: list[str]) -> str:
-    others = [label for label in judges if label != ALWAYS] or judges
+def _is_valid(judge: str, worlds: set[str]) -> bool:
+    valid_in = registry.entry("judges", judge).load().valid_in  # type: ignore[attr-defined]
+    return valid_in is None or worlds <= set(valid_in)
+
+
+def _met(
+    source: Located, metrics: tuple[Item[Metric], ...], judges: tuple[Item[Judge], ...]
+) -> tuple[Item[Metric], ...]:
+    """The metrics whose judges the study has. One that only a data set names is left out where they are missing."""
+    missing = {k: lacking for k, item in enumerate(metrics) if (lacking := unmet(item.plug, judges))}
+    if "metrics" in source.values:
+        for k, lacking in missing.items():
+            known = ", ".join(item.label for item in judges)
+            raise source.error(
+                ("metrics", k), f"needs the judge {lacking[0]}. Expected it among `judges:`; found {known}."
+            )
+    return tuple(item for k, item in enumerate(metrics) if k not in missing)
+
+
+def _success(source: Located, judges: list[str], usual: list[str]) -> str:
+    """usual: what `default_judges` chose, where it did."""
+    others = usual or [label for label in judges if label != ALWAYS] or judges
     chosen = source.values.get("success", others[0] if len(others) == 1 else None)
     if chosen is None:
         raise source.error(
@@ -292,3 +312,5 @@ def every_item(study: Study) -> Iterator[tuple[Kind, Item[Any]]]:
         yield "datasets", dataset
     for judge in study.judges:
         yield "judges", judge
+    for metric in study.metrics:
+        yield "metrics", metric

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -275,10 +275,15 @@ def _rate(judge: str, scores: Sequence[Any], attempts: Sequence[Attempt]) -> Rat
 def _complement(seen: Rate) -> Rate:
     if seen.value is None or seen.low is None or seen.high is None:
         return seen
-    return Rate(
-        1 - seen.value, 1 - seen.high, 1 - seen.low, seen.n, seen.n - seen.successes,
-        seen.failed, seen.filtered, seen.blocked, seen.unjudged, seen.truncated,
-    )  # fmt: skip
+    return replace(
+        seen,
+        value=1 - seen.value,
+        low=1 - seen.high,
+        high=1 - seen.low,
+        successes=seen.n - seen.successes,
+        lowest=None,
+        highest=None,
+    )
 
 
 def _percent(value: Rate | None) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 PLACE = ("victim", "attack", "defense", "dataset")
+ONE = ("cell", "sample_id")  # what names a row
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class Answers:
         """How many of these rows (a mask) each cell has."""
         import numpy as np
 
-        return np.bincount(self.cell[which], minlength=self.cells).tolist()
+        counts: list[int] = np.bincount(self.cell[which], minlength=self.cells).tolist()
+        return counts
 
 
 def is_withheld(row: Mapping[str, Any]) -> bool:
@@ -52,6 +54,14 @@ def is_withheld(row: Mapping[str, Any]) -> bool:
     return outcome == "blocked" or (outcome in ("filtered", "refused") and not (row.get("reply") or "").strip())
 
 
+def withheld() -> pl.Expr:
+    """The same of the rows of a frame: outcome, reply."""
+    import polars as pl
+
+    silent = pl.col("reply").fill_null("").str.strip_chars() == ""
+    return (pl.col("outcome") == "blocked") | (pl.col("outcome").is_in(["filtered", "refused"]) & silent)
+
+
 def of_rows(rows: Sequence[Mapping[str, Any]]) -> Answers:
     """One cell: rows with outcome, finish, cluster and, of filtered and refused ones, reply."""
     import numpy as np
@@ -59,36 +69,54 @@ def of_rows(rows: Sequence[Mapping[str, Any]]) -> Answers:
     cluster = numbered(row["cluster"] for row in rows)
     outcomes = [row["outcome"] for row in rows]
     failed, filtered, blocked, refused = (np.array([o == name for o in outcomes], bool) for name in _APART)
-    withheld = np.array([is_withheld(row) for row in rows], bool)
+    stopped = np.array([is_withheld(row) for row in rows], bool)
     truncated = np.array([row["finish"] == "length" for row in rows], bool)
     cell = np.zeros(len(rows), np.int64)
-    return Answers(1, cell, cluster, failed, filtered, blocked, refused, withheld, truncated)
+    return Answers(1, cell, cluster, failed, filtered, blocked, refused, stopped, truncated)
 
 
 def of_frame(frame: pl.DataFrame, cell: np.ndarray, cells: int) -> Answers:
     """The rows of a run (outcome, finish, reply, cluster), of which `cell` says where each belongs."""
-    import numpy as np
-
     failed, filtered, blocked, refused = ((frame["outcome"] == name).to_numpy() for name in _APART)
-    withheld = blocked.copy()
-    (places,) = np.nonzero(filtered | refused)
-    withheld[places] = [is_withheld({"outcome": "filtered", "reply": each}) for each in frame["reply"].gather(places)]
+    stopped = frame.select(withheld()).to_series().to_numpy()
     truncated = (frame["finish"] == "length").to_numpy()
-    return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, refused, withheld, truncated)
+    return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, refused, stopped, truncated)
 
 
 def scores_of(frame: pl.DataFrame, scores: pl.DataFrame, judge: str) -> np.ndarray:
-    """The judge's score of each row of `frame`, its last one; NaN where it gave none.
+    """The judge's score of each row of `frame`, by `given_by`; NaN where it gave none.
 
-    frame: cell, sample_id; scores: cell, sample_id, judge, value.
+    frame: cell, sample_id; scores: cell, sample_id, judge, value and, where people judged, rater.
     """
+    found = frame.select(ONE).join(given_by(scores, judge), on=ONE, how="left", maintain_order="left")["value"]
+    return as_floats(found)
+
+
+def given_by(scores: pl.DataFrame, judge: str) -> pl.DataFrame:
+    """What one judge said of each row: cell, sample_id, value, label (where `scores` has labels).
+
+    Of each rater the last score counts, since it is the one that he means. The value of a row is the mean over its
+    raters, those who could not judge left out: the chance that one of them, drawn at random, says yes. Its label is the
+    last one. A judge that runs here is one rater.
+    """
+    import polars as pl
+
+    mine = scores.filter(pl.col("judge") == judge)
+    told = [pl.col(name) for name in ("value", "label") if name in mine.columns]
+    raters = [name for name in ("rater",) if name in mine.columns]
+    last = mine.unique(subset=[*ONE, *raters], keep="last", maintain_order=True)
+    if not raters or last["rater"].n_unique() <= 1:
+        return last.select(*ONE, *told)
+    means = [pl.col("value").mean(), *(pl.col("label").last() for _ in told[1:])]
+    return last.group_by(ONE, maintain_order=True).agg(means)
+
+
+def as_floats(values: pl.Series) -> np.ndarray:
+    """float64, NaN for null."""
     import numpy as np
 
-    keys = ["cell", "sample_id"]
-    mine = scores.filter(scores["judge"] == judge).unique(subset=keys, keep="last").select(*keys, "value")
-    found = frame.select(keys).join(mine, on=keys, how="left", maintain_order="left")["value"]
-    values: np.ndarray = found.cast(float).to_numpy().astype(np.float64)
-    return values
+    found: np.ndarray = values.cast(float).to_numpy().astype(np.float64)
+    return found
 
 
 def codes(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:

@@ -15,6 +15,8 @@ The counting rule, per cell and judge:
   more than one of them (`statistics.clusters`). Where it rests on few clusters (`few_clusters`), whoever shows it says
   so.
 - n = 0: there is no rate, and `reason` says why.
+- several raters of one judge: the mean of their last scores (`answers.given_by`).
+- samples that expect different answers are never counted together: each kind has its own rate.
 - *lowest* and *highest*: what the rate over all rows would be if whatever nobody could see (failed, unjudged and
   wholly filtered rows) had been 0, or 1. An interval is about chance; these two are about what is missing (Manski
   1989), and no n makes them narrower. Equal where nothing is missing.
@@ -27,9 +29,10 @@ from dataclasses import dataclass
 from math import comb
 from typing import TYPE_CHECKING, Any
 
-from proofglass.evaluation.metrics.answers import PLACE, Answers, codes, of_frame, of_rows, scores_of
+from proofglass.evaluation.metrics.answers import Answers, as_floats, codes, of_frame, of_rows, scores_of
 from proofglass.evaluation.statistics import clustered_rates
 from proofglass.evaluation.statistics.clusters import ClusterTotals, is_few
+from proofglass.interfaces import CELL, Measure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rate:
+class Rate(Measure):
     """A rate in 0..1 with its 95 % interval (None if n = 0) and everything that was counted on the way. refused: by the
     provider; what a model refuses in its own words is a judge's to say.
 
@@ -46,17 +49,12 @@ class Rate:
     equally many rows they count.
     """
 
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    successes: float
-    failed: int
-    filtered: int
-    blocked: int
-    unjudged: int
-    truncated: int
-    reason: str = ""
+    successes: float = 0.0
+    failed: int = 0
+    filtered: int = 0
+    blocked: int = 0
+    unjudged: int = 0
+    truncated: int = 0
     lowest: float | None = None
     highest: float | None = None
     clusters: int = 0
@@ -84,22 +82,29 @@ def rate(rows: Sequence[Mapping[str, Any]], judge: str) -> Rate:
 
 
 def rates(frame: pl.DataFrame, scores: pl.DataFrame, judges: Sequence[str]) -> list[dict[str, Any]]:
-    """One dict per (victim, attack, defense, dataset, judge): these names, expected, and the fields of `Rate`.
+    """One dict per (victim, attack, defense, dataset, expected, judge): these names and the fields of `Rate`.
 
-    frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value. The last score of a judge
-    on a row counts. Cells keep the order of the frame, judges theirs.
+    frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value and, where people judged,
+    rater. Cells keep the order of the frame, judges theirs.
     """
-    import polars as pl
-
-    told = frame.group_by(PLACE, maintain_order=True).agg(pl.col("expected").unique().sort().str.join("/"))
-    cells = told.to_dicts()
-    answers = of_frame(frame, codes(frame, PLACE), len(cells))
+    cells = frame.select(CELL).unique(maintain_order=True).to_dicts()
+    answers = of_frame(frame, codes(frame, CELL), len(cells))
     by_judge = [_counted(answers, scores_of(frame, scores, judge), judge) for judge in judges]
     return [
         {**cell, "judge": judge, **vars(found[place])}
         for place, cell in enumerate(cells)
         for judge, found in zip(judges, by_judge, strict=True)
     ]
+
+
+def rates_of(rows: pl.DataFrame, by: Sequence[str], judge: str, given: str) -> list[Rate]:
+    """The rate of each group of rows that agree in the columns `by`, in order of appearance; without columns the one
+    of all rows. given: name of the column that holds the scores, float or null. judge: its name, for the reason."""
+    import numpy as np
+
+    groups = codes(rows, by) if by else np.zeros(rows.height, np.int64)
+    count = int(groups.max(initial=-1)) + 1 if by else 1
+    return _counted(of_frame(rows, groups, count), as_floats(rows[given]), judge)
 
 
 def _counted(answers: Answers, given: np.ndarray, judge: str) -> list[Rate]:

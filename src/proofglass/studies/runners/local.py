@@ -63,10 +63,12 @@ def judge_anew(plan: Plan, store: Store) -> None:
     measured = [cell for cell in plan.cells if not store.frame(cell.key).is_empty()]
     if not measured:
         raise StoreError(
-            f"{store.path}: holds no record of this study. Only judges and success may differ from the run's study."
+            f"{store.path}: holds no record of this study. "
+            "Only judges, success and metrics may differ from the run's study."
         )
     judges = {item.label: describe("judges", item) for item in plan.study.judges}
-    store.put_judges(judges, plan.study.success, plan.study.text)
+    metrics = {item.label: describe("metrics", item) for item in plan.study.metrics}
+    store.put_judges(judges, plan.study.success, plan.study.text, metrics)
     asks = any(item.plug.asks_helpers for item in plan.study.judges)
     with kept_by(store.put_fault), Journal(store.shared / "journal.jsonl") if asks else nullcontext() as journal:
         _judge_cells(plan, measured, store, journal, anew=True)
