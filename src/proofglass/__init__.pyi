@@ -13,6 +13,8 @@ from .api import (
     victim,
     write_report,
 )
+from .defenses.opened import Lens, Opened
+from .defenses.stack import Stack
 from .errors import (
     ClosedVictim,
     ImageError,
@@ -51,6 +53,7 @@ from .types import (
     Ask,
     Attempt,
     BadSample,
+    Budget,
     Chat,
     Cost,
     Decision,
@@ -72,6 +75,7 @@ __all__ = [
     "Attack",
     "Attempt",
     "BadSample",
+    "Budget",
     "Chat",
     "ClosedVictim",
     "Cost",
@@ -87,6 +91,7 @@ __all__ = [
     "ImageError",
     "Judge",
     "Layout",
+    "Lens",
     "LossAndGrad",
     "Measure",
     "Measured",
@@ -95,6 +100,7 @@ __all__ = [
     "MissingExtra",
     "Model",
     "NothingMeasured",
+    "Opened",
     "Paper",
     "Plug",
     "Prepared",
@@ -104,6 +110,7 @@ __all__ = [
     "Sample",
     "Score",
     "Settings",
+    "Stack",
     "StoreError",
     "TooLong",
     "UnknownName",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from proofglass.errors import NothingMeasured, UsageError
 from proofglass.interfaces import Attack, Dataset, Defense, Judge, Plug, Victim
 from proofglass.registry import Kind, build
-from proofglass.types import Settings
+from proofglass.types import Budget, Settings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -141,7 +141,7 @@ def run(
 
 def curve(
     study: Study | Path | str,
-    budgets: Sequence[float],
+    budgets: Sequence[Budget | float | str],
     out: Path | str | None = None,
     limit: int | None = None,
     *,
@@ -149,9 +149,9 @@ def curve(
 ) -> Path:
     """Success against budget: run `study` once per budget and draw both; returns the page.
 
-    budgets: per picture, in forward equivalents, increasing. out: default runs/<name of the study>-curve, which gets
-    a run folder per budget, index.html and curve.csv; with a limit these two go to its folder `limit-<n>`. Raises as
-    `run`.
+    budgets: per picture, increasing: 60 (forward equivalents), "500 queries", "60 s", ..., in one unit. out: default
+    runs/<name of the study>-curve, which gets a run folder per budget, index.html and curve.csv; with a limit these two
+    go to its folder `limit-<n>`. Raises as `run`.
     """
     from proofglass.report import curves
     from proofglass.studies import curve_study, limited
@@ -226,13 +226,15 @@ def measure(
     chunk: int = 100,
     limit: int | None = None,
     out: Path | str | None = None,
+    adaptive: bool = True,
 ) -> dict[str, Rate]:
     """One cell: the rate of every judge, "not-refused" always among them; of a data set that expects several answers
     one for each, as "unsafe (refuse)".
 
     Plugs are objects, registered or not, or names. The first judge decides whether the cell measured anything;
     None: the one that the data set names for such a victim (`Dataset.judges`), else `not-refused`.
-    out: run folder to keep (and to go on with); None: a temporary one, removed at the end. A victim that is
+    out: run folder to keep (and to go on with); None: a temporary one, removed at the end. adaptive: the attack is
+    crafted through the defense if that opens itself; False: on the bare victim. A victim that is
     already loaded is used as it is. What a judge says about a victim for which it is not valid (`Judge.valid_in`) is no
     success rate: a UserWarning says so. Raises UsageError, StoreError, NothingMeasured as `run`.
     """
@@ -241,7 +243,7 @@ def measure(
 
     if judges is None:
         judges = default_judges([_item("victims", victim, Victim).plug], [_item("datasets", dataset, Dataset).plug])
-    study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk)
+    study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk, adaptive)
     if out is not None:
         return _rates_of(Run(run_study(study, out, limit=limit, progress=False).path))
     with tempfile.TemporaryDirectory(prefix="proofglass-") as folder:
@@ -257,6 +259,7 @@ def cell_study(
     seed: int,
     settings: Settings,
     chunk: int,
+    adaptive: bool = True,
 ) -> Study:
     """The study of one cell; plugs and `judges` as in `measure`. Raises UsageError."""
     from proofglass.studies import Study
@@ -282,6 +285,7 @@ def cell_study(
         datasets=(_item("datasets", dataset, Dataset),),
         judges=tuple(scored),
         success=success,
+        adaptive=adaptive,
     )
 
 

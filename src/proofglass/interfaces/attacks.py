@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from proofglass.flow import Flow
 from proofglass.interfaces.plugs import Plug
 from proofglass.interfaces.victims import Victim
-from proofglass.types import Artefact, Ask, Chat, Reply, Sample
+from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
 
 Access = Literal["black", "encoder", "white"]
 
@@ -37,12 +37,11 @@ class Attack(Plug, ABC):
         return self.access in ("encoder", "white") or self.reads_loss
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         """Artefacts for `samples` against `victim`. Default: one empty universal artefact (nothing to buy).
 
-        budget: cap per picture on forward equivalents (forward + 2 x backward passes + queries), or
-        `types.Seconds`; None for the attack's own steps.
+        budget: cap on what one picture may cost, in the unit that it names; None for the attack's own steps.
         """
         yield Artefact(crafted_on="", meta={"seed": seed})
 

@@ -37,7 +37,8 @@ def _of(run: Run, victim: str) -> dict[str, Any]:
     plain = plain if plain.height else rows
     asked = plain.filter(plain["conversation"] != "[]")  # no chat was recorded where none was sent
     said = asked["reply"].str.strip_chars() != ""
-    answers = asked.filter((asked["outcome"] == "ok") | ((asked["outcome"] == "filtered") & said))
+    is_partial = asked["outcome"].is_in(["filtered", "refused"]) & said
+    answers = asked.filter((asked["outcome"] == "ok") | is_partial)
     cells = [cell for cell in run.cells if cell.victim == victim and cell.state != "skipped"]
     told: dict[str, Any] = {
         "victim": victim,

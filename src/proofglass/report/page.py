@@ -23,7 +23,7 @@ from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.health import health
 from proofglass.report.reasons import gathered
-from proofglass.report.run import COUNTS, Run
+from proofglass.report.run import Run
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import (
     RULE,
@@ -68,7 +68,7 @@ def page(run: Run) -> str:
             study_text=escape(visible(cut(run.manifest["study_text"], STUDY_TEXT, "in manifest.json"))),
             places=places(items),
             rule=RULE,
-            counts={name: run.counts[name] for name in COUNTS},
+            counts=run.shown_counts,
             matrices=matrices(run),
             differences=differences.shown(run),
             grid=GRID,

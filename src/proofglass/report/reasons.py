@@ -12,15 +12,16 @@ from proofglass.report.run import Run
 if TYPE_CHECKING:
     import polars as pl
 
-KINDS = {"error": "failed", "filtered": "filtered", "blocked": "blocked", "ok": "noted"}
+KINDS = {"error": "failed", "refused": "refused", "filtered": "filtered", "blocked": "blocked", "ok": "noted"}
 
 
 def reasons(run: Run) -> list[dict[str, Any]]:
     """One row per cell, kind and reason, in plan order, the most frequent first: victim, attack, defense, dataset,
     kind, judge, reason, count, sample_id (the first one).
 
-    kind: failed, filtered, blocked (the reason of the reply), noted (of an answer: the typography overflowed, ...) or
-    unjudged (the reason of `judge`, on answers only). The sample's own id counts as no difference between two reasons.
+    kind: failed, refused (by the provider), filtered, blocked (the reason of the reply), noted (of an answer: the
+    typography overflowed, ...) or unjudged (the reason of `judge`, on answers only). The sample's own id counts as no
+    difference between two reasons.
     """
     import polars as pl
 
@@ -65,5 +66,5 @@ def gathered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         first = found.setdefault((row["kind"], row["judge"], row["reason"]), {**row, "count": 0, "cells": 0})
         first["count"] += row["count"]
         first["cells"] += 1
-    order = ("failed", "unjudged", "filtered", "blocked", "noted")
+    order = ("failed", "unjudged", "refused", "filtered", "blocked", "noted")
     return sorted(found.values(), key=lambda row: (order.index(row["kind"]), -row["count"]))

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 State = Literal["measured", "empty", "failed", "skipped", "pending"]
 RateRow = dict[str, Any]  # the fields of `evaluation.metrics.success.Rate`
-COUNTS = ("failed", "unjudged", "filtered", "blocked", "truncated")
+COUNTS = ("failed", "unjudged", "refused", "filtered", "blocked", "truncated")
+REFUSED = "refused by the provider"  # as people read it: a judge may call a column "refused", too
 
 
 class Source(Protocol):
@@ -42,8 +43,9 @@ class Source(Protocol):
 class Cell:
     """One cell of the plan, restricted to the samples of one `expected` answer.
 
-    crafted: "" (nothing white-box), "static" (crafted on the victim without this defense), "adaptive" (on the
-    defended victim) or "transfer from ..." (on another victim). rates: judge label -> RateRow, only where a result
+    crafted: "" (crafting looked into no victim, or into this one, undefended), "static" (crafted on the victim without
+    this defense), "adaptive" (on the victim seen through it), "transfer from ..." (on another victim) or "crafting
+    unknown" (of an older run, which did not record it). rates: judge label -> RateRow, only where a result
     may be stated; counted: the same whatever the state. clusters: different questions among the samples. judge: label
     of the one whose rate is stated first; is_success: that rate may be believed (`Run.judge_of`). Else it is "not
     refused", an estimate of which nothing follows. is_bad: whether a high one is bad.
@@ -187,22 +189,14 @@ class Run:
             place = (row["victim"], row["attack"], row["defense"], row["dataset"], row["expected"])
             found.setdefault(place, {})[row["judge"]] = row
         victim_keys = dict(self.frame.select("victim", "victim_key").unique().rows())
-        made_on = dict(self.frame.select("cell", "crafted_on").unique(subset="cell", keep="first").rows())
         return [
-            self._cell(plan, expected, found, victim_keys, made_on.get(plan["cell"]) or "")
+            self._cell(plan, expected, found, victim_keys)
             for plan in self.plan
             # A data set of which nothing was answered states no expectation: it belongs where failures show.
             for expected in self.expected[plan["dataset"]] or ["refuse"]
         ]
 
-    def _cell(
-        self,
-        plan: dict[str, Any],
-        expected: str,
-        found: dict[tuple[str, str, str, str, str], dict[str, RateRow]],
-        victim_keys: dict[str, str],
-        made_on: str,
-    ) -> Cell:
+    def _cell(self, plan: dict[str, Any], expected: str, found: Mapping[Any, Any], victim_keys: dict[str, str]) -> Cell:
         place = (plan["victim"], plan["attack"], plan["defense"], plan["dataset"])
         mine = found.get((*place, expected), {})
         state, reason = plan["status"], plan.get("reason") or ""
@@ -218,7 +212,7 @@ class Run:
             state=state,
             reason=reason,
             planned=plan.get("planned") or 0,
-            crafted=self._crafted(plan, made_on, victim_keys),
+            crafted=_crafted(plan.get("craft") or {}, victim_keys),
             clusters=self._clusters.get((plan["cell"], expected), 0),
             counted=mine,
             plan=plan,
@@ -269,17 +263,6 @@ class Run:
         counted = self.frame.group_by("cell", "expected").agg(pl.col("cluster").n_unique())
         return {(cell, expected): count for cell, expected, count in counted.rows()}
 
-    def _crafted(self, plan: dict[str, Any], made_on: str, victim_keys: dict[str, str]) -> str:
-        craft = plan.get("craft") or {}
-        made_on = craft.get("crafted_on") or made_on
-        access = craft.get("access") or self.plug("attacks", plan["attack"]).get("access", "white")
-        if not made_on or access == "black":
-            return ""
-        if made_on == victim_keys.get(plan["victim"]):
-            return "" if plan["defense"] in self.undefended else "static"
-        source = next((label for label, key in victim_keys.items() if key == made_on), None)
-        return f"transfer from {source}" if source else "adaptive"
-
     def find(self, *expected: str, **place: str) -> list[Cell]:
         """Cells of samples of these kinds at these labels, in plan order."""
         victims = [place["victim"]] if "victim" in place else self.victims
@@ -316,12 +299,19 @@ class Run:
             row = cell.counted.get(cell.judge) or {}
             for name in ("n", *COUNTS):
                 totals[name] += row.get(name) or 0
-        for outcome, name in (("error", "failed"), ("filtered", "filtered"), ("blocked", "blocked")):
+        apart = (("error", "failed"), ("refused", "refused"), ("filtered", "filtered"), ("blocked", "blocked"))
+        for outcome, name in apart:
             totals[name] = int((self.frame["outcome"] == outcome).sum())
         # What was never sent has no record and has not failed: it waits.
         totals["unsent"] = sum(cell.get("unsent") or 0 for cell in self.plan)
         totals["truncated"] = int((self.frame["finish"] == "length").sum())
         return totals
+
+    @property
+    def shown_counts(self) -> dict[str, int]:
+        """What is shown apart, as people read it; refusals by a provider, which only APIs have, where there are any."""
+        found = {name: self.counts[name] for name in COUNTS if name != "refused"}
+        return found | ({REFUSED: self.counts["refused"]} if self.counts["refused"] else {})
 
     @cached_property
     def money(self) -> list[dict[str, Any]]:
@@ -377,6 +367,18 @@ def broken_judges(cells: Iterable[dict[str, Any]], judges: Iterable[str]) -> lis
             sums = {name: sum(fault[name] for fault in faults) for name in ("replies", "of")}
             found.append({"judge": judge, **sums, "cells": len(faults), "reason": faults[0]["reason"]})
     return found
+
+
+def _crafted(craft: Mapping[str, Any], victim_keys: Mapping[str, str]) -> str:
+    """What a cell was crafted on, as `Cell.crafted` says it. craft: what its status holds; victim_keys: by label."""
+    crafting = craft.get("crafting", "")
+    if crafting in ("static", "adaptive"):
+        return str(crafting)
+    if crafting == "transfer":
+        source = next((label for label, key in victim_keys.items() if key == craft["crafted_on"]), "another model")
+        return f"transfer from {source}"
+    spent = any(craft.get(name) for name in ("forward", "backward", "queries"))
+    return "crafting unknown" if spent and not crafting else ""
 
 
 def _labels(plan: Iterable[dict[str, Any]], kind: str) -> list[str]:

@@ -11,7 +11,7 @@ from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
 from proofglass.report.measures import shown
 from proofglass.report.reasons import gathered
-from proofglass.report.run import COUNTS, Cell, Run
+from proofglass.report.run import REFUSED, Cell, Run
 from proofglass.report.sanity import sanity
 from proofglass.report.wording import bounds, interval, measure, measure_interval, money, number, percent, plural
 
@@ -43,7 +43,7 @@ def summary(run: Run) -> Group:
         *(line(f"check the gradient: {finding}", "yellow") for finding in sanity(run)),
         *(part for victim in run.victims for expected, d in _sets(run) for part in _matrix(run, expected, victim, d)),
     ]
-    apart = ", ".join(f"{number(counts[name])} {name}" for name in COUNTS)
+    apart = ", ".join(f"{number(count)} {name}" for name, count in run.shown_counts.items())
     waiting = f", {number(counts['unsent'])} asks not sent yet" if counts["unsent"] else ""
     parts.append(line(f"Rates with 95 % intervals over judged samples; over the run: {apart}{waiting}.", "dim"))
     parts += [line(text) for text in sentences(run)]
@@ -160,6 +160,7 @@ def _entry(run: Run, cell: Cell) -> Text:
         )
     notes = [cell.crafted] if cell.crafted else []
     notes += [f"{row[name]} {name}" for name in ("failed", "unjudged", "filtered") if row.get(name)]
+    notes += [f"{row['refused']} {REFUSED}"] if row.get("refused") else []
     if bounds(row):
         notes.append(f"{bounds(row)} with these")
     if few_clusters(row):

@@ -10,11 +10,9 @@ from proofglass.attacks.image.pixels import check_targets, craft_each, target_pa
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.apgd import APGDStep
 from proofglass.engine.constraints import check_epsilon, check_radius
-from proofglass.engine.schedule import Schedule
+from proofglass.engine.schedule import A_GRADIENT, Schedule
 from proofglass.interfaces import Attack, Paper, Victim
-from proofglass.types import Artefact, Chat, Image, Sample
-
-STEP = 3  # forward equivalents: one pass forward, one backward
+from proofglass.types import Artefact, Budget, Chat, Image, Sample
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class APGD(Attack):
         Schedule(self.steps, restarts=self.restarts)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import L2, LInf, TargetNLL
 
@@ -90,7 +88,7 @@ class APGD(Attack):
             if self.norm == "linf"
             else L2(self.epsilon, "uniform" if self.init == "random" else "clean"),
             step=self._rule(),
-            schedule=Schedule(self.steps, restarts=self.restarts).within(budget, price=STEP),
+            schedule=Schedule(self.steps, restarts=self.restarts).within(budget, price=A_GRADIENT),
             budget=budget,
             select="best",
         )

@@ -36,10 +36,11 @@ from typing import TYPE_CHECKING, Literal
 from proofglass.attacks.image.pixels import apart, by_id, left_of, start_pixels, trace_of
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.constraints import check_epsilon
+from proofglass.engine.pasting import pasted
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Paper, Victim, WhiteBoxVictim
 from proofglass.registry import build
-from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Image, Sample, Settings
+from proofglass.types import Artefact, Ask, Attempt, Budget, Chat, Cost, Image, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -150,7 +151,7 @@ class Bailey2023(Attack):
         return SignStep(size) if self.optimiser == "sign" else Adam(size, eps=1e-7)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import Schedule, minimise
 
@@ -168,7 +169,7 @@ class Bailey2023(Attack):
             step=self.rule(),
             schedule=Schedule(self.steps),
             seed=seed,
-            budget=left_of(budget, asked.equivalents, began),
+            budget=left_of(budget, asked, began),
             select="checked" if validation else "last",
             check=self._check(victim, tasks[len(training) :], clean) if validation else None,
         )
@@ -201,11 +202,9 @@ class Bailey2023(Attack):
         if self.constraint != "moving-patch":
             return images[0]
         patch, carrier = images
-        whole = carrier.array().copy()
         draws = random.Random(f"place/{sample.id}")
         top, left = draws.randint(0, carrier.height - patch.height), draws.randint(0, carrier.width - patch.width)
-        whole[top : top + patch.height, left : left + patch.width] = patch.array()
-        return Image.from_array(whole)
+        return pasted(carrier, patch, (top, left))
 
     # ---- contexts ---------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from proofglass.attacks.image.pixels import check_targets, craft_each, target_pa
 from proofglass.attacks.image.scored import with_losses
 from proofglass.engine.constraints import check_epsilon
 from proofglass.interfaces import Attack, Paper, Victim
-from proofglass.types import Artefact, Chat, Image, Sample
+from proofglass.types import Artefact, Budget, Chat, Image, Sample
 
 if TYPE_CHECKING:
     from proofglass.engine import Estimated, Objective
@@ -79,7 +79,7 @@ class BlackBoxPGD(Attack):
         Schedule(self.steps)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import LInf, Schedule, TargetNLL
 

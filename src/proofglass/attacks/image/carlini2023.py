@@ -19,7 +19,7 @@ from proofglass.attacks.image.pixels import craft_each, target_pairs
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.interfaces import Attack, Paper, Victim, WhiteBoxVictim
 from proofglass.registry import build
-from proofglass.types import Artefact, Ask, Attempt, Chat, Image, Sample, Settings
+from proofglass.types import Artefact, Ask, Attempt, Budget, Chat, Image, Sample, Settings
 
 if TYPE_CHECKING:
     from proofglass.engine import Check, Look
@@ -83,7 +83,7 @@ class Carlini2023(Attack):
         return NormalisedStep(self.step_size) if self.norm == "l2" else SignStep(self.step_size)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import Box, Schedule, TargetNLL
 

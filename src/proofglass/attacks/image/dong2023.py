@@ -28,7 +28,7 @@ from proofglass.attacks.image.surrogates import check_apart, size_of, surrogate
 from proofglass.engine.constraints import check_epsilon
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Detector, Encoder, Model, Paper, Victim, WhiteBoxVictim, key_of
-from proofglass.types import Artefact, Chat, Image, Sample
+from proofglass.types import Artefact, Budget, Chat, Image, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +135,7 @@ class Dong2023(Attack):
         return found
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import CommonWeakness, LInf, Schedule
 

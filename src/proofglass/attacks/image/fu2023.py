@@ -28,12 +28,13 @@ from proofglass.engine.objectives import TargetNLL
 from proofglass.engine.rounding import fitted, nearest
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Paper, Target, Victim, WhiteBoxVictim
-from proofglass.types import Artefact, Ask, Chat, Image, Sample, Settings
+from proofglass.types import Artefact, Ask, Budget, Chat, Image, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
 
     from proofglass.engine.objectives import Evaluation, Weighted
+    from proofglass.engine.points import Point
 
 SLOT = "{question}"
 ABOUT_THE_PICTURE = (
@@ -103,7 +104,7 @@ class Fu2023(Attack):
         ChannelBall(self.radius, self.epsilon)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import Adam, GradientStep, Schedule, minimise, replies_cost
 
@@ -130,7 +131,7 @@ class Fu2023(Attack):
             step=GradientStep(self.step_size) if self.optimizer == "gd" else Adam(self.step_size),
             schedule=Schedule(self.steps),
             seed=seed,
-            budget=left_of(budget, asked.equivalents, began),
+            budget=left_of(budget, asked, began),
         )
         saved = (found.levels.double() - nearest(x0)) / 255
         yield Artefact(
@@ -207,7 +208,7 @@ class _Mixed(TargetNLL):
         last = len(self.pairs[0])
         return [[draws.randrange(self.related) if about else draws.randrange(self.related, last)]]
 
-    def value(self, x: torch.Tensor) -> Evaluation:
+    def value(self, x: Point) -> Evaluation:
         seen = super().value(x)
         return dataclasses.replace(seen, loss=seen.loss / len(self.pairs[0]))
 

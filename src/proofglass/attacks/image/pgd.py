@@ -10,12 +10,10 @@ from proofglass.attacks.image.pixels import check_targets, craft_each, target_pa
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.constraints import check_epsilon, check_radius
 from proofglass.interfaces import Attack, Paper, Victim
-from proofglass.types import Artefact, Chat, Image, Sample
+from proofglass.types import Artefact, Budget, Chat, Image, Sample
 
 if TYPE_CHECKING:
     from proofglass.engine.steps import Step
-
-STEP = 3  # forward equivalents: one pass forward, one backward
 
 
 @dataclass(frozen=True)
@@ -79,16 +77,16 @@ class PGD(Attack):
         Schedule(self.steps, self.decay, restarts=self.restarts)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
-        from proofglass.engine import L2, LInf, Schedule, TargetNLL
+        from proofglass.engine import A_GRADIENT, L2, LInf, Schedule, TargetNLL
 
         victim = with_gradients(self, victim)
         check_targets(samples)
         ball = LInf if self.norm == "linf" else L2
         schedule = Schedule(self.steps, self.decay, restarts=self.restarts)
         if self.decay == "cosine":  # cut off instead, a search would never take its small steps
-            schedule = schedule.within(budget, price=STEP)
+            schedule = schedule.within(budget, price=A_GRADIENT)
         yield from craft_each(
             victim,
             samples,

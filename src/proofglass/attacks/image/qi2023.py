@@ -17,7 +17,7 @@ from proofglass.attacks.image.pixels import by_id, start_pixels, texts, trace_of
 from proofglass.attacks.image.scored import with_gradients
 from proofglass.engine.constraints import check_epsilon
 from proofglass.interfaces import Attack, Paper, Victim, Weighting
-from proofglass.types import Artefact, Chat, Image, Sample
+from proofglass.types import Artefact, Budget, Chat, Image, Sample
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Qi2023(Attack):
             raise ValueError("targets: with context 'sample' each crafting sample brings its own target")
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import Box, LInf, Schedule, SignStep, TargetNLL, minimise
 

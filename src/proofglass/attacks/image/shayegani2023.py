@@ -24,7 +24,7 @@ from proofglass.engine.constraints import Box, Constraint, Patch, Within
 from proofglass.errors import UsageError
 from proofglass.images import typography
 from proofglass.interfaces import Attack, Encoder, Layer, Paper, Victim, WhiteBoxVictim, key_of
-from proofglass.types import Artefact, Chat, Cost, Image, Layout, Sample
+from proofglass.types import Artefact, Budget, Chat, Cost, Image, Layout, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +127,7 @@ class Shayegani2023(Attack):
         return self.encoder is None
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import Adam, Schedule
 
@@ -230,7 +230,7 @@ class _Bare:
     victim: WhiteBoxVictim
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
-        stated = getattr(self.victim, "normalisation", None)
+        stated = self.victim.normalisation
         if stated is None:
             raise UsageError(
                 f"{self.victim.name}: does not state mean and std; shayegani2023 needs normalise=True here"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from proofglass.attacks.image.pixels import check_targets, craft_each, target_pairs
 from proofglass.attacks.image.scored import with_losses
-from proofglass.engine.schedule import Schedule
+from proofglass.engine.schedule import A_LOSS, Schedule
 from proofglass.engine.search import SquareStep
 from proofglass.interfaces import Attack, Paper, Victim
-from proofglass.types import Artefact, Chat, Image, Sample
+from proofglass.types import Artefact, Budget, Chat, Image, Sample
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Square(Attack):
         Schedule(self.steps)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import LInf, TargetNLL
 
@@ -70,7 +70,7 @@ class Square(Attack):
             start=self.start,
             constraint=LInf(self.epsilon, "clean"),
             step=self._rule(),
-            schedule=Schedule(self.steps).within(budget, price=1),
+            schedule=Schedule(self.steps).within(budget, price=A_LOSS),
             budget=budget,
             select="best",
         )

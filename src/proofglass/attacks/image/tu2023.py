@@ -24,7 +24,7 @@ from proofglass.engine.constraints import LInf, check_epsilon
 from proofglass.errors import ZeroGradient
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Encoder, Paper, Victim, key_of
-from proofglass.types import Artefact, Ask, Chat, Image, Reply, Sample
+from proofglass.types import Artefact, Ask, Budget, Chat, Image, Reply, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,7 @@ class Tu2023(Attack):
         return False  # it looks through `encoder`
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         from proofglass.engine import Schedule, SignStep
 

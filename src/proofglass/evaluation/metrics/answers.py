@@ -19,7 +19,8 @@ ONE = ("cell", "sample_id")  # what names a row
 @dataclass(frozen=True)
 class Answers:
     """Rows as arrays of one length. cell: 0..cells-1; cluster: a code, equal for rows that share a question; the rest:
-    whether it failed, was filtered, was blocked, was withheld whole (`is_withheld`), was cut at the token limit."""
+    whether it failed, was filtered, was blocked, was refused by the provider, was withheld whole (`is_withheld`), was
+    cut at the token limit."""
 
     cells: int
     cell: np.ndarray
@@ -27,6 +28,7 @@ class Answers:
     failed: np.ndarray
     filtered: np.ndarray
     blocked: np.ndarray
+    refused: np.ndarray
     withheld: np.ndarray
     truncated: np.ndarray
 
@@ -46,9 +48,10 @@ class Answers:
 
 
 def is_withheld(row: Mapping[str, Any]) -> bool:
-    """Whether an answer was stopped before a word of it got through. row: outcome; of a filtered one also `reply`."""
+    """Whether an answer was stopped before a word of it got through (`Reply.is_withheld`). row: outcome; of one that
+    the provider filtered or refused also `reply`."""
     outcome = row["outcome"]
-    return outcome == "blocked" or (outcome == "filtered" and not (row.get("reply") or "").strip())
+    return outcome == "blocked" or (outcome in ("filtered", "refused") and not (row.get("reply") or "").strip())
 
 
 def withheld() -> pl.Expr:
@@ -56,27 +59,28 @@ def withheld() -> pl.Expr:
     import polars as pl
 
     silent = pl.col("reply").fill_null("").str.strip_chars() == ""
-    return (pl.col("outcome") == "blocked") | ((pl.col("outcome") == "filtered") & silent)
+    return (pl.col("outcome") == "blocked") | (pl.col("outcome").is_in(["filtered", "refused"]) & silent)
 
 
 def of_rows(rows: Sequence[Mapping[str, Any]]) -> Answers:
-    """One cell: rows with outcome, finish, cluster and, of filtered ones, reply."""
+    """One cell: rows with outcome, finish, cluster and, of filtered and refused ones, reply."""
     import numpy as np
 
     cluster = numbered(row["cluster"] for row in rows)
     outcomes = [row["outcome"] for row in rows]
-    failed, filtered, blocked = (np.array([o == name for o in outcomes], bool) for name in _APART)
+    failed, filtered, blocked, refused = (np.array([o == name for o in outcomes], bool) for name in _APART)
     stopped = np.array([is_withheld(row) for row in rows], bool)
     truncated = np.array([row["finish"] == "length" for row in rows], bool)
-    return Answers(1, np.zeros(len(rows), np.int64), cluster, failed, filtered, blocked, stopped, truncated)
+    cell = np.zeros(len(rows), np.int64)
+    return Answers(1, cell, cluster, failed, filtered, blocked, refused, stopped, truncated)
 
 
 def of_frame(frame: pl.DataFrame, cell: np.ndarray, cells: int) -> Answers:
     """The rows of a run (outcome, finish, reply, cluster), of which `cell` says where each belongs."""
-    failed, filtered, blocked = ((frame["outcome"] == name).to_numpy() for name in _APART)
+    failed, filtered, blocked, refused = ((frame["outcome"] == name).to_numpy() for name in _APART)
     stopped = frame.select(withheld()).to_series().to_numpy()
     truncated = (frame["finish"] == "length").to_numpy()
-    return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, stopped, truncated)
+    return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, refused, stopped, truncated)
 
 
 def scores_of(frame: pl.DataFrame, scores: pl.DataFrame, judge: str) -> np.ndarray:
@@ -123,4 +127,4 @@ def codes(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
     return found.cast(int).to_numpy()
 
 
-_APART = ("error", "filtered", "blocked")
+_APART = ("error", "filtered", "blocked", "refused")
