@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from proofglass.engine.constraints import Constraint
-from proofglass.engine.points import wide
+from proofglass.engine.points import norm, wide
 
 if TYPE_CHECKING:
     import torch
@@ -187,11 +187,6 @@ class Adam:
         spread = (square / (1 - self.beta2 ** (at.step + 1))).sqrt()
         moved = at.x - self.size * at.scale * unbiased / (spread + self.eps)
         return at.project(moved), {"mean": mean, "square": square}
-
-
-def norm(x: torch.Tensor) -> torch.Tensor:
-    """Euclidean norm per picture, [B, 1, 1, 1] (as many axes as x has)."""
-    return wide(x.flatten(1).norm(dim=1), x)
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:

@@ -315,7 +315,8 @@ class _NoBox:
     def begin(self, x0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         import torch
 
-        return x0 + torch.special.ndtri(noise.clamp(1e-6, 1 - 1e-6))
+        normal: torch.Tensor = torch.special.ndtri(noise.clamp(1e-6, 1 - 1e-6))
+        return x0 + normal
 
     def project(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
         return x.clamp(x0 - self.epsilon, x0 + self.epsilon)

@@ -251,4 +251,5 @@ class ChannelBall:
 
 def channel_norms(delta: torch.Tensor) -> torch.Tensor:
     """l2 norm of each colour channel, [B, 3] of [B, 3, H, W]. Its gradient at 0 is 0."""
-    return delta.flatten(2).norm(dim=2)
+    norms: torch.Tensor = delta.flatten(2).norm(dim=2)
+    return norms
