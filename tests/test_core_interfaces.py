@@ -207,6 +207,10 @@ def test_a_victim_says_which_part_it_does_not_open():
         (lambda: victim.target_logits(None, None), "logits"),
         (lambda: victim.features(None), "vision tower"),
         (lambda: victim.embedding_width, "embeddings"),
+        (victim.embeddings, "embeddings"),
+        (victim.writable, "embeddings"),
+        (lambda: victim.encode("x"), "tokenizer"),
+        (lambda: victim.decode([1]), "tokenizer"),
     ):
         with pytest.raises(ClosedVictim, match=rf"'closed'.*{part}.*override"):
             ask()
@@ -219,3 +223,25 @@ def test_an_objective_without_its_two_methods_cannot_be_made():
 
     with pytest.raises(TypeError, match="__call__"):
         Half()
+
+
+def test_pixels_come_by_slot_in_one_form_or_the_other():
+    import torch
+
+    from proofglass.interfaces import by_slot, in_form_of
+
+    one, two = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 4, 4)
+    assert by_slot(one, ("image",), "port") == {"image": one}
+    assert list(by_slot({"image2": two, "image": one}, ("image", "image2"), "port")) == ["image", "image2"]
+    assert by_slot(None, (), "port") == {}
+    for pixels, slots, says in (
+        (one, ("image", "image2"), "expected a mapping of slots to tensors"),
+        (None, ("image",), r"slots \['image'\], found \[\]"),
+        ({"image": one}, ("image2",), r"slots \['image2'\], found \['image'\]"),
+        ({"image": one, "image2": torch.cat([two, two])}, ("image", "image2"), "as many pictures in each slot"),
+    ):
+        with pytest.raises(ValueError, match=f"port: pixels: .*{says}"):
+            by_slot(pixels, slots, "port")
+    assert in_form_of(one, {"image": two}) is two
+    assert in_form_of({"image": one}, {"image": two}) == {"image": two}
+    assert in_form_of(None, {}) is None

@@ -144,9 +144,8 @@ G14 = {
     ],
 )
 def test_it_walks_the_common_weakness_steps_worked_out_by_hand(rounds, budget, moved):  # G14
-    (found,) = attack(**G14, rounds=rounds).craft(
-        Closed(), grey_sample(), seed=0, budget=None if budget is None else Budget(budget)
-    )
+    cap = None if budget is None else Budget(budget)
+    (found,) = attack(**G14, rounds=rounds).craft(Closed(), grey_sample(), seed=0, budget=cap)
     wanted = np.floor(128 + 255 * np.array(moved) + 0.5)
     assert found.images[0].array()[0, 0].tolist() == wanted.tolist()
 

@@ -344,13 +344,9 @@ def test_a_budget_shortens_pgds_cosine_so_that_its_small_steps_still_come():
 
 def test_a_budget_shortens_squares_schedule_so_that_its_squares_still_shrink():
     runs = []
-    for parameters, budget in (
-        ({"steps": 5000}, Budget(41)),
-        ({"steps": 5000}, Budget(41, "queries")),
-        ({"steps": 40}, None),
-    ):
+    for steps, budget in ((5000, Budget(41)), (5000, Budget(41, "queries")), (40, None)):
         victim = Scripted(lambda x, names: x.flatten(1).sum(1), image_size=(8, 8))
-        (found,) = craft("square", victim, asked(image=grey(side=8)), budget=budget, **parameters)
+        (found,) = craft("square", victim, asked(image=grey(side=8)), budget=budget, steps=steps)
         runs.append(found.images[0])
     assert runs[0] == runs[1] == runs[2]
 

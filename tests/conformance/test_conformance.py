@@ -14,7 +14,7 @@ from conformance import fixtures
 from conformance.broken_plugs import Scripted
 from conformance.fixtures import Bench, different_victims, names
 from proofglass import Stack
-from proofglass.conformance import checks, material, on_disk, opened, suite
+from proofglass.conformance import checks, material, on_disk, opened, suite, white_box
 from proofglass.errors import MissingExtra
 from proofglass.interfaces import Detector, Encoder, WhiteBoxVictim, opened_through
 from proofglass.registry import BASES, Kind, build, entry
@@ -206,6 +206,10 @@ def test_victim(bench: Bench, name: str) -> None:
     if isinstance(victim, WhiteBoxVictim) and victim.sees_images:
         side = victim.image_size or (28, 28)
         checks.gives_gradients(victim, fixtures.picture(1, side[0]), ask.chat, "sure , here is how")
+        white_box.takes_pictures_by_slot(victim, fixtures.picture(1, side[0]), ask.chat, "sure , here is how")
+        white_box.opens_its_text(victim, [fixtures.picture(1, side[0])], "sure , here is how")
+    elif isinstance(victim, WhiteBoxVictim):
+        white_box.opens_its_text(victim, [], "sure , here is how")
 
 
 @pytest.mark.parametrize("name", names("models"))

@@ -27,6 +27,7 @@ class Listed(StrEnum):
     victims = "victims"
     datasets = "datasets"
     judges = "judges"
+    metrics = "metrics"
     models = "models"
 
 
@@ -38,7 +39,7 @@ def list_plugs(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """What there is: attacks, defenses, victims, datasets, judges, models; with a NAME, its parameters.
+    """What there is: attacks, defenses, victims, datasets, judges, metrics, models; with a NAME, its parameters.
 
     An attack `needs` its victim's gradients, its vision encoder, the loss of a target (a score-based black box), or its
     replies alone. Plugs that other installed packages add (entry points `proofglass.attacks`, ...) are listed too.
@@ -139,6 +140,7 @@ _TRAITS: dict[str, tuple[str, ...]] = {
     "attacks": ("access", "threat", "changes", "scope"),
     "datasets": ("licence",),
     "judges": ("column", "aspect"),
+    "metrics": ("by", "range", "better"),
 }
 _EVERY_TRAIT = {"needs", *sum(_TRAITS.values(), ())}
 # `needs` says what `access` says and more: square is a black box, and still no attack on an API.
@@ -213,7 +215,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, float) and 0 < value < 1 and abs(value * 255 - round(value * 255)) < 1e-9:
         return min(repr(value), f"{round(value * 255)}/255", key=len)
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        found: str = os.fspath(value)
+        return found
     if isinstance(value, (set, frozenset)):
         return f"{{{', '.join(sorted(map(repr, value)))}}}"
     return repr(value)

@@ -135,6 +135,9 @@ def run(
     Everything answered is in the run folder before it is judged: after a crash the same command goes on and
     asks nothing twice. Exit code 1 if some cell measured nothing.
 
+    An attack that looks into its victim is crafted through the defenses that open themselves (adaptive); `adaptive:
+    false` in the study, or beside one of its attacks, crafts it on the bare victim (static).
+
     \b
     Examples:
       proofglass run quickstart

@@ -127,4 +127,5 @@ def _read_card(name: str) -> dict[str, Any]:
     path = _card_file(name)
     if not path.exists():
         raise UsageError(f"{name}: no card at {path}; `proofglass testbed train {name}` makes victim and card")
-    return json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from proofglass.conformance import checks, on_disk, opened
+from proofglass.conformance import checks, measuring, on_disk, opened, white_box
 from proofglass.conformance.material import Scripted, asks, attempts, picture, samples
 from proofglass.conformance.variants import keyed, variants
 from proofglass.console import REASON, cut
@@ -27,6 +27,7 @@ from proofglass.interfaces import (
     Detector,
     Encoder,
     Judge,
+    Metric,
     Victim,
     WhiteBoxVictim,
     opened_through,
@@ -78,6 +79,8 @@ def cases(make: Callable[[], Any], off: Mapping[str, Any] | None = None) -> list
         found += _of_defense(plug, off)
     if isinstance(plug, Judge):
         found += _of_judge(plug)
+    if isinstance(plug, Metric):
+        found += _of_metric(plug)
     if isinstance(plug, Victim):
         found += _of_victim(plug)
     if isinstance(plug, (Encoder, Detector)):
@@ -134,6 +137,26 @@ def _of_judge(judge: Judge) -> list[Case]:
     ]
 
 
+def _of_metric(metric: Metric) -> list[Case]:
+    each = (
+        measuring.groups_by_what_it_says,
+        measuring.stays_in_its_range,
+        measuring.order_of_rows_changes_nothing,
+        measuring.says_why_where_nothing_is,
+        measuring.groups_are_counted_alone,
+    )
+    found = []
+    for check in each:
+        # The rows are made when a check asks for them: `needs` is foreign code, too.
+        case = _case(check, metric)
+        found.append(dataclasses.replace(case, run=partial(_on_rows, check, metric)))
+    return found
+
+
+def _on_rows(check: Callable[..., None], metric: Metric) -> None:
+    check(metric, measuring.scored(metric))
+
+
 def _of_defense(defense: Defense, off: Mapping[str, Any] | None) -> list[Case]:
     system = Ask(Chat.user(picture(1), "what is it ?").with_system("be brief"), Settings(5, draw=1))
     shown = [*asks(), system]
@@ -179,9 +202,13 @@ def _of_victim(victim: Victim) -> list[Case]:
         _case(checks.answers_alike_twice, victim, ask),
         _case(checks.keeps_the_token_limit, victim, ask),
     ]
-    if isinstance(victim, WhiteBoxVictim) and victim.sees_images:
-        side = (victim.image_size or (SIDE, SIDE))[0]
-        found.append(_case(checks.gives_gradients, victim, picture(1, side), ask.chat, "sure , here is how"))
+    if isinstance(victim, WhiteBoxVictim):
+        image, target = picture(1, (victim.image_size or (SIDE, SIDE))[0]), "sure , here is how"
+        if victim.sees_images:
+            found.append(_case(checks.gives_gradients, victim, image, ask.chat, target))
+            found.append(_case(white_box.takes_pictures_by_slot, victim, image, ask.chat, target))
+        shown = [image] if victim.sees_images else []
+        found.append(_case(white_box.opens_its_text, victim, shown, target))
     return found
 
 

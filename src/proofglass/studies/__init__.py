@@ -11,7 +11,7 @@ from proofglass.console import note
 from proofglass.errors import StoreError, UsageError, is_environment, machine_fault
 from proofglass.records.manifest import run_id
 from proofglass.records.store import Store
-from proofglass.studies.study import Study, in_run, load, shipped
+from proofglass.studies.study import Item, P, Study, in_run, load, shipped
 from proofglass.types import Budget
 
 __all__ = ["Study", "curve_study", "judge_study", "load", "run_study", "shipped"]
@@ -153,8 +153,18 @@ def _limited(limit: int | None) -> str:
 
 
 def _in_run(study: Study, folder: Path, run: str) -> Study:
-    """`study` whose victims know the run that asks them."""
-    return dataclasses.replace(study, victims=tuple(in_run(item, folder, run) for item in study.victims))
+    """`study` whose victims, and the helpers of its methods, know the run that asks them."""
+
+    def bound(items: tuple[Item[P], ...]) -> tuple[Item[P], ...]:
+        return tuple(in_run(item, folder, run) for item in items)
+
+    return dataclasses.replace(
+        study,
+        victims=bound(study.victims),
+        attacks=bound(study.attacks),
+        defenses=bound(study.defenses),
+        judges=bound(study.judges),
+    )
 
 
 def _typed(study: Study) -> str:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
 from proofglass.engine.checkpoints import kept_in
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Victim, key_of
 from proofglass.meter import Meter
 from proofglass.records.schema import plain
-from proofglass.records.store import Crafted, Store
-from proofglass.studies.plan import rows_key
+from proofglass.records.store import Crafted
+from proofglass.studies.rows import rows_key
+from proofglass.studies.sink import Sink
 from proofglass.types import Artefact, Budget, Sample
 
 
 def craft(
-    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None, store: Store
+    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None, sink: Sink
 ) -> Crafted:
-    """Artefacts of `attack` against `victim` (the model itself), from the store if they were bought before.
+    """Artefacts of `attack` against `victim` (no journal before it), from `sink` if they were bought before.
 
-    Pictures come back as read from their PNG files: what is judged is what a file can hold. An attack that does
-    not override `craft` has nothing to buy and leaves no artefact. Its optimisations keep checkpoints in the store
-    until it is done: a killed craft goes on where it stood and makes the same picture.
+    Pictures come back as the sink has them, a store from their PNG files: what is judged is what a file can hold. An
+    attack that does not override `craft` has nothing to buy and leaves no artefact. Its optimisations keep checkpoints
+    in the sink until it is done: a killed craft goes on where it stood and makes the same picture.
     """
     if not buys(attack):
         return Crafted("", tuple(attack.craft(victim, samples, seed=seed, budget=budget)))
@@ -34,15 +38,16 @@ def craft(
         "samples": rows_key(samples),
     }
     key = key_of(origin)
-    known = store.crafted(key)
+    known = sink.crafted(key)
     if known is None:
-        with Meter() as meter, kept_in(store.drafts(key)):
+        drafts = sink.drafts(key)
+        with Meter() as meter, kept_in(drafts) if drafts else nullcontext():
             found = tuple(attack.craft(victim, samples, seed=seed, budget=budget))
             if odd := next((type(a).__name__ for a in found if not isinstance(a, Artefact)), ""):
                 raise TypeError(f"craft yielded a {odd}, expected an Artefact")
-        store.put_crafted(Crafted(key, found, meter.seconds, meter.peak_bytes), origin)
-        store.drop_drafts(key)
-        known = store.crafted(key)
+        sink.put_crafted(Crafted(key, found, meter.seconds, meter.peak_bytes), origin)
+        sink.drop_drafts(key)
+        known = sink.crafted(key)
         assert known is not None
     return known
 
@@ -52,26 +57,54 @@ def buys(attack: Attack) -> bool:
     return type(attack).craft is not Attack.craft
 
 
-def check_apart(crafting: Sequence[Sample], judged: Sequence[Sample]) -> None:
+def check_apart(crafting: Sequence[Sample], judged: Iterable[Sample]) -> None:
     """Raises UsageError if a crafting sample is also judged: success on it would be training success.
 
     Samples are the same if their ids are, or what they ask: the text, case and space folded; together with the
     pictures where one text stands under several pictures ("do what the picture says" is no question by itself).
+    Judged samples may be a stream: of them only those are kept that ask what some crafting sample asks, one per text.
     """
-    under = [Counter(text for text, _ in {(_text(s), _pictures(s)) for s in samples}) for samples in (crafting, judged)]
-
-    def question(sample: Sample) -> tuple[str, ...]:
-        text = _text(sample)
-        return (text, *_pictures(sample)) if max(count[text] for count in under) > 1 else (text,)
-
     ids = {sample.id for sample in crafting}
-    questions = {question(sample) for sample in crafting}
+    asked: dict[str, _Asked] = {}
+    for sample in crafting:
+        asked.setdefault(_text(sample), _Asked()).pictures.add(_pictures(sample))
     for sample in judged:
-        if sample.id in ids or question(sample) in questions:
-            raise UsageError(
-                f"sample {sample.id!r}: is in the crafting split and is judged too. "
-                f"The data set {sample.dataset!r} must keep them apart."
-            )
+        if sample.id in ids:
+            raise _both(sample)
+        if found := asked.get(_text(sample)):
+            found.meet(sample)
+    for met in asked.values():
+        if met.shared is not None:
+            raise _both(met.shared)
+
+
+@dataclass
+class _Asked:
+    """A text of the crafting split. pictures: those under which it stands there; first: of the judged samples that ask
+    it; same: the first of them under one of these very pictures; several: it is judged under several pictures."""
+
+    pictures: set[tuple[str, ...]] = field(default_factory=set)
+    first: Sample | None = None
+    same: Sample | None = None
+    several: bool = False
+
+    def meet(self, judged: Sample) -> None:
+        self.first = self.first or judged
+        self.several = self.several or _pictures(judged) != _pictures(self.first)
+        if self.same is None and _pictures(judged) in self.pictures:
+            self.same = judged
+
+    @property
+    def shared(self) -> Sample | None:
+        """The judged sample that asks what a crafting sample asks."""
+        return self.same if self.several or len(self.pictures) > 1 else self.first
+
+
+def _both(sample: Sample) -> UsageError:
+    return UsageError(
+        f"sample {sample.id!r}: is in the crafting split and is judged too. "
+        f"The data set {sample.dataset!r} must keep them apart."
+    )
 
 
 def _text(sample: Sample) -> str:
@@ -82,9 +115,10 @@ def _pictures(sample: Sample) -> tuple[str, ...]:
     return tuple(image.sha256 for image in sample.chat.images)
 
 
-def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
+def summary(attack: Attack, bought: Sequence[Crafted], crafting: str) -> dict[str, Any] | None:
     """What the report says about the crafting of a cell (one purchase, or one per chunk); None if nothing was bought.
 
+    crafting: what its records say it was crafted on (`studies.execute.Crafting`).
     Costs are sums; a trace of several artefacts is their mean, step by step. linf_levels, l2: distance of the picture
     that went farthest from its clean one, None where no clean one is known.
     """
@@ -97,6 +131,7 @@ def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
         "artefact": bought[0].key,
         "artefacts": len(artefacts),
         "crafted_on": artefacts[0].crafted_on,
+        "crafting": crafting,
         "forward": sum(a.cost.forward for a in artefacts),
         "backward": sum(a.cost.backward for a in artefacts),
         "queries": sum(a.cost.queries for a in artefacts),
@@ -118,11 +153,11 @@ def _largest(artefacts: Sequence[Artefact], name: str) -> float | None:
     return max(known) if known else None
 
 
-def _mean_trace(artefacts: Sequence[Artefact]) -> dict:
+def _mean_trace(artefacts: Sequence[Artefact]) -> dict[str, Any]:
     """Numbers averaged over artefacts, yes and no as the share of yes, lists step by step over those that got so far;
     texts that differ are counted, e.g. "12 x budget spent"."""
 
-    def mean(values: Sequence) -> object:
+    def mean(values: Sequence[Any]) -> object:
         if all(isinstance(v, list) for v in values):
             steps = range(max(len(v) for v in values))
             return [mean([v[k] for v in values if k < len(v)]) for k in steps]

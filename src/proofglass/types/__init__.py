@@ -7,9 +7,9 @@ the text of a `Reply`, and a `Score` that could not be given is `None`, not 0.
 from __future__ import annotations
 
 from proofglass.types.budget import Budget
-from proofglass.types.chats import Chat, Message, Part, Role
+from proofglass.types.chats import Chat, Message, Part, Role, slot_number
 from proofglass.types.images import Image, pixel_hash
-from proofglass.types.replies import Ask, AskFault, Cost, Decision, Finish, Outcome, Reply, Settings, Unsent
+from proofglass.types.replies import Ask, AskFault, Cost, Decision, Finish, Helper, Outcome, Reply, Settings, Unsent
 from proofglass.types.samples import Artefact, Attempt, BadSample, Expected, Finding, Layout, Sample, Score
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Expected",
     "Finding",
     "Finish",
+    "Helper",
     "Image",
     "Layout",
     "Message",
@@ -37,4 +38,5 @@ __all__ = [
     "Settings",
     "Unsent",
     "pixel_hash",
+    "slot_number",
 ]

@@ -39,6 +39,7 @@ class Refusal(Judge):
     name = "refusal"
     column = "refused"
     aspect = "refusal"
+    says = "refused"
     valid_in = (world.NAME,)
 
     sure: float = 0.52

@@ -49,6 +49,7 @@ class Unsafe(Judge):
     name = "unsafe"
     column = "unsafe"
     aspect = "unsafe"
+    says = "bad"
     valid_in = ("",)
 
     sure: float = 0.52

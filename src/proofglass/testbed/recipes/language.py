@@ -85,7 +85,10 @@ def _fit_text(model: Any, encoder: Encoder, sampler: Sampler, recipe: Recipe, lo
 
 def symbols(embeddings: Tensor, encoder: Encoder) -> Tensor:
     """[labels, width]: what the token of a patch should be. Word: its embedding; shape: colour + shape; none: zero."""
-    one = lambda word: embeddings[encoder.words(word)[0]]  # noqa: E731
+
+    def one(word: str) -> Tensor:
+        return embeddings[encoder.words(word)[0]]
+
     rows = [torch.zeros_like(embeddings[0])]
     rows += [one(word) for word in pictures.LABEL_WORDS[1:]]
     rows += [one(colour) + one(shape) for colour, shape in pictures.SHAPE_LABEL]

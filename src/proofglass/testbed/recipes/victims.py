@@ -91,14 +91,16 @@ class Workshop:
         def compute() -> Stage:
             return _language_stage(*texts.train_helpful(self.text, self.log, SEEDS["lm-helpful"]))
 
-        return self.build.stage("lm-helpful", compute)
+        found: Stage = self.build.stage("lm-helpful", compute)
+        return found
 
     def aligned(self) -> Stage:
         def compute() -> Stage:
             model = self._llama(self.helpful())
             return _language_stage(*texts.train_aligned(model, self.text, self.log, SEEDS["lm-aligned"]))
 
-        return self.build.stage("lm-aligned", compute)
+        found: Stage = self.build.stage("lm-aligned", compute)
+        return found
 
     def symbolic(self) -> Stage:
         def compute() -> Stage:
@@ -106,7 +108,8 @@ class Workshop:
             trained = texts.train_symbolic(model, encoder, self.pool, self.log, SEEDS["lm-symbolic"])
             return _language_stage(*trained)
 
-        return self.build.stage("lm-symbolic", compute)
+        found: Stage = self.build.stage("lm-symbolic", compute)
+        return found
 
     def _llama(self, stage: Stage) -> Any:
         model = LlamaForCausalLM(language.config(len(self.tokenizer)))
@@ -123,7 +126,8 @@ class Workshop:
             finisher = towers.finish_blip2_tower if kind == "blip2" else towers.finish_clip_tower
             return _tower_stage(*finisher(self.build.stage("tower-trunk", trunk), self.log))
 
-        return self.build.stage(f"tower-{kind}", finish)
+        found: Stage = self.build.stage(f"tower-{kind}", finish)
+        return found
 
     def features(self, kind: str) -> torch.Tensor:
         def compute() -> Stage:
@@ -152,7 +156,8 @@ class Workshop:
             seconds["reading"] = self._tune(model, kind, sampler, READING_RECIPE[kind], f"{kind} reading")
             return {"model": model.state_dict(), "counts": dict(sampler.counts), "seconds": seconds}
 
-        return self.build.stage(f"{kind}-reading", compute)
+        found: Stage = self.build.stage(f"{kind}-reading", compute)
+        return found
 
     def looking(self, kind: str, rounds: int | None = None) -> Stage:
         """The end of stage 4a, in rounds that each end at a low rate."""
@@ -165,7 +170,8 @@ class Workshop:
             seconds = self._tune(model, kind, sampler, LOOKING_RECIPE, f"{kind} looking {rounds}")
             return {"model": model.state_dict(), "counts": dict(sampler.counts), "seconds": seconds}
 
-        return self.build.stage(f"{kind}-looking{rounds}", compute)
+        found: Stage = self.build.stage(f"{kind}-looking{rounds}", compute)
+        return found
 
     def _resume(self, kind: str, stage: Stage) -> Any:
         model = fusion.build(kind, self.aligned()["model"], self.tower(fusion.TOWER[kind])["tower"])
@@ -182,7 +188,8 @@ class Workshop:
                 seconds = self._tune(model, kind, sampler, INSTRUCTION_RECIPE, f"{kind} {alignment}")
             return {"model": model.state_dict(), "counts": dict(sampler.counts), "seconds": seconds}
 
-        return self.build.stage(f"{kind}-{alignment}", compute)
+        found: Stage = self.build.stage(f"{kind}-{alignment}", compute)
+        return found
 
     def _tune(self, model: Any, kind: str, sampler: Sampler, recipe: Recipe, name: str) -> float:
         torch.manual_seed(sampler.seed)
