@@ -196,4 +196,4 @@ def test_a_missing_font_is_named_in_the_artefact():
 
 def test_the_registry_builds_it():
     assert registry.build("attacks", "figstep", steps=2) == FigStep(steps=2)
-    assert (FigStep.access, FigStep.threat, FigStep.changes) == ("black", "user", ("image", "text"))
+    assert (FigStep().opens, FigStep.threat, FigStep.changes) == ("nothing", "user", ("image", "text"))

@@ -148,7 +148,7 @@ def test_list_as_json_has_the_same_names_as_the_registry(proofglass) -> None:
     _, out, _ = proofglass("list", "attacks", "--json")
     told = json.loads(out)
     assert [one["name"] for one in told] == list(registry.entries("attacks"))
-    assert next(one for one in told if one["name"] == "qi2023")["access"] == "white"
+    assert next(one for one in told if one["name"] == "qi2023")["opens"] == "gradients"
 
 
 def test_list_name_shows_parameters_with_the_papers_defaults_as_fractions(proofglass) -> None:

@@ -243,7 +243,7 @@ class CraftedElsewhere(Suffix):
 
 
 class FreeGradients(Suffix):
-    access = "white"
+    opens = "gradients"
 
     def craft(self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Any = None) -> Iterator[Artefact]:
         yield Artefact(crafted_on=victim.key)

@@ -134,7 +134,7 @@ def test_every_part_of_the_testbed_keeps_its_crafting_split_apart() -> None:
 @pytest.mark.parametrize("name", names("attacks"))
 def test_attack(bench: Bench, name: str, with_image: bool) -> None:
     attack = bench.build("attacks", name)
-    opened = attack.access != "black" or attack.reads_loss
+    opened = attack.opens != "nothing"
     victim = bench.build("victims", "llava" if opened else "ocr-llm-control")
     samples = fixtures.samples(with_image)
     checks.crafts_alike_for_one_seed(attack, victim, samples)

@@ -140,19 +140,19 @@ def test_counts_of_the_run_include_cells_without_a_rate(store):
 
 
 @pytest.mark.parametrize(
-    ("defense", "made_on", "access", "mark"),
+    ("defense", "made_on", "opens", "mark"),
     [
-        ("none", "key-v", "white", ""),
-        ("system-prompt", "key-v", "white", "static"),
-        ("system-prompt", "key-of-the-stack", "white", "adaptive"),
-        ("none", "key-w", "white", "transfer from w"),
-        ("system-prompt", "key-v", "black", ""),
-        ("system-prompt", "", "white", ""),
+        ("none", "key-v", "gradients", ""),
+        ("system-prompt", "key-v", "gradients", "static"),
+        ("system-prompt", "key-of-the-stack", "gradients", "adaptive"),
+        ("none", "key-w", "gradients", "transfer from w"),
+        ("system-prompt", "key-v", "nothing", ""),
+        ("system-prompt", "", "gradients", ""),
     ],
 )
-def test_a_white_box_attack_says_what_it_was_crafted_on(store, defense, made_on, access, mark):
+def test_a_white_box_attack_says_what_it_was_crafted_on(store, defense, made_on, opens, mark):
     store.add(answers(1, 2), victim="w", attack="no-attack")
-    craft = {"artefact": "a", "crafted_on": made_on, "access": access, "forward": 1}
+    craft = {"artefact": "a", "crafted_on": made_on, "opens": opens, "forward": 1}
     store.add(answers(1, 2), attack="qi2023", defense=defense, craft=craft)
     assert Run(store).find("refuse", attack="qi2023")[0].crafted == mark
 

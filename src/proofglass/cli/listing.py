@@ -13,10 +13,8 @@ import typer
 from proofglass.console import columns, one_line, say, say_json, table
 from proofglass.errors import UsageError
 from proofglass.faults import briefly
-from proofglass.interfaces import Attack, Measured
+from proofglass.interfaces import Attack, Measured, access_of
 from proofglass.registry import Entry, Kind, entries, entry, unusable
-
-REPLIES = "replies"
 
 
 class Listed(StrEnum):
@@ -40,8 +38,9 @@ def list_plugs(
 ) -> None:
     """What there is: attacks, defenses, victims, datasets, judges, models; with a NAME, its parameters.
 
-    An attack `needs` its victim's gradients, its vision encoder, the loss of a target (a score-based black box), or its
-    replies alone. Plugs that other installed packages add (entry points `proofglass.attacks`, ...) are listed too.
+    `access` says how far an attack looks into its victim: a black box needs replies alone, a score-based one the loss
+    of a target, a grey box the vision encoder, a white box gradients. Plugs that other installed packages add (entry
+    points `proofglass.attacks`, ...) are listed too.
 
     \b
     Examples:
@@ -55,7 +54,7 @@ def list_plugs(
         raise UsageError("--replies-only: chooses among all attacks; write `proofglass list attacks --replies-only`")
     if name is None:
         found = [describe(which, each) for each in (*entries(which).values(), *unusable(which))]
-        found = [one for one in found if not replies_only or one.get("needs") == REPLIES]
+        found = [one for one in found if not replies_only or one.get("opens") == "nothing"]
         say_json(found) if as_json else say(_overview(which, found))
     else:
         one = describe(which, entry(which, name), deep=True)
@@ -78,9 +77,9 @@ def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
 def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]:
     text = inspect.getdoc(plug) or ""
     told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
-    told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "attacks":
-        told["needs"] = needs(plug)
+        told |= looks(plug, entry.defaults)
+    told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
     paper = getattr(plug, "paper", None)
@@ -91,20 +90,17 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     return told
 
 
-def needs(attack: type) -> str:
-    """What an attack of this class, as its defaults make it, must get from its victim: "replies", "loss", "encoder" or
-    "gradients"; "encoder, or replies" for one that can be given an encoder of its own."""
-    opened = {"black": REPLIES, "encoder": "encoder", "white": "gradients"}.get(
-        getattr(attack, "access", ""), str(getattr(attack, "access", ""))
-    )
-    if getattr(attack, "reads_loss", False):
-        return "loss"
-    if getattr(attack, "opens_victim", None) is Attack.opens_victim:
-        return opened
-    try:  # it decides by its fields
-        return f"{opened}, or {REPLIES}" if attack().opens_victim else REPLIES
-    except (TypeError, ValueError):  # some field has no default
-        return f"{opened}, or {REPLIES}"
+def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, str]:
+    """What an attack of this class, as its defaults make it, opens of its victim; the same in the words of the field;
+    and its scope."""
+    try:
+        made = attack(**defaults)
+    except (TypeError, ValueError):  # some field has no default: what the class itself says
+        made = object.__new__(attack)
+    stated = inspect.getattr_static(attack, "opens")
+    varies = isinstance(stated, property) and stated is not inspect.getattr_static(Attack, "opens")
+    words = access_of(made) + (" (other fields, other access)" if varies else "")
+    return {"opens": made.opens, "access": words, "scope": made.scope}
 
 
 def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
@@ -136,13 +132,12 @@ def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 _TRAITS: dict[str, tuple[str, ...]] = {
-    "attacks": ("access", "threat", "changes", "scope"),
+    "attacks": ("threat", "changes"),
     "datasets": ("licence",),
     "judges": ("column", "aspect"),
 }
-_EVERY_TRAIT = {"needs", *sum(_TRAITS.values(), ())}
-# `needs` says what `access` says and more: square is a black box, and still no attack on an API.
-_SHOWN = {**_TRAITS, "attacks": ("needs", "threat", "changes", "scope")}
+_SHOWN = {**_TRAITS, "attacks": ("access", "threat", "changes", "scope")}
+_EVERY_TRAIT = set(sum(_SHOWN.values(), ()))
 
 
 def _overview(kind: Kind, found: list[dict[str, Any]]) -> str:
@@ -167,9 +162,7 @@ def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:
 def _detail(one: dict[str, Any]) -> str:
     if "error" in one:
         raise UsageError(f"{one['name']}: {one['error']}")
-    traits = [
-        f"{trait}: {_cell(value)}" for trait, value in one.items() if trait in {"needs", *sum(_TRAITS.values(), ())}
-    ]
+    traits = [f"{trait}: {_cell(value)}" for trait, value in one.items() if trait in _EVERY_TRAIT]
     paper = one["paper"]
     blocks = [one["name"], one["text"]]
     if traits:

@@ -19,6 +19,7 @@ from inspect_ai.model import get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from proofglass.api import cell_study
+from proofglass.attacks.crafting.apart import check_apart
 from proofglass.errors import UsageError
 from proofglass.faults import told
 from proofglass.flow import begun, drive
@@ -30,7 +31,7 @@ from proofglass.inspect_ext.samples import inspect_dataset, sample_of
 from proofglass.inspect_ext.scorers import judged
 from proofglass.interfaces import Dataset, Victim
 from proofglass.records.store import Crafted, Store
-from proofglass.studies.craft import check_apart, craft
+from proofglass.studies.craft import craft
 from proofglass.studies.plan import Plan, expand, manifest
 from proofglass.types import Artefact, Ask, BadSample, Sample
 

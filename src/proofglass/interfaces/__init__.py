@@ -1,14 +1,16 @@
 """The six plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Model.
 
-A plug is a frozen dataclass whose fields are its configuration, with the paper's defaults, checked in
-`__post_init__`. Its `key` names what it is: two plugs with the same key give the same results.
+A plug is a frozen dataclass whose fields are its configuration, with the paper's defaults, checked against their
+annotations (`fields.py`) and in `__post_init__`. Its `key` names what it is: two plugs with the same key give the same
+results.
 """
 
 from __future__ import annotations
 
-from proofglass.interfaces.attacks import Access, Attack
+from proofglass.interfaces.attacks import ACCESS, NEEDS, Attack, Opens, Scope, access_of, opens_of
 from proofglass.interfaces.datasets import Dataset
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
+from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import Calibration, Judge, Measured
 from proofglass.interfaces.models import Detector, Encoder, Model
 from proofglass.interfaces.plugs import Paper, Plug, key_of
@@ -16,9 +18,12 @@ from proofglass.interfaces.victims import Victim
 from proofglass.interfaces.white_box import Layer, LossAndGrad, Prepared, Target, Weighting, WhiteBoxVictim, checked
 
 __all__ = [
-    "Access",
+    "ACCESS",
+    "NEEDS",
     "Attack",
     "Calibration",
+    "Checked",
+    "Count",
     "Dataset",
     "Defended",
     "Defense",
@@ -29,16 +34,25 @@ __all__ = [
     "LossAndGrad",
     "Measured",
     "Model",
+    "NonNegative",
+    "Opens",
     "Paper",
     "Plug",
+    "Positive",
     "Prepared",
+    "Scope",
+    "Share",
+    "Steps",
     "Target",
+    "Text",
     "Victim",
     "Weighting",
     "WhiteBoxVictim",
+    "access_of",
     "checked",
     "innermost",
     "key_of",
     "opened_through",
+    "opens_of",
     "rebased",
 ]

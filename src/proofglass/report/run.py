@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from proofglass.evaluation.metrics.compare import Comparison, compare
 from proofglass.evaluation.metrics.success import rates
+from proofglass.interfaces import opens_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,8 +241,8 @@ class Run:
     def _crafted(self, plan: dict[str, Any], made_on: str, victim_keys: dict[str, str]) -> str:
         craft = plan.get("craft") or {}
         made_on = craft.get("crafted_on") or made_on
-        access = craft.get("access") or self.plug("attacks", plan["attack"]).get("access", "white")
-        if not made_on or access == "black":
+        opens = opens_of(craft) or opens_of(self.plug("attacks", plan["attack"])) or "gradients"
+        if not made_on or opens == "nothing":
             return ""
         if made_on == victim_keys.get(plan["victim"]):
             return "" if plan["defense"] in self.undefended else "static"

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from proofglass.engine.checkpoints import kept_in
-from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Victim, key_of
 from proofglass.meter import Meter
 from proofglass.records.schema import plain
@@ -20,11 +19,11 @@ def craft(
 ) -> Crafted:
     """Artefacts of `attack` against `victim` (the model itself), from the store if they were bought before.
 
-    Pictures come back as read from their PNG files: what is judged is what a file can hold. An attack that does
-    not override `craft` has nothing to buy and leaves no artefact. Its optimisations keep checkpoints in the store
+    Pictures come back as read from their PNG files: what is judged is what a file can hold. An attack of scope
+    "none" has nothing to buy and leaves no artefact. Its optimisations keep checkpoints in the store
     until it is done: a killed craft goes on where it stood and makes the same picture.
     """
-    if not buys(attack):
+    if attack.scope == "none":
         return Crafted("", tuple(attack.craft(victim, samples, seed=seed, budget=budget)))
     origin = {
         "attack": attack.key,
@@ -45,41 +44,6 @@ def craft(
         known = store.crafted(key)
         assert known is not None
     return known
-
-
-def buys(attack: Attack) -> bool:
-    """Whether `attack` has anything to craft, and so to spend."""
-    return type(attack).craft is not Attack.craft
-
-
-def check_apart(crafting: Sequence[Sample], judged: Sequence[Sample]) -> None:
-    """Raises UsageError if a crafting sample is also judged: success on it would be training success.
-
-    Samples are the same if their ids are, or what they ask: the text, case and space folded; together with the
-    pictures where one text stands under several pictures ("do what the picture says" is no question by itself).
-    """
-    under = [Counter(text for text, _ in {(_text(s), _pictures(s)) for s in samples}) for samples in (crafting, judged)]
-
-    def question(sample: Sample) -> tuple[str, ...]:
-        text = _text(sample)
-        return (text, *_pictures(sample)) if max(count[text] for count in under) > 1 else (text,)
-
-    ids = {sample.id for sample in crafting}
-    questions = {question(sample) for sample in crafting}
-    for sample in judged:
-        if sample.id in ids or question(sample) in questions:
-            raise UsageError(
-                f"sample {sample.id!r}: is in the crafting split and is judged too. "
-                f"The data set {sample.dataset!r} must keep them apart."
-            )
-
-
-def _text(sample: Sample) -> str:
-    return " ".join(sample.chat.last_text.casefold().split())
-
-
-def _pictures(sample: Sample) -> tuple[str, ...]:
-    return tuple(image.sha256 for image in sample.chat.images)
 
 
 def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
@@ -105,7 +69,7 @@ def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
         "trace": _mean_trace(artefacts),
         **{name: _largest(artefacts, name) for name in ("linf_levels", "l2")},
         "settings": plain(attack.settings()),
-        "access": attack.access,
+        "opens": attack.opens,
         "scope": attack.scope,
         "image": universal.images[0].sha256 if universal and universal.images else None,
         "clean": universal.clean.sha256 if universal and universal.clean else None,

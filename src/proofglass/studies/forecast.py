@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from proofglass.engine.progress import Pace
-from proofglass.studies.craft import buys
 from proofglass.studies.plan import Cell
 
 
@@ -74,7 +73,7 @@ class Forecast:
 
     def crafted(self, cell: Cell, seconds: float) -> None:
         """Crafting for the whole cell is done; seconds: what it took, in this run or the one that bought it."""
-        if buys(cell.attack.plug):
+        if cell.attack.plug.scope != "none":
             if _purchase(cell) not in self._bought and self._work is not None:
                 self._accounted += seconds
             self._prices.setdefault(cell.attack.label, []).append(seconds)
@@ -96,7 +95,7 @@ class Forecast:
         for cell in self.todo:
             asks = cell.asks * self._shares.get(cell.defense.label, _Sum()).ratio - (heard if cell is now else 0)
             seconds += max(asks, 0.0) * self._rate(cell)
-            if buys(cell.attack.plug) and _purchase(cell) not in paid:
+            if cell.attack.plug.scope != "none" and _purchase(cell) not in paid:
                 paid.add(_purchase(cell))
                 price = self._price(cell)
                 whole, seconds = whole and price is not None, seconds + (price or 0.0)

@@ -20,7 +20,7 @@ from typing import Any
 from proofglass.errors import ProofglassError, UsageError
 from proofglass.faults import one_line, stops_the_run, told
 from proofglass.flow import begun, drive
-from proofglass.interfaces import Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
+from proofglass.interfaces import ACCESS, NEEDS, Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
 from proofglass.registry import Kind
 from proofglass.studies.rows import Row, sound
@@ -170,11 +170,8 @@ def _rows(dataset: Dataset) -> Iterator[Row]:
 
 
 def _skip(victim: Victim, attack: Attack) -> str:
-    if attack.opens_victim and not isinstance(victim, WhiteBoxVictim):
-        needs = (
-            "searches by the target's loss" if attack.reads_loss else f"needs gradients ({attack.access} box access)"
-        )
-        return f"{attack.name} {needs}, this victim gives replies only"
+    if attack.opens != "nothing" and not isinstance(victim, WhiteBoxVictim):
+        return f"{attack.name} needs {NEEDS[attack.opens]} ({ACCESS[attack.opens]}), this victim gives replies only"
     if "image" in attack.changes and not victim.sees_images:
         return f"{attack.name} changes the picture, this victim takes text only"
     return ""
@@ -253,7 +250,7 @@ def describe(kind: str, item: Item[Any]) -> dict[str, Any]:
     """What the manifest says about a plug: name, key, version, settings without secrets, paper, and its kind's own."""
     own = {
         "victims": ("sees_images", "world"),
-        "attacks": ("access", "threat", "changes", "scope"),
+        "attacks": ("opens", "threat", "changes", "scope"),
         "datasets": ("licence",),
         "judges": ("column", "aspect", "valid_in", "measured"),
     }.get(kind, ())

@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections.abc import Iterable, Sequence
 
+from proofglass.attacks.crafting.apart import check_apart
 from proofglass.console import REASON, cut, visible
 from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
@@ -20,7 +21,7 @@ from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
 from proofglass.report.run import broken_judges
 from proofglass.studies.attempt import Trial, attempt, attempts_of, buy, nothing_measured
-from proofglass.studies.craft import check_apart, summary
+from proofglass.studies.craft import summary
 from proofglass.studies.plan import Cell, Plan, describe
 from proofglass.studies.progress import Progress
 from proofglass.studies.study import Item
