@@ -12,7 +12,7 @@ from proofglass.interfaces.datasets import Dataset
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import Calibration, Judge, Measured
-from proofglass.interfaces.models import Detector, Encoder, Model
+from proofglass.interfaces.models import Detector, Encoder, Model, Threshold
 from proofglass.interfaces.plugs import Paper, Plug, key_of
 from proofglass.interfaces.victims import Victim
 from proofglass.interfaces.white_box import Layer, LossAndGrad, Prepared, Target, Weighting, WhiteBoxVictim, checked
@@ -45,6 +45,7 @@ __all__ = [
     "Steps",
     "Target",
     "Text",
+    "Threshold",
     "Victim",
     "Weighting",
     "WhiteBoxVictim",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import ClosedVictim, ImageError, TooLong, UsageError
 from proofglass.faults import stops_the_run, told
-from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked, key_of
+from proofglass.interfaces import Count, Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked, key_of
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 from proofglass.victims.own_code import own_code
 from proofglass.victims.own_passes import chunks, decode, features_of, logits_of, scored, step, weighted
@@ -41,21 +41,18 @@ class OwnModule(WhiteBoxVictim):
     written; the default is the text of each turn and a line break; context_window: tokens of prompt and reply that it
     takes at the most, None for no limit. A chat shows one picture at most.
 
+    The module is put into evaluation mode and frozen. Raises UsageError where a method or attribute is missing.
+
     module: the module, or where to import it: "package.file:Name" of a module, or of what makes one without arguments.
-    name: how this victim is called. batch: rows per forward pass; in
-    float32 it changes no reply, in half precision other batches round otherwise. The module is put into
-    evaluation mode and frozen. Raises UsageError where a method or attribute is missing.
+    name: how this victim is called. batch: rows per forward pass; in float32 it changes no reply, in half precision
+    other batches round otherwise.
     """
 
     module: Any
     name: str = "own"  # type: ignore[misc]
-    batch: int = 16
+    batch: Count = 16
 
     not_in_key = ("batch",)
-
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ValueError(f"batch: expected at least 1, found {self.batch}")
 
     @cached_property
     def net(self) -> Any:

@@ -42,7 +42,7 @@ class Bagdasaryan2023(Attack):
 
     scope: "sample": each sample's own picture and question; "universal": those of the crafting sample with the first
     id, and the picture serves all. query: the question it is made under, in place of the sample's own. target: the text
-    to be said; empty: the sample's own. turns: what the user says after the first answer, in order. None: targeted
+    to be said; empty: the sample's own. turns: what the user says after the first answer, in order; empty: targeted
     output. Some: dialogue poisoning, where `target` is the rule and the last reply is judged together with the turns
     before it. epochs: rounds of one update per target token; 0: the picture is left clean and the dialogue is the same,
     the control for dialogue poisoning. prefix: "growing": update j of a round minimises the mean loss of the first j +

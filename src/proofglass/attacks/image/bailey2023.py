@@ -81,8 +81,8 @@ class Bailey2023(Attack):
     `prompt` before the user's text, along its own greedy answer. target: the text to say; empty: one of ours. prompt:
     the text to match, for "prompt-matching" alone. constraint: "linf": `epsilon` around the clean picture;
     "unconstrained"; "patch": a square at `place`; "moving-patch": a square pasted anywhere, anew at every step and for
-    every sample. epsilon: l-infinity radius in pixel units of [0, 1]. side: of the square in pixels (None: the paper's
-    60, or 160 when it moves, of 224). place: the square's centre, as shares of height and width. patch_epsilon: how far
+    every sample. epsilon: l-infinity radius in pixel units of [0, 1]. side: of the square, in pixels; None: the paper's
+    60, or 160 when it moves, of 224. place: the square's centre, as shares of height and width. patch_epsilon: how far
     a patch may leave the noise it starts from; the trace's "patch_linf_levels" is where it came. optimiser: "sgd"
     (gradient clipped to l2 norm `clip`), "adam" or "sign". step_size: of the optimiser; None: 0.03, 0.03, 1/255. clip:
     largest l2 norm of a gradient; None: never clipped. steps: updates. contexts_per_step: how many contexts a step

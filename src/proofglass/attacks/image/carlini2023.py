@@ -34,11 +34,11 @@ class Carlini2023(Attack):
     Minimises the summed cross-entropy of the target's tokens.
 
     target: one text for all samples; empty: the first `words` words of each sample's own. words: how many of them;
-    None: all. steps: updates at most. step_size: in [0, 1] units. norm: "l2": every step has this Euclidean length;
-    "linf": every value moves by it. init: "uniform" noise (the paper: a random picture) or "clean", the sample's own
-    picture. check_every: steps between two looks at the reply. extra_tokens: how much longer than the target that reply
-    may be. start: with init "clean", the picture for samples without one (None: mid-grey). batch: pictures optimised
-    together; each as in its own run, up to how the victim rounds.
+    None: all. steps: updates at most. step_size: length of a step, in [0, 1] units. norm: "l2": every step has this
+    Euclidean length; "linf": every value moves by it. init: "uniform" noise (the paper: a random picture) or "clean",
+    the sample's own picture. check_every: steps between two looks at the reply. extra_tokens: how much longer than the
+    target that reply may be. start: with init "clean", the picture for samples without one (None: mid-grey). batch:
+    pictures optimised together; each as in its own run, up to how the victim rounds.
 
     The trace holds "distance": ||x - x0||_2 of the 8-bit pictures, in [0, 1]
     units.

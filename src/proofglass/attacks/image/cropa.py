@@ -78,12 +78,13 @@ class CroPA(Attack):
     alpha2: step of the embeddings; None: the code's for this number of prompts, 0.01 for numbers that it has none for;
     0: the method "Multi-P", without second player. steps: updates of the picture. prompt_update: at which steps
     (0-based) the prompt of that step moves too; see the top of this file. prompt_interval: steps between two of these,
-    for "interval". answer_tokens: longest answer to leave, for "untargeted". faithful: N(0, 1) start, no box (pixels
-    are clipped where the victim sees them and the gradient passes on, since no victim here takes others), and the
-    lowest loss of a single prompt, with which the last iterate's mean over prompts competes. What is saved is clipped
-    and rounded to 8 bit even so: a picture must exist. Where the unprojected start wins, that picture is nowhere near
-    `epsilon`: the trace says so ("outside_ball"), a warning and the report do. start: picture for samples without one
-    (None: mid-grey). batch: pictures optimised together; each as in its own run, up to how the victim rounds.
+    for "interval". answer_tokens: longest answer to leave, for "untargeted". faithful: as the authors' code: N(0, 1)
+    start, no box (pixels are clipped where the victim sees them and the gradient passes on, since no victim here takes
+    others), and the lowest loss of a single prompt, with which the last iterate's mean over prompts competes. What is
+    saved is clipped and rounded to 8 bit even so: a picture must exist. Where the unprojected start wins, that picture
+    is nowhere near `epsilon`: the trace says so ("outside_ball"), a warning and the report do. start: picture for
+    samples without one (None: mid-grey). batch: pictures optimised together; each as in its own run, up to how the
+    victim rounds.
     """
 
     prompts: Annotated[tuple[Text, ...], MinLen(1)] = PROMPTS

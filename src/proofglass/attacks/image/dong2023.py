@@ -85,7 +85,7 @@ class Dong2023(Attack):
     target: what goal "text" teaches; empty: each sample's own. prompt: for goal "text", what stands beside the picture;
     "" reproduces the code, None keeps the sample's own chat. epsilon: l-infinity radius in pixel units of [0, 1].
     rounds: of one step on each surrogate. draws: of SSA: transformed pictures whose gradients are averaged at a step.
-    rho: of SSA: how far frequencies are scaled at random, 1 - rho to 1 + rho. sigma: of SSA: standard deviation of the
+    rho: of SSA: frequencies are scaled at random by 1 - rho to 1 + rho. sigma: of SSA: standard deviation of the
     noise on the pixels. mu: of CWA: decay of the momentum. beta: of CWA: step size of the inner walk from surrogate to
     surrogate. xi: of CWA: step size of the outer step; None: epsilon / 5. through_transform: take the gradient at the
     picture by the chain rule, not that at the transformed picture (the code's). start: picture for

@@ -37,16 +37,19 @@ AIM = 1  # index of the word that attracts, of three
 class Tu2023(Attack):
     """One picture per sample that looks, to an encoder, like words that it does not show.
 
-    With s, the cosines of the picture with the words: variant: "mix", the released MixAttack: J = cross-entropy of
+    Sign steps, of which the last iterate counts; the control at equal epsilon is `random-noise`.
+
+    variant: with s, the cosines of the picture with the words: "mix", the released MixAttack: J = cross-entropy of
     softmax(s) at index 1, a second softmax inside, which attracts to the second word and repels from the others; "sin":
     J = -s of the first word; "sin_faithful", the released Sin.Attack: the loss of "mix" over the first word three
     times, raises ZeroGradient; "temperature": J = cross-entropy of `temperature` x s at index 1, one softmax, as CLIP
-    was trained. encoder: name of the model to look through, with a text tower. epsilon (released with 64/255 and
-    32/255), step_size, steps: in pixel units of [0, 1], sign steps, the last iterate counts. prompts: asked one by one,
-    each a dialogue of its own; the reply is all answers, joined by line ends, so that a judge of objects (`misled`)
-    finds an object that any of them names; the dialogue on record is the first. () asks the sample's own text instead.
-    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each as in its own run,
-    up to how the victim rounds. The control at equal epsilon is `random-noise`.
+    was trained. words: what the picture shall look like, and what not; each variant says which of them. encoder: name
+    of the model to look through, with a text tower. epsilon: l-infinity radius in pixel units of [0, 1]; released with
+    64/255 and 32/255. step_size: of a sign step, in the same units. steps: updates. temperature: of variant
+    "temperature". prompts: asked one by one, each a dialogue of its own; the reply is all answers, joined by line ends,
+    so that a judge of objects (`misled`) finds an object that any of them names; the dialogue on record is the first.
+    Empty: the sample's own text is asked. start: picture for samples without one (None: mid-grey). batch: pictures
+    optimised together; each as in its own run, up to how the victim rounds.
     """
 
     variant: Literal["mix", "sin", "sin_faithful", "temperature"] = "mix"
