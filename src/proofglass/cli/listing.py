@@ -10,10 +10,12 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from proofglass.cli.meanings import description, meanings
 from proofglass.console import columns, one_line, say, say_json, table
 from proofglass.errors import UsageError
 from proofglass.faults import briefly
 from proofglass.interfaces import Attack, Measured, access_of
+from proofglass.interfaces.fields import hints, spelled
 from proofglass.registry import Entry, Kind, entries, entry, unusable
 
 
@@ -85,7 +87,12 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     paper = getattr(plug, "paper", None)
     told["paper"] = dataclasses.asdict(paper) if paper else None
     if deep:
-        told |= {"text": text, "target": entry.target, "parameters": parameters(plug, entry.defaults)}
+        told |= {
+            "text": text,
+            "description": description(plug),
+            "target": entry.target,
+            "parameters": parameters(plug, entry.defaults),
+        }
         told["reports"] = getattr(plug, "reports", "")
     return told
 
@@ -113,14 +120,21 @@ def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
 
 
 def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
-    """Name, type and default of every field of a plug's constructor; `default` is absent where one is needed."""
+    """Name, type, meaning and default of every field of a plug's constructor; `default` is absent where one is needed,
+    `meaning` where the docstring says nothing."""
     if not dataclasses.is_dataclass(plug):
         return []
-    found = []
+    found, known, told = [], hints(plug), meanings(plug)
     for field in dataclasses.fields(plug):
         if not field.init:
             continue
-        row: dict[str, Any] = {"name": field.name, "type": _type_name(field.type)}
+        is_known = field.name in known
+        row: dict[str, Any] = {
+            "name": field.name,
+            "type": spelled(known[field.name]) if is_known else _type_name(field.type),
+        }
+        if field.name in told:
+            row["meaning"] = told[field.name]
         if field.name in defaults:
             row["default"] = _shown(defaults[field.name])
         elif field.default is not dataclasses.MISSING:
