@@ -461,7 +461,7 @@ def test_one_seed_one_picture_and_a_budget_is_kept(victim):
         ({"epsilon": 8}, "epsilon.*8/255"),
         ({"patch_epsilon": 0}, "epsilon"),
         ({"step_size": -1.0}, "step_size"),
-        ({"clip": 0.0}, "max_norm"),
+        ({"clip": 0.0}, "clip"),
         ({"contexts_per_step": 0}, "contexts_per_step"),
         ({"validation": 0}, "validation"),
         ({"steps": -1}, "steps"),

@@ -173,9 +173,9 @@ def test_a_given_text_wins_over_the_victims():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"wrap": 0}, "wrap: expected at least 1, found 0"),
-        ({"grid": -1}, "grid: expected at least 0, found -1"),
-        ({"on_overflow": "cut"}, "on_overflow: expected 'record' or 'error', found 'cut'"),
+        ({"wrap": 0}, "wrap: expected at least 1 or None, found 0"),
+        ({"grid": -1}, "grid: expected at least 0 or None, found -1"),
+        ({"on_overflow": "cut"}, "on_overflow: expected record or error, found 'cut'"),
         ({"incitement": "a", "incitement_file": "b"}, "either incitement or incitement_file"),
     ],
 )

@@ -216,7 +216,7 @@ def test_the_text_beside_the_picture_is_the_layouts_or_the_samples_own(victim):
         ({"patch": (3, 3)}, "patch"),
         ({"batch": 0}, "batch"),
         ({"steps": -1}, "steps"),
-        ({"learning_rate": 0}, "step_size"),
+        ({"learning_rate": 0}, "learning_rate"),
         ({"encoder": "testbed-clip", "normalise": False}, "normalise"),
     ],
 )

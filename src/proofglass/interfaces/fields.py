@@ -21,7 +21,7 @@ from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from annotated_types import BaseMetadata, Ge, Gt, Interval, Le, Lt, MinLen
+from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Lt, MinLen
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Checked:
 
 def _has_words(value: Any, field: str) -> None:
     if not value.strip():
-        raise ValueError(f"{field}: expected a text, found an empty one")
+        raise ValueError(f"{field}: expected no empty text, found {value!r}")
 
 
 Count = Annotated[int, Ge(1)]
@@ -127,7 +127,8 @@ _KINDS: dict[Any, tuple[str, Callable[[Any], bool]]] = {
 def _of_list(inner: Sequence[Any], value: Any, field: str) -> str:
     """Of tuple[X, ...], list[X], Sequence[X], or tuple[A, B]."""
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-        return "a list"
+        one = typing.get_args(inner[0])[0] if typing.get_origin(inner[0]) is Annotated else inner[0]
+        return f"a list of {one_of[0].removeprefix('a ')}s" if (one_of := _KINDS.get(one)) else "a list"
     given = tuple(value)
     every = len(inner) == 1 or inner[-1] is Ellipsis
     if not every and len(given) != len(inner):
@@ -142,13 +143,13 @@ def _beyond(bounds: Iterable[Any], value: Any, field: str) -> str:
     for bound in bounds:
         if isinstance(bound, Checked):
             bound.check(value, field)
-        elif isinstance(bound, BaseMetadata) and not all(_holds(one, value) for one in _parts(bound)):
+        elif not all(_holds(one, value) for one in _parts(bound)):
             return _words(bound)
     return ""
 
 
 def _parts(bound: Any) -> list[Any]:
-    return list(bound) if isinstance(bound, Interval) else [bound]
+    return list(bound) if isinstance(bound, GroupedMetadata) else [bound]
 
 
 def _holds(bound: Any, value: Any) -> bool:
@@ -219,7 +220,8 @@ def _resolved(annotation: Any, owner: type) -> Any:
     def holder() -> None: ...
 
     holder.__annotations__ = {"field": annotation}
-    return typing.get_type_hints(holder, vars(sys.modules[owner.__module__]), include_extras=True)["field"]
+    module = sys.modules.get(owner.__module__)  # None: code of a notebook or a page
+    return typing.get_type_hints(holder, vars(module) if module else {}, include_extras=True)["field"]
 
 
 def _is_union(hint: Any) -> bool:

@@ -76,12 +76,13 @@ class APGD(Attack):
             constraint=LInf(self.epsilon, "face" if self.init == "random" else "clean")
             if self.norm == "linf"
             else L2(self.epsilon, "uniform" if self.init == "random" else "clean"),
-            step=self._rule(),
+            step=self.rule(),
             schedule=Schedule(self.steps, restarts=self.restarts).within(budget, price=STEP),
             budget=budget,
             select="best",
         )
 
-    def _rule(self) -> APGDStep:
+    def rule(self) -> APGDStep:
+        """The step rule."""
         first = 2 * self.epsilon if self.step_size is None else self.step_size
         return APGDStep(first, self.norm, self.rho, self.momentum)

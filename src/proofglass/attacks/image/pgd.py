@@ -64,7 +64,7 @@ class PGD(Attack):
         if self.momentum == "l1" and self.norm == "l2":
             raise ValueError("momentum: 'l1' takes sign steps, so it goes with norm 'linf'; use 'sign' with 'l2'")
         (check_epsilon if self.norm == "linf" else check_radius)(self.epsilon)
-        self._rule()
+        self.rule()
 
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
@@ -83,13 +83,14 @@ class PGD(Attack):
             batch=self.batch,
             start=self.start,
             constraint=ball(self.epsilon, self.init),
-            step=self._rule(),
+            step=self.rule(),
             schedule=schedule,
             budget=budget,
             select=self.select,
         )
 
-    def _rule(self) -> Step:
+    def rule(self) -> Step:
+        """The step rule. Raises ValueError for a step size that it cannot take."""
         size = max(self.epsilon / 10, 1 / 255) if self.step_size is None else self.step_size
         if self.momentum == "l1":
             return MomentumStep(size, self.momentum_decay, "l1")

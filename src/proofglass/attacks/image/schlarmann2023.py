@@ -102,6 +102,7 @@ class Schlarmann2023(Attack):
             raise ValueError("target: an untargeted attack has none; set goal to 'targeted'")
 
     def rule(self) -> APGDStep:
+        """The step rule of every pass."""
         return APGDStep(self.epsilon if self.eta is None else self.eta)
 
     def passes(self) -> tuple[str, ...]:

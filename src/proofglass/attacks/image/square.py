@@ -52,6 +52,10 @@ class Square(Attack):
     changes = ("image",)
     scope = "sample"
 
+    def rule(self) -> SquareStep:
+        """The step rule: which squares are proposed."""
+        return SquareStep(self.epsilon, self.p_init)
+
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
     ) -> Iterator[Artefact]:
@@ -65,7 +69,7 @@ class Square(Attack):
             batch=self.batch,
             start=self.start,
             constraint=LInf(self.epsilon, "clean"),
-            step=SquareStep(self.epsilon, self.p_init),
+            step=self.rule(),
             schedule=Schedule(self.steps).within(budget, price=1),
             budget=budget,
             select="best",
