@@ -242,6 +242,14 @@ class CraftedElsewhere(Suffix):
         yield Artefact(crafted_on="another victim")
 
 
+class NothingToCraft(CraftedElsewhere):
+    scope = "none"
+
+
+class FreeScores(Suffix):
+    opens = "scores"
+
+
 class FreeGradients(Suffix):
     opens = "gradients"
 

@@ -53,7 +53,7 @@ class Plug(Defense):
     [
         ({"norm": "l3"}, "norm: expected linf or l2, found 'l3'"),
         ({"norm": None}, "norm: expected linf or l2, found None"),
-        ({"coding": "int4"}, "coding: expected '' or int8, found 'int4'"),
+        ({"coding": "int4"}, "coding: expected int8 or nothing, found 'int4'"),
         ({"batch": 0}, "batch: expected at least 1, found 0"),
         ({"batch": 1.5}, "batch: expected a whole number, found 1.5"),
         ({"batch": True}, "batch: expected a whole number, found True"),

@@ -177,8 +177,11 @@ def crafts_alike_for_one_seed(attack: Attack, victim: Victim, samples: Sequence[
 
 
 def crafts_what_its_scope_says(attack: Attack, victim: Victim, samples: Sequence[Sample]) -> None:
-    """ "universal": one artefact for all; "sample": one for each, under its id. It says which victim it was made on."""
+    """ "universal": one artefact for all; "sample": one for each, under its id; "none": nothing of its own. It says
+    which victim it was made on, and what it spent on what it opens."""
     found = list(attack.craft(victim, samples, seed=3))
+    if attack.scope == "none":
+        assert type(attack).craft is Attack.craft, "crafts, and says that it has nothing to craft"
     if attack.scope in ("universal", "none"):
         assert [a.sample_id for a in found] == [None], "not one universal artefact"
     else:

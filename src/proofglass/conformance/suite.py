@@ -201,7 +201,7 @@ class _Bench:
 
     def applied(self, check: Callable[..., None]) -> None:
         for k, sample in enumerate(self.samples):
-            check(self.attack, self.artefacts[0 if self.attack.scope == "universal" else k], sample)
+            check(self.attack, self.artefacts[0 if self.attack.scope != "sample" else k], sample)
 
 
 def _each(check: Callable[..., None], plug: Any, shown: list[Any]) -> Case:

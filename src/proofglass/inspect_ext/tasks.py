@@ -174,7 +174,7 @@ def _bought(plan: Plan, victim: Victim, folder: str | None) -> _Bought:
     good = [row for row in cell.rows if isinstance(row, Sample)]
     temporary = None if folder else TemporaryDirectory(prefix="proofglass-")
     with Store.create(Path(temporary.name if temporary else folder or ""), manifest(plan)) as store:
-        if attack.scope == "universal":
+        if attack.scope != "sample":
             crafting = tuple(cell.dataset.plug.crafting())
             check_apart(crafting, good)
             parts = [crafting]

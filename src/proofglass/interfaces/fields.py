@@ -108,7 +108,7 @@ def _fault(hint: Any, value: Any, field: str) -> str:
         return "" if "" in faults else " or ".join(dict.fromkeys(faults))
     if origin is Literal:
         fits = any(value == word and type(value) is type(word) for word in inner)
-        return "" if fits else _either([str(word) or "''" for word in inner])
+        return "" if fits else _either([str(word) for word in inner if word != ""] + ["nothing"] * ("" in inner))
     if origin in (tuple, list, Sequence) and inner:
         return _of_list(inner, value, field)
     return "" if hint not in _KINDS or _KINDS[hint][1](value) else _KINDS[hint][0]

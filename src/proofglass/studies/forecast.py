@@ -121,7 +121,7 @@ class Crafting:
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.pictures = 1 if cell.attack.plug.scope == "universal" else len(cell.rows)
+        self.pictures = 1 if cell.attack.plug.scope != "sample" else len(cell.rows)
         self.finished = 0  # pictures of the optimisations before this one
         self._pace: Pace | None = None
         self._began = time.perf_counter()

@@ -131,7 +131,7 @@ def _run_cell(
     records: list[Record] = []
     bought: list[Crafted] = []
     with Meter() as meter:
-        universal = _universal(trial, progress) if trial.attack.scope == "universal" else None
+        universal = _universal(trial, progress) if trial.attack.scope != "sample" else None
         progress.crafted(universal.seconds if universal else 0.0)
         for number, rows in enumerate(cell.chunks(study.chunk)):
             with watched_by(progress.crafting):
