@@ -61,10 +61,11 @@ class Rule:
         return {}
 
 
-def check_size(size: float) -> None:
+def check_size(size: float, field: str = "step_size") -> None:
+    """Raise ValueError unless `size` is one that pixels in [0, 1] can take. field: its name in the message."""
     if not 0 < size <= 1:
         hint = f"; write {size:g}/255?" if 1 < size <= 255 else ""
-        raise ValueError(f"step_size: expected 0 < size <= 1 (pixels are in [0, 1]), found {size:g}{hint}")
+        raise ValueError(f"{field}: expected 0 < size <= 1 (pixels are in [0, 1]), found {size:g}{hint}")
 
 
 @dataclass(frozen=True)

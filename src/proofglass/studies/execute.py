@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from proofglass.attacks.crafting.apart import check_apart
 from proofglass.engine.progress import watched_by
 from proofglass.errors import ImageError, StoreError, is_environment
 from proofglass.faults import one_line, stops_the_run, told
@@ -20,7 +21,7 @@ from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Defense, Victim, opened_through, rebased
 from proofglass.records.schema import Record, chat_to_json, utf8
 from proofglass.records.store import Crafted
-from proofglass.studies.craft import check_apart, craft
+from proofglass.studies.craft import craft
 from proofglass.studies.plan import Cell, looks_inside
 from proofglass.studies.progress import Progress
 from proofglass.studies.rows import Row
