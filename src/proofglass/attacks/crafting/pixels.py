@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
-from proofglass.engine import minimise, seed_of
+from proofglass.engine import On, minimise, seed_of
 from proofglass.engine.pictures import start_pixels
 from proofglass.interfaces import Victim, WhiteBoxVictim
 from proofglass.types import Artefact, Budget, Chat, Cost, Image, Sample
@@ -15,7 +15,7 @@ from proofglass.types import Artefact, Budget, Chat, Cost, Image, Sample
 if TYPE_CHECKING:
     import torch
 
-    from proofglass.engine import Check, Found, Objective, On
+    from proofglass.engine import Check, Found, Objective
     from proofglass.engine.constraints import Constraint
     from proofglass.engine.steps import Step
 
