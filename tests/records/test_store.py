@@ -13,6 +13,7 @@ import pytest
 
 from proofglass.errors import StoreError
 from proofglass.records import files
+from proofglass.records.crafts import Crafted
 from proofglass.records.schema import (
     SCHEMA_VERSION,
     Record,
@@ -22,7 +23,7 @@ from proofglass.records.schema import (
     plain,
     record_schema,
 )
-from proofglass.records.store import Crafted, Store
+from proofglass.records.store import Store
 from proofglass.types import Artefact, Chat, Cost, Image, Score
 
 

@@ -115,6 +115,9 @@ class FakeStore:
     def frame(self) -> pl.DataFrame:
         return pl.DataFrame(self.rows, schema=record_schema())
 
+    def scan(self) -> pl.LazyFrame:
+        return self.frame().lazy()
+
     def scores(self) -> pl.DataFrame:
         return pl.DataFrame(self.scored, schema=score_schema())
 

@@ -29,7 +29,8 @@ from proofglass.inspect_ext.provider import VictimAPI
 from proofglass.inspect_ext.samples import inspect_dataset, sample_of
 from proofglass.inspect_ext.scorers import judged
 from proofglass.interfaces import Dataset, Victim
-from proofglass.records.store import Crafted, Store
+from proofglass.records.crafts import Crafted
+from proofglass.records.store import Store
 from proofglass.studies.craft import check_apart, craft
 from proofglass.studies.plan import Plan, expand, manifest
 from proofglass.types import Artefact, Ask, BadSample, Sample

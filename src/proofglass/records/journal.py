@@ -23,7 +23,8 @@ from proofglass.faults import stops_the_run, told
 from proofglass.interfaces import Victim
 from proofglass.records.checksums import damaged, is_intact, signed, signed_lines
 from proofglass.records.files import guarded
-from proofglass.types import Ask, Cost, Decision, Image, Reply, Unsent
+from proofglass.records.schema import turns_of
+from proofglass.types import Ask, Cost, Decision, Reply, Unsent
 
 _FIX = "cut it before this line: what stood from there on is asked again"
 Heard = Callable[[int, bool, float], None]
@@ -108,20 +109,7 @@ class Journal:
 
 def batch_key(victim: str, asks: Sequence[Ask]) -> str:
     """Names a batch: the key of the victim and its asks in order, with settings, draw and pixels."""
-    told = [
-        [
-            ask.to,
-            dataclasses.asdict(ask.settings),
-            [
-                [
-                    message.role,
-                    [["image", p.sha256] if isinstance(p, Image) else ["text", p] for p in message.parts],
-                ]
-                for message in ask.chat.messages
-            ],
-        ]
-        for ask in asks
-    ]
+    told = [[ask.to, dataclasses.asdict(ask.settings), turns_of(ask.chat)] for ask in asks]
     return hashlib.sha256(json.dumps([victim, told], sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -85,11 +85,13 @@ def _correct(run: Run, cell: Cell, judge: str, labels: Labels | None) -> Correct
 
     plug = run.plug("judges", judge)
     frame = run.frame.filter((pl.col("cell") == cell.key) & (pl.col("expected") == cell.expected))
-    frame = frame.select("sample_id", "outcome", "reply", "cluster")
+    frame = frame.select("sample_id", "outcome", "reply", "cluster", "attempt")
     said = run.scores.filter((pl.col("cell") == cell.key) & (pl.col("judge") == judge))
     scores = {row[0]: (row[1], row[2]) for row in said.select("sample_id", "value", "label").iter_rows()}
     rows = rows_of(frame.iter_rows(named=True), scores)
-    given = {sample: in_its_sense(plug, label) for sample, label in labels.of(cell.key).items()} if labels else {}
+    attempts = dict(frame.select("sample_id", "attempt").iter_rows())
+    told = labels.of(cell.place, attempts) if labels else {}
+    given = {sample: in_its_sense(plug, label) for sample, label in told.items()}
     mine = [given.get(sample) for sample in rows.ids]
     there = len(mine) - mine.count(None)
     if labels and there >= FEWEST:

@@ -16,12 +16,14 @@ from proofglass.evaluation.metrics.answers import is_withheld
 from proofglass.faults import stops_the_run, told
 from proofglass.flow import Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Victim
-from proofglass.records.schema import Record, chat_from_json, chat_to_json, utf8, without_id
-from proofglass.records.store import Crafted, Store
+from proofglass.records.columns import attempt_of, of_reply, of_sample
+from proofglass.records.crafts import Crafted
+from proofglass.records.schema import Record, chat_to_json, utf8, without_id
+from proofglass.records.store import Store
 from proofglass.studies.craft import craft
 from proofglass.studies.plan import Cell
 from proofglass.studies.rows import Row
-from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Reply, Sample, Score, Settings
+from proofglass.types import Artefact, Ask, Attempt, BadSample, Chat, Cost, Reply, Sample, Score, Settings
 
 
 @dataclass(frozen=True)
@@ -159,32 +161,24 @@ def record(trial: Trial, row: Row, chunk: int, end: Ended, artefact_key: str) ->
         attack_key=attack,
         defense_key=defense,
         dataset_key=dataset,
-        sample_id=row.id,
-        cluster=sample.cluster if sample else row.id,
-        category=row.category,
-        split=sample.split if sample else "",
-        expected=sample.expected if sample else cell.expected,
-        question=utf8(sample.chat.last_text) if sample else "",
+        **(of_sample(row) if isinstance(row, Sample) else _of_bad(row, cell)),
         attacked_text=utf8(chat.last_text),
         clean_image=clean.sha256 if clean else None,
         attacked_images=attacked,
-        reply=utf8(reply.text),
-        outcome=reply.outcome,
-        finish=reply.finish,
-        reason=utf8(reply.reason),
-        decisions=json.dumps([dataclasses.asdict(decision) for decision in reply.decisions]),
+        **of_reply(reply),
         crafted_on=end.artefact.crafted_on if end.artefact else "",
         artefact=artefact_key or None,
-        queries=reply.cost.queries,
-        tokens_in=reply.cost.tokens_in,
-        tokens_out=reply.cost.tokens_out,
-        money=reply.cost.money,
         conversation=chat_to_json(chat),
         settings=json.dumps(dataclasses.asdict(trial.settings)),
         seed=cell.seed,
         chunk=chunk,
-        reasoning=utf8(reply.reasoning),
     )
+
+
+def _of_bad(row: BadSample, cell: Cell) -> dict[str, Any]:
+    """The columns of a row that is no sample."""
+    names = {"sample_id": row.id, "cluster": row.id, "category": row.category, "source": row.dataset}
+    return {**names, "split": "", "expected": cell.expected, "question": ""}
 
 
 def attempts_of(rows: Sequence[Mapping[str, Any]], samples: Mapping[str, Row], store: Store) -> dict[str, Attempt]:
@@ -198,9 +192,7 @@ def attempts_of(rows: Sequence[Mapping[str, Any]], samples: Mapping[str, Row], s
         if sample is None:
             raise StoreError(f"{store.path}: sample {row['sample_id']!r} is not in the data set {row['dataset']!r}.")
         if isinstance(sample, Sample):
-            reply = Reply(row["reply"], row["outcome"], row["finish"], row["reason"])
-            chat = chat_from_json(row["conversation"], store.image)
-            attempts[sample.id] = Attempt(sample, chat, reply)
+            attempts[sample.id] = attempt_of(row, sample, store.image)
     return attempts
 
 

@@ -9,8 +9,9 @@ from proofglass.engine.checkpoints import kept_in
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Victim, key_of
 from proofglass.meter import Meter
+from proofglass.records.crafts import Crafted
 from proofglass.records.schema import plain
-from proofglass.records.store import Crafted, Store
+from proofglass.records.store import Store
 from proofglass.studies.plan import rows_key
 from proofglass.types import Artefact, Sample
 

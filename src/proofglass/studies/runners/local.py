@@ -15,9 +15,10 @@ from proofglass.evaluation.judging import JudgeFault, judge
 from proofglass.faults import kept_by, one_line, stops_the_run, told
 from proofglass.interfaces import Judge, Victim
 from proofglass.meter import Meter
+from proofglass.records.crafts import Crafted
 from proofglass.records.journal import Journal, JournaledVictim
 from proofglass.records.schema import Record, plain
-from proofglass.records.store import Crafted, Store
+from proofglass.records.store import Store
 from proofglass.report.run import broken_judges
 from proofglass.studies.attempt import Trial, attempt, attempts_of, buy, nothing_measured
 from proofglass.studies.craft import check_apart, summary
