@@ -91,6 +91,7 @@ class FakeStore:
                     "tokens_out": 12,
                     "crafted_on": (craft or {}).get("crafted_on", ""),
                     "schema_version": 1,
+                    "attempt": f"{cell}-{given['sample_id']}",
                     **given,
                 }
             )

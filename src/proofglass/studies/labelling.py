@@ -193,13 +193,13 @@ def _cell_plan(cell: _Scored, labels: Labels, rates: Mapping[str, float], share:
 
 
 def _drawn(labels: Labels, cell: _Scored, planned: CellPlan, seed: int) -> Labels:
-    """`labels` with the replies of this plan: of each verdict the first by a hash of seed, cell and sample. Those drawn
+    """`labels` with the replies of this plan: of each verdict the first by a hash of seed, place and sample. Those drawn
     before are among them as they read now."""
     drawn = labels.samples(cell.place)
     for verdict, wanted in planned.now.labels.items():
         mine = [sample for sample, said in zip(cell.rows.ids, cell.rows.verdicts, strict=True) if said == verdict]
         rest = [sample for sample in mine if sample not in drawn]
-        rest.sort(key=lambda sample: hashlib.sha256(f"{seed}\0{cell.key}\0{sample}".encode()).digest())
+        rest.sort(key=lambda sample: hashlib.sha256("\0".join([str(seed), *cell.place, sample]).encode()).digest())
         drawn |= set(rest[: max(0, wanted - len(mine) + len(rest))])
     told = {key: list(every) for key, every in labels.drawn.items()}
     for sample in sorted(drawn & set(cell.rows.ids)):
