@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -62,18 +61,18 @@ def split(records: Iterable[Record]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The samples of these records, each once, and their attempts in order, as they stand on disk."""
     import polars as pl
 
-    samples, attempts = [pl.DataFrame(schema=sample_schema())], [pl.DataFrame(schema=attempt_schema())]
+    schemas = sample_schema(), attempt_schema()
+    tables = [[pl.DataFrame(schema=schema)] for schema in schemas]
     left = iter(records)
     while rows := [_row(record) for record in islice(left, _BATCH)]:
-        samples.append(pl.DataFrame([{name: row[name] for name in sample_schema()} for row in rows], sample_schema()))
-        attempts.append(
-            pl.DataFrame([{name: row[name] for name in attempt_schema()} for row in rows], attempt_schema())
-        )
-    return pl.concat(samples).unique("sample", keep="first", maintain_order=True), pl.concat(attempts)
+        for table, schema in zip(tables, schemas, strict=True):
+            table.append(pl.DataFrame([{name: row[name] for name in schema} for row in rows], schema))
+    samples, attempts = map(pl.concat, tables)
+    return samples.unique("sample", keep="first", maintain_order=True), attempts
 
 
 def _row(record: Record) -> dict[str, Any]:
-    row = asdict(record)
+    row = dict(vars(record))
     row["sample"] = key_of({name: row[name] for name in OF_SAMPLE})
     row["attempt"] = row["attempt"] or attempt_key(record.conversation, record.reply, record.outcome)
     return {**row, **{name: _nested(row[name]) for name in ("asked", "conversation")}}

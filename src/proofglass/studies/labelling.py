@@ -193,8 +193,8 @@ def _cell_plan(cell: _Scored, labels: Labels, rates: Mapping[str, float], share:
 
 
 def _drawn(labels: Labels, cell: _Scored, planned: CellPlan, seed: int) -> Labels:
-    """`labels` with the replies of this plan: of each verdict the first by a hash of seed, place and sample. Those drawn
-    before are among them as they read now."""
+    """`labels` with the replies of this plan: of each verdict the first by a hash of seed, place and sample. Those
+    drawn before are among them as they read now."""
     drawn = labels.samples(cell.place)
     for verdict, wanted in planned.now.labels.items():
         mine = [sample for sample, said in zip(cell.rows.ids, cell.rows.verdicts, strict=True) if said == verdict]
