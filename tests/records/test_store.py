@@ -263,7 +263,7 @@ def test_gc_deletes_what_no_record_names_and_nothing_else(tmp_path: Path) -> Non
         store.put_scores("c1", "jk", {"s1": Score("j", 1.0)})
         store.put_scores("c1", "gone", {"s1": Score("j", 1.0)})
         swept = store.gc()
-    # unused.json, pictures 1 and 4, cells/old.json, cells/old.parquet, samples/old.parquet, scores of a judge that is gone
+    # unused.json, pictures 1 and 4, old.json, old.parquet, its samples, the scores of a judge that is gone
     assert swept.files == 7
     assert swept.bytes > 0
     assert sorted(p.stem for p in (tmp_path / "artefacts").rglob("*.png")) == sorted(shas[k] for k in (0, 2, 3))
