@@ -91,6 +91,7 @@ class FakeStore:
                     "tokens_out": 12,
                     "crafted_on": (craft or {}).get("crafted_on", ""),
                     "schema_version": 1,
+                    "attempt": f"{cell}-{given['sample_id']}",
                     **given,
                 }
             )
@@ -114,6 +115,9 @@ class FakeStore:
 
     def frame(self) -> pl.DataFrame:
         return pl.DataFrame(self.rows, schema=record_schema())
+
+    def scan(self) -> pl.LazyFrame:
+        return self.frame().lazy()
 
     def scores(self) -> pl.DataFrame:
         return pl.DataFrame(self.scored, schema=score_schema())

@@ -41,7 +41,8 @@ def test_every_sample_of_every_cell_has_a_record_and_a_score_of_every_judge(stud
     assert row["question"] == row["attacked_text"] == "first0?"
     assert row["crafted_on"] == row["victim_key"] == EchoVictim().key
     assert store.image(row["attacked_images"][0]).width == 8
-    assert json.loads(row["conversation"])[0]["images"] == row["attacked_images"]
+    (sha,) = row["attacked_images"]
+    assert json.loads(row["conversation"])[0]["parts"] == [["image", sha], ["text", "first0?"]]
     assert row["queries"] == 1
     twice = frame.filter(frame["defense"] == "ask-twice").row(0, named=True)
     assert twice["queries"] == 2

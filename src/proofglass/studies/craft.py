@@ -10,8 +10,8 @@ from typing import Any
 from proofglass.engine.checkpoints import kept_in
 from proofglass.interfaces import Attack, Victim, key_of
 from proofglass.meter import Meter
+from proofglass.records.crafts import Crafted
 from proofglass.records.schema import plain
-from proofglass.records.store import Crafted
 from proofglass.studies.rows import rows_key
 from proofglass.studies.sink import Sink
 from proofglass.types import Artefact, Budget, Sample
