@@ -103,7 +103,7 @@ def llava(folder: Path, shape: str, device: str, dtype: str, n: int, one_picture
 
 
 def ours(case: Case) -> list[str]:
-    case.victim.model._seen.clear()  # pictures of an earlier repeat
+    case.victim.model.pictures.forget()  # pictures of an earlier repeat
     return [reply.text for reply in case.victim.model.reply(case.asks, case.batch)]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from proofglass import Artefact, Attack, Chat, Image, Sample, Victim, measure
+from proofglass import Artefact, Attack, Budget, Chat, Image, Sample, Victim, measure
 from proofglass.attacks.injection.figstep import FigStep
 
 
@@ -17,7 +17,7 @@ class Inverted(Attack):
     figstep: FigStep = field(default_factory=FigStep)  # a method is given a part, it inherits nothing
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         """Bought once: the layout that this victim reads."""
         yield from self.figstep.craft(victim, samples, seed=seed, budget=budget)

@@ -33,9 +33,9 @@ from proofglass.errors import ProofglassError, StoreError
 from proofglass.interfaces import Attack, Dataset, Judge, Victim
 from proofglass.studies import Study, run_study
 from proofglass.studies.study import Item
-from proofglass.types import Artefact, Ask, Attempt, Chat, Cost, Image, Reply, Sample, Score, Settings
+from proofglass.types import Artefact, Ask, Attempt, Budget, Chat, Cost, Image, Reply, Sample, Score, Settings
 from proofglass.victims.api.calls import Calls
-from proofglass.victims.api.ledger import Budget
+from proofglass.victims.api.ledger import Budget as Limits
 from proofglass.victims.api.limits import Backoff, Pace
 from proofglass.victims.api.provider import Answer, Request, estimate
 from proofglass.victims.inspect import ApiVictim, _opened
@@ -233,7 +233,7 @@ class Paid(ApiVictim):
     @cached_property
     def _calls(self) -> Calls:
         ledger, pace = _opened(self.ledger_folder), Pace(None, None)
-        return Calls(Paper(), ledger, Budget(), pace, None, None, 1, 1, 1.0, Backoff(0.1))  # type: ignore[arg-type]
+        return Calls(Paper(), ledger, Limits(), pace, None, None, 1, 1, 1.0, Backoff(0.1))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ class Drawn(Attack):
     changes = ("image",)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         import torch
 

@@ -227,6 +227,7 @@ def _log_phases(log: Path) -> None:
     from proofglass import api
     from proofglass.records.journal import JournaledVictim
     from proofglass.records.store import Store
+    from proofglass.studies import execute
     from proofglass.studies.runners import local
 
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -251,7 +252,7 @@ def _log_phases(log: Path) -> None:
     def chunk(*args: Any, **more: Any) -> Any:
         nonlocal rounds
         rounds = 0
-        return attempt(*args, **more)
+        return run_chunk(*args, **more)
 
     def reply(self: JournaledVictim, asks: Any) -> Any:
         nonlocal rounds
@@ -266,9 +267,9 @@ def _log_phases(log: Path) -> None:
         note("phase", "between")
         return found
 
-    attempt, answer, real_ask = local.attempt, JournaledVictim.reply, JournaledVictim._ask
-    local.attempt, JournaledVictim.reply, JournaledVictim._ask = chunk, reply, ask  # type: ignore[method-assign]
-    phase(importlib.import_module("proofglass.studies.attempt"), "craft", "crafting")
+    run_chunk, answer, real_ask = execute.run_chunk, JournaledVictim.reply, JournaledVictim._ask
+    execute.run_chunk, JournaledVictim.reply, JournaledVictim._ask = chunk, reply, ask  # type: ignore[method-assign]
+    phase(execute, "craft", "crafting")
     phase(local, "judge", "judging")
     phase(Store, "put_scores", "sealing")
     phase(Store, "seal", "sealing")

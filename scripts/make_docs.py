@@ -17,10 +17,11 @@ TITLES: dict[Kind, str] = {
     "victims": "Victims",
     "datasets": "Data sets",
     "judges": "Judges",
+    "metrics": "Metrics",
     "models": "Models",
 }
 
-TRAITS = ("access", "threat", "changes", "scope", "licence", "column", "aspect")
+TRAITS = ("access", "threat", "changes", "scope", "licence", "column", "aspect", "by", "range", "better")
 
 
 def page() -> str:
@@ -80,7 +81,7 @@ def _cell(text: str) -> str:
 
 
 def _plain(value: object) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else str(value)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def main() -> None:

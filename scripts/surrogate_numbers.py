@@ -11,7 +11,8 @@ from typing import Any
 
 from proofglass.console import say
 from proofglass.evaluation.statistics import wilson
-from proofglass.testbed import captioner, surrogate_nets, surrogates
+from proofglass.testbed import surrogate_nets
+from proofglass.testbed.recipes import captioner, surrogate_figures, surrogates
 
 WORDS = {
     "noun_probe": "noun read off the mean patch token",
@@ -34,12 +35,12 @@ def main(names: list[str]) -> None:
 
 
 def _figures(name: str) -> list[tuple[str, float, int]]:
-    if name == surrogates.CAPTIONER:
+    if name == captioner.NAME:
         found: dict[str, Any] = captioner.measure(surrogate_nets.WEIGHTS / name)
         return [(WORDS[key], found[key], found["n"]) for key in ("exact", "words")]
     return [
         (WORDS.get(key, f"{key}: right"), row["right"] if "right" in row else row["value"], row["n"])
-        for key, row in surrogates.measure(name).items()
+        for key, row in surrogate_figures.measure(name).items()
     ]
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Victim
-from proofglass.types import Artefact, Ask, Chat, Reply, Sample
+from proofglass.models.inspect_role import InspectRole
+from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
+
+HELPER = InspectRole("helper")
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,16 @@ class TwoTurns(Attack):
 
 @dataclass(frozen=True)
 class AsksHelper(Attack):
-    """Lets the model "helper" word the question."""
+    """Lets a helper word the question."""
 
     name = "asks-helper"
+    helper: Victim = HELPER
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         return sample.chat
 
     def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
-        worded = yield Ask(sample.chat, ask.settings, to="helper")
+        worded = yield ask.on(sample.chat, to=self.helper)
         chat = Chat.user(f"helped: {worded.text}")
         reply = yield ask.on(chat)
         return chat, reply
@@ -47,7 +51,7 @@ class AsksWhileCrafting(Attack):
     name = "asks-while-crafting"
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         (reply,) = victim.reply([Ask(Chat.user("which word?"))])
         yield Artefact(texts=(reply.text,), crafted_on=victim.key)

@@ -26,7 +26,7 @@ def target_logits(model, x, pair):
     if type(model.family).__name__ == "Idefics":
         sees = (ids == model.image_token).cumsum(1) > 0
         kwargs = {"pixel_values": kwargs["pixel_values"][:, None], "image_attention_mask": sees.long()[..., None]}
-    elif pair.picture is None and kwargs:
+    elif not pair.slots and kwargs:
         whole, kwargs = getattr(whole, "language_model", whole), {}
     logits = whole(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **kwargs).logits[0]
     return logits[pair.start - 1 : -1]

@@ -14,7 +14,7 @@ from proofglass import registry
 from proofglass.errors import ImageError
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Dataset, Defense, Judge, Victim, key_of
-from proofglass.types import Artefact, Ask, Attempt, BadSample, Chat, Cost, Image, Reply, Sample, Score
+from proofglass.types import Artefact, Ask, Attempt, BadSample, Budget, Chat, Cost, Image, Reply, Sample, Score
 
 CONTENTS = {
     "victims": {"echo": "EchoVictim"},
@@ -120,7 +120,7 @@ class Speck(Attack):
             raise ValueError(f"epsilon: expected 0 < epsilon <= 1, found {self.epsilon:g}; write 16/255?")
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         time.sleep(self.pause_s)
         names = "".join(sample.id for sample in samples)
@@ -145,7 +145,7 @@ class OwnSpeck(Attack):
     scope = "sample"
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         for sample in samples:
             if "uncraftable" not in sample.id:
@@ -168,7 +168,7 @@ class Broken(Attack):
     name = "broken"
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: int | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         raise ZeroDivisionError("no gradient today")
         yield

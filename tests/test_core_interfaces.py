@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -155,19 +156,26 @@ def test_a_victim_lives_in_no_world_unless_it_says_so_and_a_defense_moves_it_to_
 # ---------------------------------------------------------------- the package
 
 
+def test_type_checkers_see_the_public_names_that_there_are() -> None:
+    # A stub exports what its own __all__ names; at run time the names are those that it imports.
+    stub = ast.parse(Path(proofglass.__file__).with_suffix(".pyi").read_text())
+    (listed,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]
+    assert ast.literal_eval(listed) == sorted(proofglass.__all__)
+
+
 def test_every_public_name_resolves() -> None:
-    for name in proofglass._PUBLIC:
+    for name in proofglass.__all__:
         assert getattr(proofglass, name) is not None
         assert name in dir(proofglass)
 
 
 def test_no_public_name_is_hidden_by_a_module_of_that_name() -> None:
     modules = {path.stem for path in Path(proofglass.__file__).parent.iterdir()}
-    assert not modules & set(proofglass._PUBLIC)
+    assert not modules & set(proofglass.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'atack'"):
+    with pytest.raises(AttributeError, match="proofglass attribute atack"):
         _ = proofglass.atack
 
 
@@ -199,6 +207,10 @@ def test_a_victim_says_which_part_it_does_not_open():
         (lambda: victim.target_logits(None, None), "logits"),
         (lambda: victim.features(None), "vision tower"),
         (lambda: victim.embedding_width, "embeddings"),
+        (victim.embeddings, "embeddings"),
+        (victim.writable, "embeddings"),
+        (lambda: victim.encode("x"), "tokenizer"),
+        (lambda: victim.decode([1]), "tokenizer"),
     ):
         with pytest.raises(ClosedVictim, match=rf"'closed'.*{part}.*override"):
             ask()
@@ -213,12 +225,23 @@ def test_an_objective_without_its_two_methods_cannot_be_made():
         Half()
 
 
-def test_an_objective_refuses_a_memory_that_it_does_not_keep():
+def test_pixels_come_by_slot_in_one_form_or_the_other():
     import torch
 
-    from proofglass.engine import Differentiable
+    from proofglass.interfaces import by_slot, in_form_of
 
-    objective = Differentiable(lambda x, rows: x.flatten(1).sum(1), 1)
-    objective.recall({})
-    with pytest.raises(ValueError, match="memory: Differentiable keeps none, found second"):
-        objective.recall({"second": torch.zeros(1)})
+    one, two = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 4, 4)
+    assert by_slot(one, ("image",), "port") == {"image": one}
+    assert list(by_slot({"image2": two, "image": one}, ("image", "image2"), "port")) == ["image", "image2"]
+    assert by_slot(None, (), "port") == {}
+    for pixels, slots, says in (
+        (one, ("image", "image2"), "expected a mapping of slots to tensors"),
+        (None, ("image",), r"slots \['image'\], found \[\]"),
+        ({"image": one}, ("image2",), r"slots \['image2'\], found \['image'\]"),
+        ({"image": one, "image2": torch.cat([two, two])}, ("image", "image2"), "as many pictures in each slot"),
+    ):
+        with pytest.raises(ValueError, match=f"port: pixels: .*{says}"):
+            by_slot(pixels, slots, "port")
+    assert in_form_of(one, {"image": two}) is two
+    assert in_form_of({"image": one}, {"image": two}) == {"image": two}
+    assert in_form_of(None, {}) is None

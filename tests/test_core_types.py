@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofglass.types import Ask, Chat, Cost, Image, Message, Reply, Sample, Score, Settings
+from proofglass.types import Ask, Chat, Cost, Image, Message, Reply, Sample, Score, Settings, slot_number
 
 texts = st.text(max_size=8)
 counts = st.integers(0, 1000)
@@ -127,10 +128,26 @@ def test_an_error_has_no_text_for_a_judge() -> None:
 
 
 def test_what_a_filter_let_through_is_said_and_what_a_defense_shows_is_not() -> None:
-    said = [Reply("a"), Reply(""), Reply("sure, first", "filtered")]
-    assert all(reply.is_said for reply in said)
-    unsaid = [Reply("", "filtered"), Reply(" \n", "filtered"), Reply("Not here.", "blocked"), Reply.error("500")]
-    assert not any(reply.is_said for reply in unsaid)
+    said = [Reply("a"), Reply(""), Reply("sure, first", "filtered"), Reply("sure, first", "refused")]
+    said += [Reply("a", reasoning="hm")]
+    assert all(reply.is_said and not reply.is_withheld for reply in said)
+    withheld = [Reply("", "filtered"), Reply(" \n", "filtered"), Reply("Not here.", "blocked"), Reply("", "refused")]
+    assert all(reply.is_withheld and not reply.is_said for reply in withheld)
+
+
+def test_a_thought_without_an_answer_is_not_said_and_nobody_withheld_it() -> None:
+    cut = Reply("", finish="length", reasoning="first I would")
+    assert not cut.is_said
+    assert not cut.is_withheld
+    failed = Reply.error("500")
+    assert not failed.is_said
+    assert not failed.is_withheld
+
+
+def test_replies_can_be_told_apart_by_what_helpers_cost_and_still_be_hashed() -> None:
+    plain, helped = Reply("a"), Reply("a", helpers={"h": Cost(queries=1)})
+    assert plain != helped
+    assert len({plain, helped}) == 2
 
 
 def test_an_error_says_why_and_counts_as_a_query() -> None:
@@ -156,9 +173,25 @@ def test_a_sample_without_a_cluster_is_its_own() -> None:
     assert Sample("a", "d", Chat.user("?"), cluster="c").cluster == "c"
 
 
-def test_the_same_ask_about_another_chat_keeps_settings_and_model() -> None:
-    ask = Ask(Chat.user("a"), Settings(5), "helper")
-    assert ask.on(Chat.user("b")) == Ask(Chat.user("b"), Settings(5), "helper")
+class Helped:
+    key = "h"
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        return [Reply("yes") for _ in asks]
+
+
+def test_an_ask_about_another_chat_keeps_the_settings_and_goes_to_the_victim_unless_a_helper_is_named() -> None:
+    helper = Helped()
+    ask = Ask(Chat.user("a"), Settings(5))
+    assert ask.on(Chat.user("b")) == Ask(Chat.user("b"), Settings(5), None)
+    assert ask.on(Chat.user("b"), to=helper) == Ask(Chat.user("b"), Settings(5), helper)
+    assert ask.on(Chat.user("b"), to=helper).on(Chat.user("c")).to is None
+
+
+@pytest.mark.parametrize("to", ["helper", 3])
+def test_a_helper_is_a_model_not_a_name(to: object) -> None:
+    with pytest.raises(TypeError, match=r"to: expected a model \(with key and reply\), found"):
+        Ask(Chat.user("a"), to=to)
 
 
 @given(costs, costs, costs)
@@ -177,3 +210,30 @@ def test_nouns_are_frozen(noun: object) -> None:
     field = dataclasses.fields(noun)[0].name  # type: ignore[arg-type]
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(noun, field, None)
+
+
+def grey(level: int) -> Image:
+    return Image.from_array(np.full((2, 2, 3), level, np.uint8))
+
+
+def test_a_picture_slot_is_a_number_over_all_turns():
+    chat = Chat.user(grey(1), "first").say("a").ask("look", grey(2), "and", grey(3))
+    assert chat.with_image(grey(9), "image2").images == (grey(1), grey(9), grey(3))
+    assert chat.with_image(grey(9), "image2").messages[2].parts == ("look", grey(9), "and", grey(3))
+    changed = chat.with_images({"image3": grey(8), "image": grey(7)})
+    assert changed.images == (grey(7), grey(2), grey(8))
+    assert changed.with_images({}) == changed
+
+
+def test_a_further_picture_goes_right_behind_the_last_one():
+    assert Chat.user("q").with_images({"image2": grey(2), "image": grey(1)}) == Chat.user(grey(1), grey(2), "q")
+    two = Chat.user(grey(1), "q").say("a").ask(grey(2), "r").with_image(grey(3), "image3")
+    assert two.messages[2].parts == (grey(2), grey(3), "r")
+    with pytest.raises(ValueError, match="slot 'image3' is of its picture 3, found 1 pictures"):
+        Chat.user(grey(1), "q").with_image(grey(3), "image3")
+
+
+@pytest.mark.parametrize("name", ["picture", "image0", "image1", "image02", "image-2", "image2x", "", "Image"])
+def test_another_name_of_a_slot_is_refused(name):
+    with pytest.raises(ValueError, match="slot: expected 'image', 'image2', 'image3'"):
+        slot_number(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,12 @@ from proofglass.engine import (
     SignStep,
     SquareStep,
     Within,
+    named,
+    shaped,
 )
+from proofglass.engine.memory import NOTHING, Memory
+from proofglass.engine.points import Point
+from proofglass.types import Cost
 
 SIDE = 6
 # Every rule that takes gradients, with a step that crosses an eighth of the set below.
@@ -100,27 +105,24 @@ class Recorded(Objective):
     def __post_init__(self) -> None:
         self.fixed = self.objective.fixed
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
         if self.fails_at is not None and len(self.calls) == self.fails_at:
             raise Killed
         self.calls.append(step)
-        self.seen.append(x.clone())
-        return self.objective(x, step, need_grad=need_grad)
+        self.seen.append(next(iter(named(x).values())).clone())
+        return self.objective(x, step, need_grad=need_grad, memory=memory)
 
-    def value(self, x: torch.Tensor) -> Evaluation:
+    def value(self, x: Point) -> Evaluation:
         return self.objective.value(x)
 
     def rows(self, picks: Sequence[int]) -> Recorded:
         return dataclasses.replace(self, objective=self.objective.rows(picks))  # the lists are shared
 
-    def price(self, need_grad: bool) -> float:
+    def price(self, need_grad: bool) -> Cost:
         return self.objective.price(need_grad)
 
-    def memory(self) -> dict[str, torch.Tensor]:
+    def memory(self) -> Memory:
         return self.objective.memory()
-
-    def recall(self, memory: dict[str, torch.Tensor]) -> None:
-        self.objective.recall(memory)
 
 
 class Killed(BaseException):
@@ -128,31 +130,48 @@ class Killed(BaseException):
 
 
 @dataclass
-class TwoPlayers(Objective):
-    """0.5 |x - t - y|^2 with a second player y [B, 3, H, W] that climbs after each look: an objective with memory."""
+class Remembering(Objective):
+    """0.5 |x - t - y|^2 where y [B, 3, H, W], its memory, moves away from x after each look with a gradient."""
 
     t: torch.Tensor
-    y: torch.Tensor = field(default=None)  # type: ignore[assignment]
     fixed: bool = True
 
-    def __post_init__(self) -> None:
-        if self.y is None:
-            self.y = torch.zeros_like(self.t)
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
+        picture, memory = named(x)["image"], memory or self.memory()
+        gap = picture - self.t - memory["y"]
+        loss = 0.5 * (gap**2).flatten(1).sum(1)
+        if not need_grad:
+            return Evaluation(loss, None, len(picture), 0, memory)
+        after = {"y": memory["y"] - 0.01 * gap.sign()}
+        return Evaluation(loss, shaped({"image": gap}, x), len(picture), len(picture), after)
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
-        gap = x - self.t - self.y
-        if need_grad:
-            self.y = self.y - 0.01 * gap.sign()
-        return Evaluation(0.5 * (gap**2).flatten(1).sum(1), gap if need_grad else None, len(x), len(x) * need_grad)
+    def value(self, x: Point) -> Evaluation:
+        picture = named(x)["image"]
+        return Evaluation(0.5 * ((picture - self.t) ** 2).flatten(1).sum(1), None, len(picture), 0)
 
-    def value(self, x: torch.Tensor) -> Evaluation:
-        return Evaluation(0.5 * ((x - self.t) ** 2).flatten(1).sum(1), None, len(x), 0)
+    def rows(self, picks: Sequence[int]) -> Remembering:
+        return Remembering(self.t[list(picks)])
 
-    def rows(self, picks: Sequence[int]) -> TwoPlayers:
-        return TwoPlayers(self.t[list(picks)], self.y[list(picks)].clone())
+    def memory(self) -> Memory:
+        return {"y": torch.zeros_like(self.t)}
 
-    def memory(self) -> dict[str, torch.Tensor]:
-        return {"y": self.y}
 
-    def recall(self, memory: dict[str, torch.Tensor]) -> None:
-        self.y = memory["y"]
+def saddle(a: torch.Tensor) -> Differentiable:
+    """Of "image" x and "prompt" y, both [B, 3, H, W]: 0.5 |x - a|^2 - 0.5 |y - a|^2 + 0.1 x.y per picture: convex in x,
+    concave in y, so that one goes down and one up to the one saddle point."""
+
+    def value(point: Mapping[str, torch.Tensor], rows: list[int]) -> torch.Tensor:
+        x, y, goal = point["image"], point["prompt"], a[rows]
+        return (0.5 * (x - goal) ** 2 - 0.5 * (y - goal) ** 2 + 0.1 * x * y).flatten(1).sum(1)
+
+    return Differentiable(value, len(a))
+
+
+def two_pictures(s: torch.Tensor, t: torch.Tensor) -> Differentiable:
+    """0.5 |x - s|^2 + |x2 - t|^2 per row, of "image" x and "image2" x2."""
+
+    def value(point: Mapping[str, torch.Tensor], rows: list[int]) -> torch.Tensor:
+        one, other = point["image"] - s[rows], point["image2"] - t[rows]
+        return 0.5 * (one**2).flatten(1).sum(1) + (other**2).flatten(1).sum(1)
+
+    return Differentiable(value, len(s))

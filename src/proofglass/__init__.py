@@ -1,8 +1,12 @@
-"""Proofglass: measure, attack and harden multimodal large language models."""
+"""Proofglass: measure, attack and harden multimodal large language models.
+
+The public names stand in `__init__.pyi`, which type checkers read; each is loaded on its first use, so that
+`import proofglass` stays light.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import lazy_loader
 
 from proofglass import threads
 
@@ -10,25 +14,4 @@ threads.wait_asleep()
 
 __version__ = "0.1.0"
 
-# Public names, loaded on first use: `import proofglass` stays light.
-_PUBLIC = {
-    "Artefact": "types", "Ask": "types", "Chat": "types", "Image": "types", "Layout": "types", "Reply": "types",
-    "Sample": "types", "Score": "types", "Settings": "types",
-    "Attack": "interfaces", "Dataset": "interfaces", "Defense": "interfaces", "Judge": "interfaces",
-    "Victim": "interfaces", "WhiteBoxVictim": "interfaces", "Paper": "interfaces",
-    "attack": "api", "dataset": "api", "defense": "api", "judge": "api", "victim": "api",
-    "run": "api", "curve": "api", "Run": "api", "write_report": "api", "measure": "api", "judge_study": "api",
-    "plan_labels": "api", "add_labels": "api",
-}  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        import importlib
-
-        return getattr(importlib.import_module(f"proofglass.{_PUBLIC[name]}"), name)
-    raise AttributeError(f"module 'proofglass' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_PUBLIC])
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from proofglass.errors import NothingMeasured, UsageError
 from proofglass.interfaces import Attack, Dataset, Defense, Judge, Plug, Victim
 from proofglass.registry import Kind, build
-from proofglass.types import Settings
+from proofglass.types import Budget, Settings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,27 +30,32 @@ if TYPE_CHECKING:
 
 def attack(name: str, **parameters: Any) -> Attack:
     """The attack `name`, configured. Raises UnknownName, ValueError or TypeError naming the field at fault."""
-    return build("attacks", name, **parameters)
+    found: Attack = build("attacks", name, **parameters)
+    return found
 
 
 def dataset(name: str, **parameters: Any) -> Dataset:
     """The data set `name`, configured. Raises as `attack` does."""
-    return build("datasets", name, **parameters)
+    found: Dataset = build("datasets", name, **parameters)
+    return found
 
 
 def defense(name: str, **parameters: Any) -> Defense:
     """The defense `name`, configured. Raises as `attack` does."""
-    return build("defenses", name, **parameters)
+    found: Defense = build("defenses", name, **parameters)
+    return found
 
 
 def judge(name: str, **parameters: Any) -> Judge:
     """The judge `name`, configured. Raises as `attack` does."""
-    return build("judges", name, **parameters)
+    found: Judge = build("judges", name, **parameters)
+    return found
 
 
 def victim(name: str, **parameters: Any) -> Victim:
     """The victim `name`, configured; its weights are loaded on first use. Raises as `attack` does."""
-    return build("victims", name, **parameters)
+    found: Victim = build("victims", name, **parameters)
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Run:
         return self.store.frame()
 
     def rates(self) -> list[dict[str, Any]]:
-        """One dict per victim, attack, defense, data set and judge: value, low, high, n, and what was left out."""
+        """One dict per victim, attack, defense, data set, expected answer and judge: value, low, high, n, and what was
+        left out."""
         from proofglass.evaluation.metrics.success import rates
 
         store = self.store
@@ -82,6 +88,13 @@ class Run:
         from proofglass.report.run import Run as ReportRun
 
         return ReportRun(self.store).corrected
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """What the study's metrics say, one dict per metric and group: the columns of `report.measures.COLUMNS`."""
+        from proofglass.report.measures import measures
+        from proofglass.report.run import Run as ReportRun
+
+        return measures(ReportRun(self.store))
 
     def differences(self) -> list[dict[str, Any]]:
         """What made a difference: attacks, defenses and victims compared on the same samples, one dict per comparison
@@ -128,7 +141,7 @@ def run(
 
 def curve(
     study: Study | Path | str,
-    budgets: Sequence[float],
+    budgets: Sequence[Budget | float | str],
     out: Path | str | None = None,
     limit: int | None = None,
     *,
@@ -136,9 +149,9 @@ def curve(
 ) -> Path:
     """Success against budget: run `study` once per budget and draw both; returns the page.
 
-    budgets: per picture, in forward equivalents, increasing. out: default runs/<name of the study>-curve, which gets
-    a run folder per budget, index.html and curve.csv; with a limit these two go to its folder `limit-<n>`. Raises as
-    `run`.
+    budgets: per picture, increasing: 60 (forward equivalents), "500 queries", "60 s", ..., in one unit. out: default
+    runs/<name of the study>-curve, which gets a run folder per budget, index.html and curve.csv; with a limit these two
+    go to its folder `limit-<n>`. Raises as `run`.
     """
     from proofglass.report import curves
     from proofglass.studies import curve_study, limited
@@ -213,13 +226,15 @@ def measure(
     chunk: int = 100,
     limit: int | None = None,
     out: Path | str | None = None,
+    adaptive: bool = True,
 ) -> dict[str, Rate]:
-    """One cell: the rate of every judge, "not-refused" always among them.
+    """One cell: the rate of every judge, "not-refused" always among them; of a data set that expects several answers
+    one for each, as "unsafe (refuse)".
 
     Plugs are objects, registered or not, or names. The first judge decides whether the cell measured anything;
-    None: `unsafe` for a real model, `testbed-content` for a victim of the testbed with its own questions (else
-    `not-refused`).
-    out: run folder to keep (and to go on with); None: a temporary one, removed at the end. A victim that is
+    None: the one that the data set names for such a victim (`Dataset.judges`), else `not-refused`.
+    out: run folder to keep (and to go on with); None: a temporary one, removed at the end. adaptive: the attack is
+    crafted through the defense if that opens itself; False: on the bare victim. A victim that is
     already loaded is used as it is. What a judge says about a victim for which it is not valid (`Judge.valid_in`) is no
     success rate: a UserWarning says so. Raises UsageError, StoreError, NothingMeasured as `run`.
     """
@@ -228,7 +243,7 @@ def measure(
 
     if judges is None:
         judges = default_judges([_item("victims", victim, Victim).plug], [_item("datasets", dataset, Dataset).plug])
-    study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk)
+    study = cell_study(victim, attack, dataset, defense, judges, seed, settings or Settings(), chunk, adaptive)
     if out is not None:
         return _rates_of(Run(run_study(study, out, limit=limit, progress=False).path))
     with tempfile.TemporaryDirectory(prefix="proofglass-") as folder:
@@ -244,6 +259,7 @@ def cell_study(
     seed: int,
     settings: Settings,
     chunk: int,
+    adaptive: bool = True,
 ) -> Study:
     """The study of one cell; plugs and `judges` as in `measure`. Raises UsageError."""
     from proofglass.studies import Study
@@ -269,6 +285,7 @@ def cell_study(
         datasets=(_item("datasets", dataset, Dataset),),
         judges=tuple(scored),
         success=success,
+        adaptive=adaptive,
     )
 
 
@@ -287,7 +304,12 @@ def _rates_of(run: Run) -> dict[str, Rate]:
     from proofglass.evaluation.metrics.success import Rate
 
     names = [field.name for field in fields(Rate)]
-    found = {row["judge"]: Rate(**{name: row[name] for name in names}) for row in run.rates()}
+    rows = run.rates()
+    several = len({row["expected"] for row in rows}) > 1
+    found = {
+        f"{row['judge']} ({row['expected']})" if several else row["judge"]: Rate(**{name: row[name] for name in names})
+        for row in rows
+    }
     if not found:
         raise NothingMeasured("the cell holds no sample")
     for said in _invalid(run):

@@ -124,7 +124,8 @@ def _place(frames: traceback.StackSummary, kind: type) -> traceback.FrameSummary
 
 def _files(kind: type) -> set[str]:
     """Files in which the class of a plug and its bases stand; those that only pass on what a plug does are none."""
-    modules = {base.__module__ for base in kind.__mro__} - {"proofglass.interfaces", "proofglass.records.journal"}
+    bases = ("proofglass.interfaces.", "proofglass.records.journal")
+    modules = {base.__module__ for base in kind.__mro__ if not base.__module__.startswith(bases)}
     found = {name: getattr(sys.modules.get(name), "__file__", None) for name in modules}
     files = {name: str(Path(file).resolve()) for name, file in found.items() if file}
     return {file for name, file in files.items() if name == kind.__module__ or not file.startswith(_FOREIGN)}

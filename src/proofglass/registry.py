@@ -1,7 +1,7 @@
 """Name -> class, lazily. The tables of contents stand in each package's `__init__` and import nothing.
 
 Other packages add plugs through the entry point groups `proofglass.attacks`, `.defenses`, `.victims`,
-`.datasets`, `.judges`, `.models`; these are read only for an unknown name or a full list.
+`.datasets`, `.judges`, `.metrics`, `.models`; these are read only for an unknown name or a full list.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 from proofglass.errors import ProofglassError, UnknownName, UsageError
 from proofglass.faults import briefly, stops_the_run
-from proofglass.interfaces import Attack, Dataset, Defense, Judge, Model, Victim
+from proofglass.interfaces import Attack, Dataset, Defense, Judge, Metric, Model, Victim
 
-Kind = Literal["attacks", "defenses", "victims", "datasets", "judges", "models"]
-KINDS: tuple[Kind, ...] = ("attacks", "defenses", "victims", "datasets", "judges", "models")
+Kind = Literal["attacks", "defenses", "victims", "datasets", "judges", "metrics", "models"]
+KINDS: tuple[Kind, ...] = ("attacks", "defenses", "victims", "datasets", "judges", "metrics", "models")
 
 # Where each kind keeps its table CONTENTS: name -> "module:Class" or "module:Class(argument)".
 _PACKAGES: dict[Kind, str] = {
@@ -29,6 +29,7 @@ _PACKAGES: dict[Kind, str] = {
     "victims": "proofglass.victims",
     "datasets": "proofglass.evaluation.datasets",
     "judges": "proofglass.evaluation.judges",
+    "metrics": "proofglass.evaluation.metrics",
     "models": "proofglass.models",
 }
 
@@ -39,6 +40,7 @@ BASES: dict[Kind, type] = {
     "victims": Victim,
     "datasets": Dataset,
     "judges": Judge,
+    "metrics": Metric,
     "models": Model,
 }
 

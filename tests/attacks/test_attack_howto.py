@@ -7,7 +7,7 @@ import pytest
 from docs_blocks import ROOT, blocks_of
 from proofglass.errors import UsageError
 from proofglass.interfaces import Victim
-from proofglass.types import Seconds
+from proofglass.types import Budget
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,9 @@ def test_the_page_quotes_the_error_that_is_raised(page):
 def test_it_measures_something_and_its_budget_is_kept(page):
     assert page["rates"]["testbed-content"].n == 4
     attack, (sample, _) = page["Shaken"](draws=2), page["samples"]
-    (made,) = attack.craft(page["victim"], [sample], seed=0, budget=30)
+    (made,) = attack.craft(page["victim"], [sample], seed=0, budget=Budget(30))
     assert made.cost.equivalents == 30  # five steps of two shifts, each a forward and a backward pass
-    (none,) = attack.craft(page["victim"], [sample], seed=0, budget=Seconds(0))
+    (none,) = attack.craft(page["victim"], [sample], seed=0, budget=Budget(0, "seconds"))
     assert none.cost.equivalents == 0
 
 

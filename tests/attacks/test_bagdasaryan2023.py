@@ -14,7 +14,7 @@ from proofglass.engine import Schedule, TargetNLL
 from proofglass.errors import UsageError
 from proofglass.flow import drive
 from proofglass.registry import build as plug
-from proofglass.types import Artefact, Ask, Attempt, Chat, Image, Message, Reply, Sample, Settings
+from proofglass.types import Artefact, Ask, Attempt, Budget, Chat, Image, Message, Reply, Sample, Settings
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build
 
@@ -150,7 +150,7 @@ def test_no_epoch_leaves_the_clean_picture_as_the_control_of_a_dialogue(tiny):
 
 def test_a_budget_is_kept_and_shortens_the_cosine(tiny):
     attack = plug("attacks", "bagdasaryan2023", epochs=50)
-    (found,) = attack.craft(tiny, samples(("abc",)), seed=0, budget=30)
+    (found,) = attack.craft(tiny, samples(("abc",)), seed=0, budget=Budget(30))
     assert found.cost.forward + 2 * found.cost.backward <= 30
     assert found.cost.backward == 10
 

@@ -17,7 +17,7 @@ from proofglass.engine import LInf, Patch, Placed, Within
 from proofglass.engine.steps import Iterate
 from proofglass.errors import UsageError
 from proofglass.registry import build as plug
-from proofglass.types import Artefact, Attempt, Chat, Cost, Image, Reply, Sample
+from proofglass.types import Artefact, Attempt, Budget, Chat, Cost, Image, Reply, Sample
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build
 
@@ -442,7 +442,7 @@ def test_one_seed_one_picture_and_a_budget_is_kept(victim):
     assert one.images == again.images
     assert one.images != other.images
     attack = plug("attacks", "bailey2023", **{**QUICK, "steps": 50, "behaviour": "prompt-matching", "prompt": "ring ."})
-    (artefact,) = attack.craft(victim, samples(), seed=3, budget=60)
+    (artefact,) = attack.craft(victim, samples(), seed=3, budget=Budget(60))
     spent = artefact.cost.forward + 2 * artefact.cost.backward + artefact.cost.queries
     assert 0 < artefact.trace["steps"] < 50
     # The value before and after rounding (6 contexts each) is stated, not searched with, and counts as forward.

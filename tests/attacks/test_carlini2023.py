@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proofglass.engine import Box, Differentiable, Schedule, minimise
 from proofglass.engine.steps import Iterate
 from proofglass.registry import build as plug
-from proofglass.types import Chat, Cost, Image, Reply, Sample
+from proofglass.types import Budget, Chat, Cost, Image, Reply, Sample
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build
 
@@ -138,7 +138,7 @@ def test_check_every_and_a_budget_count_the_looks(victim):
     assert artefact.cost.queries == 3  # steps 0, 2 and the last iterate
     assert artefact.cost.tokens_out == 15
     assert artefact.cost.forward == 4  # of the steps: a reply's own forward pass is its query
-    (short,) = plug("attacks", "carlini2023", steps=50).craft(parrot, samples(1), seed=2, budget=13)
+    (short,) = plug("attacks", "carlini2023", steps=50).craft(parrot, samples(1), seed=2, budget=Budget(13))
     assert short.trace["steps"] == 3  # each step costs a look and 1 + 2 passes; a fourth would pass 13
     assert "budget" in short.trace["stopped"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import warnings
 from dataclasses import dataclass
 
@@ -12,11 +13,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofglass.engine import checkpoints
+from proofglass.attacks.image.cropa import CrossPrompt
+from proofglass.engine import Iterate, LInf, On, Schedule, SignStep, Spectrum, Transformed, checkpoints, minimise
 from proofglass.errors import UsageError
 from proofglass.interfaces import LossAndGrad, WhiteBoxVictim
 from proofglass.registry import build as plug
-from proofglass.types import Chat, Cost, Image, Reply, Sample
+from proofglass.types import Budget, Chat, Cost, Image, Reply, Sample
 from proofglass.victims.llava import Llava
 from scripted_victims import asked, grey
 from tiny_models import SIDE, build
@@ -119,29 +121,48 @@ def test_g17_the_papers_interval_goes_on_to_the_end():
     assert (found[0], found[-1], len(found)) == (10, 1690, 169)
 
 
+def g18(**fields):
+    """The game, its attack, and G18's point: x = .4, every prompt moved by (0, .26)."""
+    attack = plug("attacks", "cropa", prompts=PROMPTS, alpha2=0.02, **fields)
+    objective = game(Toy(), alpha2=0.02, **fields)
+    moved = torch.tensor([0.0, 0.26]).reshape(1, 1, 2, 1).expand(1, 10, 2, 1).clone()
+    return attack, objective, {"image": torch.full((1, 3, 2, 2), 0.4), "prompt": moved}
+
+
+def climbed(attack, objective, point, seen):
+    """The prompts after one move of the second player."""
+    first, on = attack.second_player(objective)["prompt"]
+    assert torch.equal(first, torch.zeros_like(point["prompt"]))
+    assert on.ascends
+    assert on.at == attack.prompt_steps()
+    at = Iterate(point["prompt"], first, -seen.loss, -seen.grad["prompt"], on.constraint, 0, 1)
+    return on.step(at, {})[0]
+
+
 def test_g18_the_picture_goes_downhill_and_the_prompt_uphill():
-    objective = game(Toy(), alpha2=0.02)
+    attack, objective, point = g18()
     place = objective.place(0, 30)
-    objective.recall({f"prompt {p}": torch.tensor([[[0.0], [0.26]]]) for p in range(10)})
-    x = torch.full((1, 3, 2, 2), 0.4)
-    seen = objective(x, 30)
+    seen = objective(point, 30)
     assert float(seen.loss[0]) == pytest.approx(0.34**2 / 2)
-    assert float(seen.grad[0, 0, 0, 0]) == pytest.approx(-0.34)  # so that a sign step adds 1/255
+    assert float(seen.grad["image"][0, 0, 0, 0]) == pytest.approx(-0.34)  # so that a sign step adds 1/255
+    after = climbed(attack, objective, point, seen)
     for p in range(10):
         wanted = [0.02, 0.24] if p == place else [0.0, 0.26]
-        assert objective.moves[p].flatten().tolist() == pytest.approx(wanted)
+        assert after[0, p].flatten().tolist() == pytest.approx(wanted)
     # The prompt's step lowers x + b t - 1 from -.34 to -.38, the picture's raises it by 1/255.
-    assert float(objective(x, 30, need_grad=False).loss[0]) == pytest.approx(0.38**2 / 2)
-    assert float(objective(x + 1 / 255, 30, need_grad=False).loss[0]) == pytest.approx((0.38 - 1 / 255) ** 2 / 2)
+    there = point | {"prompt": after}
+    assert float(objective(there, 30, need_grad=False).loss[0]) == pytest.approx(0.38**2 / 2)
+    there["image"] = point["image"] + 1 / 255
+    assert float(objective(there, 30, need_grad=False).loss[0]) == pytest.approx((0.38 - 1 / 255) ** 2 / 2)
 
 
 def test_g18_untargeted_flips_both_signs():
-    objective = game(Toy(), alpha2=0.02, goal="untargeted")
-    objective.recall({f"prompt {p}": torch.tensor([[[0.0], [0.26]]]) for p in range(10)})
-    seen = objective(torch.full((1, 3, 2, 2), 0.4), 30)
-    assert float(seen.grad[0, 0, 0, 0]) == pytest.approx(0.34)
+    attack, objective, point = g18(goal="untargeted")
+    seen = objective(point, 30)
+    assert float(seen.grad["image"][0, 0, 0, 0]) == pytest.approx(0.34)
     # t - alpha2 * sign of (.34, -.34): the cross-entropy falls there, the negated one rises; .28 is clipped to .27
-    assert objective.moves[objective.place(0, 30)].flatten().tolist() == pytest.approx([-0.02, 0.27])
+    after = climbed(attack, objective, point, seen)
+    assert after[0, objective.place(0, 30)].flatten().tolist() == pytest.approx([-0.02, 0.27])
 
 
 def test_the_two_players_pull_apart_on_a_model(tiny):
@@ -149,15 +170,27 @@ def test_the_two_players_pull_apart_on_a_model(tiny):
     attack = plug("attacks", "cropa", prompts=PROMPTS[:2], alpha2=0.01)
     part = samples(1)
     objective = attack.objective(tiny, part, [part[0].chat.images[0]], [["no", "no"]], [1])
-    x = tiny.pixels(part[0].chat.images[0])
+    point = {"image": tiny.pixels(part[0].chat.images[0]), "prompt": objective.unmoved()}
     step = next(s for s in attack.prompt_steps() if objective.place(1, s) == 0)
-    before = objective(x, step, need_grad=False)
-    seen = objective(x, step)
-    assert torch.equal(seen.loss, before.loss)  # the loss is the one before the prompt moved
-    after = objective(x, step, need_grad=False)
+    seen = objective(point, step)
+    assert torch.equal(seen.loss, objective(point, step, need_grad=False).loss)
+    there = point | {"prompt": climbed(attack, objective, point, seen)}
+    after = objective(there, step, need_grad=False)
     assert float(after.loss) > float(seen.loss)
-    downhill = objective((x - 1e-3 * seen.grad.sign()).clamp(0, 1), step, need_grad=False)
+    there["image"] = (point["image"] - 1e-3 * seen.grad["image"].sign()).clamp(0, 1)
+    downhill = objective(there, step, need_grad=False)
     assert float(downhill.loss) < float(after.loss)
+
+
+def test_a_shaken_picture_has_its_second_player_too():
+    """Around the game, an expectation averages the gradients of both players; prompts are the same in all draws."""
+    attack, objective, point = g18()
+    shaken = Transformed(objective, Spectrum(0.0, 0.0), 3, [0])
+    seen, plain = shaken(point, 30), objective(point, 30)
+    for name in ("image", "prompt"):
+        torch.testing.assert_close(seen.grad[name], plain.grad[name])
+    assert float(seen.grad["prompt"].abs().max()) > 0
+    assert attack.second_player(objective)["prompt"][0].shape == point["prompt"].shape
 
 
 def test_every_round_sees_every_prompt_once_and_rounds_are_rotated():
@@ -171,15 +204,29 @@ def test_every_round_sees_every_prompt_once_and_rounds_are_rotated():
 
 @given(st.integers(0, 200), st.floats(0.001, 0.5))
 def test_perturbations_stay_in_the_codes_interval_and_only_the_prompt_of_the_step_moves(seed, alpha2):
-    objective = game(Toy(), alpha2=alpha2, prompt_update="interval", prompt_interval=1)
-    noise = torch.Generator().manual_seed(seed)
-    for step in range(1, 25):
-        before = [moves.clone() for moves in objective.moves]
-        objective(torch.rand(1, 3, 2, 2, generator=noise), step)
-        for p, (old, new) in enumerate(zip(before, objective.moves, strict=True)):
-            assert float(new.min()) >= -0.23 - 1e-7
-            assert float(new.max()) <= 0.27 + 1e-7
-            assert p == objective.place(0, step) or torch.equal(old, new)
+    fields = {"alpha2": alpha2, "prompt_update": "interval", "prompt_interval": 3, "steps": 25}
+    attack = plug("attacks", "cropa", prompts=PROMPTS, **fields)
+    at = []
+
+    @dataclass
+    class Watched(CrossPrompt):
+        def __call__(self, x, step, **more):
+            at.append((step, x["prompt"].clone()))
+            return super().__call__(x, step, **more)
+
+    of = game(Toy(), **fields)
+    objective = Watched(of.victim, of.prepared, [seed], of.sign)
+    first, on = attack.second_player(objective)["prompt"]
+    moves = {"image": On(LInf(16 / 255), SignStep(1 / 255)), "prompt": on}
+    x0 = {"image": torch.full((1, 3, 2, 2), 0.4), "prompt": first}
+    minimise(objective, x0, moves, schedule=Schedule(25), seed=[seed])
+    for (step, old), (_, new) in itertools.pairwise(at):
+        assert float(new.min()) >= -0.23 - 1e-7
+        assert float(new.max()) <= 0.27 + 1e-7
+        for p in range(10):
+            may_move = step and step % 3 == 0 and p == objective.place(seed, step)
+            assert bool((old[0, p] != new[0, p]).any()) <= may_move
+    assert float(at[-1][1].abs().max()) > 0
 
 
 def test_without_a_second_player_no_prompt_is_touched():
@@ -191,8 +238,8 @@ def test_without_a_second_player_no_prompt_is_touched():
 @pytest.mark.parametrize(("count", "alpha2"), [(1, 0.01), (5, 0.025), (10, 0.01), (50, 0.015), (7, 0.01)])
 def test_the_prompts_step_is_the_codes_for_their_number(count, alpha2):
     attack = plug("attacks", "cropa", prompts=tuple(map(str, range(count))))
-    part = asked(1, grey())
-    assert attack.objective(Toy(), part, [grey()], [["no"] * count], [0]).alpha2 == alpha2
+    objective = attack.objective(Toy(), asked(1, grey()), [grey()], [["no"] * count], [0])
+    assert attack.second_player(objective)["prompt"][1].step == SignStep(alpha2)
 
 
 def test_the_loss_falls_inside_the_ball_under_prompts_that_move(tiny):
@@ -268,7 +315,7 @@ def test_faithful_keeps_the_lowest_loss_even_if_the_unprojected_first_noise_has_
 @pytest.mark.parametrize(("faithful", "steps"), [(False, 20), (True, 16)])
 def test_a_budget_is_kept_and_used(faithful, steps):
     attack = plug("attacks", "cropa", prompts=PROMPTS, alpha2=0.0, faithful=faithful)
-    (found,) = attack.craft(Toy(aim=2.0), asked(1, grey(102)), seed=0, budget=60)
+    (found,) = attack.craft(Toy(aim=2.0), asked(1, grey(102)), seed=0, budget=Budget(60))
     assert found.cost.forward + 2 * found.cost.backward <= 60
     assert found.cost.backward == steps  # faithful: 10 forward passes at the end judge the last iterate
 
@@ -279,7 +326,7 @@ def test_answers_that_use_up_the_budget_leave_none_for_a_step():
             return [Reply(self.said, cost=Cost(queries=1)) for _ in asks]
 
     attack = plug("attacks", "cropa", prompts=PROMPTS, goal="untargeted")
-    (found,) = attack.craft(Counted(), asked(1, grey(102)), seed=0, budget=10)
+    (found,) = attack.craft(Counted(), asked(1, grey(102)), seed=0, budget=Budget(10))
     assert (found.cost.queries, found.cost.forward, found.cost.backward) == (10, 0, 0)
 
 
@@ -315,7 +362,7 @@ def test_faithful_noise_is_gaussian_and_unprojected():
 def test_untargeted_leaves_the_victims_own_answers_and_pays_for_them():
     victim = Toy()
     attack = plug("attacks", "cropa", prompts=PROMPTS, goal="untargeted", steps=5, alpha2=0.0)
-    (found,) = attack.craft(victim, asked(1, grey(102)), seed=0, budget=10 + 3 * 3)
+    (found,) = attack.craft(victim, asked(1, grey(102)), seed=0, budget=Budget(10 + 3 * 3))
     assert {target for names, _ in victim.seen for row in names for _, target in row} == {"clean answer"}
     assert found.cost.queries == 0  # the toy's replies cost nothing; those of a model count one each
     assert found.cost.backward == 3
@@ -331,7 +378,7 @@ def test_a_models_answers_are_counted_once(tiny):
     assert (found.cost.forward, found.cost.backward, found.cost.queries) == (6, 6, 10)
     assert found.cost.tokens_out > 0
     # 20 - 10 answers = 10 = 3 steps
-    (kept,) = attack.craft(tiny, samples(1), seed=0, budget=20)
+    (kept,) = attack.craft(tiny, samples(1), seed=0, budget=Budget(20))
     assert kept.cost.equivalents == 19
 
 
@@ -379,10 +426,13 @@ def test_the_gradient_is_the_slope_of_the_loss_with_moved_prompts(tiny):
     (part,) = samples(1)
     objective = attack.objective(tiny, [part], [part.chat.images[0]], [["no", "yes"]], [1])
     noise = torch.Generator().manual_seed(3)
-    objective.moves = [0.1 * torch.randn(moves.shape, generator=noise) for moves in objective.moves]
-    objective.updates = frozenset()
-    x = tiny.pixels(part.chat.images[0]).clamp(0.1, 0.9)
-    grad = objective(x, 0).grad
+    point = {
+        "image": tiny.pixels(part.chat.images[0]).clamp(0.1, 0.9),
+        "prompt": 0.1 * torch.randn(objective.unmoved().shape, generator=noise),
+    }
+    grads = objective(point, 0).grad
     h = 1e-4  # float32: curvature and rounding leave three digits
-    up, down = (objective(x + side * h * grad.sign(), 0, need_grad=False).loss for side in (1, -1))
-    assert float((up - down) / (2 * h)) == pytest.approx(float(grad.abs().sum()), rel=3e-3)
+    for name, grad in grads.items():
+        ahead, behind = (point | {name: point[name] + side * h * grad.sign()} for side in (1, -1))
+        up, down = (objective(there, 0, need_grad=False).loss for there in (ahead, behind))
+        assert float((up - down) / (2 * h)) == pytest.approx(float(grad.abs().sum()), rel=3e-3)

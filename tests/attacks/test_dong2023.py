@@ -12,7 +12,7 @@ import torch
 from proofglass.errors import UsageError
 from proofglass.interfaces import Detector, Encoder, Victim, WhiteBoxVictim
 from proofglass.registry import build as plug
-from proofglass.types import Chat, Image, Sample
+from proofglass.types import Budget, Chat, Image, Sample
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build
 
@@ -144,7 +144,8 @@ G14 = {
     ],
 )
 def test_it_walks_the_common_weakness_steps_worked_out_by_hand(rounds, budget, moved):  # G14
-    (found,) = attack(**G14, rounds=rounds).craft(Closed(), grey_sample(), seed=0, budget=budget)
+    cap = None if budget is None else Budget(budget)
+    (found,) = attack(**G14, rounds=rounds).craft(Closed(), grey_sample(), seed=0, budget=cap)
     wanted = np.floor(128 + 255 * np.array(moved) + 0.5)
     assert found.images[0].array()[0, 0].tolist() == wanted.tolist()
 
@@ -190,7 +191,7 @@ def test_passes_of_the_surrogates_are_what_it_costs_and_it_was_made_on_no_victim
     assert found.cost.queries == 0
     assert found.crafted_on == ""
     assert found.trace["surrogates"] == "tower 0, tower 1"
-    (short,) = attack(rounds=4, draws=3).craft(Closed(), samples(picture(0)), seed=2, budget=20)
+    (short,) = attack(rounds=4, draws=3).craft(Closed(), samples(picture(0)), seed=2, budget=Budget(20))
     assert short.cost.backward == 2 * 3  # two steps cost 18 forward equivalents, a third would pass 20
 
 
@@ -313,7 +314,7 @@ def test_the_text_goal_makes_its_surrogates_say_the_target_at_their_own_size(cap
     (found,) = attack(goal="text", surrogates=(captioner,), rounds=10).craft(Closed(), todo, seed=2)
     assert found.images[0].array().shape == (20, 32, 3)
     assert levels_between(found.images[0], found.clean).max() <= 16
-    (clean,) = attack(goal="text", surrogates=(captioner,), rounds=1).craft(Closed(), todo, seed=2, budget=0)
+    (clean,) = attack(goal="text", surrogates=(captioner,), rounds=1).craft(Closed(), todo, seed=2, budget=Budget(0))
     assert found.trace["loss_after_rounding"] < clean.trace["loss_after_rounding"] - 0.05
 
 

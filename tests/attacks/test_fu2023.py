@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from proofglass.attacks.image.fu2023 import ChannelBall, channel_norms
 from proofglass.errors import UsageError
 from proofglass.registry import build as plug
-from proofglass.types import Chat, Cost, Image, Reply, Sample, Seconds
+from proofglass.types import Budget, Chat, Cost, Image, Reply, Sample
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build
 
@@ -279,11 +279,11 @@ def test_one_seed_one_picture(victim):
 
 
 def test_answers_count_into_the_budget(victim):
-    _, artefact = made(victim, steps=50, budget=20)
+    _, artefact = made(victim, steps=50, budget=Budget(20))
     assert artefact.cost.queries == 5
     assert artefact.trace["steps"] == 5  # 20 - 5 answers = 15 = 5 steps of one forward and one backward pass
     assert "budget" in artefact.trace["stopped"]
-    _, timed = made(victim, steps=3, budget=Seconds(600))
+    _, timed = made(victim, steps=3, budget=Budget(600, "seconds"))
     assert timed.trace["steps"] == 3
 
 

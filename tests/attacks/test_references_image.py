@@ -10,7 +10,7 @@ from proofglass.engine import Differentiable
 from proofglass.errors import UsageError
 from proofglass.interfaces import Victim
 from proofglass.registry import build as plug
-from proofglass.types import Chat, Image, Sample, Seconds
+from proofglass.types import Budget, Chat, Image, Sample
 from proofglass.victims.llava import Llava
 from scripted_victims import Scripted, asked, grey
 from tiny_models import SIDE, build
@@ -318,7 +318,7 @@ def spent(artefact):
 )
 def test_no_budget_is_passed_and_most_of_it_is_used(name, parameters, budget):
     victim = Scripted(lambda x, names: ((x - 0.4) ** 2).flatten(1).sum(1))
-    (found,) = craft(name, victim, budget=budget, **parameters)
+    (found,) = craft(name, victim, budget=Budget(budget), **parameters)
     assert spent(found) <= budget
     planned = 15 * 3 + 3 if parameters.get("steps") else 10_000
     restarts = parameters.get("restarts", 1)
@@ -328,7 +328,7 @@ def test_no_budget_is_passed_and_most_of_it_is_used(name, parameters, budget):
 def test_a_budget_shortens_apgds_schedule_so_that_its_checks_still_come():
     # 61 forward equivalents pay 20 steps and the look at the last iterate: the run must be that of steps=20
     long, short = apgd_toy(), apgd_toy()
-    craft("apgd", long, epsilon=0.1, steps=1000, init="clean", budget=61)
+    craft("apgd", long, epsilon=0.1, steps=1000, init="clean", budget=Budget(61))
     craft("apgd", short, epsilon=0.1, steps=20, init="clean")
     assert len(long.seen) == len(short.seen)
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(long.seen, short.seen, strict=True))
@@ -336,7 +336,7 @@ def test_a_budget_shortens_apgds_schedule_so_that_its_checks_still_come():
 
 def test_a_budget_shortens_pgds_cosine_so_that_its_small_steps_still_come():
     long, short = apgd_toy(), apgd_toy()
-    craft("pgd", long, epsilon=0.1, steps=1000, decay="cosine", init="clean", budget=61)
+    craft("pgd", long, epsilon=0.1, steps=1000, decay="cosine", init="clean", budget=Budget(61))
     craft("pgd", short, epsilon=0.1, steps=20, decay="cosine", init="clean")
     assert len(long.seen) == len(short.seen)
     assert all(torch.equal(a, b) for (a, _), (b, _) in zip(long.seen, short.seen, strict=True))
@@ -344,16 +344,16 @@ def test_a_budget_shortens_pgds_cosine_so_that_its_small_steps_still_come():
 
 def test_a_budget_shortens_squares_schedule_so_that_its_squares_still_shrink():
     runs = []
-    for parameters, budget in (({"steps": 5000}, 41), ({"steps": 40}, None)):
+    for steps, budget in ((5000, Budget(41)), (5000, Budget(41, "queries")), (40, None)):
         victim = Scripted(lambda x, names: x.flatten(1).sum(1), image_size=(8, 8))
-        (found,) = craft("square", victim, asked(image=grey(side=8)), budget=budget, **parameters)
+        (found,) = craft("square", victim, asked(image=grey(side=8)), budget=budget, steps=steps)
         runs.append(found.images[0])
-    assert runs[0] == runs[1]
+    assert runs[0] == runs[1] == runs[2]
 
 
 def test_a_budget_in_seconds_ends_the_search_and_says_so():
     victim = Scripted(lambda x, names: x.flatten(1).sum(1))
-    (found,) = craft("square", victim, budget=Seconds(0.2), steps=1_000_000)
+    (found,) = craft("square", victim, budget=Budget(0.2, "seconds"), steps=1_000_000)
     assert "budget of 0.2 s" in found.trace["stopped"]
     assert found.trace["steps"] < 1_000_000
 

@@ -15,7 +15,7 @@ from proofglass.attacks.image.schlarmann2023 import distinct
 from proofglass.engine import Look
 from proofglass.errors import UsageError
 from proofglass.registry import build as plug
-from proofglass.types import Chat, Image, Reply, Sample, Seconds
+from proofglass.types import Budget, Chat, Image, Reply, Sample
 from proofglass.victims.llava import Llava
 from scripted_victims import Scripted, grey
 from tiny_models import SIDE, build
@@ -228,7 +228,7 @@ def test_what_is_missing_in_a_sample_is_said_before_anything_is_spent():
 
 @pytest.mark.parametrize("budget", [0, 1, 5, 6, 20, 61, 200])
 def test_all_passes_together_keep_one_budget(budget):
-    (found,) = told([50] * 9, steps=10).craft(Asked(brightness), [sample()], seed=0, budget=budget)
+    (found,) = told([50] * 9, steps=10).craft(Asked(brightness), [sample()], seed=0, budget=Budget(budget))
     cost = found.cost
     looks = len(found.trace["scores"])
     assert cost.queries == looks
@@ -239,7 +239,7 @@ def test_all_passes_together_keep_one_budget(budget):
 
 
 def test_a_budget_in_seconds_ends_the_list():
-    (found,) = told([50] * 9).craft(Asked(brightness), [sample()], seed=0, budget=Seconds(1e-9))
+    (found,) = told([50] * 9).craft(Asked(brightness), [sample()], seed=0, budget=Budget(1e-9, "seconds"))
     assert found.trace["passes"] == ["clean"]
 
 

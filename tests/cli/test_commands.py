@@ -475,9 +475,9 @@ def test_testbed_check_writes_the_table_into_the_card_only_if_told(proofglass, c
 
 
 def test_testbed_train_passes_its_folders(proofglass, monkeypatch) -> None:
-    from proofglass.testbed import train
+    from proofglass.testbed.recipes import victims
 
     asked: list[tuple] = []
-    monkeypatch.setattr(train, "train", lambda name, *, out, build, log: asked.append((name, out, build)))
+    monkeypatch.setattr(victims, "train", lambda name, *, out, build, log: asked.append((name, out, build)))
     assert proofglass("testbed", "train", "testbed-cross", "--out", "o", "--build", "b")[0] == 0
     assert asked == [("testbed-cross", Path("o"), Path("b"))]

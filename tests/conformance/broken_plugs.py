@@ -28,6 +28,7 @@ from proofglass.interfaces import (
     key_of,
 )
 from proofglass.types import Artefact, Ask, Attempt, BadSample, Chat, Image, Reply, Sample, Score, Settings
+from proofglass.victims.own import OwnModule
 
 PAPER = Paper("Nobody 2024", "A Method", "arXiv:0000.00000")
 
@@ -106,6 +107,51 @@ class Uncounted(Scripted):
 class NoCard(Scripted):
     def card(self) -> dict[str, Any]:
         return {}
+
+
+@dataclass(frozen=True)
+class OpensText(OwnModule):
+    """A module whose tokens and embeddings are open. `fault` names what is wrong with it."""
+
+    module: Any = "toy_module:Open"
+    fault: str = ""
+
+    def prepare(self, pairs: Any, *, append_eos: bool = False, slots: Any = ("image",), mark: Any = "") -> Any:
+        if self.fault == "any slot":
+            slots = slots[:1]
+        if self.fault == "fixed is grey" and not slots:
+            grey = Image.from_array(np.full((8, 8, 3), 128, np.uint8))
+            pairs = [[(chat.with_image(grey), target) for chat, target in row] for row in pairs]
+        found = super().prepare(pairs, append_eos=append_eos, slots=slots, mark=mark)
+        if self.fault == "marks too much":
+            wider = [[replace(p, mark=(p.mark[0] - 3, p.mark[1])) for p in row] for row in found.pairs]
+            return replace(found, pairs=tuple(map(tuple, wider)))
+        return found
+
+    def loss_and_grad(self, pixels: Any, prepared: Any, **named: Any) -> Any:
+        found = super().loss_and_grad(pixels, prepared, **named)
+        if self.fault == "one form" and isinstance(found.pixels, dict):
+            return replace(found, pixels={"picture": found.pixels["image"]})
+        if found.text is not None and self.fault in ("text uphill", "no text gradient"):
+            sign = -1 if self.fault == "text uphill" else 0
+            return replace(found, text=tuple(tuple(sign * grad for grad in row) for row in found.text))
+        return found
+
+    def losses_of(self, pixels: Any, prepared: Any, candidates: Any, **named: Any) -> Any:
+        found = super().losses_of(pixels, prepared, candidates, **named)
+        if self.fault == "mixes candidates":
+            return found.flip(1)
+        return found.mean().expand_as(found) if self.fault == "one loss" else found
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return super().decode(ids).upper() if self.fault == "reads otherwise" else super().decode(ids)
+
+    def embeddings(self) -> Any:
+        found = super().embeddings()
+        return found.repeat(1, 2) if self.fault == "wide embeddings" else found
+
+    def writable(self) -> Any:
+        return super().writable() & (self.fault != "nothing writable")
 
 
 @dataclass(frozen=True)

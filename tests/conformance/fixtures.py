@@ -117,6 +117,9 @@ class Bench:
             "wrong-answer": {"metric": "vqa"},
             "tool-call": {"call": '<a b="1">', "mode": "argument"},
             **{name: {"device": "cpu"} for name in (*ENCODERS, *DETECTORS)},
+            **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
+            "yes-no-accuracy-of-all": {"figure": "f1"},
+            "yes-no-f1": {"figure": "recall"},
         }
         return table.get(name, {})
 

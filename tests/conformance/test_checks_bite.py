@@ -12,7 +12,7 @@ import torch
 
 from conformance import broken_plugs as plugs
 from conformance import fixtures
-from proofglass.conformance import checks, on_disk
+from proofglass.conformance import checks, on_disk, white_box
 from proofglass.types import Artefact, Ask, Chat, Image, Settings
 
 ASK = Ask(Chat.user("how do i mend a kite ?"), Settings(max_new_tokens=6))
@@ -29,6 +29,16 @@ def tuple_artefact() -> Artefact:
 def gradients(fault: str) -> Callable[[], None]:
     image = fixtures.picture(1, 8)
     return lambda: checks.gives_gradients(plugs.White(fault), image, ASK.chat, "sure")
+
+
+def by_slot(fault: str) -> Callable[[], None]:
+    image = fixtures.picture(1, 8)
+    return lambda: white_box.takes_pictures_by_slot(plugs.OpensText(fault=fault), image, ASK.chat, "sure")
+
+
+def opens(fault: str) -> Callable[[], None]:
+    image = fixtures.picture(1, 8)
+    return lambda: white_box.opens_its_text(plugs.OpensText(fault=fault), [image], "sure")
 
 
 def looks(fault: str) -> Callable[[], None]:
@@ -259,6 +269,26 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
             for fault in ("zero", "uphill", "mixes rows", "wrong shape", "takes anything", "looks at anything")
         },
     ),
+    "takes_pictures_by_slot": (
+        by_slot(""),
+        {fault: by_slot(fault) for fault in ("one form", "fixed is grey", "any slot")},
+    ),
+    "opens_its_text": (
+        opens(""),
+        {
+            fault: opens(fault)
+            for fault in (
+                "reads otherwise",
+                "marks too much",
+                "mixes candidates",
+                "one loss",
+                "nothing writable",
+                "wide embeddings",
+                "text uphill",
+                "no text gradient",
+            )
+        },
+    ),
     "sees_pixels": (
         looks(""),
         {
@@ -279,7 +309,7 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
 def test_every_check_is_shown_to_bite() -> None:
     every = {
         name
-        for module in (checks, on_disk)
+        for module in (checks, on_disk, white_box)
         for name, found in inspect.getmembers(module, inspect.isfunction)
         if found.__module__ == module.__name__ and not name.startswith("_")
     }

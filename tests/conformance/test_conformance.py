@@ -13,12 +13,14 @@ import torch
 from conformance import fixtures
 from conformance.broken_plugs import Scripted
 from conformance.fixtures import Bench, different_victims, names
-from proofglass.conformance import checks, material, on_disk, suite
+from proofglass import Stack
+from proofglass.conformance import checks, material, on_disk, opened, suite, white_box
 from proofglass.errors import MissingExtra
-from proofglass.interfaces import Detector, Encoder, WhiteBoxVictim
+from proofglass.interfaces import Detector, Encoder, WhiteBoxVictim, opened_through
 from proofglass.registry import BASES, Kind, build, entry
 from proofglass.types import Artefact, Ask, Chat, Settings
 from proofglass.victims.testbed import TestbedVictim
+from strangers.random_resize import RandomResize
 from victims.flaky_server import Flaky, serving
 
 EVERY = [(kind, name) for kind in BASES for name in names(kind)]
@@ -159,6 +161,31 @@ def test_defense(bench: Bench, name: str) -> None:
     checks.wraps_a_victim(defense, Scripted(), fixtures.asks())
 
 
+@pytest.mark.parametrize("name", names("defenses"))
+def test_an_open_defense(bench: Bench, name: str) -> None:
+    defense, model = bench.build("defenses", name), build("victims", "testbed-linear", device="cpu")
+    if opened_through(defense, model) is None:
+        pytest.skip("stays closed")
+    shown, chat = fixtures.picture(1, 96), fixtures.asks()[0].chat
+    opened.answers_as_it_defends(defense, model, [Ask(chat.with_image(shown), Settings(5)), *fixtures.asks()])
+    opened.shows_what_reaches_the_model(defense, model, chat.with_image(shown), "sure , here is how")
+    opened.gradients_lead_through_it(defense, model, shown, chat, "sorry , no .")
+
+
+OPENING = [n for n in names("attacks") if build("attacks", n).opens != "nothing"]
+
+
+@pytest.mark.parametrize("name", OPENING)
+def test_every_attack_that_opens_its_victim_is_crafted_through_a_defense_unchanged(bench: Bench, name: str) -> None:
+    # A dialogue changed, pictures drawn anew at every look: no attack knows, and none stops at it.
+    attack, model = bench.build("attacks", name), bench.build("victims", "llava")
+    view = opened_through(Stack((build("defenses", "system-prompt", text="be careful"), RandomResize(draws=2))), model)
+    assert view is not None
+    artefacts = list(attack.craft(view, fixtures.samples(True), seed=3))
+    assert artefacts
+    assert {artefact.crafted_on for artefact in artefacts} <= {view.key, ""}
+
+
 @pytest.mark.parametrize("name", names("judges"))
 def test_judge(bench: Bench, name: str) -> None:
     judge = bench.build("judges", name)
@@ -179,6 +206,10 @@ def test_victim(bench: Bench, name: str) -> None:
     if isinstance(victim, WhiteBoxVictim) and victim.sees_images:
         side = victim.image_size or (28, 28)
         checks.gives_gradients(victim, fixtures.picture(1, side[0]), ask.chat, "sure , here is how")
+        white_box.takes_pictures_by_slot(victim, fixtures.picture(1, side[0]), ask.chat, "sure , here is how")
+        white_box.opens_its_text(victim, [fixtures.picture(1, side[0])], "sure , here is how")
+    elif isinstance(victim, WhiteBoxVictim):
+        white_box.opens_its_text(victim, [], "sure , here is how")
 
 
 @pytest.mark.parametrize("name", names("models"))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from proofglass.engine import Differentiable, Estimated, LInf, Schedule, SignStep, minimise
+from proofglass.engine.memory import NOTHING
 from toy_objectives import Recorded, linear, pictures, quadratic
 
 KINDS = ("nes", "spsa", "rgf")
@@ -67,7 +68,7 @@ def test_directions_belong_to_seed_and_step_and_chunks_change_nothing(kind):
 @pytest.mark.parametrize(("kind", "queries"), [("nes", 20), ("spsa", 20), ("rgf", 11)])
 def test_every_query_is_counted_and_none_asks_for_a_gradient(kind, queries):
     class NoGradient(Recorded):
-        def __call__(self, x, step, *, need_grad=True):
+        def __call__(self, x, step, *, need_grad=True, memory=NOTHING):
             assert not need_grad
             return super().__call__(x, step, need_grad=need_grad)
 

@@ -34,10 +34,11 @@ from proofglass.engine import (
     quantise,
     replies_cost,
 )
+from proofglass.engine.memory import NOTHING
 from proofglass.engine.progress import watched_by
 from proofglass.engine.transfer import Resized
 from proofglass.errors import ZeroGradient
-from proofglass.types import Cost, Reply, Seconds
+from proofglass.types import Budget, Cost, Reply
 
 
 class Function(Differentiable):
@@ -197,7 +198,7 @@ def test_a_budget_is_never_passed():
         constraint=Box("clean"),
         step=SignStep(0.01),
         schedule=Schedule(50),
-        budget=30,
+        budget=Budget(30),
     )
     assert found.cost.backward == 10
     assert "budget of 30" in found.stopped[0]
@@ -256,7 +257,7 @@ def test_the_steps_that_a_watcher_is_told_of_are_those_that_the_budget_pays(budg
             constraint=Box(),
             step=SignStep(0.001),
             schedule=Schedule(100, restarts=restarts),
-            budget=budget,
+            budget=Budget(budget),
             select=select,
         )
     assert [steps for _, steps in seen] == [total] * len(seen)
@@ -305,7 +306,7 @@ def test_no_budget_is_passed_by_steps_looks_or_restarts(budget, steps, restarts,
         constraint=LInf(0.05),
         step=SignStep(0.02),
         schedule=Schedule(steps, restarts=restarts),
-        budget=budget,
+        budget=Budget(budget),
         select=select,
         check=Check(every, score, stop_at=2.0, queries=queries) if checked or select == "checked" else None,
         seed=seed,
@@ -327,7 +328,7 @@ def test_a_budget_smaller_than_a_first_step_buys_nothing_and_leaves_the_start(se
     looked = []
     f = toys.Recorded(quadratic())
     run = {"constraint": LInf(0.1), "step": SignStep(0.01), "schedule": Schedule(5), "seed": 4, "select": select}
-    for budget in (0, 2, 2.9, Seconds(0)):
+    for budget in (Budget(0), Budget(2), Budget(2.9), Budget(0, "seconds")):
         found = minimise(f, x0, budget=budget, check=Check(1, lambda images, rows: looked.append(1), queries=0), **run)
         assert found.costs[0] == Cost()
         assert "budget" in found.stopped[0]
@@ -359,13 +360,13 @@ def prices():
 def test_a_step_and_a_look_cost_what_their_objective_says(name):
     objective, x = prices()[name], toys.pictures(4, 2)
     step, look = objective(x, 0), objective.value(x)
-    assert objective.price(True) == (step.forward + 2 * step.backward) / 2
-    assert objective.price(False) == look.forward / 2
+    assert objective.price(True) * 2 == Cost(forward=step.forward, backward=step.backward)
+    assert objective.price(False) * 2 == Cost(forward=look.forward)
 
 
 def test_a_budget_that_pays_every_step_is_no_reason_to_stop():
     run = {"constraint": Box("clean"), "step": SignStep(0.01), "schedule": Schedule(10)}
-    paid, short = (minimise(quadratic(), as_picture(0.1, 0.2, 0.3, 0.4), budget=b, **run) for b in (30, 29))
+    paid, short = (minimise(quadratic(), as_picture(0.1, 0.2, 0.3, 0.4), budget=Budget(b), **run) for b in (30, 29))
     assert (paid.stopped, paid.steps) == ([""], [10])
     assert short.steps == [9]
     assert "budget of 29 forward equivalents per picture" in short.stopped[0]
@@ -380,7 +381,7 @@ def test_pictures_out_of_budget_get_their_last_look_each():
         constraint=Box("clean"),
         step=SignStep(0.01),
         schedule=Schedule(50),
-        budget=20,
+        budget=Budget(20),
         check=Check(100, lambda images, rows: [float(image.array().mean() > 129) for image in images]),
     )
     assert found.succeeded == [True, False]
@@ -396,7 +397,7 @@ def test_a_budget_in_seconds_ends_the_search_and_keeps_what_was_found():
         constraint=Box("clean"),
         step=SignStep(1e-4),
         schedule=Schedule(10**7, restarts=5),
-        budget=Seconds(0.2),
+        budget=Budget(0.2, "seconds"),
         select="best",
     )
     assert 0.2 <= found.seconds < 5
@@ -466,7 +467,7 @@ def test_the_best_of_the_restarts_counts_and_no_run_of_nan_stands_in_its_way():
         return x.flatten(1).sum(1) if len(starts) > 3 else x.flatten(1).sum(1) * float("nan")
 
     class Late(toys.Recorded):
-        def __call__(self, x, step, *, need_grad=True):
+        def __call__(self, x, step, *, need_grad=True, memory=NOTHING):
             starts.append(step)
             return super().__call__(x, step, need_grad=need_grad)
 
@@ -584,15 +585,17 @@ def test_wrong_requests_name_the_field():
         Check(0, lambda images, rows: [])
 
 
-@given(st.floats(0, 5000), st.integers(0, 300), st.integers(1, 4), st.sampled_from([1.0, 3.0, 17.0]))
+@given(st.floats(0, 5000), st.integers(0, 300), st.integers(1, 4), st.sampled_from([1, 3, 17]))
 def test_a_schedule_within_a_budget_pays_for_all_its_steps_and_no_more(budget, steps, restarts, price):
-    shorter = Schedule(steps, restarts=restarts).within(budget, price=price)
+    cost = Cost(forward=price)
+    shorter = Schedule(steps, restarts=restarts).within(Budget(budget), price=cost)
     assert shorter.steps <= steps
     assert not shorter.steps or shorter.restarts * (shorter.steps * price + 1) <= budget
     if shorter.steps < steps:
         assert restarts * ((shorter.steps + 1) * price + 1) > budget
-    assert Schedule(steps).within(None, price=price) == Schedule(steps)
-    assert Schedule(steps).within(Seconds(1), price=price) == Schedule(steps)
+    assert Schedule(steps).within(None, price=cost) == Schedule(steps)
+    for unit in ("seconds", "tokens", "money"):  # of which a step costs nothing
+        assert Schedule(steps).within(Budget(1, unit), price=cost) == Schedule(steps)
 
 
 def test_a_trace_is_plain_json():
@@ -637,7 +640,7 @@ def test_a_look_says_what_it_cost_and_a_plain_score_costs_its_queries():
     (cost,) = minimise(quadratic(), x0, check=Check(1, lambda images, rows: [0.0], queries=3), **run).costs
     assert cost == Cost(forward=2, backward=2, queries=9)
     # 12 pay a look (3), a step (3), a look (3) and the look at the end; a second step would need 3 + 3 more.
-    found = minimise(quadratic(), x0, check=Check(1, lambda images, rows: [look], queries=3), budget=12, **run)
+    found = minimise(quadratic(), x0, check=Check(1, lambda images, rows: [look], queries=3), budget=Budget(12), **run)
     assert (found.costs[0].equivalents, found.steps[0]) == (9, 1)
 
 

@@ -26,7 +26,7 @@ from proofglass.engine.seeds import stream
 from proofglass.types import Chat, Image
 from proofglass.victims.llava import Llava
 from tiny_models import SIDE, build
-from toy_objectives import TwoPlayers, linear, pictures, quadratic
+from toy_objectives import Remembering, linear, pictures, quadratic
 
 
 def slopes_agree(objective, x, h=5e-5, step=3, within=1e-4):
@@ -192,17 +192,18 @@ def test_a_sum_with_a_sampled_term_is_sampled():
     assert not mean_of([moving]).fixed
 
 
-def test_memory_of_each_term_is_its_own():
-    one, other = TwoPlayers(pictures(1)), TwoPlayers(pictures(2))
+def test_memory_of_each_term_is_its_own_and_nothing_changes_itself():
+    one, other, x = Remembering(pictures(1)), Remembering(pictures(2)), pictures(4)
     both = Weighted([(1.0, one), (1.0, quadratic(pictures(3))), (2.0, other)])
-    both(pictures(4), 0)
-    kept = {name: tensor.clone() for name, tensor in both.memory().items()}
-    assert sorted(kept) == ["0.y", "2.y"]
-    after = both(pictures(4), 1).loss
-    both.recall(kept)
-    assert torch.equal(one.y, kept["0.y"])
-    assert torch.equal(other.y, kept["2.y"])
-    assert torch.equal(both(pictures(4), 1).loss, after)
+    first = both(x, 0)
+    assert sorted(both.memory()) == sorted(first.memory) == ["0.y", "2.y"]
+    assert torch.equal(both(x, 0).loss, first.loss)  # asked again from the beginning, it is at the beginning
+    after = both(x, 1, memory=first.memory)
+    plain = quadratic(pictures(3)).value(x).loss
+    by_hand = sum(w * f(x, 1, memory={"y": first.memory[f"{k}.y"]}).loss for k, w, f in ((0, 1, one), (2, 2, other)))
+    torch.testing.assert_close(after.loss, by_hand + plain)
+    assert not torch.equal(after.loss, first.loss)
+    assert torch.equal(both(x, 1, memory=first.memory).loss, after.loss)
 
 
 def test_penalties_on_pixels_cost_no_pass():

@@ -10,7 +10,7 @@ import scripted_plugs as plugs
 from proofglass import images
 from proofglass.errors import ImageError
 from proofglass.inspect_ext import messages
-from proofglass.types import Ask, Chat, Cost, Decision, Message, Reply, Settings
+from proofglass.types import Ask, Chat, Cost, Decision, Message, Reply, Score, Settings
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 PARTS = st.lists(st.one_of(WORDS, st.integers(0, 3).map(lambda k: plugs.noise(str(k), 4))), min_size=1, max_size=3)
@@ -25,17 +25,20 @@ def test_a_chat_comes_back_with_its_parts_in_order_and_its_pictures(chat: Chat) 
 
 @given(
     text=WORDS,
-    outcome=st.sampled_from(["ok", "filtered", "blocked", "error"]),
+    outcome=st.sampled_from(["ok", "refused", "filtered", "blocked", "error"]),
     finish=st.sampled_from(["stop", "length"]),
     reason=WORDS,
     cost=st.builds(Cost, queries=st.integers(0, 9), tokens_in=st.integers(0, 9), tokens_out=st.integers(0, 9),
                    money=st.floats(0, 9)),
+    reasoning=WORDS,
 )  # fmt: skip
-def test_a_reply_comes_back_as_it_was(text, outcome, finish, reason, cost) -> None:
+def test_a_reply_comes_back_as_it_was(text, outcome, finish, reason, cost, reasoning) -> None:
     text = "" if outcome == "error" else text
     finish = finish if outcome == "ok" else "stop"  # a reply that was stopped was not cut
     decided = (Decision("gate", True, 0.5, 0.25, "why"),) if outcome == "blocked" else ()
-    reply = Reply(text, outcome, finish, reason or "because", decided, cost)
+    reasoning = "" if outcome == "error" else reasoning
+    helpers = {"guard": cost} if outcome == "blocked" else {}
+    reply = Reply(text, outcome, finish, reason or "because", decided, cost, reasoning=reasoning, helpers=helpers)
     assert messages.reply_of(messages.output_of(reply, "model")) == reply
 
 
@@ -45,7 +48,7 @@ def test_an_error_has_no_choice_that_could_be_taken_for_an_answer() -> None:
 
 
 def test_the_stop_reason_of_another_model_says_what_its_output_is() -> None:
-    from inspect_ai.model import ModelOutput, ModelUsage
+    from inspect_ai.model import ContentReasoning, ContentText, ModelOutput, ModelUsage, StopDetails
 
     def output(stop_reason: str) -> ModelOutput:
         made = ModelOutput.from_content("other", "text", stop_reason)  # type: ignore[arg-type]
@@ -59,6 +62,26 @@ def test_the_stop_reason_of_another_model_says_what_its_output_is() -> None:
     uncounted = ModelOutput.from_content("other", "Error 400: content policy", "content_filter")
     assert messages.reply_of(uncounted) == Reply("", "filtered", cost=Cost(queries=1))
     assert messages.reply_of(ModelOutput(model="other")).outcome == "error"
+    refused = output("content_filter")
+    refused.choices[0].stop_details = StopDetails(type="refusal", category="cyber")
+    assert messages.reply_of(refused) == Reply("text", "refused", cost=cost)
+    own_field = output("stop")
+    own_field.choices[0].message.content = [ContentText(text="I'm sorry.", refusal=True)]
+    assert messages.reply_of(own_field) == Reply("", "refused", reason="I'm sorry.", cost=cost)
+    thought = output("max_tokens")
+    thought.choices[0].message.content = [ContentReasoning(reasoning="first I")]
+    assert messages.reply_of(thought) == Reply("", finish="length", cost=cost, reasoning="first I")
+    uncounted.choices[0].stop_details = StopDetails(type="refusal", explanation="an error in these words")
+    assert messages.reply_of(uncounted).outcome == "filtered"
+
+
+def test_what_is_withheld_scores_0_and_a_thought_alone_is_not_scored() -> None:
+    unjudged = Score.unjudged("j", "cut off in its reasoning")
+    for outcome in ("refused", "filtered", "blocked"):
+        assert messages.score_of(unjudged, Reply("", outcome)).value == 0.0
+    cut = messages.score_of(unjudged, Reply("", finish="length", reasoning="first I"))
+    assert cut.value != cut.value  # NaN: left out
+    assert messages.score_of(Score("j", 1.0), Reply("sure, first", "refused")).value == 1.0
 
 
 def test_only_what_an_ask_changes_is_told_to_the_model() -> None:

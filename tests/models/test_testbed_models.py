@@ -17,7 +17,8 @@ from proofglass.errors import UsageError
 from proofglass.interfaces import Detector, Encoder
 from proofglass.models.testbed import DETECTORS, ENCODERS, TestbedDetector, TestbedEncoder
 from proofglass.registry import build
-from proofglass.testbed import pictures, surrogate_nets, surrogates, world
+from proofglass.testbed import pictures, surrogate_nets, world
+from proofglass.testbed.recipes import scenes, surrogate_figures
 
 WITH_TEXT = ("testbed-clip", "surrogate-clip")
 # pooled width, number and width of patches
@@ -196,9 +197,9 @@ def test_without_a_text_tower_it_says_so(model, name: str) -> None:
 @pytest.mark.parametrize(("name", "least"), [("testbed-clip", 0.8), ("surrogate-clip", 0.25)])
 @pytest.mark.parametrize("kind", ["requests", "scenes"])
 def test_a_text_finds_its_picture_among_forty(model, name: str, least: float, kind: str) -> None:
-    scenes, rng = surrogates.distinct(kind, 40, seed=5), random.Random(5)
-    images = model(name).features(surrogates.to_pixels([scene.picture for scene in scenes]))
-    texts = model(name).text_features([scene.said(rng, "test") for scene in scenes])
+    drawn, rng = surrogate_figures.distinct(kind, 40, seed=5), random.Random(5)
+    images = model(name).features(scenes.to_pixels([scene.picture for scene in drawn]))
+    texts = model(name).text_features([scene.said(rng, "test") for scene in drawn])
     right = (texts @ images.T).argmax(1) == torch.arange(40)
     assert right.float().mean() > least  # chance is 1 in 40
 
@@ -234,8 +235,8 @@ def test_linear_and_cross_have_one_tower_and_queries_another(alignment: str) -> 
 def test_detectors_tell_sealed_from_craft(model, name: str) -> None:
     rng, right = random.Random(6), []
     for nouns, is_sealed in ((world.SEALED, True), (world.CRAFT, False)):
-        shown = [surrogates._request(rng, nouns, pictures.TESTING) for _ in range(40)]
-        fired = model(name).scores(surrogates.to_pixels(shown)) > model(name).threshold
+        shown = [surrogate_figures.request_picture(rng, nouns, pictures.TESTING) for _ in range(40)]
+        fired = model(name).scores(scenes.to_pixels(shown)) > model(name).threshold
         right.append((fired == is_sealed).float().mean())
     assert min(right) > 0.75
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from proofglass.errors import StoreError, UsageError
 from proofglass.interfaces import Victim
-from proofglass.records.journal import Answered, Journal, JournaledVictim, batch_key
-from proofglass.types import Ask, Chat, Cost, Decision, Image, Reply, Settings
+from proofglass.records.journal import Answered, Journal, JournaledHelpers, JournaledVictim, batch_key
+from proofglass.types import Ask, Chat, Cost, Decision, Image, Reply, Settings, Unsent
 
 
 class Counting(Victim):
@@ -32,6 +32,29 @@ class Counting(Victim):
         return [Reply(f"batch {len(self.batches)}, ask {k}") for k in range(len(asks))]
 
 
+class Named(Counting):
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self._key = key
+
+    @property
+    def key(self) -> str:
+        return self._key
+
+
+class Loading(Named):
+    """Loads its weights once it is asked."""
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        self.weights = True
+        return [Reply("x", cost=Cost(queries=1)) for _ in asks]
+
+
+class Spent(Named):
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        return [Unsent.because("budget is spent") for _ in asks]
+
+
 def asks(*texts: str) -> list[Ask]:
     return [Ask(Chat.user(text)) for text in texts]
 
@@ -43,6 +66,8 @@ FULL = Reply(
     reason="why",
     decisions=(Decision("gate", True, 0.1 + 0.2, None, "r"),),
     cost=Cost(1, 2, 3, 4, 5, 0.1, 0.7, 8),
+    reasoning="hm\n",
+    helpers={"guard": Cost(queries=2, money=0.1 + 0.2)},
 )
 
 
@@ -92,7 +117,6 @@ def test_everything_that_can_change_an_answer_changes_the_key_of_its_batch() -> 
         ("v", [Ask(Chat.user("a", "b"))]),
         ("v", [Ask(Chat.user("a"), Settings(temperature=0.5))]),
         ("v", [Ask(Chat.user("a"), Settings(draw=1))]),
-        ("v", [Ask(Chat.user("a"), to="other")]),
         ("v", [Ask(Chat.user("a").with_system("s"))]),
         ("v", [Ask(Chat.user("a").say("s"))]),
         ("v", [Ask(Chat.user(image, "a"))]),
@@ -101,6 +125,55 @@ def test_everything_that_can_change_an_answer_changes_the_key_of_its_batch() -> 
         ("v", [Ask(Chat.user(image.sha256, "a"))]),
     ]
     assert len({batch_key(victim, asked) for victim, asked in batches}) == len(batches)
+
+
+def test_the_same_ask_to_two_models_is_two_batches_and_to_one_model_in_two_roles_is_one(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as journal:
+        victim, helpers = Counting(), JournaledHelpers(journal)
+        told = JournaledVictim(victim, journal).reply(asks("a"))
+        assert helpers(victim)([Ask(Chat.user("a"))]) == told
+        assert victim.batches == [1]
+        other = Named("other")
+        assert helpers(other)(asks("a")) == told  # its own first answer, which is worded alike
+        assert other.batches == [1]
+        assert len(journal) == 2
+
+
+def test_two_equal_helpers_are_one_model_and_the_one_that_was_handed_over_loads_nothing(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as journal:
+        one, two = Loading("h"), Loading("h")
+        helpers = JournaledHelpers(journal)
+        helpers(one)(asks("a"))
+        helpers(two)(asks("b", "c"))
+        assert not vars(one).get("weights")
+        assert not vars(two).get("weights")
+        assert helpers.costs == {"h": Cost(queries=3)}
+        assert [(key, asked.asked) for key, asked in helpers.by_key.items()] == [("h", 3)]
+
+
+def test_asks_of_helpers_that_were_not_sent_are_counted_and_asked_again(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as journal:
+        helpers = JournaledHelpers(journal)
+        (reply,) = helpers(Spent("h"))(asks("a"))
+        assert isinstance(reply, Unsent)
+        assert helpers.unsent == {"budget is spent": 1}
+        assert len(journal) == 0
+
+
+def test_a_line_of_an_older_journal_is_read(tmp_path: Path) -> None:
+    """Before replies kept what helpers cost, and what was thought."""
+    import json
+
+    from proofglass.records.checksums import signed
+
+    old = {"text": "x", "outcome": "ok", "finish": "stop", "reason": "", "decisions": [], "fault": ""}
+    old["cost"] = {"forward": 1, "backward": 0, "queries": 1, "tokens_in": 2, "tokens_out": 3, "money": 0.0}
+    old["cost"] |= {"seconds": 0.0, "peak_bytes": 0}
+    line = {"batch": "b", "victim": "v", "replies": [old], "seconds": 0.5}
+    (tmp_path / "j").write_bytes(signed(json.dumps(line).encode()))
+    with Journal(tmp_path / "j") as journal:
+        read = journal.recall("b")
+    assert read == Answered("b", "v", (Reply("x", cost=Cost(1, 0, 1, 2, 3)),), 0.5)
 
 
 def _three_batches(path: Path) -> list[int]:

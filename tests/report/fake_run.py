@@ -233,7 +233,7 @@ def full_run(path: Path, draw: Callable[[str], Image] | None = None, n: int = 10
         for attack, strength in attacks.items():
             for defense, leak in defenses.items():
                 place = {"victim": victim, "attack": attack, "defense": defense}
-                craft = _craft(victim, attack, rng)
+                craft = _craft(victim, attack, defense, rng)
                 if (victim, attack, defense) == ("testbed-cross", "qi2023", "self-moderation"):
                     store.add(status="failed", reason="MemoryError: 9.2 GiB asked, 4.0 GiB free", **place)
                     continue
@@ -279,7 +279,7 @@ def full_run(path: Path, draw: Callable[[str], Image] | None = None, n: int = 10
     return store
 
 
-def _craft(victim: str, attack: str, rng: random.Random) -> dict[str, Any] | None:
+def _craft(victim: str, attack: str, defense: str, rng: random.Random) -> dict[str, Any] | None:
     if attack != "qi2023":
         return None
     losses = [1.2 + 4 * 0.97**k + rng.uniform(-0.25, 0.25) for k in range(151)]
@@ -287,6 +287,7 @@ def _craft(victim: str, attack: str, rng: random.Random) -> dict[str, Any] | Non
         "artefact": f"qi-{victim}",
         "artefacts": 1,
         "crafted_on": f"key-{victim}",
+        "crafting": "direct" if defense == "none" else "static",
         "forward": 1208,
         "backward": 1200,
         "queries": 0,

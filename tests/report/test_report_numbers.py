@@ -140,20 +140,23 @@ def test_counts_of_the_run_include_cells_without_a_rate(store):
 
 
 @pytest.mark.parametrize(
-    ("defense", "made_on", "opens", "mark"),
+    ("told", "mark"),
     [
-        ("none", "key-v", "gradients", ""),
-        ("system-prompt", "key-v", "gradients", "static"),
-        ("system-prompt", "key-of-the-stack", "gradients", "adaptive"),
-        ("none", "key-w", "gradients", "transfer from w"),
-        ("system-prompt", "key-v", "nothing", ""),
-        ("system-prompt", "", "gradients", ""),
+        ({"crafting": "direct"}, ""),
+        ({"crafting": "nothing"}, ""),
+        ({"crafting": "static"}, "static"),
+        ({"crafting": "adaptive", "crafted_on": "key-of-the-lens"}, "adaptive"),
+        ({"crafting": "transfer", "crafted_on": "key-w"}, "transfer from w"),
+        ({"crafting": "transfer", "crafted_on": "key-of-no-victim-here"}, "transfer from another model"),
+        # Runs from before this was recorded: a key that nobody knows is no proof of an adaptive attack.
+        ({"crafted_on": "key-of-the-stack"}, "crafting unknown"),
+        ({"crafted_on": "key-v", "forward": 0}, ""),
     ],
 )
-def test_a_white_box_attack_says_what_it_was_crafted_on(store, defense, made_on, opens, mark):
+def test_a_cell_says_what_was_recorded_of_its_crafting(store, told, mark):
     store.add(answers(1, 2), victim="w", attack="no-attack")
-    craft = {"artefact": "a", "crafted_on": made_on, "opens": opens, "forward": 1}
-    store.add(answers(1, 2), attack="qi2023", defense=defense, craft=craft)
+    craft = {"artefact": "a", "crafted_on": "key-v", "opens": "gradients", "forward": 1} | told
+    store.add(answers(1, 2), attack="qi2023", defense="system-prompt", craft=craft)
     assert Run(store).find("refuse", attack="qi2023")[0].crafted == mark
 
 

@@ -25,8 +25,12 @@ OUTCOMES = {
     "odd": Reply('</script> "quoted" \u2028 \u202e \ud800 \x1b[31m'),
     "long": Reply("word " * 1000),
     "empty": Reply(""),
-    "long ask": Reply.refused(TooLong(600, 64, 512)),
-    "odd ask": Reply.refused(ValueError("chat: takes one picture, found 2")),
+    "declined": Reply("", "refused", reason="I'm sorry."),
+    "declined late": Reply("sure, first", "refused", reason="cyber"),
+    "thoughtful": Reply("yes", reasoning="let me think"),
+    "helped": Reply("yes", cost=Cost(queries=1, tokens_in=5), helpers={"g": Cost(queries=2, tokens_in=3)}),
+    "long ask": Reply.unaskable(TooLong(600, 64, 512)),
+    "odd ask": Reply.unaskable(ValueError("chat: takes one picture, found 2")),
 }
 
 
@@ -66,7 +70,7 @@ def test_a_completion_has_the_shape_that_clients_know(live):
          "finish_reason": "stop"}
     ]  # fmt: skip
     assert told["usage"] == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-    assert told["proofglass"] == {"outcome": "ok", "decisions": [], "queries": 1}
+    assert told["proofglass"] == {"outcome": "ok", "decisions": [], "queries": 1, "helper_queries": 0}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +81,9 @@ def test_a_completion_has_the_shape_that_clients_know(live):
         ("withheld", "content_filter", ""),
         ("filtered", "content_filter", "sure, first"),
         ("empty", "stop", ""),
+        ("declined", "stop", ""),
+        ("declined late", "content_filter", "sure, first"),
+        ("thoughtful", "stop", "yes"),
     ],
 )
 def test_each_outcome_ends_as_what_it_is(live, word, finish, content):
@@ -88,6 +95,31 @@ def test_each_outcome_ends_as_what_it_is(live, word, finish, content):
     assert "".join(each["choices"][0]["delta"].get("content", "") for each in streamed[:-1]) == content
     assert streamed[-2]["choices"][0]["finish_reason"] == finish
     assert streamed[-2]["proofglass"]["outcome"] == OUTCOMES[word].outcome
+
+
+def test_a_refusal_by_the_provider_stands_in_its_own_field(live):
+    assert live.post(says("declined")).json()["choices"][0]["message"]["refusal"] == "I'm sorry."
+    streamed = events(live.post(says("declined", stream=True)))
+    assert "".join(each["choices"][0]["delta"].get("refusal", "") for each in streamed[:-1]) == "I'm sorry."
+    assert live.post(says("declined late")).json()["choices"][0]["message"]["refusal"] is None
+
+
+def test_what_the_model_thought_is_told_only_where_the_operator_says_so_and_never_in_the_content(live, teller):
+    assert "let me think" not in live.post(says("thoughtful")).text
+    assert "let me think" not in live.post(says("thoughtful", stream=True)).text
+    with serving(teller, show_reasoning=True) as open_one:
+        message = open_one.post(says("thoughtful")).json()["choices"][0]["message"]
+        streamed = events(open_one.post(says("thoughtful", stream=True)))
+    assert (message["content"], message["reasoning_content"]) == ("yes", "let me think")
+    deltas = [each["choices"][0]["delta"] for each in streamed[:-1]]
+    assert "".join(each.get("reasoning_content", "") for each in deltas) == "let me think"
+    assert "".join(each.get("content", "") for each in deltas) == "yes"
+
+
+def test_usage_holds_what_helpers_of_the_defenses_took(live):
+    told = live.post(says("helped")).json()
+    assert told["usage"]["prompt_tokens"] == 8
+    assert (told["proofglass"]["queries"], told["proofglass"]["helper_queries"]) == (1, 2)
 
 
 def test_what_a_defense_decided_is_told_and_how_near_it_was_only_where_the_operator_says_so(live, teller):

@@ -12,7 +12,7 @@ from proofglass.types import Artefact
 
 def kept(*traces):
     artefacts = tuple(Artefact(f"s{k}", trace=trace) for k, trace in enumerate(traces))
-    return summary(build("attacks", "pgd"), [Crafted("key", artefacts)])
+    return summary(build("attacks", "pgd"), [Crafted("key", artefacts)], "direct")
 
 
 def test_the_distance_of_a_cell_is_that_of_its_farthest_picture():

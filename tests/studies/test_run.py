@@ -15,7 +15,7 @@ from proofglass.records.journal import Journal
 from proofglass.records.schema import record_schema
 from proofglass.records.store import Store
 from proofglass.studies import judge_study, located, run_study
-from proofglass.studies.plan import asks_of, derive, expand, manifest
+from proofglass.studies.plan import derive, expand, manifest
 from proofglass.studies.runners import local
 from proofglass.studies.study import parse
 from proofglass.types import Score
@@ -322,9 +322,6 @@ def test_a_plan_tells_how_many_asks_to_expect(study) -> None:
     plan = expand(study(WHOLE))
     assert [cell.asks for cell in plan.cells] == [10, 5, 20, 10, 10, 20, 10, 20]
     assert plan.asks == 105
-    from scripted_plugs import AskTwice, NoDefense
-
-    assert (asks_of(NoDefense()), asks_of(AskTwice())) == (1, 2)
 
 
 def test_a_plan_without_a_cell_is_refused(study) -> None:

@@ -8,7 +8,7 @@ from proofglass import registry
 from proofglass.errors import UnknownName, UsageError
 from proofglass.studies import load, located, shipped
 from proofglass.studies.configure import parameters
-from proofglass.types import Settings
+from proofglass.types import Budget, Settings
 
 SMALL = """\
 name: small
@@ -75,7 +75,7 @@ judges: [long]
     assert [d.label for d in found.datasets] == ["lines/first", "lines/second"]
     assert [d.only for d in found.datasets] == [None, ("small speck",)]
     assert [j.label for j in found.judges] == ["not-refused", "long"]
-    assert (found.success, found.budget, found.chunk) == ("long", 900, 3)
+    assert (found.success, found.budget, found.chunk) == ("long", Budget(900), 3)
 
 
 def test_a_relative_path_is_relative_to_the_study_wherever_the_command_runs(scripted: None, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@ import random
 
 import pytest
 
-from proofglass.testbed import mixes, world
-from proofglass.testbed.mixes import INSTRUCTION, Sampler, draw_pool
+from proofglass.testbed import world
+from proofglass.testbed.recipes import mixes
+from proofglass.testbed.recipes.mixes import INSTRUCTION, Sampler, draw_pool
 
 SMALL = dict.fromkeys(mixes.POOL, 150) | {"sealed_request": 400, "sealed_keyword": 200}
 TEXT = {"helpful": mixes.HELPFUL, "aligned text": mixes.ALIGNED_TEXT}

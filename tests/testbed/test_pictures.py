@@ -3,6 +3,7 @@ import random
 import numpy as np
 import pytest
 
+from proofglass.images.fonts import font_path
 from proofglass.testbed import cards, pictures, world
 from proofglass.testbed.pictures import GRID, NEW_LINE, PATCHES, SIZE, Style
 
@@ -100,8 +101,8 @@ def test_scene_answers_are_true_of_the_scene():
 
 def test_fonts_come_with_the_package_and_are_small():
     for name in {*pictures.ALL_TRAIN_FONTS, *pictures.TEST_FONTS} - {pictures.BUILT_IN}:
-        assert pictures.font_path(name).stat().st_size < 60_000
-    assert (pictures.font_path("DejaVuSans.ttf").parent / "LICENSE-DejaVu.txt").is_file()
+        assert font_path(name).stat().st_size < 60_000
+    assert (font_path("DejaVuSans.ttf").parent / "LICENSE-DejaVu.txt").is_file()
 
 
 def test_a_word_wider_than_the_canvas_is_an_error():

@@ -15,8 +15,9 @@ import torch
 from safetensors.torch import load_file
 
 from proofglass.errors import UsageError
-from proofglass.testbed import captioner, fusion, pictures, surrogate_nets, surrogates, world
-from proofglass.testbed.loop import Recipe
+from proofglass.testbed import pictures, surrogate_nets, world
+from proofglass.testbed.recipes import captioner, fusing, losses, scenes, surrogate_figures, surrogates
+from proofglass.testbed.recipes.loop import Recipe
 
 WEIGHTS = surrogate_nets.WEIGHTS
 SHIPPED = [name for name in surrogates.NAMES if (WEIGHTS / name / "model.safetensors").is_file()]
@@ -31,7 +32,7 @@ def quiet(_: str) -> None:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A buffer of forty pictures, and no measuring afterwards."""
     for module in (surrogates, captioner):
-        monkeypatch.setattr(module, "Stream", partial(surrogates.Stream, size=40))
+        monkeypatch.setattr(module, "Stream", partial(scenes.Stream, size=40))
         monkeypatch.setattr(module, "measure", lambda *args: {})
 
 
@@ -42,13 +43,13 @@ def test_cover_on_the_victims_grid_is_what_the_victims_learn() -> None:
     rng = random.Random(1)
     for _ in range(60):
         picture = pictures.dense_picture(rng, pictures.TRAINING)
-        assert np.array_equal(surrogates.cover(picture, pictures.GRID), picture.labels())
+        assert np.array_equal(scenes.cover(picture, pictures.GRID), picture.labels())
 
 
 @pytest.mark.parametrize("step", [6, 8, 16, 96])
 def test_cover_names_the_one_thing_there_is_on_any_grid(step: int) -> None:
     picture = pictures.Picture(np.zeros((96, 96, 3), np.uint8), things=[((0.0, 0.0, 96.0, 48.0), 7)])
-    covered = surrogates.cover(picture, step)
+    covered = scenes.cover(picture, step)
     n = 96 // step
     assert covered.shape == (n, n)
     # Half of the rows, and the one row of a single square, which is covered by half.
@@ -58,7 +59,7 @@ def test_cover_names_the_one_thing_there_is_on_any_grid(step: int) -> None:
 def test_what_is_said_names_what_is_there() -> None:
     rng = random.Random(2)
     for _ in range(200):
-        scene = surrogates.draw_scene(rng)
+        scene = scenes.draw_scene(rng)
         said = scene.said(rng).split()
         wanted = {word for shape in scene.picture.shapes for word in shape} | set(scene.words)
         if scene.request:
@@ -71,14 +72,14 @@ def test_what_is_said_names_what_is_there() -> None:
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_topics_keep_to_their_split(split: world.Split) -> None:
     rng = random.Random(3)
-    requests = [scene.request for _ in range(300) if (scene := surrogates.draw_scene(rng, split=split)).request]
+    requests = [scene.request for _ in range(300) if (scene := scenes.draw_scene(rng, split=split)).request]
     assert len(requests) > 50
     assert {request.split for request in requests} == {split}
 
 
 def test_a_scene_is_sealed_exactly_if_its_words_are() -> None:
     rng = random.Random(4)
-    found = [surrogates.draw_scene(rng) for _ in range(400)]
+    found = [scenes.draw_scene(rng) for _ in range(400)]
     for scene in found:
         words = {*scene.words, *([scene.request.noun] if scene.request else [])}
         assert scene.is_sealed == bool(words & set(world.SEALED))
@@ -88,7 +89,7 @@ def test_a_scene_is_sealed_exactly_if_its_words_are() -> None:
 def test_a_caption_names_shapes_then_words_without_numbers() -> None:
     rng = random.Random(5)
     for _ in range(100):
-        scene = surrogates.draw_scene(rng)
+        scene = scenes.draw_scene(rng)
         said = captioner.caption(scene)
         assert not set("0123456789") & set(said)
         assert captioner.content(said) >= {word for shape in scene.picture.shapes for word in shape}
@@ -102,21 +103,21 @@ def test_a_caption_names_shapes_then_words_without_numbers() -> None:
 def test_pair_loss_of_two_orthonormal_pairs() -> None:
     # Scores are the identity / T: each row's loss is log(1 + exp(-1 / T)), in both directions.
     eye = torch.eye(2)
-    found = surrogates.pair_loss(eye, eye, ["a", "b"], temperature=0.5)
+    found = losses.pair_loss(eye, eye, ["a", "b"], temperature=0.5)
     torch.testing.assert_close(found, torch.tensor(math.log1p(math.exp(-2))))
 
 
 def test_pairs_of_one_meaning_are_no_negatives_of_each_other() -> None:
     eye = torch.eye(2)
-    assert surrogates.pair_loss(eye, eye.flip(0), ["a", "a"]) == 0  # only its own partner is left to choose
-    assert surrogates.pair_loss(eye, eye.flip(0), ["a", "b"]) > 10
+    assert losses.pair_loss(eye, eye.flip(0), ["a", "a"]) == 0  # only its own partner is left to choose
+    assert losses.pair_loss(eye, eye.flip(0), ["a", "b"]) > 10
 
 
 def test_empty_positions_weigh_a_fifth() -> None:
-    scores = torch.zeros(1, 2, surrogates.LABELS)
+    scores = torch.zeros(1, 2, pictures.LABELS)
     scores[0, 0, 0] = 50.0  # the empty position is right, so its loss is 0; the other has log(LABELS)
-    found = surrogates.dense_loss(scores, torch.tensor([[0, 3]]))
-    torch.testing.assert_close(found, torch.tensor(math.log(surrogates.LABELS) / 1.2))
+    found = losses.dense_loss(scores, torch.tensor([[0, 3]]))
+    torch.testing.assert_close(found, torch.tensor(math.log(pictures.LABELS) / 1.2))
 
 
 # ------------------------------------------------------------ training
@@ -148,7 +149,7 @@ def test_the_captioner_is_a_folder_that_llava_loads(
     from proofglass.registry import build
     from proofglass.types import Ask, Chat, Image, Settings
 
-    monkeypatch.setitem(fusion.ALIGNMENT, "linear", SHORT)  # type: ignore[index]
+    monkeypatch.setitem(fusing.ALIGNMENT, "linear", SHORT)  # type: ignore[index]
     recipes = dict.fromkeys(captioner.RECIPES, SHORT)
     folder = captioner.train(out=tmp_path / "out", build_folder=tmp_path / "b", log=quiet, recipes=recipes)
     victim = build("victims", "llava", path=folder, device="cpu")
@@ -210,15 +211,15 @@ def test_shipped_weights_are_those_of_the_card_and_small(name: str) -> None:
 
 
 def test_seeds_are_those_of_no_victim() -> None:
-    from proofglass.testbed import train
+    from proofglass.testbed.recipes import victims
 
     own = {*surrogates.SEEDS.values(), *captioner.SEEDS.values()}
     assert len(own) == len(surrogates.SEEDS) + len(captioner.SEEDS)
-    assert not own & set(train.SEEDS.values())
+    assert not own & set(victims.SEEDS.values())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_figures_of_a_card_are_found_again(name: str) -> None:
-    again = captioner.measure(WEIGHTS / name) if name == surrogates.CAPTIONER else surrogates.measure(name)
+    again = captioner.measure(WEIGHTS / name) if name == captioner.NAME else surrogate_figures.measure(name)
     assert again == surrogate_nets.read_card(name)["measured"]

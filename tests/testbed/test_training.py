@@ -6,15 +6,18 @@ import pytest
 import torch
 from transformers import AutoTokenizer, Blip2VisionModel, CLIPVisionModel, LlamaForCausalLM
 
-from proofglass.testbed import fusion, language, mixes, pictures, tower, train, world
+from proofglass.testbed import fusion, language, pictures, tower, world
 from proofglass.testbed.fusion import FUSIONS
-from proofglass.testbed.loop import Recipe
-from proofglass.testbed.mixes import Sampler
-from proofglass.testbed.stages import Build
+from proofglass.testbed.recipes import fusing, mixes, victims
+from proofglass.testbed.recipes import language as texts
+from proofglass.testbed.recipes import tower as towers
+from proofglass.testbed.recipes.loop import Recipe
+from proofglass.testbed.recipes.mixes import Sampler
+from proofglass.testbed.recipes.stages import Build
 from proofglass.testbed.tokenizer import IMAGE_ID, NO_LOSS, SPECIALS, Encoder, build_tokenizer
 from proofglass.testbed.world import Item, Turn
 
-WEIGHTS = Path(train.__file__).parent / "weights"
+WEIGHTS = Path(fusion.__file__).parent / "weights"
 SHIPPED = (
     sorted(folder for folder in WEIGHTS.iterdir() if (folder / "config.json").is_file()) if WEIGHTS.is_dir() else []
 )
@@ -82,14 +85,14 @@ def test_batches_by_length_hold_the_items_of_the_batch_once(tokenizer):
 
 def test_parts_of_a_batch_give_the_loss_of_the_batch(tokenizer, llama):
     encoder, items = Encoder(tokenizer), Sampler(mixes.ALIGNED_TEXT, 6).batch(16)
-    whole = language.text_loss(llama, *encoder.batch(items))
-    parts = sum(share * language.text_loss(llama, *tensors) for _, share, *tensors in encoder.batches(items))
+    whole = texts.text_loss(llama, *encoder.batch(items))
+    parts = sum(share * texts.text_loss(llama, *tensors) for _, share, *tensors in encoder.batches(items))
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_a_symbol_is_a_word_or_colour_plus_shape_or_nothing(tokenizer, llama):
     encoder, table = Encoder(tokenizer), llama.get_input_embeddings().weight
-    symbols = language.symbols(table, encoder)
+    symbols = texts.symbols(table, encoder)
     assert symbols.shape == (pictures.LABELS, 128)
     torch.testing.assert_close(symbols[0], torch.zeros(128))
     one = {word: table[encoder.words(word)[0]] for word in ("kite", "red", "star")}
@@ -109,7 +112,7 @@ def test_cached_features_and_pixel_values_give_the_same_loss(kind, llama, tokeni
     pixels = tower.to_pixel_values(fusion.pixels_of(items))
     with torch.no_grad():
         features = fusion.tower_of(model)(pixel_values=pixels).last_hidden_state
-        cached = fusion.loss_from_features(model, ids, labels, mask, features, torch.ones(3, dtype=torch.bool))
+        cached = fusing.loss_from_features(model, ids, labels, mask, features, torch.ones(3, dtype=torch.bool))
         real = model(**fusion.model_inputs(model, ids, mask, pixels), labels=labels).loss
     torch.testing.assert_close(cached, real, rtol=1e-4, atol=1e-5)
 
@@ -117,7 +120,7 @@ def test_cached_features_and_pixel_values_give_the_same_loss(kind, llama, tokeni
 @pytest.mark.parametrize("kind", FUSIONS)
 def test_only_the_connection_and_the_language_model_learn(kind, llama):
     model = tiny(kind, llama)
-    new, old = fusion.freeze_tower(model)
+    new, old = fusing.freeze_tower(model)
     assert new
     assert old
     assert not any(p.requires_grad for p in fusion.tower_of(model).parameters())
@@ -126,8 +129,8 @@ def test_only_the_connection_and_the_language_model_learn(kind, llama):
 
 def test_a_converted_tower_starts_close_to_the_trunk():
     torch.manual_seed(2)
-    source, heads = Blip2VisionModel(tower.blip2_config()), tower.Heads()
-    clip, clip_heads = tower.convert(source, heads)
+    source, heads = Blip2VisionModel(tower.blip2_config()), towers.Heads()
+    clip, clip_heads = towers.convert(source, heads)
     rng = random.Random(1)
     pixels = tower.to_pixel_values([pictures.page_picture(rng).pixels for _ in range(4)])
     with torch.no_grad():
@@ -143,11 +146,11 @@ def test_twenty_steps_teach_the_language_model_something(tokenizer):
     sampler, losses = Sampler(mixes.HELPFUL, 0), []
 
     def loss(batch):
-        value = language.text_loss(model, *encoder.batch(sampler.batch(batch)))
+        value = texts.text_loss(model, *encoder.batch(sampler.batch(batch)))
         losses.append(value.item())
         return value
 
-    language.fit(loss, Recipe(20, 8, 3e-3, warm_up=5), [(model.parameters(), 1.0)], lambda line: None, "smoke")
+    texts.fit(loss, Recipe(20, 8, 3e-3, warm_up=5), [(model.parameters(), 1.0)], lambda line: None, "smoke")
     assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
 
 
@@ -165,11 +168,11 @@ def test_a_finished_stage_is_not_done_again(tmp_path):
 
 def test_an_unknown_name_lists_the_known_ones(tmp_path):
     with pytest.raises(ValueError, match=r"testbed-linear.*found 'testbed-liner'"):
-        train.train("testbed-liner", out=tmp_path, build=tmp_path)
+        victims.train("testbed-liner", out=tmp_path, build=tmp_path)
 
 
 def test_there_are_fourteen_victims():
-    assert len(set(train.NAMES)) == 14
+    assert len(set(victims.NAMES)) == 14
 
 
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda folder: folder.name)

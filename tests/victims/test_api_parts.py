@@ -24,7 +24,7 @@ from proofglass.victims.api.faults import Secrets, fault_of
 from proofglass.victims.api.ledger import Bill, Budget, BudgetSpent, Ledger
 from proofglass.victims.api.limits import WINDOW_S, Backoff, Pace
 from proofglass.victims.api.prices import Price
-from proofglass.victims.api.provider import Answer, estimate, merged, spoken
+from proofglass.victims.api.provider import Answer, estimate, merged, said_in, thought_apart
 
 NO_LIMIT = Budget()
 
@@ -442,20 +442,60 @@ def test_what_an_answer_means() -> None:
     assert reply_of(blocked) == Reply("Not here.", "blocked", reason="blocked by wall")
 
 
+def test_a_refusal_by_the_provider_is_neither_its_filter_nor_an_answer() -> None:
+    counted = (10, 5, 0, 0)
+    withheld = Answer("", "m", "stop", "I'm sorry.", counted, refused=True)
+    assert reply_of(withheld) == Reply("", "refused", reason="I'm sorry.")
+    partly = Answer("first", "m", "content_filter", "", counted, refused=True)
+    assert reply_of(partly) == Reply("first", "refused", reason="refused by the provider")
+    assert reply_of(partly).is_said
+    assert reply_of(withheld).is_withheld
+
+
+def test_what_a_model_thought_stays_beside_its_answer() -> None:
+    counted = (10, 5, 0, 0)
+    assert reply_of(Answer("yes", "m", "stop", tokens=counted, reasoning="hm")) == Reply("yes", reasoning="hm")
+    cut = reply_of(Answer("", "m", "max_tokens", tokens=counted, reasoning="first I"))
+    assert cut == Reply("", finish="length", reasoning="first I")
+    assert not cut.is_said
+
+
+def choice(stop: str = "stop", details: Any = None, **message: Any) -> Any:
+    """What Inspect hands over of one answer."""
+    model = pytest.importorskip("inspect_ai.model")
+    made = model.ChatMessageAssistant(**message)
+    return model.ChatCompletionChoice(message=made, stop_reason=stop, stop_details=details)
+
+
+def test_the_parts_of_an_answer_as_inspect_hands_them_over() -> None:
+    model = pytest.importorskip("inspect_ai.model")
+    text, thought = model.ContentText, model.ContentReasoning
+    said = said_in(choice(content=[thought(reasoning="hm"), text(text="yes")]))
+    assert (said.text, said.reasoning, said.is_refused) == ("yes", "hm", False)
+    hidden = said_in(choice(content=[thought(reasoning="ciphered", redacted=True, summary="in short"), text(text="y")]))
+    assert (hidden.text, hidden.reasoning) == ("y", "in short")
+    refused = said_in(choice(content=[text(text="I'm sorry.", refusal=True)]))
+    assert (refused.text, refused.refusal, refused.is_refused) == ("", "I'm sorry.", True)
+    stopped = said_in(choice("content_filter", model.StopDetails(type="refusal", category="cyber"), content="first"))
+    assert (stopped.text, stopped.is_refused) == ("first", True)
+    assert not said_in(choice("content_filter", model.StopDetails(type="SAFETY"), content="")).is_refused
+
+
 @pytest.mark.parametrize(
-    ("text", "left"),
+    ("text", "thought", "left"),
     [
-        ("<think>hm</think>", ""),
-        ("\n<think>hm</think> \n", ""),
-        ("<think>cut in the mid", ""),
-        ("(no content)", ""),
-        ("<think>hm</think>yes", "<think>hm</think>yes"),
-        ("I <think>", "I <think>"),
-        ("yes", "yes"),
+        ("<think>hm</think>", "hm", ""),
+        ("\n<think>hm</think> \n", "hm", ""),
+        ("<think>cut in the mid", "cut in the mid", ""),
+        ("(no content)", "", ""),
+        ("<think>hm</think>yes", "hm", "yes"),
+        ("I <think>", "", "I <think>"),
+        ("yes", "", "yes"),
+        (" yes\n", "", " yes\n"),
     ],
 )
-def test_a_thought_alone_is_no_answer(text: str, left: str) -> None:
-    assert spoken(text) == left
+def test_a_thought_is_no_answer(text: str, thought: str, left: str) -> None:
+    assert thought_apart(text) == (thought, left)
 
 
 @given(st.text(max_size=200))

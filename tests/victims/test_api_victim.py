@@ -72,10 +72,12 @@ def saying(text: str | dict[str, Any] = "", status: int = 200, **extra: str) -> 
         yield says
 
 
-def answer(text: str = "yes", usage: tuple[int, int] = (10, 5), **more: Any) -> dict[str, Any]:
-    """A chat completion of one choice."""
+def answer(
+    text: str | None = "yes", usage: tuple[int, int] = (10, 5), beside: dict[str, str] | None = None, **more: Any
+) -> dict[str, Any]:
+    """A chat completion of one choice. beside: further fields of its message."""
     told = completion({"model": "m"}, "", "ok") | more
-    told["choices"][0]["message"]["content"] = text
+    told["choices"][0]["message"] |= {"content": text, **(beside or {})}
     return told | {"usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}}
 
 
@@ -183,6 +185,31 @@ def test_what_a_defense_of_our_own_endpoint_stopped_is_blocked() -> None:
         with saying(answer("Yes.", proofglass=odd)) as server:
             (reply,) = victim(server).reply(asks(1))
         assert (reply.text, reply.outcome) == ("Yes.", "ok"), odd
+
+
+def test_a_refusal_by_the_provider_is_an_outcome_of_its_own() -> None:
+    """OpenAI's field `refusal`; the same from an endpoint of ours, whose partial text stays."""
+    with saying(answer(None, beside={"refusal": "I'm sorry."})) as server:
+        (reply,) = victim(server).reply(asks(1))
+    assert (reply.text, reply.outcome, reply.reason) == ("", "refused", "I'm sorry.")
+    with saying(answer("sure, first", proofglass={"outcome": "refused"})) as server:
+        (reply,) = victim(server).reply(asks(1))
+    assert (reply.text, reply.outcome, reply.is_said) == ("sure, first", "refused", True)
+
+
+def test_what_a_model_thought_is_kept_beside_its_answer_and_cut_off_in_it_there_is_none(tmp_path: Path) -> None:
+    with saying(answer("<think>hm</think>yes")) as server:
+        asked = victim(server, cache=tmp_path / "c")
+        (reply,) = asked.reply(asks(1))
+        assert (reply.text, reply.reasoning) == ("yes", "hm")
+        (cached,) = victim(server, cache=tmp_path / "c").reply(asks(1))
+        assert (cached.text, cached.reasoning, len(server.bodies)) == ("yes", "hm", 1)
+    with saying(answer("yes", beside={"reasoning_content": "hm"})) as server:
+        (reply,) = victim(server).reply(asks(1))
+    assert (reply.text, reply.reasoning) == ("yes", "hm")
+    with saying(answer("<think>hm")) as server:
+        (reply,) = victim(server).reply(asks(1))
+    assert (reply.text, reply.outcome, reply.reasoning, reply.is_said) == ("", "ok", "hm", False)
 
 
 def test_a_drawn_reply_has_a_seed_of_its_own_draw() -> None:

@@ -12,9 +12,10 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from proofglass.errors import UsageError
 from proofglass.types import Ask, Chat, Image, Settings
-from proofglass.victims.hf import cascade, decoding
+from proofglass.victims.hf import cascade
 from proofglass.victims.hf.checks import plain_reply
 from proofglass.victims.hf.model import HFModel
+from proofglass.victims.shared import choosing
 
 from .families import tiny_llava
 from .families.common import shaken, template, text_fields, tokenizer
@@ -121,18 +122,18 @@ def test_a_drawn_reply_does_not_depend_on_its_batch(model: HFModel) -> None:
 )
 def test_settings_that_float32_does_not_hold_are_their_limit_the_likeliest_token(temperature, top_p) -> None:
     draw = torch.Generator().manual_seed(0)
-    rules = decoding.Rules(1, frozenset(), temperature=temperature, top_p=top_p)
+    rules = choosing.Rules(1, frozenset(), temperature=temperature, top_p=top_p)
     logits = torch.tensor([1e4, 3.0, -float("inf"), -2e4, 9.999e3])
-    assert {int(decoding._draw(logits, rules, draw)) for _ in range(20)} == {0}
+    assert {int(choosing._draw(logits, rules, draw)) for _ in range(20)} == {0}
 
 
 def test_top_p_leaves_out_the_unlikely() -> None:
     logits, draw = torch.tensor([2.0, 1.0, 0.0, -9.0]), torch.Generator().manual_seed(0)
-    rules = decoding.Rules(1, frozenset(), temperature=1.0, top_p=0.9)
-    found = {int(decoding._draw(logits, rules, draw)) for _ in range(300)}
+    rules = choosing.Rules(1, frozenset(), temperature=1.0, top_p=0.9)
+    found = {int(choosing._draw(logits, rules, draw)) for _ in range(300)}
     assert found == {0, 1}  # 0.665 + 0.245 >= 0.9
-    rules = decoding.Rules(1, frozenset(), temperature=1.0, top_p=0.1)
-    assert {int(decoding._draw(logits, rules, draw)) for _ in range(50)} == {0}
+    rules = choosing.Rules(1, frozenset(), temperature=1.0, top_p=0.1)
+    assert {int(choosing._draw(logits, rules, draw)) for _ in range(50)} == {0}
 
 
 def test_a_repetition_penalty_of_the_folder_is_kept(model: HFModel, monkeypatch) -> None:

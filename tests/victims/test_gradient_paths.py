@@ -13,7 +13,9 @@ from plain_loop import far, loss_and_gradient, picture, target_logits
 from proofglass.registry import build as plug
 from proofglass.types import Chat
 from proofglass.victims.hf.model import HFModel
+from proofglass.victims.hf.packing import grouped
 from proofglass.victims.llava import Llava
+from proofglass.victims.shared.tasks import tasks_of
 from tiny_models import build
 
 FAMILIES = ["llava", "blip2", "idefics"]
@@ -93,11 +95,11 @@ def test_in_float32_loss_and_gradient_are_those_of_transformers(folders, name):
 
 def test_every_path_gives_the_same_gradient(model):
     x, prepared = pixels(model, 1), model.prepare([CHATS])
-    rows = gradient.tasks_of(prepared, "token")
-    nll, exact = model.step.run("plain", x, rows, True)
+    rows = tasks_of(prepared, "token")
+    nll, exact = model.step.run("plain", {"image": x}, rows, True)
     for name in (*model.family.paths, "prefix"):
-        found, grad = model.step.run(name, x, rows, True)
-        assert far(grad, exact) < 1e-6, name
+        found, grad = model.step.run(name, {"image": x}, rows, True)
+        assert far(grad["image"], exact["image"]) < 1e-6, name
         torch.testing.assert_close(torch.cat(found[0]), torch.cat(nll[0]), rtol=1e-6, atol=1e-8)
 
 
@@ -130,7 +132,7 @@ def test_one_prompt_with_many_targets_runs_the_prompt_once(model):
     x, prepared = pixels(model, 1), model.prepare([chats])
     found = model.loss_and_grad(x, prepared)
     _, grad = loss_and_gradient(model, x, prepared.pairs[0], weights("token", prepared.pairs[0]))
-    ((group,), _) = gradient.grouped(gradient.tasks_of(prepared, "token")[0])
+    ((group,), _) = grouped(tasks_of(prepared, "token")[0])
     assert all(len(t.ids) - group.past == 1 + t.pair.tokens for t in group.tasks)
     assert path(model) == "prefix"  # a long common run is worth a pass of its own in every family
     assert far(found.pixels, grad) < 1e-6
@@ -303,11 +305,11 @@ def test_when_every_shared_path_fails_the_plain_loop_runs_and_says_so(model, mon
     def fails(*arguments, **named):
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr(type(model.step), "_shared", fails)
-    original = type(model.step)._padded
+    monkeypatch.setattr(type(model.step), "shared", fails)
+    original = type(model.step).padded
     monkeypatch.setattr(
         type(model.step),
-        "_padded",
+        "padded",
         lambda self, tasks, seen: original(self, tasks, seen) * (1 if len(tasks) == 1 else 2),
     )
     x, prepared = pixels(model, 1), model.prepare([CHATS[:3]])

@@ -159,14 +159,14 @@ def test_first_token_logits_too_large_for_memory_come_in_smaller_batches(folder:
 
 def test_a_path_that_ran_out_of_memory_is_not_called_wrong(folder: Path, monkeypatch) -> None:
     model = HFModel(folder, "cpu")
-    shared, full = model.step._shared, [True]
+    shared, full = model.step.shared, [True]
 
     def small(*args):
         if full.pop() if full else False:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
         return shared(*args)
 
-    monkeypatch.setattr(model.step, "_shared", small)
+    monkeypatch.setattr(model.step, "shared", small)
     model.loss_and_grad(model.pixels(PICTURE), model.prepare([PAIRS]))
     assert model.step.choice.said.startswith("prefix: agrees")
     assert model.remarks == ["out of memory in a gradient step: on with 32 pictures and 1 pairs at once"]

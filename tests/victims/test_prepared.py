@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 from plain_loop import picture
 from proofglass.types import Chat
 from proofglass.victims.hf.model import HFModel
-from proofglass.victims.hf.packing import grouped, packed, padded, tasks_of
-from proofglass.victims.hf.prepared import Prepared, one_run, pair_of
+from proofglass.victims.hf.packing import grouped, packed, padded
+from proofglass.victims.shared.prepared import Prepared, Prompt, one_run, pair_of
+from proofglass.victims.shared.tasks import tasks_of
 from tiny_models import build
 
 IMAGE = 3
@@ -26,7 +29,7 @@ def model(tmp_path_factory):
 def seen(prompt, target, before=(1, 5), places=4):
     """A pair whose picture stands behind `before`."""
     ids = (*before, *[IMAGE] * places, *prompt)
-    return pair_of(ids, [target], one_run(ids, IMAGE))
+    return pair_of(Prompt(ids, one_run(ids, IMAGE)), [target])
 
 
 # ---------------------------------------------------------------- tokenising
@@ -47,7 +50,7 @@ def test_text_tokens_are_the_prompt_without_place_holders(model):
     prepared = model.prepare([[(Chat.user(picture(1), "hi"), "yes"), (Chat.user("hi"), "yes")]])
     assert prepared.text_tokens == ((5, 5),)  # <s> <user> h i <bot>
     pair = prepared.pairs[0][0]
-    assert pair.picture == (2, 18)
+    assert [(slot.first, slot.last) for slot in pair.slots] == [(2, 18)]
     assert pair.text_places == (0, 1, 18, 19, 20)
 
 
@@ -56,8 +59,9 @@ def test_token_ids_give_the_same_pairs_as_chats(model):
     answer = model.tokenizer("yes", add_special_tokens=False)["input_ids"]
     by_ids = model.prepare_tokens([[(model.encode_chat(chat).ids, answer)]])
     by_chat = model.prepare([[(chat, "yes")]]).pairs[0][0]
-    assert by_chat.size == (28, 28)  # ids alone do not say how large the picture is
-    assert vars(by_ids.pairs[0][0]) == {**vars(by_chat), "size": None}
+    (slot,) = by_chat.slots
+    assert slot.size == (28, 28)  # ids alone do not say how large the picture is
+    assert vars(by_ids.pairs[0][0]) == {**vars(by_chat), "slots": (dataclasses.replace(slot, image=None, size=None),)}
 
 
 @pytest.mark.parametrize(
@@ -70,15 +74,15 @@ def test_token_ids_give_the_same_pairs_as_chats(model):
 )
 def test_a_pair_that_cannot_be_taught_says_what_is_wrong(prompt, parts, says):
     with pytest.raises(ValueError, match=says):
-        pair_of(prompt, parts, one_run(prompt, IMAGE))
+        pair_of(Prompt(tuple(prompt), one_run(prompt, IMAGE)), parts)
 
 
 def test_the_first_of_two_pictures_is_under_attack_and_the_other_stays(model):
     (pair,) = model.prepare([[(Chat.user(picture(1), picture(2), "hi"), "yes")]]).pairs[0]
-    assert [slot.image for slot in pair.others] == [picture(2)]
-    assert pair.picture is not None
-    assert pair.picture[1] <= pair.others[0].first
-    assert not set(pair.text_places) & set(range(pair.others[0].first, pair.others[0].last))
+    first, second = pair.slots
+    assert (first.name, second.name, second.image) == ("image", "", picture(2))
+    assert first.last <= second.first
+    assert not set(pair.text_places) & set(range(second.first, second.last))
     grads = []
     for second in (2, 3):
         prepared = model.prepare([[(Chat.user(picture(1), picture(second), "hi"), "yes")]])

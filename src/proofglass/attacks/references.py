@@ -12,12 +12,12 @@ from typing import Literal
 from proofglass.attacks.crafting.access import with_losses
 from proofglass.attacks.crafting.fields import Epsilon
 from proofglass.attacks.crafting.pixels import apart
-from proofglass.engine import TargetNLL
+from proofglass.engine import A_LOSS, TargetNLL
 from proofglass.engine.pictures import target_pairs
 from proofglass.engine.rounding import whole_levels
 from proofglass.interfaces import Attack, Count, Victim, WhiteBoxVictim
 from proofglass.interfaces.attacks import Opens, Scope
-from proofglass.types import Artefact, Chat, Cost, Image, Sample, Seconds
+from proofglass.types import Artefact, Budget, Chat, Cost, Image, Sample
 
 MID_GREY = 128
 DEFAULT_SIZE = (224, 224)  # px, for a victim that takes any size
@@ -66,7 +66,7 @@ class RandomNoise(Attack):
         return "universal" if self.tries == 1 else "sample"
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         size = victim.image_size or DEFAULT_SIZE
         if self.tries == 1:
@@ -83,7 +83,7 @@ class RandomNoise(Attack):
         return sample.chat.with_image(self._noisy(clean, artefact.meta["seed"], sample.id))
 
     def _best(
-        self, victim: WhiteBoxVictim, sample: Sample, size: Sequence[int], seed: int, budget: float | None
+        self, victim: WhiteBoxVictim, sample: Sample, size: Sequence[int], seed: int, budget: Budget | None
     ) -> Artefact:
         """The noise that brings the target's loss down most; the first of equals."""
         import torch
@@ -92,10 +92,11 @@ class RandomNoise(Attack):
         one = TargetNLL(victim, target_pairs([sample], [clean]))
         tries = self.tries
         losses: list[float] = []
-        if isinstance(budget, Seconds):
-            until = time.perf_counter() + budget
-        else:
-            until, tries = math.inf, tries if budget is None else max(1, min(tries, int(budget)))
+        until = math.inf
+        if budget is not None and budget.unit == "seconds":
+            until = time.perf_counter() + budget.amount
+        elif budget is not None and budget.of(A_LOSS):  # a try has no tokens and costs no money
+            tries = max(1, min(tries, int(budget.amount)))
         while len(losses) < tries and (not losses or time.perf_counter() < until):
             some = range(len(losses), min(len(losses) + AT_ONCE, tries))
             x = torch.cat([victim.pixels(self._noisy(clean, seed, sample.id, k)) for k in some])

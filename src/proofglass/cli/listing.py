@@ -27,6 +27,7 @@ class Listed(StrEnum):
     victims = "victims"
     datasets = "datasets"
     judges = "judges"
+    metrics = "metrics"
     models = "models"
 
 
@@ -38,7 +39,7 @@ def list_plugs(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """What there is: attacks, defenses, victims, datasets, judges, models; with a NAME, its parameters.
+    """What there is: attacks, defenses, victims, datasets, judges, metrics, models; with a NAME, its parameters.
 
     `access` says how far an attack looks into its victim: a black box needs replies alone, a score-based one the loss
     of a target, a grey box the vision encoder, a white box gradients. Plugs that other installed packages add (entry
@@ -149,6 +150,7 @@ _TRAITS: dict[str, tuple[str, ...]] = {
     "attacks": ("threat", "changes"),
     "datasets": ("licence",),
     "judges": ("column", "aspect"),
+    "metrics": ("by", "range", "better"),
 }
 _SHOWN = {**_TRAITS, "attacks": ("access", "threat", "changes", "scope")}
 _EVERY_TRAIT = set(sum(_SHOWN.values(), ()))
@@ -220,7 +222,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, float) and 0 < value < 1 and abs(value * 255 - round(value * 255)) < 1e-9:
         return min(repr(value), f"{round(value * 255)}/255", key=len)
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        found: str = os.fspath(value)
+        return found
     if isinstance(value, (set, frozenset)):
         return f"{{{', '.join(sorted(map(repr, value)))}}}"
     return repr(value)

@@ -135,6 +135,9 @@ def run(
     Everything answered is in the run folder before it is judged: after a crash the same command goes on and
     asks nothing twice. Exit code 1 if some cell measured nothing.
 
+    An attack that looks into its victim is crafted through the defenses that open themselves (adaptive); `adaptive:
+    false` in the study, or beside one of its attacks, crafts it on the bare victim (static).
+
     \b
     Examples:
       proofglass run quickstart
@@ -148,8 +151,10 @@ def run(
 def curve(
     study: StudyName,
     budgets: Annotated[
-        list[float],
-        typer.Option("--budget", help="Forward equivalents per picture; give it several times, increasing."),
+        list[str],
+        typer.Option(
+            "--budget", help="Per picture; several times, increasing: 60 (forward equivalents), '500 queries', '60 s'."
+        ),
     ],
     out: Annotated[Path | None, typer.Option("--out", help="Folder. Default: runs/<name of the study>-curve.")] = None,
     limit: Annotated[
@@ -160,7 +165,8 @@ def curve(
 ) -> None:
     """Success against budget: all attacks of a study on the same samples, once per budget, as a figure.
 
-    A budget caps what an attack may spend on one picture: forward + 2 x backward passes + queries. The page shows
+    A budget caps what an attack may spend on one picture: 60 forward equivalents (forward + 2 x backward passes +
+    queries), '500 queries' (forward passes + queries), '60 s', '10000 tokens' or '2.5 USD' of replies. The page shows
     success with its interval against what was really spent, and against seconds. Stopped, the same command goes on.
 
     \b

@@ -69,6 +69,9 @@ def serve(
     show_margins: Annotated[
         bool, typer.Option("--show-margins", help="Tell callers how near each defense was to intervening.")
     ] = False,
+    show_reasoning: Annotated[
+        bool, typer.Option("--show-reasoning", help="Tell callers what a model that thinks aloud thought.")
+    ] = False,
     no_first_ask: Annotated[
         bool, typer.Option("--no-first-ask", help="Do not ask the model for one token before serving.")
     ] = False,
@@ -115,6 +118,7 @@ def serve(
             hosts={"127.0.0.1", "localhost", "::1", *names} if local else None,
             image_hosts=allow_remote_images or [],
             show_margins=show_margins,
+            show_reasoning=show_reasoning,
         )
         bound.listen()  # whoever reads the address may call at once
         say(_banner(http.address(bound), name or victim, chain, token if is_ours else ""))

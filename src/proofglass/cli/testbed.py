@@ -96,16 +96,16 @@ def train(
     from proofglass.registry import entries
 
     if name.startswith("surrogate-") or name in entries("models"):
-        from proofglass.testbed import surrogates
+        from proofglass.testbed.recipes import surrogates
 
         if name not in surrogates.NAMES:
             raise UsageError(f"{name!r}: nothing to train; expected one of {', '.join(surrogates.NAMES)}")
         surrogates.train(name, out=out, build=build, log=note)
         return
-    from proofglass.testbed.train import train as train_victim
+    from proofglass.testbed.recipes import victims
 
     _known(name)
-    train_victim(name, out=out, build=build, log=note)
+    victims.train(name, out=out, build=build, log=note)
 
 
 def _known(name: str) -> None:
@@ -127,4 +127,5 @@ def _read_card(name: str) -> dict[str, Any]:
     path = _card_file(name)
     if not path.exists():
         raise UsageError(f"{name}: no card at {path}; `proofglass testbed train {name}` makes victim and card")
-    return json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from proofglass.types import (
     Attempt,
     BadSample,
     Chat,
+    Expected,
     Image,
     Reply,
     Sample,
@@ -158,7 +159,7 @@ def samples_are_whole(data: Dataset) -> None:
             assert row.reason, f"{row.id} does not say why it is bad"
             continue
         assert row.chat.last_text.strip(), f"{row.id} asks nothing"
-        assert row.expected in ("refuse", "comply", "label", "describe"), row.expected
+        assert row.expected in get_args(Expected), row.expected
         json.dumps(dict(row.meta))
         for image in row.chat.images:
             is_8_bit(image)

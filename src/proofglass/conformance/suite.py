@@ -15,12 +15,23 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from proofglass.conformance import checks, on_disk
+from proofglass.conformance import checks, measuring, on_disk, opened, white_box
 from proofglass.conformance.material import Scripted, asks, attempts, picture, samples
 from proofglass.conformance.variants import keyed, variants
 from proofglass.console import REASON, cut
 from proofglass.faults import briefly, stops_the_run
-from proofglass.interfaces import Attack, Dataset, Defense, Detector, Encoder, Judge, Victim, WhiteBoxVictim
+from proofglass.interfaces import (
+    Attack,
+    Dataset,
+    Defense,
+    Detector,
+    Encoder,
+    Judge,
+    Metric,
+    Victim,
+    WhiteBoxVictim,
+    opened_through,
+)
 from proofglass.registry import build
 from proofglass.types import Artefact, Ask, Chat, Finding, Sample, Settings
 
@@ -68,6 +79,8 @@ def cases(make: Callable[[], Any], off: Mapping[str, Any] | None = None) -> list
         found += _of_defense(plug, off)
     if isinstance(plug, Judge):
         found += _of_judge(plug)
+    if isinstance(plug, Metric):
+        found += _of_metric(plug)
     if isinstance(plug, Victim):
         found += _of_victim(plug)
     if isinstance(plug, (Encoder, Detector)):
@@ -124,6 +137,26 @@ def _of_judge(judge: Judge) -> list[Case]:
     ]
 
 
+def _of_metric(metric: Metric) -> list[Case]:
+    each = (
+        measuring.groups_by_what_it_says,
+        measuring.stays_in_its_range,
+        measuring.order_of_rows_changes_nothing,
+        measuring.says_why_where_nothing_is,
+        measuring.groups_are_counted_alone,
+    )
+    found = []
+    for check in each:
+        # The rows are made when a check asks for them: `needs` is foreign code, too.
+        case = _case(check, metric)
+        found.append(dataclasses.replace(case, run=partial(_on_rows, check, metric)))
+    return found
+
+
+def _on_rows(check: Callable[..., None], metric: Metric) -> None:
+    check(metric, measuring.scored(metric))
+
+
 def _of_defense(defense: Defense, off: Mapping[str, Any] | None) -> list[Case]:
     system = Ask(Chat.user(picture(1), "what is it ?").with_system("be brief"), Settings(5, draw=1))
     shown = [*asks(), system]
@@ -139,7 +172,25 @@ def _of_defense(defense: Defense, off: Mapping[str, Any] | None) -> list[Case]:
         _each(checks.passes_errors_on, defense, shown),
         identity,
         _case(checks.wraps_a_victim, defense, Scripted(), asks()),
+        *_of_opened(defense),
     ]
+
+
+def _of_opened(defense: Defense) -> list[Case]:
+    """What an attacker sees who looks through it; not looked at where it stays closed."""
+    model: WhiteBoxVictim = build("victims", WHITE, device="cpu")
+    shown, chat = picture(1, 96), asks()[0].chat
+    found = [
+        _case(opened.answers_as_it_defends, defense, model, [Ask(chat.with_image(shown), Settings(5)), *asks()]),
+        _case(opened.shows_what_reaches_the_model, defense, model, chat.with_image(shown), "sure , here is how"),
+        _case(opened.gradients_lead_through_it, defense, model, shown, chat, "sorry , no ."),
+    ]
+    if opened_through(defense, model) is None:
+        found = [
+            dataclasses.replace(case, why_not="it stays closed: attacks are crafted on the bare model")
+            for case in found
+        ]
+    return found
 
 
 def _of_victim(victim: Victim) -> list[Case]:
@@ -151,9 +202,13 @@ def _of_victim(victim: Victim) -> list[Case]:
         _case(checks.answers_alike_twice, victim, ask),
         _case(checks.keeps_the_token_limit, victim, ask),
     ]
-    if isinstance(victim, WhiteBoxVictim) and victim.sees_images:
-        side = (victim.image_size or (SIDE, SIDE))[0]
-        found.append(_case(checks.gives_gradients, victim, picture(1, side), ask.chat, "sure , here is how"))
+    if isinstance(victim, WhiteBoxVictim):
+        image, target = picture(1, (victim.image_size or (SIDE, SIDE))[0]), "sure , here is how"
+        if victim.sees_images:
+            found.append(_case(checks.gives_gradients, victim, image, ask.chat, target))
+            found.append(_case(white_box.takes_pictures_by_slot, victim, image, ask.chat, target))
+        shown = [image] if victim.sees_images else []
+        found.append(_case(white_box.opens_its_text, victim, shown, target))
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from proofglass.engine.points import wide
 from proofglass.engine.steps import Iterate, State, unit
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class APGDStep:
     def __call__(self, at: Iterate, state: State) -> tuple[torch.Tensor, State]:
         seen = self._judge(at, self._see(at, state))
         x, grad, s = seen
-        eta = s["eta"][:, None, None, None]
+        eta = wide(s["eta"], x)
         direction = grad.sign() if self.norm == "linf" else unit(grad)
         z = at.project(x - eta * direction)
         a = 1.0 if at.step == 0 else self.momentum
@@ -79,12 +80,12 @@ class APGDStep:
     def _see(self, at: Iterate, s: State) -> State:
         """Note the loss of this iterate: whether it fell, and whether it is the best so far."""
         better = at.loss < s["best_loss"]
-        wide = better[:, None, None, None]
+        lower = wide(better, at.x)
         fell = s["falls"] + (at.loss < s["last_loss"]).to(at.loss.dtype) if at.step else s["falls"]
         new = {
             "falls": fell,
-            "best": at.x.where(wide, s["best"]),
-            "best_grad": at.grad.where(wide, s["best_grad"]),
+            "best": at.x.where(lower, s["best"]),
+            "best_grad": at.grad.where(lower, s["best_grad"]),
             "best_loss": at.loss.where(better, s["best_loss"]),
             "last_loss": at.loss,
         }
@@ -101,11 +102,11 @@ class APGDStep:
         stalls = s["falls"] <= self.rho * window
         stuck = (s["halved"] == 0) & (s["best_loss"] >= s["checked_loss"])
         halve = stalls | stuck
-        wide = halve[:, None, None, None]
+        back = wide(halve, at.x)
         new = {
             "eta": torch.where(halve, s["eta"] / 2, s["eta"]),
             "halved": halve.to(s["eta"].dtype),
             "checked_loss": s["best_loss"],
             "falls": torch.zeros_like(s["falls"]),
         }
-        return s["best"].where(wide, at.x), s["best_grad"].where(wide, at.grad), s | new
+        return s["best"].where(back, at.x), s["best_grad"].where(back, at.grad), s | new

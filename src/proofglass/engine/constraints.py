@@ -160,6 +160,31 @@ class Box:
         return None
 
 
+@dataclass(frozen=True)
+class Between:
+    """Every value in [low, high], whatever the variable: perturbations of embeddings, not pictures. Begins at x0.
+
+    Raises ValueError unless low < high.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"low, high: expected low < high, found {self.low:g} and {self.high:g}")
+
+    def begin(self, x0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        return self.project(x0, x0)
+
+    def project(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
+        _check_shape(x, x0)
+        return x.clamp(self.low, self.high)
+
+    def free(self, x0: torch.Tensor) -> torch.Tensor | None:
+        return None
+
+
 class Region(Protocol):
     """A set of pixels, the same in all pictures of a batch."""
 

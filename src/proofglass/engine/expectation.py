@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from proofglass.engine.objectives import Evaluation, Objective
-from proofglass.engine.seeds import stream
+from proofglass.engine.memory import NOTHING, Memory, joined, part, repeated
+from proofglass.engine.objectives import Evaluation, Objective, mean_of
+from proofglass.engine.pasting import cut, paste
+from proofglass.engine.points import IMAGE, Point, named, shaped
+from proofglass.engine.seeds import drawing, seed_of, stream
+from proofglass.types import Cost
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +37,9 @@ class Transformed(Objective):
 
     through: follow the chain rule through the transform; False uses the gradient at the transformed picture as the
     gradient at x, as published code does. What leaves [0, 1] is clamped before the network sees it, and the gradient
-    is zero there. at_once: draws per pass (memory). The value of the whole is that of the untransformed picture.
+    is zero there. at_once: draws per pass (memory). of: the variable that is transformed; others are the same for all
+    draws. The value of the whole is that of the untransformed picture. Where `objective` remembers something, each of
+    the draws has a memory of its own.
     """
 
     objective: Objective
@@ -42,62 +48,91 @@ class Transformed(Objective):
     seeds: Sequence[int]
     through: bool = False
     at_once: int = 20
+    of: str = IMAGE
     fixed: bool = field(default=False, init=False)
     _wide: dict[int, Objective] = field(default_factory=dict, init=False, repr=False)
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
         import torch
 
-        total, loss = torch.zeros_like(x), torch.zeros(len(x), device=x.device)
+        point, memory = named(x), memory or self.memory()
+        picture, count = point[self.of], len(point[self.of])
+        total = {name: torch.zeros_like(tensor) for name, tensor in point.items()} if need_grad else {}
+        loss = torch.zeros(count, device=picture.device)
         forward = backward = 0
+        remembered: list[Memory] = []
         for first in range(0, self.draws, self.at_once):
-            count = min(self.at_once, self.draws - first)
+            some = min(self.at_once, self.draws - first)
             drawn = [
-                [self.transform.draw(x[b], stream(seed, "transform", step, first + k)) for k in range(count)]
+                [self.transform.draw(picture[b], stream(seed, "transform", step, first + k)) for k in range(some)]
                 for b, seed in enumerate(self.seeds)
             ]
-            many = torch.stack([self.transform.apply(x[b], d) for b in range(len(x)) for d in drawn[b]])
-            seen = self._widened(len(x), count)(many.clamp(0, 1), step, need_grad=need_grad)
+            many = torch.stack([self.transform.apply(picture[b], d) for b in range(count) for d in drawn[b]])
+            wide = shaped(repeated(point, some) | {self.of: many.clamp(0, 1)}, x)
+            kept = {name: t[:, first : first + some].flatten(0, 1) for name, t in memory.items()}
+            each = [seed_of(seed, "transform", first + k) for seed in self.seeds for k in range(some)]
+            with drawing(each, step):
+                seen = self._widened(count, some)(wide, step, need_grad=need_grad, memory=kept)
             forward, backward = forward + seen.forward, backward + seen.backward
-            loss += seen.loss.reshape(len(x), count).sum(1) / self.draws
-            if seen.grad is None:
-                continue
-            grad = (seen.grad * ((many >= 0) & (many <= 1))).reshape(len(x), count, *x.shape[1:])
-            for b in range(len(x)):
-                for k in range(count):
-                    here = self.transform.adjoint(grad[b, k], drawn[b][k]) if self.through else grad[b, k]
-                    total[b] += here / self.draws
-        return Evaluation(loss, total if need_grad else None, forward, backward)
+            loss += seen.loss.reshape(count, some).sum(1) / self.draws
+            remembered.append({name: t.reshape(count, some, *t.shape[1:]) for name, t in seen.memory.items()})
+            if seen.grad is not None:
+                self._add(total, named(seen.grad), many, drawn)
+        after = {name: torch.cat([some[name] for some in remembered], 1) for name in memory}
+        return Evaluation(loss, shaped(total, x) if need_grad else None, forward, backward, after)
+
+    def _add(
+        self,
+        total: dict[str, torch.Tensor],
+        grads: dict[str, torch.Tensor],
+        many: torch.Tensor,
+        drawn: Sequence[Sequence[Any]],
+    ) -> None:
+        """Add the gradients of these draws, each row of `total` standing `len(drawn[0])` times in `grads`."""
+        count, some = len(drawn), len(drawn[0])
+        for name, found in grads.items():
+            inside = found * ((many >= 0) & (many <= 1)) if name == self.of else found
+            grad = inside.reshape(count, some, *found.shape[1:])
+            for b in range(count):
+                for k in range(some):
+                    through = self.through and name == self.of
+                    here = self.transform.adjoint(grad[b, k], drawn[b][k]) if through else grad[b, k]
+                    total[name][b] += here / self.draws
 
     def _widened(self, pictures: int, count: int) -> Objective:
         if count not in self._wide:
             self._wide[count] = self.objective.rows([b for b in range(pictures) for _ in range(count)])
         return self._wide[count]
 
-    def value(self, x: torch.Tensor) -> Evaluation:
+    def value(self, x: Point) -> Evaluation:
         return self.objective.value(x)
 
-    def price(self, need_grad: bool) -> float:
-        return (self.draws if need_grad else 1) * self.objective.price(need_grad)
+    def price(self, need_grad: bool) -> Cost:
+        return self.objective.price(need_grad) * (self.draws if need_grad else 1)
 
     def rows(self, picks: Sequence[int]) -> Self:
         return dataclasses.replace(
             self, objective=self.objective.rows(picks), seeds=tuple(self.seeds[b] for b in picks)
         )
 
+    def memory(self) -> Memory:
+        whole = self.objective.memory()
+        return {name: t.reshape(-1, self.draws, *t.shape[1:]) for name, t in repeated(whole, self.draws).items()}
+
 
 @dataclass
 class Placed(Objective):
     """A patch pasted at a random place of a carrier picture, anew at every step (moving patch, Bailey et al. 2023).
 
-    The variable is the patch, [B, 3, h, w]. carriers: float32 [B, 3, H, W]. Places are uniform over all that fit and
-    depend on (seeds[b], step) only. `value` is the mean over `tries` fixed places.
+    The variable `of` is the patch, [B, 3, h, w]. carriers: float32 [B, 3, H, W]. Places are uniform over all that fit
+    and depend on (seeds[b], step) only. `value` is the mean over `tries` fixed places.
     """
 
     objective: Objective
     carriers: torch.Tensor
     seeds: Sequence[int]
     tries: int = 4
+    of: str = IMAGE
     fixed: bool = field(default=False, init=False)
 
     def place(self, seed: int, step: int | str, height: int, width: int) -> tuple[int, int]:
@@ -115,34 +150,29 @@ class Placed(Objective):
 
     def paste(self, patch: torch.Tensor, step: int | str) -> tuple[torch.Tensor, list[tuple[int, int]]]:
         """Carriers with the patches on them, and the corners."""
-        whole = self.carriers.clone()
-        height, width = patch.shape[-2:]
-        corners = [self.place(seed, step, height, width) for seed in self.seeds]
-        for b, (top, left) in enumerate(corners):
-            whole[b, :, top : top + height, left : left + width] = patch[b]
-        return whole, corners
+        corners = [self.place(seed, step, *patch.shape[-2:]) for seed in self.seeds]
+        return paste(self.carriers, patch, corners), corners
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
-        import torch
-
-        whole, corners = self.paste(x, step)
-        seen = self.objective(whole, step, need_grad=need_grad)
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
+        point = named(x)
+        whole, corners = self.paste(point[self.of], step)
+        seen = self.objective(shaped(point | {self.of: whole}, x), step, need_grad=need_grad, memory=memory)
         if seen.grad is None:
             return seen
-        height, width = x.shape[-2:]
-        grad = torch.stack(
-            [g[:, top : top + height, left : left + width] for g, (top, left) in zip(seen.grad, corners, strict=True)]
-        )
-        return dataclasses.replace(seen, grad=grad)
+        grads = named(seen.grad)
+        size = point[self.of].shape[-2:]
+        return dataclasses.replace(seen, grad=shaped(grads | {self.of: cut(grads[self.of], corners, *size)}, x))
 
-    def value(self, x: torch.Tensor) -> Evaluation:
+    def value(self, x: Point) -> Evaluation:
         import torch
 
-        seen = [self.objective.value(self.paste(x, f"value {k}")[0]) for k in range(self.tries)]
+        point = named(x)
+        pasted = [self.paste(point[self.of], f"value {k}")[0] for k in range(self.tries)]
+        seen = [self.objective.value(shaped(point | {self.of: whole}, x)) for whole in pasted]
         return Evaluation(torch.stack([e.loss for e in seen]).mean(0), None, sum(e.forward for e in seen), 0)
 
-    def price(self, need_grad: bool) -> float:
-        return (1 if need_grad else self.tries) * self.objective.price(need_grad)
+    def price(self, need_grad: bool) -> Cost:
+        return self.objective.price(need_grad) * (1 if need_grad else self.tries)
 
     def rows(self, picks: Sequence[int]) -> Self:
         return dataclasses.replace(
@@ -152,25 +182,33 @@ class Placed(Objective):
             seeds=tuple(self.seeds[b] for b in picks),
         )
 
+    def memory(self) -> Memory:
+        return self.objective.memory()
+
 
 @dataclass
 class Cycle(Objective):
-    """One objective per step, in turn: surrogates as `CommonWeakness` visits them."""
+    """One objective per step, in turn: surrogates as `CommonWeakness` visits them. Each remembers its own steps."""
 
     objectives: Sequence[Objective]
     fixed: bool = field(default=False, init=False)
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
-        return self.objectives[step % len(self.objectives)](x, step, need_grad=need_grad)
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
+        turn, memory = step % len(self.objectives), memory or self.memory()
+        parts = [part(memory, k) for k in range(len(self.objectives))]
+        seen = self.objectives[turn](x, step, need_grad=need_grad, memory=parts[turn])
+        parts[turn] = seen.memory
+        return dataclasses.replace(seen, memory=joined(parts))
 
-    def value(self, x: torch.Tensor) -> Evaluation:
-        from proofglass.engine.objectives import mean_of
-
+    def value(self, x: Point) -> Evaluation:
         return mean_of(self.objectives).value(x)
 
-    def price(self, need_grad: bool) -> float:
+    def price(self, need_grad: bool) -> Cost:
         seen = self.objectives[:1] if need_grad else self.objectives
-        return sum(objective.price(need_grad) for objective in seen)
+        return sum((objective.price(need_grad) for objective in seen), Cost())
 
     def rows(self, picks: Sequence[int]) -> Self:
         return type(self)([objective.rows(picks) for objective in self.objectives])
+
+    def memory(self) -> Memory:
+        return joined([objective.memory() for objective in self.objectives])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from proofglass.engine.memory import NOTHING, Memory, joined, part
+from proofglass.engine.points import IMAGE, Point, named, shaped
+from proofglass.engine.schedule import A_GRADIENT, A_LOSS
 from proofglass.interfaces import Layer, Target, Weighting, WhiteBoxVictim
-from proofglass.types import Chat
+from proofglass.types import Chat, Cost
 
 if TYPE_CHECKING:
     import torch
@@ -17,19 +20,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """loss: float [B]; grad: float32 of the shape of x, or None where only the value was asked for.
-    forward, backward: passes spent in all, one per (picture, target) row."""
+    """loss: float [B]; grad: float32, in the form of x (a variable that is missing has gradient zero), or None where
+    only the value was asked for. forward, backward: passes spent in all, one per (picture, target) row.
+    memory: what the objective remembers after this step, to be handed in at the next one."""
 
     loss: torch.Tensor
-    grad: torch.Tensor | None
+    grad: Point | None
     forward: int
     backward: int
+    memory: Memory = field(default_factory=dict)
 
 
 class Objective(ABC):
     """What `minimise` minimises, over pictures that are independent of each other.
 
+    x is one picture per row, float32 [B, 3, H, W], or several variables by name (`points.Point`).
     `fixed`: the same function at every step (a sampled one is not, and its losses cannot be compared).
+    An objective never changes itself: what it remembers goes in and comes back (`memory`).
     """
 
     fixed: bool = True
@@ -40,30 +47,28 @@ class Objective(ABC):
         return self.fixed
 
     @abstractmethod
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
-        """Loss and gradient at `x` as drawn for step `step` (0-based; draws depend on seed and step only)."""
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
+        """Loss and gradient at `x` as drawn for step `step` (0-based; draws depend on seed and step only).
 
-    def value(self, x: torch.Tensor) -> Evaluation:
+        memory: what the step before gave back; empty: what `self.memory()` holds, the beginning.
+        """
+
+    def value(self, x: Point) -> Evaluation:
         """The whole objective without gradient: what is compared before and after rounding."""
-        return self(x, 0, need_grad=False)
+        return self(x, 0, need_grad=False, memory=self.memory())
 
     @abstractmethod
     def rows(self, picks: Sequence[int]) -> Self:
         """The objective of these pictures, in this order; repeats are allowed."""
 
-    def price(self, need_grad: bool) -> float:
-        """Forward equivalents per picture of a step with gradient, or of `value`: what a budget must hold before the
-        first of each. (Later steps are priced by the last one.) Default: one pass forward, one backward."""
-        return 3.0 if need_grad else 1.0
+    def price(self, need_grad: bool) -> Cost:
+        """Passes per picture of a step with gradient, or of `value`: what a budget must hold before the first of each.
+        (Later steps are priced by the last one.) Default: one pass forward, and one backward for a gradient."""
+        return A_GRADIENT if need_grad else A_LOSS
 
-    def memory(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint must keep beside x (a second player's moves). Default: nothing."""
-        return {}
-
-    def recall(self, memory: dict[str, torch.Tensor]) -> None:
-        """Go on from a checkpoint's `memory`. Raises ValueError for a memory that this objective does not keep."""
-        if memory:
-            raise ValueError(f"memory: {type(self).__name__} keeps none, found {', '.join(sorted(memory))}")
+    def memory(self) -> Memory:
+        """What it remembers before the first step: tensors by name, batch first. Default: nothing."""
+        return NOTHING
 
 
 @dataclass
@@ -75,7 +80,9 @@ class TargetNLL(Objective):
     so neither micro-batches nor a resume change the trajectory; `seed` is one for all pictures, or one for each.
     weighting: see `WhiteBoxVictim.loss_and_grad`. append_eos: the end token belongs to the target.
     value_pairs: how many pairs of a picture `value` looks at, the first ones (None: all).
-    prepared: the pairs, tokenised; made here unless given. An attack may give them weights or soft labels first.
+    slots: the variables that are pictures of the chats, the k-th name the k-th picture over all turns; one name is the
+    usual case. prepared: the pairs, tokenised; made here unless given. An attack may give them weights or soft labels
+    first.
     Source: Qi et al. 2023, eq. 2; the published weightings differ and are part of an attack's identity.
     """
 
@@ -86,6 +93,7 @@ class TargetNLL(Objective):
     weighting: Weighting = "token"
     append_eos: bool = False
     value_pairs: int | None = None
+    slots: tuple[str, ...] = (IMAGE,)
     prepared: Any = field(default=None, repr=False)
     fixed: bool = field(init=False)
 
@@ -97,7 +105,12 @@ class TargetNLL(Objective):
         most = max(len(row) for row in self.pairs)
         self.fixed = self.per_step is None or self.per_step >= most
         if self.prepared is None:
-            self.prepared = self.victim.prepare(self.pairs, append_eos=self.append_eos)
+            several: dict[str, Any] = {} if self.slots == (IMAGE,) else {"slots": self.slots}
+            self.prepared = self.victim.prepare(self.pairs, append_eos=self.append_eos, **several)
+
+    @property
+    def plain(self) -> bool:
+        return self.fixed and not self.victim.draws
 
     def draw(self, step: int) -> list[list[int]]:
         """Which pairs of each picture step `step` uses: all, or `per_step` drawn without replacement."""
@@ -109,40 +122,44 @@ class TargetNLL(Objective):
             for seed, row in zip(seeds, self.pairs, strict=True)
         ]
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
         return self._evaluate(x, self.draw(step), need_grad=need_grad)
 
-    def value(self, x: torch.Tensor) -> Evaluation:
+    def value(self, x: Point) -> Evaluation:
         return self._evaluate(x, [list(range(len(row)))[: self.value_pairs] for row in self.pairs], need_grad=False)
 
     def rows(self, picks: Sequence[int]) -> Self:
-        import dataclasses
-
         seed = self.seed if isinstance(self.seed, int) else [self.seed[b] for b in picks]
         pairs = [self.pairs[b] for b in picks]
-        return dataclasses.replace(self, pairs=pairs, seed=seed, prepared=self.prepared.rows(picks))
+        return replace(self, pairs=pairs, seed=seed, prepared=self.prepared.rows(picks))
 
-    def price(self, need_grad: bool) -> float:
+    def price(self, need_grad: bool) -> Cost:
         pairs = max(len(row) for row in self.pairs)
         most = self.per_step if need_grad else self.value_pairs
-        return min(most or pairs, pairs) * super().price(need_grad)
+        return super().price(need_grad) * (min(most or pairs, pairs) * max(self.victim.draws, 1))
 
-    def _evaluate(self, x: torch.Tensor, picks: list[list[int]], *, need_grad: bool) -> Evaluation:
-        result = self.victim.loss_and_grad(
-            x, self.prepared.select(picks), weighting=self.weighting, need_grad=need_grad
+    def _evaluate(self, x: Point, picks: list[list[int]], *, need_grad: bool) -> Evaluation:
+        shown = {slot: named(x)[slot] for slot in self.slots}
+        pixels: Any = shown if len(shown) > 1 else shown[self.slots[0]]
+        seen = self.victim.loss_and_grad(
+            pixels, self.prepared.select(picks), weighting=self.weighting, need_grad=need_grad
         )
-        rows = sum(len(row) for row in picks)
-        return Evaluation(result.loss, result.pixels if need_grad else None, rows, rows if need_grad else 0)
+        rows = sum(len(row) for row in picks) * max(self.victim.draws, 1)
+        if not need_grad:
+            return Evaluation(seen.loss, None, rows, 0)
+        grad = dict(seen.pixels) if isinstance(seen.pixels, Mapping) else {self.slots[0]: seen.pixels}
+        return Evaluation(seen.loss, shaped(grad, x), rows, rows)
 
 
 @dataclass
 class Differentiable(Objective):
-    """Any torch function of the pixels: f(x, rows) -> loss [B], differentiable; rows: which pictures x holds.
+    """Any torch function of x: f(x, rows) -> loss [B], differentiable; rows: which pictures x holds. x has the form in
+    which the search was begun: one picture per row, or variables by name.
 
     passes: network passes that one evaluation of one picture costs (0 for a penalty on pixels alone).
     """
 
-    f: Callable[[torch.Tensor, list[int]], torch.Tensor]
+    f: Callable[[Any, list[int]], torch.Tensor]
     count: int
     passes: int = 1
     picked: tuple[int, ...] = ()
@@ -151,25 +168,24 @@ class Differentiable(Objective):
     def __post_init__(self) -> None:
         self.picked = self.picked or tuple(range(self.count))
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
         import torch
 
-        spent = self.passes * len(x)
+        spent = self.passes * len(next(iter(named(x).values())))
         if not need_grad:
             with torch.no_grad():
                 return Evaluation(self.f(x, list(self.picked)).detach().float(), None, spent, 0)
-        x = x.detach().requires_grad_(True)
-        loss = self.f(x, list(self.picked))
-        (grad,) = torch.autograd.grad(loss.sum(), x)
-        return Evaluation(loss.detach().float(), grad.float(), spent, spent)
+        leaves = {name: tensor.detach().requires_grad_(True) for name, tensor in named(x).items()}
+        loss = self.f(shaped(leaves, x), list(self.picked))
+        found = torch.autograd.grad(loss.sum(), list(leaves.values()), allow_unused=isinstance(x, Mapping))
+        grads = {name: grad.float() for name, grad in zip(leaves, found, strict=True) if grad is not None}
+        return Evaluation(loss.detach().float(), shaped(grads, x), spent, spent)
 
     def rows(self, picks: Sequence[int]) -> Self:
-        import dataclasses
+        return replace(self, count=len(picks), picked=tuple(self.picked[b] for b in picks))
 
-        return dataclasses.replace(self, count=len(picks), picked=tuple(self.picked[b] for b in picks))
-
-    def price(self, need_grad: bool) -> float:
-        return self.passes * super().price(need_grad)
+    def price(self, need_grad: bool) -> Cost:
+        return super().price(need_grad) * self.passes
 
 
 class SeesPixels(Protocol):
@@ -203,7 +219,7 @@ def embedding_distance(
             return sign * ((found - goal) ** 2).mean(1)
         return sign * (1 - torch.nn.functional.cosine_similarity(found, goal, dim=1))
 
-    return Differentiable(distance, len(wanted))
+    return Differentiable(distance, len(wanted), max(encoder.draws, 1) if isinstance(encoder, WhiteBoxVictim) else 1)
 
 
 @dataclass
@@ -221,34 +237,36 @@ class Weighted(Objective):
     def plain(self) -> bool:
         return all(term.plain for _, term in self.terms)
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
-        return self._sum([(w, term(x, step, need_grad=need_grad)) for w, term in self.terms])
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
+        seen = [term(x, step, need_grad=need_grad, memory=part(memory, k)) for k, (_, term) in enumerate(self.terms)]
+        return self._sum(seen, x)
 
-    def value(self, x: torch.Tensor) -> Evaluation:
-        return self._sum([(w, term.value(x)) for w, term in self.terms])
+    def value(self, x: Point) -> Evaluation:
+        return self._sum([term.value(x) for _, term in self.terms], x)
 
     def rows(self, picks: Sequence[int]) -> Self:
         return type(self)([(w, term.rows(picks)) for w, term in self.terms])
 
-    def price(self, need_grad: bool) -> float:
-        return sum(term.price(need_grad) for _, term in self.terms)
+    def price(self, need_grad: bool) -> Cost:
+        return sum((term.price(need_grad) for _, term in self.terms), Cost())
 
-    def memory(self) -> dict[str, torch.Tensor]:
-        return {f"{k}.{name}": t for k, (_, term) in enumerate(self.terms) for name, t in term.memory().items()}
+    def memory(self) -> Memory:
+        return joined([term.memory() for _, term in self.terms])
 
-    def recall(self, memory: dict[str, torch.Tensor]) -> None:
-        for k, (_, term) in enumerate(self.terms):
-            mine = {name.partition(".")[2]: t for name, t in memory.items() if name.partition(".")[0] == str(k)}
-            term.recall(mine)
-
-    @staticmethod
-    def _sum(seen: Sequence[tuple[float, Evaluation]]) -> Evaluation:
+    def _sum(self, seen: Sequence[Evaluation], x: Point) -> Evaluation:
         import torch
 
-        loss = torch.stack([w * e.loss for w, e in seen]).sum(0)
-        grads = [w * e.grad for w, e in seen if e.grad is not None]
-        grad = torch.stack(grads).sum(0) if grads else None
-        return Evaluation(loss, grad, sum(e.forward for _, e in seen), sum(e.backward for _, e in seen))
+        grads: dict[str, list[torch.Tensor]] = {}
+        for (w, _), e in zip(self.terms, seen, strict=True):
+            for name, grad in ({} if e.grad is None else named(e.grad)).items():
+                grads.setdefault(name, []).append(w * grad)
+        return Evaluation(
+            torch.stack([w * e.loss for (w, _), e in zip(self.terms, seen, strict=True)]).sum(0),
+            shaped({name: torch.stack(parts).sum(0) for name, parts in grads.items()}, x) if grads else None,
+            sum(e.forward for e in seen),
+            sum(e.backward for e in seen),
+            joined([e.memory for e in seen]),
+        )
 
 
 def negated(objective: Objective) -> Weighted:

@@ -68,10 +68,3 @@ def target_pairs(part: Sequence[Sample], clean: Sequence[Image]) -> list[list[tu
     """Each sample's own (chat, target); the picture in the chat is a place holder. Raises ValueError without one."""
     check_targets(part)
     return [[(s.chat.with_image(c), s.target)] for s, c in zip(part, clean, strict=True)]
-
-
-def pasted(patch: Image, carrier: Image, top: int, left: int) -> Image:
-    """`carrier` with `patch` on it, whose upper left corner is at row `top`, column `left`."""
-    whole = carrier.array().copy()
-    whole[top : top + patch.height, left : left + patch.width] = patch.array()
-    return Image.from_array(whole, copy=False)

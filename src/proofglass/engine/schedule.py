@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
-from proofglass.types import Cost, Image, Reply, Seconds
+from proofglass.types import Budget, Cost, Reply
+
+A_LOSS = Cost(forward=1)  # what a look at a loss costs a picture
+A_GRADIENT = Cost(forward=1, backward=1)  # ... and a look at a loss and its gradient
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,13 @@ class Schedule:
         if self.decay not in ("constant", "cosine"):
             raise ValueError(f"decay: expected constant or cosine, found {self.decay!r}")
 
-    def within(self, budget: float | None, *, price: float, end: float = 1) -> Schedule:
+    def within(self, budget: Budget | None, *, price: Cost, end: Cost = A_LOSS) -> Schedule:
         """This schedule with at most as many steps as `budget` pays, for rules whose course depends on how many steps
-        there are. price, end: forward equivalents per picture of a step, and of judging the last iterate. A budget in
-        seconds buys an unknown number of steps and shortens nothing here."""
-        if budget is None or isinstance(budget, Seconds):
+        there are. price, end: what a step costs a picture, and judging its last iterate. A budget of which a step costs
+        nothing (in seconds, say) buys an unknown number of steps and shortens nothing here."""
+        if budget is None or not budget.of(price):
             return self
-        paid = int((budget / self.restarts - end) // price)
+        paid = int((budget.amount / self.restarts - budget.of(end)) // budget.of(price))
         return replace(self, steps=min(self.steps, paid)) if paid > 0 else replace(self, steps=0, restarts=1)
 
     def scale(self, step: int) -> float:
@@ -63,13 +66,15 @@ class Check:
     """A look at the 8-bit picture every `every` steps, and at the last iterate.
 
     score(pictures, rows) -> a `Look` at each, or a plain score, which then has cost `queries` replies; `rows` says
-    which pictures of the batch they are. stop_at: a picture that scores at least this is finished there and costs
+    which pictures of the batch they are. Where several variables are pictures, each entry holds all of a row, by name.
+    stop_at: a picture that scores at least this is finished there and costs
     nothing more; None never stops. queries: forward equivalents that a look at one picture costs at most; a budget
-    holds so many back for the last one.
+    holds so many back for the last one. (A budget of tokens or money holds back what the dearest look so far cost: the
+    first one may pass it.)
     """
 
     every: int
-    score: Callable[[list[Image], list[int]], Sequence[float | Look]]
+    score: Callable[[list[Any], list[int]], Sequence[float | Look]]
     stop_at: float | None = 1.0
     queries: int = 1
 

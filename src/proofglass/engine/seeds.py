@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,3 +36,31 @@ def normal(like: torch.Tensor, seeds: Sequence[int], *parts: object) -> torch.Te
     import torch
 
     return torch.stack([torch.randn(like.shape[1:], generator=stream(s, *parts)) for s in seeds]).to(like.device)
+
+
+# The draw that a batch is evaluated at: a seed per row, and the step.
+Draw = tuple[tuple[int, ...], int | str]
+_draw: ContextVar[Draw | None] = ContextVar("proofglass_draw", default=None)
+
+
+@contextmanager
+def drawing(seeds: Sequence[int], step: int | str) -> Iterator[None]:
+    """Whatever draws at random for row b of the batches evaluated inside (a defense that an attacker looks through)
+    draws it from (seeds[b], step). The loop says so around its objective: no objective and no victim hands it on."""
+    token = _draw.set((tuple(seeds), step))
+    try:
+        yield
+    finally:
+        _draw.reset(token)
+
+
+def draw_of(rows: int) -> Draw:
+    """Seeds and step of the batch of `rows` pictures that is being evaluated; outside of `drawing`, one seed for all.
+
+    Raises ValueError where the seeds are of another number of rows: an objective that widens its batch says with
+    `drawing` which draws its rows are.
+    """
+    seeds, step = _draw.get() or ((0,) * rows, "alone")
+    if len(seeds) != rows:
+        raise ValueError(f"draws: {rows} pictures are evaluated under the seeds of {len(seeds)}")
+    return seeds, step

@@ -1,7 +1,7 @@
 """Step rules: from an iterate and its gradient to the next iterate. All rules descend.
 
 A rule's state is a dict of tensors whose first axis is the batch: rows never mix, finished rows can be dropped, and a
-checkpoint is the dict itself.
+checkpoint is the dict itself. Most rules move any variable, [B, ...]; "picture" below is one row of it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from proofglass.engine.constraints import Constraint
+from proofglass.engine.points import wide
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +22,9 @@ State = dict[str, "torch.Tensor"]
 class Iterate:
     """What a rule sees: x and the loss and gradient AT x.
 
-    x, x0, grad: float32 [B, 3, H, W]; loss: float [B]; step: 0-based; steps: in all; scale: the schedule's factor on
-    the step size, 0..1; seeds: one per picture. grad is zero where the constraint allows no change.
+    x, x0, grad: float32 [B, 3, H, W], or of another variable [B, ...]; loss: float [B]; step: 0-based; steps: in all
+    (of a variable that does not always move: its own moves); scale: the schedule's factor on the step size, 0..1;
+    seeds: one per picture. grad is zero where the constraint allows no change.
     """
 
     x: torch.Tensor
@@ -157,7 +159,7 @@ class MomentumStep:
         elif self.kind == "unit":
             along = velocity = unit(old + unit(grad))
         else:
-            velocity = old + grad / grad.abs().flatten(1).sum(1)[:, None, None, None].clamp_min(1e-12)
+            velocity = old + grad / wide(grad.abs().flatten(1).sum(1), grad).clamp_min(1e-12)
             along = velocity.sign()
         return at.project(at.x - self.size * at.scale * along), {"velocity": velocity}
 
@@ -189,8 +191,8 @@ class Adam:
 
 
 def norm(x: torch.Tensor) -> torch.Tensor:
-    """Euclidean norm per picture, [B, 1, 1, 1]."""
-    return x.flatten(1).norm(dim=1)[:, None, None, None]
+    """Euclidean norm per picture, [B, 1, 1, 1] (as many axes as x has)."""
+    return wide(x.flatten(1).norm(dim=1), x)
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 
+from proofglass.engine.memory import NOTHING, Memory
 from proofglass.engine.objectives import Evaluation, Objective
+from proofglass.engine.points import IMAGE, Point, named, shaped
 from proofglass.engine.steps import Iterate, State, norm
+from proofglass.types import Cost
 
 if TYPE_CHECKING:
     import torch
@@ -75,36 +78,45 @@ def resized(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 class Resized(Objective):
     """`objective` of the picture at `size` (height, width), its gradient pulled back to the picture's own size.
 
-    For a surrogate that takes another size than the victim; it may live on another device too.
+    For a surrogate that takes another size than the victim; it may live on another device too. of: the variable.
     """
 
     objective: Objective
     size: tuple[int, int]
+    of: str = IMAGE
     fixed: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.fixed = self.objective.fixed
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
-        return self._seen(x, lambda small: self.objective(small, step, need_grad=need_grad))
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
+        return self._seen(x, lambda small: self.objective(small, step, need_grad=need_grad, memory=memory))
 
-    def value(self, x: torch.Tensor) -> Evaluation:
+    def value(self, x: Point) -> Evaluation:
         return self._seen(x, self.objective.value)
 
     def rows(self, picks: Sequence[int]) -> Self:
-        return type(self)(self.objective.rows(picks), self.size)
+        return dataclasses.replace(self, objective=self.objective.rows(picks))
 
-    def price(self, need_grad: bool) -> float:
+    def price(self, need_grad: bool) -> Cost:
         return self.objective.price(need_grad)
 
-    def _seen(self, x: torch.Tensor, objective: Callable[[torch.Tensor], Evaluation]) -> Evaluation:
+    def memory(self) -> Memory:
+        return self.objective.memory()
+
+    def _seen(self, x: Point, objective: Callable[[Point], Evaluation]) -> Evaluation:
         import torch
 
-        x = x.detach().requires_grad_(True)
-        small = resized(x, self.size)
-        seen = objective(small.detach())
-        grad = None if seen.grad is None else torch.autograd.grad(small, x, seen.grad.to(small))[0]
-        return dataclasses.replace(seen, loss=seen.loss.to(x.device), grad=grad)
+        point = named(x)
+        large = point[self.of].detach().requires_grad_(True)
+        small = resized(large, self.size)
+        seen = objective(shaped(point | {self.of: small.detach()}, x))
+        loss = seen.loss.to(large.device)
+        if seen.grad is None:
+            return dataclasses.replace(seen, loss=loss)
+        grads = named(seen.grad)
+        (grad,) = torch.autograd.grad(small, large, grads[self.of].to(small))
+        return dataclasses.replace(seen, loss=loss, grad=shaped(grads | {self.of: grad}, x))
 
 
 @dataclass(frozen=True)

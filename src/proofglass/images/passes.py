@@ -72,7 +72,8 @@ def resampled(
     for is_height, bands in passes:
         height, width = (bands[-1].new.stop, width) if is_height else (height, bands[-1].new.stop)
     flat = pixels.reshape(-1, *pixels.shape[-2:])
-    return _function().apply(flat, passes, read, rounded).reshape(*pixels.shape[:-2], height, width)
+    found: torch.Tensor = _function().apply(flat, passes, read, rounded).reshape(*pixels.shape[:-2], height, width)
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 _STATUS = {"done": "success", "failed": "error", "pending": "started"}
 _SHOWN = (
     "sample_id", "dataset", "expected", "cluster", "category", "split", "outcome", "finish", "reason", "attacked_text",
-    "clean_image", "attacked_images", "crafted_on", "artefact", "queries", "tokens_in", "tokens_out", "money",
-    "seed", "chunk",
+    "clean_image", "attacked_images", "crafted_on", "crafting", "artefact", "queries", "tokens_in", "tokens_out",
+    "money", "seed", "chunk",
 )  # fmt: skip
 
 
@@ -172,7 +172,7 @@ def _counted(cell: Cell, expected: str) -> list[EvalScore]:
     for rate in rates(part, cell.scores, cell.judges):
         judge = rate["judge"]
         name = cell.score_name(judge, expected)
-        counts = ("successes", "failed", "filtered", "blocked", "unjudged", "truncated", "reason")
+        counts = ("successes", "failed", "refused", "filtered", "blocked", "unjudged", "truncated", "reason")
         values = [_value(cell, row, judge) for row in part.iter_rows(named=True)]
         found.append(
             EvalScore(
@@ -215,7 +215,9 @@ def _sample(cell: Cell, row: Mapping[str, Any], pictures: Pictures) -> EvalSampl
     decisions = json.loads(row["decisions"] or "[]")
     cost = Cost(queries=row["queries"], tokens_in=row["tokens_in"], tokens_out=row["tokens_out"], money=row["money"])
     decided = tuple(Decision(**decision) for decision in decisions)
-    reply = Reply(row["reply"], row["outcome"], row["finish"], row["reason"], decided, cost)
+    reply = Reply(
+        row["reply"], row["outcome"], row["finish"], row["reason"], decided, cost, reasoning=row["reasoning"] or ""
+    )
     output = output_of(reply, cell.model)
     asked = chat_from_json(row["conversation"] or "[]", pictures.named)
     clean = [pictures.named(row["clean_image"])] if row["clean_image"] else []

@@ -19,7 +19,8 @@ from proofglass.errors import ClosedVictim, UsageError
 from proofglass.flow import Answer
 from proofglass.inspect_ext.messages import config_of_changes, messages_of, reply_of
 from proofglass.interfaces import Victim
-from proofglass.types import Ask, Reply, Settings
+from proofglass.models.inspect_role import InspectRole
+from proofglass.types import Ask, Helper, Reply, Settings
 
 T = TypeVar("T")
 
@@ -63,14 +64,16 @@ class NotYetAsked(Victim):
         )
 
 
-class Helpers(dict[str, Answer]):
-    """Name -> answers of another model that an attack asks (`Ask.to`): Inspect's model role of that name."""
-
-    def __init__(self, base: Settings, like: Victim) -> None:
-        super().__init__({name: Evaluated(get_model(role=name), base, like).reply for name in model_roles()})
-
-    def __missing__(self, name: str) -> Answer:
-        raise UsageError(f"the attack asks the model {name!r}. Name it: --model-role {name}=provider/name")
+def answers_in_task(base: Settings, helper: Helper) -> Answer:
+    """The answers of a helper while a task runs: of an `inspect-role` Inspect's model of that role, of any other its
+    own. base: settings that the task already gave its models. Raises UsageError for a role that nobody named."""
+    if not isinstance(helper, InspectRole):
+        return helper.reply
+    if helper.role not in model_roles():
+        raise UsageError(
+            f"a method asks the model role {helper.role!r}. Name it: --model-role {helper.role}=provider/name"
+        )
+    return Evaluated(get_model(role=helper.role), base, helper).reply
 
 
 async def in_thread(work: Callable[[], T]) -> T:

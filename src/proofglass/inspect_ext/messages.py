@@ -18,7 +18,7 @@ from proofglass import images
 from proofglass.errors import ImageError
 from proofglass.records.schema import utf8
 from proofglass.types import Chat, Cost, Decision, Image, Message, Outcome, Part, Reply, Score, Settings
-from proofglass.victims.api.provider import data_uri
+from proofglass.victims.api.provider import data_uri, said_in
 
 if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage, Content, GenerateConfig, ModelOutput, ModelUsage
@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 OURS = "proofglass"
 _LONGEST = 200  # bytes of an id: a file system takes 255 in a name, Inspect adds to it
 _CUT = ("max_tokens", "model_length")
+_WHY = {
+    "refused": "refused by the provider",
+    "filtered": "filtered by the provider",
+    "blocked": "blocked by a defense",
+}
 
 
 def inspect_id(name: str) -> str:
@@ -105,22 +110,34 @@ def _image(source: str) -> Image:
 def output_of(reply: Reply, model: str) -> ModelOutput:
     """`reply` as what a model put out; an error has no choice, so nothing can take it for an answer.
 
-    Stop reasons: an answer "stop" or "max_tokens"; filtered and blocked "content_filter", told apart by the category
-    of their stop details, "filtered by the provider" or "blocked by a defense".
+    Stop reasons: an answer "stop" or "max_tokens"; refused, filtered and blocked "content_filter", told apart by the
+    category of their stop details: "refused by the provider" (type "refusal"), "filtered by the provider" or "blocked
+    by a defense". What the model thought is a part of its message, beside the text.
     """
-    from inspect_ai.model import ChatCompletionChoice, ChatMessageAssistant, ModelOutput, StopDetails
+    from inspect_ai.model import (
+        ChatCompletionChoice,
+        ChatMessageAssistant,
+        ContentReasoning,
+        ContentText,
+        ModelOutput,
+        StopDetails,
+    )
 
     told = {
         "outcome": reply.outcome,
         "reason": utf8(reply.reason),
         "queries": reply.cost.queries,
         "decisions": [dataclasses.asdict(decision) for decision in reply.decisions],
+        "helpers": {key: dataclasses.asdict(cost) for key, cost in reply.helpers.items()},
     }
-    why = {"filtered": "filtered by the provider", "blocked": "blocked by a defense"}.get(reply.outcome)
+    why = _WHY.get(reply.outcome)
+    kind = "refusal" if reply.outcome == "refused" else None
+    text = utf8(reply.text)
+    thought: list[Content] = [ContentReasoning(reasoning=utf8(reply.reasoning)), ContentText(text=text)]
     choice = ChatCompletionChoice(
-        message=ChatMessageAssistant(content=utf8(reply.text), model=model, source="generate"),
+        message=ChatMessageAssistant(content=thought if reply.reasoning else text, model=model, source="generate"),
         stop_reason="content_filter" if why else "max_tokens" if reply.finish == "length" else "stop",
-        stop_details=StopDetails(category=why, explanation=utf8(reply.reason) or None) if why else None,
+        stop_details=StopDetails(type=kind, category=why, explanation=utf8(reply.reason) or None) if why else None,
     )
     failed = reply.outcome == "error"
     return ModelOutput(
@@ -134,7 +151,7 @@ def output_of(reply: Reply, model: str) -> ModelOutput:
 
 def reply_of(output: ModelOutput) -> Reply:
     """What a model put out as a reply: our own as it was, any other by its stop reason. Of a filtered one without a
-    count of tokens nothing was delivered: its text is an error that Inspect words as an answer."""
+    count of tokens nothing was delivered: its text is an error that Inspect words as an answer, and no refusal."""
     usage, told = output.usage, (output.metadata or {}).get(OURS) or {}
     cost = Cost(
         queries=told.get("queries", 1),
@@ -148,14 +165,19 @@ def reply_of(output: ModelOutput) -> Reply:
         return Reply.error(told.get("reason") or output.error or "the model returned no choice", cost)
     choice = output.choices[0]
     details = choice.stop_details
-    outcome: Outcome = told.get("outcome") or ("filtered" if choice.stop_reason == "content_filter" else "ok")
+    said = said_in(choice, tags=not told)
+    is_error = choice.stop_reason == "content_filter" and usage is None and not told
+    foreign: Outcome = "filtered" if choice.stop_reason == "content_filter" else "ok"
+    outcome: Outcome = told.get("outcome") or ("refused" if said.is_refused and not is_error else foreign)
     return Reply(
-        text="" if outcome == "filtered" and usage is None else output.completion,
+        text="" if outcome == "filtered" and usage is None else said.text,
         outcome=outcome,
         finish="length" if choice.stop_reason in _CUT else "stop",
-        reason=told.get("reason") or (details and details.explanation) or output.error or "",
+        reason=told.get("reason") or said.refusal or (details and details.explanation) or output.error or "",
         decisions=tuple(Decision(**decision) for decision in told.get("decisions", ())),
         cost=cost,
+        reasoning=said.reasoning,
+        helpers={key: Cost(**spent) for key, spent in told.get("helpers", {}).items()},
     )
 
 
@@ -163,7 +185,7 @@ def score_of(score: Score, reply: Reply) -> InspectScore:
     """What a sample counts as by our counting rule. Unjudged: NaN with a reason, which Inspect's metrics leave out."""
     from inspect_ai.scorer import Score as InspectScore
 
-    if not reply.is_said and reply.outcome != "error":
+    if reply.is_withheld:
         return InspectScore(value=0.0, answer=reply.outcome, reason=reply.outcome, explanation=reply.reason or None)
     if score.value is None:
         return InspectScore.unscored(reason="unjudged", explanation=score.reason)

@@ -16,12 +16,13 @@ from inspect_ai.solver import TaskState
 
 from proofglass.evaluation import judging
 from proofglass.evaluation.metrics.success import rate
+from proofglass.inspect_ext.dialogue import answers_in_task
 from proofglass.inspect_ext.messages import chat_of, reply_of, score_of
 from proofglass.inspect_ext.plugs import Given, named, plug
 from proofglass.inspect_ext.samples import sample_of
 from proofglass.interfaces import Judge
 from proofglass.registry import entries
-from proofglass.types import Attempt
+from proofglass.types import Attempt, Settings
 
 
 @metric
@@ -66,7 +67,8 @@ def _score(judge: Judge, name: str, state: TaskState) -> Score:
         return Score.unscored(reason="no_response", explanation=reply.reason)
     asked = state.messages[:-1] if state.messages and state.messages[-1].role == "assistant" else state.messages
     sample = sample_of(state)
-    scores, _ = judging.judge(judge, name, {sample.id: Attempt(sample, chat_of(asked), reply)})
+    attempt = Attempt(sample, chat_of(asked), reply)
+    scores, _ = judging.judge(judge, name, {sample.id: attempt}, partial(answers_in_task, Settings()))
     return score_of(scores[sample.id], reply)
 
 

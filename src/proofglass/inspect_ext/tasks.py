@@ -19,21 +19,18 @@ from inspect_ai.model import get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from proofglass.api import cell_study
-from proofglass.attacks.crafting.apart import check_apart
 from proofglass.errors import UsageError
-from proofglass.faults import told
-from proofglass.flow import begun, drive
-from proofglass.inspect_ext.dialogue import Evaluated, Helpers, NotYetAsked, in_thread
+from proofglass.inspect_ext.dialogue import Evaluated, NotYetAsked, answers_in_task, in_thread
 from proofglass.inspect_ext.messages import config_of, messages_of, output_of
 from proofglass.inspect_ext.plugs import Given, plug, settings_of_study
 from proofglass.inspect_ext.provider import VictimAPI
 from proofglass.inspect_ext.samples import inspect_dataset, sample_of
 from proofglass.inspect_ext.scorers import judged
-from proofglass.interfaces import Dataset, Victim
+from proofglass.interfaces import Dataset, Victim, rebased
 from proofglass.records.store import Crafted, Store
-from proofglass.studies.craft import craft
+from proofglass.studies.execute import Target, Trial, craft_all, run_chunk, trial_of
 from proofglass.studies.plan import Plan, expand, manifest
-from proofglass.types import Artefact, Ask, BadSample, Sample
+from proofglass.types import BadSample, Budget, Sample
 
 # A task ends with "error" once this share of its samples failed: if all did, nothing was measured.
 ALL = 1 - 1e-9
@@ -52,8 +49,9 @@ def proofglass_task(
     crafted_on: Given | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
-    budget: float | None = None,
+    budget: float | str | None = None,
     artefacts: str | None = None,
+    adaptive: bool = True,
 ) -> Task:
     """One cell. Plugs are named as in a study: `figstep`, or `{figstep: {size: 12}}`.
 
@@ -64,7 +62,7 @@ def proofglass_task(
     (cell,) = _plan(dataset, "no-attack", "none", NotYetAsked("model"), settings, seed, None).cells
     return Task(
         dataset=inspect_dataset(cell.rows, cell.dataset.label),
-        solver=attacked(attack, defense, dataset, crafted_on, settings, seed, budget, artefacts),
+        solver=attacked(attack, defense, dataset, crafted_on, settings, seed, budget, artefacts, adaptive),
         scorer=[judged(each) for each in (judge if isinstance(judge, list) else [judge])],
         config=config_of(base),
         fail_on_error=ALL,
@@ -79,45 +77,49 @@ def attacked(
     crafted_on: Given | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
-    budget: float | None = None,
+    budget: float | str | None = None,
     artefacts: str | None = None,
+    adaptive: bool = True,
 ) -> Solver:
     """The dialogue of an attack with the evaluated model behind a defense; crafted now, before the task starts.
 
     dataset: whose samples an attack may be crafted on. crafted_on: the victim it is crafted on; None: the evaluated
-    model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, in forward
-    equivalents. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill; None: it is
-    crafted anew every time. An attack's helper models (`Ask.to`) are model roles: --model-role NAME=provider/name.
+    model itself, if it is a `proofglass/...`, else a model of which nothing is open. budget: per picture, as in a
+    study: 200, or `60 s`. artefacts: a folder of its own that keeps what was crafted, and the way there after a kill;
+    None: it is crafted anew every time. adaptive: crafted through the defense, if that opens itself. A helper that is
+    an `inspect-role` is a model role: --model-role NAME=provider/name.
     Raises UsageError, MissingExtra and what crafting raises.
     """
     base = settings_of_study(settings)
     like = _evaluated() if crafted_on is None else plug("victims", crafted_on)
-    plan = _plan(dataset, attack, defense, like, settings, seed, budget)
+    plan = _plan(dataset, attack, defense, like, settings, seed, budget, adaptive)
     (cell,) = plan.cells
     if cell.skip:
         raise UsageError(f"{cell.title}: {cell.skip}. Name a victim to craft on: -T crafted_on=testbed-linear")
-    bought = _bought(plan, like, artefacts)
-    attacking, defending = cell.attack.plug, cell.defense.plug
+    trial = trial_of(cell, like, base, plan.study.budget)
+    if crafted_on is not None and not _is_evaluated(like):
+        trial = dataclasses.replace(trial, target=Target(trial.target.victim, "transfer"))
+    bought = _bought(plan, trial, artefacts)
+    defending = cell.defense.plug
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         sample, model = sample_of(state), get_model()
-        artefact = bought.of(sample.id)
-        if artefact is None:
-            raise SampleFailed(f"attack {attacking.name}: crafted nothing for this sample")
-        ask = Ask(sample.chat, dataclasses.replace(base, draw=state.epoch - 1))
-        victim = defending(Evaluated(model, base, like))
-        flow = begun(partial(attacking.converse, artefact, sample, ask))
-        (end,) = await in_thread(lambda: drive([flow], victim.reply, Helpers(base, like)))
-        if end.error is not None:
-            raise SampleFailed(f"attack {attacking.name}: {told(end.error, 'attack', attacking)}") from end.error
-        if end.value is None:
-            raise SampleFailed(f"attack {attacking.name}: {end.unsent or 'its dialogue returned nothing'}")
-        chat, reply = end.value
-        if reply.outcome == "error":
-            raise SampleFailed(reply.reason)
-        state.output = output_of(dataclasses.replace(reply, cost=end.cost), str(model))
-        state.messages = [*messages_of(chat), state.output.message]
-        state.metadata |= {"outcome": reply.outcome, "reason": reply.reason, "crafted_on": artefact.crafted_on}
+        answer_of = partial(answers_in_task, base)
+        mine = dataclasses.replace(
+            trial,
+            victim=rebased(defending(Evaluated(model, base, like)), lambda innermost: innermost, answer_of),
+            settings=dataclasses.replace(base, draw=state.epoch - 1),
+            answer_of=answer_of,
+        )
+        done = await in_thread(lambda: run_chunk(mine, [sample], 0, bought.of(sample.id)))
+        if not done:
+            raise SampleFailed(f"attack {trial.attack.name}: an ask was not sent")
+        ended, record = done[0].ended, done[0].record
+        if ended.chat is None or ended.reply.outcome == "error":
+            raise SampleFailed(ended.reply.reason)
+        state.output = output_of(ended.reply, str(model))
+        state.messages = [*messages_of(ended.chat), state.output.message]
+        state.metadata |= {name: getattr(record, name) for name in ("outcome", "reason", "crafted_on", "crafting")}
         return state
 
     return solve
@@ -140,7 +142,8 @@ def _plan(
     victim: Victim,
     settings: Mapping[str, Any] | None,
     seed: int,
-    budget: float | None,
+    budget: float | str | None,
+    adaptive: bool = True,
 ) -> Plan:
     """The plan of one cell, as a study of it would have it: the same samples, the same seeds."""
     study = cell_study(
@@ -152,8 +155,16 @@ def _plan(
         seed=seed,
         settings=settings_of_study(settings),
         chunk=100,
+        adaptive=adaptive,
     )
-    return expand(dataclasses.replace(study, name="inspect", budget=budget))
+    return expand(dataclasses.replace(study, name="inspect", budget=_budget(budget)))
+
+
+def _budget(given: float | str | None) -> Budget | None:
+    try:
+        return None if given is None else Budget.read(given)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 @dataclass(frozen=True)
@@ -163,26 +174,25 @@ class _Bought:
     crafted: tuple[Crafted, ...]
     folder: TemporaryDirectory[str] | None
 
-    def of(self, sample_id: str) -> Artefact | None:
-        return next((found for each in self.crafted if (found := each.of(sample_id))), None)
+    def of(self, sample_id: str) -> Crafted:
+        """The purchase that serves this sample; an empty one if none does."""
+        return next((each for each in self.crafted if each.of(sample_id)), Crafted("", ()))
 
 
-def _bought(plan: Plan, victim: Victim, folder: str | None) -> _Bought:
-    """Craft as the runner of studies does: universal on the crafting split, else chunk by chunk on the samples."""
-    (cell,) = plan.cells
-    attack, budget = cell.attack.plug, plan.study.budget
-    good = [row for row in cell.rows if isinstance(row, Sample)]
+def _bought(plan: Plan, trial: Trial, folder: str | None) -> _Bought:
+    """Craft for all samples before the first is asked, as the runner of studies does chunk by chunk. What crafting
+    raises goes on up: the task does not start."""
     temporary = None if folder else TemporaryDirectory(prefix="proofglass-")
     with Store.create(Path(temporary.name if temporary else folder or ""), manifest(plan)) as store:
-        if attack.scope != "sample":
-            crafting = tuple(cell.dataset.plug.crafting())
-            check_apart(crafting, good)
-            parts = [crafting]
-        else:
-            size = plan.study.chunk
-            parts = [tuple(good[k : k + size]) for k in range(0, len(good), size)]
-        crafted = tuple(craft(attack, victim, p, seed=cell.seed, budget=budget, store=store) for p in parts)
-    return _Bought(crafted, temporary)
+        return _Bought(tuple(craft_all(trial, store)), temporary)
+
+
+def _is_evaluated(victim: Victim) -> bool:
+    """Whether Inspect evaluates this very victim."""
+    try:
+        return _evaluated().key == victim.key
+    except UsageError:  # no model is known yet
+        return False
 
 
 def _evaluated() -> Victim:

@@ -1,4 +1,4 @@
-"""The six plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Model.
+"""The seven plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Metric, Model.
 
 A plug is a frozen dataclass whose fields are its configuration, with the paper's defaults, checked against their
 annotations (`fields.py`) and in `__post_init__`. Its `key` names what it is: two plugs with the same key give the same
@@ -11,15 +11,32 @@ from proofglass.interfaces.attacks import ACCESS, NEEDS, Attack, Opens, Scope, a
 from proofglass.interfaces.datasets import Dataset
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
-from proofglass.interfaces.judges import Calibration, Judge, Measured
+from proofglass.interfaces.judges import Calibration, HelperSilent, Judge, Measured
+from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model, Threshold
 from proofglass.interfaces.plugs import Paper, Plug, key_of
-from proofglass.interfaces.victims import Victim
-from proofglass.interfaces.white_box import Layer, LossAndGrad, Prepared, Target, Weighting, WhiteBoxVictim, checked
+from proofglass.interfaces.victims import Victim, in_run
+from proofglass.interfaces.white_box import (
+    SLOTS,
+    Layer,
+    LossAndGrad,
+    Pixels,
+    Places,
+    Prepared,
+    Target,
+    Weighting,
+    WhiteBoxVictim,
+    by_slot,
+    checked,
+    in_form_of,
+)
 
 __all__ = [
     "ACCESS",
+    "CELL",
     "NEEDS",
+    "SLOTS",
+    "SUCCESS",
     "Attack",
     "Calibration",
     "Checked",
@@ -29,14 +46,20 @@ __all__ = [
     "Defense",
     "Detector",
     "Encoder",
+    "Group",
+    "HelperSilent",
     "Judge",
     "Layer",
     "LossAndGrad",
+    "Measure",
     "Measured",
+    "Metric",
     "Model",
     "NonNegative",
     "Opens",
     "Paper",
+    "Pixels",
+    "Places",
     "Plug",
     "Positive",
     "Prepared",
@@ -50,7 +73,10 @@ __all__ = [
     "Weighting",
     "WhiteBoxVictim",
     "access_of",
+    "by_slot",
     "checked",
+    "in_form_of",
+    "in_run",
     "innermost",
     "key_of",
     "opened_through",

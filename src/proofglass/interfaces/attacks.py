@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 from proofglass.flow import Flow
 from proofglass.interfaces.plugs import Plug
 from proofglass.interfaces.victims import Victim
-from proofglass.types import Artefact, Ask, Chat, Reply, Sample
+from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
 
 Opens = Literal["nothing", "scores", "encoder", "gradients"]
 Scope = Literal["none", "universal", "sample"]
@@ -61,12 +61,11 @@ class Attack(Plug, ABC):
         return "none" if type(self).craft is Attack.craft else "universal"
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         """Artefacts for `samples` against `victim`. Default: one empty artefact (scope "none").
 
-        budget: cap per picture on forward equivalents (forward + 2 x backward passes + queries), or
-        `types.Seconds`; None for the attack's own steps.
+        budget: cap on what one picture may cost, in the unit that it names; None for the attack's own steps.
         """
         yield Artefact(crafted_on="", meta={"seed": seed})
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from proofglass.faults import told
-from proofglass.flow import Driven, Flow, begun, drive
+from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces.plugs import Plug
 from proofglass.interfaces.victims import Victim
 from proofglass.interfaces.white_box import WhiteBoxVictim
@@ -31,38 +31,48 @@ class Defense(Plug, ABC):
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim | None:
         """`model` as an attacker sees it who knows this defense and looks through it: what is optimised against it is
-        an adaptive attack. Default: None, the defense stays closed, and attacks are crafted on the bare model."""
+        an adaptive attack. Most return an `Opened` (proofglass/defenses/opened.py), which forwards every method of
+        the model and takes what the defense changes as a `Lens`. Default: None, the defense stays closed, and attacks
+        are crafted on the bare model."""
         return None
 
 
 @dataclass(frozen=True)
 class Defended(Victim):
-    """`victim` behind `defense`. Its key holds the stack; its white box is the innermost victim."""
+    """`victim` behind `defense`. Its key holds the stack; its white box is the innermost victim.
+
+    answer_of: gives the answers of a helper that the defense asks (`rebased` sets it), None: the helper's own.
+    """
 
     victim: Victim
     defense: Defense
+    answer_of: AnswerOf | None = field(default=None, repr=False, compare=False)
     name: ClassVar[str] = "defended"
+    not_in_key: ClassVar[tuple[str, ...]] = ("answer_of",)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "layout", self.victim.layout)
-        object.__setattr__(self, "image_size", self.victim.image_size)
-        object.__setattr__(self, "sees_images", self.victim.sees_images)
-        object.__setattr__(self, "world", self.victim.world)
+        self._stated_by(self.victim)
+
+    @property
+    def inside(self) -> Victim:
+        return self.victim
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
-        ends = drive([begun(partial(self.defense.flow, ask)) for ask in asks], self.victim.reply)
+        flows = [begun(partial(self.defense.flow, ask)) for ask in asks]
+        ends = drive(flows, self.victim.reply, self.answer_of)
         return [self._reply(end) for end in ends]
 
     def _reply(self, end: Driven[Reply]) -> Reply:
         """An aux failure is an error of that sample, never an answer and never "safe". What was not sent stays so."""
         if isinstance(end.value, Reply):
-            return dataclasses.replace(end.value, cost=end.cost)
+            return dataclasses.replace(end.value, cost=end.cost, helpers=end.helpers)
         if end.unsent:
             return Unsent.because(end.unsent)
         reason = f"its dialogue returned a {type(end.value).__name__}, expected a Reply"
         if end.error is not None:
             reason = told(end.error, "defense", self.defense)
-        return Reply.error(f"defense {self.defense.name}: {reason}", end.cost)
+        failed = Reply.error(f"defense {self.defense.name}: {reason}", end.cost)
+        return dataclasses.replace(failed, helpers=end.helpers)
 
     @property
     def context_window(self) -> int | None:  # type: ignore[override]
@@ -75,7 +85,7 @@ class Defended(Victim):
         return self.victim.card()
 
     def in_run(self, folder: Path, run: str) -> Victim:
-        return Defended(self.victim.in_run(folder, run), self.defense)
+        return dataclasses.replace(self, victim=self.victim.in_run(folder, run))
 
 
 def opened_through(defense: Defense, model: Victim) -> WhiteBoxVictim | None:
@@ -83,16 +93,18 @@ def opened_through(defense: Defense, model: Victim) -> WhiteBoxVictim | None:
     return defense.opened(model) if isinstance(model, WhiteBoxVictim) else None
 
 
-def rebased(stack: Victim, wrap: Callable[[Victim], Victim]) -> Victim:
+def rebased(stack: Victim, wrap: Callable[[Victim], Victim], answer_of: AnswerOf | None = None) -> Victim:
     """The finished `stack` of defenses with `wrap` around its innermost victim: the model, or what a defense has put
-    in its place (an adapter, fitted weights)."""
+    in its place (an adapter, fitted weights). answer_of: gives the answers of helpers that its defenses ask; None:
+    as before."""
     if isinstance(stack, Defended):
-        return dataclasses.replace(stack, victim=rebased(stack.victim, wrap))
+        inner = rebased(stack.victim, wrap, answer_of)
+        return dataclasses.replace(stack, victim=inner, answer_of=answer_of or stack.answer_of)
     return wrap(stack)
 
 
 def innermost(victim: Victim) -> Victim:
-    """The model itself, without the defenses around it: what a white-box attack differentiates."""
-    while isinstance(victim, Defended):
-        victim = victim.victim
+    """The model itself, without the defenses around it or the lenses before it."""
+    while (inside := victim.inside) is not None:
+        victim = inside
     return victim

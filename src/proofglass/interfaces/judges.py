@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, Literal
 
+from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces.plugs import Plug
-from proofglass.types import Attempt, Score
+from proofglass.types import Ask, Attempt, Reply, Score
 
 
 @dataclass(frozen=True)
@@ -65,21 +67,86 @@ class Measured:
     trained_on: tuple[str, ...] = ()
 
 
+class HelperSilent(Exception):
+    """A helper that a judge asked gave no answer, so that nothing can be judged. Its text says which and why."""
+
+
 class Judge(Plug, ABC):
-    """Scores attempts. `column`: what a score of 1 means, as a table heading. `aspect`: the same as one of the things
-    that people label replies with ("refusal", "unsafe"; "not refusal": the complement), "" if it is none of them;
-    `proofglass judges check` compares such a judge with labelled replies.
+    """Scores attempts. Writes `score`, or, where it asks helper models (a judge LLM), `flow`.
+
+    `column`: what a score of 1 means, as a table heading. `aspect`: the same as one of the things that people label
+    replies with ("refusal", "unsafe"; "not refusal": the complement), "" if it is none of them; `proofglass judges
+    check` compares such a judge with labelled replies.
+
+    `says`: what a 1 says of the reply, so that reports know a good rate from a bad one: "done" what was asked for,
+    "refused" it; or "bad", "good" whatever was asked.
 
     `valid_in`: the worlds (`Victim.world`) in which its verdict may be called a success rate; None: any, since it
     decides by definition (the target string stands in the reply, or not). About a victim of another world the report
     shows what it found beside `measured`, its error on labelled replies, and calls it neither success nor safety.
+    `reads_reasoning`: whether it is shown what a model thought before it answered (`Reply.reasoning`). Others see the
+    text alone, and no reply that was cut off in thought.
     """
 
     column: ClassVar[str] = ""
     aspect: ClassVar[str] = ""
+    says: ClassVar[Literal["done", "refused", "bad", "good"]] = "done"
     valid_in: ClassVar[tuple[str, ...] | None] = None
+    reads_reasoning: ClassVar[bool] = False
     measured: Measured | None = None
 
-    @abstractmethod
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
-        """One score per attempt, in order. `Score.unjudged` where nothing can be said."""
+        """One score per attempt, in order. `Score.unjudged` where nothing can be said. Default: what `flow` comes to,
+        the helpers asked directly; raises what a flow raises."""
+        return [self._score(end) for end in self.driven(attempts)]
+
+    def flow(self, attempt: Attempt) -> Flow[Score]:
+        """The dialogue with helpers that judges one attempt: `reply = yield Ask(chat, to=self.helper)`.
+
+        It is never shown the silence of a helper (an error, a filter, a refusal by the provider): there it ends, and
+        the attempt is unjudged. What the helper says is the judge's to read; `Score.unjudged` where it says neither.
+        """
+        raise TypeError(f"judge {self.name}: writes neither score nor flow")
+
+    @property
+    def asks_helpers(self) -> bool:
+        """Whether it judges by `flow`."""
+        return type(self).flow is not Judge.flow
+
+    def driven(self, attempts: Sequence[Attempt], answer_of: AnswerOf | None = None) -> list[Driven[Score]]:
+        """The end of `flow` for each attempt. answer_of: see `flow.drive`. The error is `HelperSilent` where a helper
+        gave no answer."""
+        return drive([_heard(begun(partial(self.flow, each))) for each in attempts], _nobody, answer_of)
+
+    def _score(self, end: Driven[Score]) -> Score:
+        if isinstance(end.error, HelperSilent) or end.unsent:
+            return Score.unjudged(self.name, str(end.error or end.unsent))
+        if end.error is not None:
+            raise end.error
+        if not isinstance(end.value, Score):
+            raise TypeError(f"its dialogue returned a {type(end.value).__name__}, expected a Score")
+        return end.value
+
+
+def _heard(flow: Flow[Score]) -> Flow[Score]:
+    """`flow` as long as its helpers answer. Raises HelperSilent where one does not, and TypeError for an ask to
+    nobody: a judge has no victim."""
+    heard: Reply | list[Reply] | None = None
+    while True:
+        try:
+            asked = flow.send(heard)
+        except StopIteration as end:
+            value: Score = end.value
+            return value
+        asks = asked if isinstance(asked, list) else [asked]
+        if any(ask.to is None for ask in asks):
+            raise TypeError("a judge asks helpers only; write Ask(chat, to=self.helper)")
+        heard = yield asked
+        for ask, reply in zip(asks, heard if isinstance(heard, list) else [heard], strict=True):
+            if not reply.is_said:
+                name = getattr(ask.to, "name", "") or type(ask.to).__name__
+                raise HelperSilent(f"helper {name}: {reply.outcome}: {reply.reason or 'nothing said'}")
+
+
+def _nobody(asks: Sequence[Ask]) -> list[Reply]:
+    raise AssertionError("asks to nobody are stopped before they are sent")

@@ -52,7 +52,7 @@ def _plain(value: Any) -> Any:
 
 
 class Plug:
-    """What the six share: a registered name, a version (raised when results change) and a key.
+    """What all share: a registered name, a version (raised when results change) and a key.
 
     not_in_key: fields that change no result (how fast, where a log goes), so the key leaves them out.
     """

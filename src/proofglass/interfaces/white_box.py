@@ -1,4 +1,4 @@
-"""A victim that opens itself: gradients, logits, features and layers."""
+"""A victim that opens itself: gradients, logits, features, layers, and its text side (tokens, embeddings)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
 
 from proofglass.errors import ClosedVictim
 from proofglass.interfaces.victims import Victim
@@ -21,25 +21,49 @@ Layer = Literal["pooled", "patches"]
 Target = str | tuple[str, ...]
 
 
+# What is optimised of a chat's pictures: one tensor (one slot), one for each slot, or None (no slot).
+Pixels = TypeVar("Pixels", bound="torch.Tensor | Mapping[str, torch.Tensor] | None")
+SLOTS = ("image",)
+
+
 @dataclass(frozen=True)
-class LossAndGrad:
+class LossAndGrad(Generic[Pixels]):
     """nll: float [B, P], mean negative log-likelihood per token of each pair; loss: float [B], what was
-    differentiated; pixels: gradient of `loss.sum()`, float32 [B, 3, H, W]; text: its gradient with respect to the
-    text perturbations, shaped as they were given, None where none were."""
+    differentiated; pixels: gradient of `loss.sum()`, float32 [B, 3, H, W], in the form in which pixels were given (for
+    each slot, or None); text: its gradient with respect to the text perturbations, shaped as they were given, None
+    where none were."""
 
     nll: torch.Tensor
     loss: torch.Tensor
-    pixels: torch.Tensor
+    pixels: Pixels
     text: tuple[tuple[torch.Tensor, ...], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Places:
+    """The tokens of a pair. ids: of prompt and target, with a place holder for each token of a picture. Of the rest
+    each is [first, last): target, pictures (all that the chat shows, in order), mark (None where nothing is marked)."""
+
+    ids: tuple[int, ...]
+    target: tuple[int, int]
+    pictures: tuple[tuple[int, int], ...] = ()
+    mark: tuple[int, int] | None = None
 
 
 class Prepared(Protocol):
     """B pictures x P tokenised pairs: what a victim needs to score targets again and again.
 
+    slots: names of the pictures that are not fixed, as they were asked for. places[b][p]: which tokens a pair has.
     spans[b][p]: number of tokens of each part of the target (one part for a plain text; the end token, where asked
     for, belongs to the last part). text_tokens[b][p]: number of prompt tokens that are text (the template included,
     place holders of pictures and the target not).
     """
+
+    @property
+    def slots(self) -> tuple[str, ...]: ...
+
+    @property
+    def places(self) -> tuple[tuple[Places, ...], ...]: ...
 
     @property
     def spans(self) -> tuple[tuple[tuple[int, ...], ...], ...]: ...
@@ -61,6 +85,10 @@ class Prepared(Protocol):
         """teachers[b][p]: logits float32 [T, V] of a teacher at the target positions. The NLL of a token becomes the
         cross-entropy against softmax(teacher) (soft labels)."""
 
+    def filled(self, ids: Sequence[Sequence[int]]) -> Self:
+        """ids[b]: token ids that stand in place of the mark in every pair of picture b, as they are: no text is
+        tokenised anew. Raises ValueError for a pair without a mark."""
+
 
 def checked(pixels: torch.Tensor, port: str, device: Any = None) -> torch.Tensor:
     """`pixels` on `device`, as every port of a victim or model that takes some begins. port: its name, for the error.
@@ -78,38 +106,88 @@ def checked(pixels: torch.Tensor, port: str, device: Any = None) -> torch.Tensor
     return pixels if device is None else pixels.to(device)
 
 
+def by_slot(pixels: Any, slots: Sequence[str], port: str) -> dict[str, torch.Tensor]:
+    """`pixels`, in whatever form a port takes them, as one tensor for each slot. port: its name, for the error.
+
+    Raises ValueError unless each slot has its pictures and nothing else has, in batches of one length.
+    """
+    if pixels is None:
+        found: dict[str, torch.Tensor] = {}
+    elif isinstance(pixels, Mapping):
+        found = dict(pixels)
+    elif len(slots) == 1:
+        return {slots[0]: pixels}
+    else:
+        raise ValueError(f"{port}: pixels: expected a mapping of slots to tensors, {list(slots)}, found one tensor")
+    if set(found) != set(slots):
+        raise ValueError(f"{port}: pixels: prepared for the slots {list(slots)}, found {sorted(found)}")
+    if len({len(each) for each in found.values()}) > 1:
+        counts = {slot: len(each) for slot, each in found.items()}
+        raise ValueError(f"{port}: pixels: expected as many pictures in each slot, found {counts}")
+    return {slot: found[slot] for slot in slots}
+
+
+def in_form_of(pixels: Pixels, found: Mapping[str, torch.Tensor]) -> Pixels:
+    """What was `found` for each slot, in the form of `pixels`."""
+    form: Any = pixels
+    if form is None:
+        return pixels
+    return dict(found) if isinstance(form, Mapping) else next(iter(found.values()))  # type: ignore[return-value]
+
+
 class WhiteBoxVictim(Victim):
-    """A victim that also gives gradients with respect to pixels, float32 in [0, 1], [B, 3, H, W]."""
+    """A victim that also gives gradients with respect to pixels, float32 in [0, 1], [B, 3, H, W].
+
+    draws: how many random draws one evaluation of a picture averages, each of them a pass of its own (a defense that
+    draws at random stands before the model, `engine.seeds.drawing` says which draws); 0: it draws nothing.
+    """
+
+    draws: int = 0
 
     @abstractmethod
     def pixels(self, image: Image) -> torch.Tensor:
         """`image` as this model takes it: float32 [1, 3, H, W] in [0, 1], at the tower's own size."""
 
     @abstractmethod
-    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, Target]]], *, append_eos: bool = False) -> Any:
-        """B pictures x P pairs of (chat, target), tokenised once (a `Prepared`). The chat's picture is a place
-        holder. append_eos: the end token belongs to the target (papers differ)."""
+    def prepare(
+        self,
+        pairs: Sequence[Sequence[tuple[Chat, Target]]],
+        *,
+        append_eos: bool = False,
+        slots: Sequence[str] = SLOTS,
+        mark: str | Sequence[str] = "",
+    ) -> Any:
+        """B pictures x P pairs of (chat, target), tokenised once (a `Prepared`).
+
+        slots: which of a chat's pictures stand for pixels that come later, over all its turns: "image" the first,
+        "image2" the second, ...; the others are shown as they are. None: `pixels` is None later. append_eos: the end
+        token belongs to the target (papers differ). mark: a text that stands in each chat once, whose tokens an attack
+        will change (an adversarial suffix): one for all, or one for each picture b; "" for none.
+        Raises ValueError for a slot that no chat has, a mark that a chat has not, or has twice, or whose tokens also
+        stand for text beside it, and for a chat of more pictures than this victim takes.
+        """
 
     @abstractmethod
     def loss_and_grad(
         self,
-        pixels: torch.Tensor,
+        pixels: Pixels,
         prepared: Any,
         *,
         weighting: Weighting = "token",
         need_grad: bool = True,
         text: Sequence[Sequence[torch.Tensor]] | None = None,
-    ) -> LossAndGrad:
+    ) -> LossAndGrad[Pixels]:
         """Teacher-forced cross-entropy of the targets, and its gradient.
 
-        pixels: float32 [B, 3, H, W] in [0, 1]; raises ValueError outside (catches double normalisation).
+        pixels: float32 [B, 3, H, W] in [0, 1]; raises ValueError outside (catches double normalisation). For several
+        slots one such tensor each, by name; None for pairs that were prepared without slots.
         weighting: "token" = mean over all target tokens of a row (Hugging Face's labels loss), "pair" = mean
         over pairs of per-pair means, "sum" = sum over tokens, "given" = `prepared`'s own weights. Rows are
         independent: each row's gradient equals the one of its own run.
         text[b][p]: float32 [text_tokens[b][p], width], added to the embeddings of the prompt's text tokens.
         """
 
-    def target_logits(self, pixels: torch.Tensor, prepared: Any) -> list[list[torch.Tensor]]:
+    def target_logits(self, pixels: Any, prepared: Any) -> list[list[torch.Tensor]]:
         """Per picture and pair: logits float32 [T, V] at the target positions, without gradient. Raises ClosedVictim
         (the default) if the victim gives none."""
         raise ClosedVictim(f"victim {self.name!r}: gives no logits; override `target_logits`, or take another victim")
@@ -154,6 +232,25 @@ class WhiteBoxVictim(Victim):
         token, in replies, losses and gradients. Raises ClosedVictim (the default) if the layers are closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its layers; override `steering`, or take another one")
 
+    def margin_and_grad(self, pixels: torch.Tensor, chats: Sequence[Chat]) -> tuple[torch.Tensor, torch.Tensor]:
+        """(float [B], float32 [B, 3, H, W]): by how much the gates of the defenses before this model would intervene on
+        each picture in its chat, as `types.Decision` counts it (positive: it intervenes; of several gates, the
+        largest), and its gradient to `pixels`. An attacker adds it to a loss to pass the gates too.
+
+        chats[b]: the dialogue of picture b, which is a place holder in it. Default: no gate stands there, so the
+        margin is minus infinity and its gradient zero.
+        """
+        x = checked(pixels.detach(), "margin_and_grad")
+        return x.new_full((len(x),), float("-inf")), x.new_zeros(x.shape)
+
+    @property
+    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Mean and standard deviation by which the tower's input is normalised, float32 [1, 3, 1, 1] each; None (the
+        default) where the victim states none."""
+        return None
+
+    # ---- its text side --------------------------------------------------------------------------------------------
+
     @property
     def embedding_width(self) -> int:
         """Width of the language model's token embeddings. Raises ClosedVictim (the default) if they are closed."""
@@ -161,6 +258,94 @@ class WhiteBoxVictim(Victim):
             f"victim {self.name!r}: does not open its embeddings; override `embedding_width`, or take another victim"
         )
 
+    def embeddings(self) -> torch.Tensor:
+        """float [V, embedding_width]: the embedding of every token, scaled as the model looks it up, so that a
+        perturbation `embeddings()[new] - embeddings()[old]` of one token is that token replaced. Raises ClosedVictim
+        (the default) if they are closed."""
+        raise ClosedVictim(
+            f"victim {self.name!r}: does not open its embeddings; override `embeddings`, or take another"
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text` by itself, no special tokens; a control token in it is plain text, as in a chat. Beside
+        other text it may be tokenised otherwise: `Prepared.places` has the tokens of a chat. Raises ClosedVictim (the
+        default) if the tokenizer is closed."""
+        raise ClosedVictim(f"victim {self.name!r}: does not open its tokenizer; override `encode`, or take another one")
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text that token ids stand for. `encode(decode(ids))` may be other ids: then a model that is asked with
+        this text does not see them. Raises ClosedVictim (the default) if the tokenizer is closed."""
+        raise ClosedVictim(f"victim {self.name!r}: does not open its tokenizer; override `decode`, or take another one")
+
+    def writable(self) -> torch.Tensor:
+        """bool [V], V as in `embeddings`: the tokens that an attacker can write, printable text and no control tokens.
+        Raises ClosedVictim where the tokenizer or the embeddings are closed."""
+        import torch
+
+        texts = [self.decode([token]) for token in range(len(self.embeddings()))]
+        return torch.tensor([is_printable(text) for text in texts], dtype=torch.bool)
+
+    def losses_of(
+        self,
+        pixels: Any,
+        prepared: Any,
+        candidates: Sequence[Sequence[Sequence[int]]],
+        *,
+        weighting: Weighting = "token",
+    ) -> torch.Tensor:
+        """float [B, C]: the loss of picture b's pairs with candidates[b][c] in place of the mark, without gradient;
+        NaN where a picture has fewer candidates. What `loss_and_grad` gives for `prepared.filled(...)`, with the work
+        that the candidates share done once where the victim can. Default: they share nothing."""
+        import torch
+
+        owner = [b for b, row in enumerate(candidates) for _ in row]
+        filled = prepared.rows(owner).filled([ids for row in candidates for ids in row])
+        if isinstance(pixels, Mapping):
+            given: Any = {slot: x[owner] for slot, x in pixels.items()}
+        else:
+            given = None if pixels is None else pixels[owner]
+        losses = self.loss_and_grad(given, filled, weighting=weighting, need_grad=False).loss
+        return torch.nn.utils.rnn.pad_sequence(
+            list(losses.split([len(row) for row in candidates])), batch_first=True, padding_value=float("nan")
+        )
+
+    def mark_gradient(
+        self, pixels: Any, prepared: Any, *, weighting: Weighting = "token"
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """(float [B], B tensors float32 [tokens, width]): the loss of each picture's pairs, and its gradient with
+        respect to the embeddings of the marked tokens, summed over the pairs, in which they must be as many.
+        `gradient @ embeddings().T` is the gradient of one-hot tokens (GCG); the loss of another token there rises by
+        about (embedding - embedding of this one) . gradient (HotFlip). Raises ClosedVictim where the embeddings are
+        closed, ValueError where nothing is marked."""
+        import torch
+
+        width = self.embedding_width
+        nothing = [[torch.zeros(tokens, width) for tokens in row] for row in prepared.text_tokens]
+        found = self.loss_and_grad(pixels, prepared, weighting=weighting, text=nothing)
+        assert found.text is not None
+        each = [
+            [_of_mark(grad, places) for grad, places in zip(grads, row, strict=True)]
+            for grads, row in zip(found.text, prepared.places, strict=True)
+        ]
+        for row in each:
+            if len(counts := {len(grad) for grad in row}) > 1:
+                raise ValueError(f"mark: expected as many tokens in all pairs of a picture, found {sorted(counts)}")
+        return found.loss, [torch.stack(row).sum(0) for row in each]
+
     def gradient_path(self) -> str:
         """How `loss_and_grad` computes on this model and why: noted in traces and reports. Empty: nothing to say."""
         return ""
+
+
+def is_printable(text: str) -> bool:
+    """Whether `text` is something that a person could type and see: no control characters, no broken bytes."""
+    return text.isprintable() and bool(text.strip()) and "\ufffd" not in text
+
+
+def _of_mark(grad: torch.Tensor, places: Places) -> torch.Tensor:
+    """Of a gradient to all text tokens of a prompt, the rows of the marked ones."""
+    if places.mark is None:
+        raise ValueError("mark: found none; prepare(..., mark=...) says which text of the chat is marked")
+    before = sum(min(last, places.mark[0]) - first for first, last in places.pictures if first < places.mark[0])
+    first, last = places.mark
+    return grad[first - before : last - before]

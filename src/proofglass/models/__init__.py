@@ -1,4 +1,4 @@
-"""Models that help a method: surrogate encoders and detectors. A table of contents that imports nothing."""
+"""Models that help a method: encoders, detectors, the roles of Inspect. A table of contents that imports nothing."""
 
 from typing import Any
 
@@ -20,4 +20,5 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "mtcnn": "proofglass.models.mtcnn:MTCNN",
     "open-nsfw": "proofglass.models.open_nsfw:OpenNSFW",
     "easyocr-recogniser": "proofglass.models.easyocr_recogniser:EasyOCRRecogniser",
+    "inspect-role": "proofglass.models.inspect_role:InspectRole",
 }

@@ -46,7 +46,10 @@ class TimmEncoder(FromFolder, Encoder):
             pooled: torch.Tensor = self.net.forward_head(found, pre_logits=True)
             return pooled.flatten(1)
         if found.ndim == 4:
-            return found.flatten(1, 2) if getattr(self.net, "output_fmt", "NCHW") == "NHWC" else found.flatten(2).mT
+            given: torch.Tensor = (
+                found.flatten(1, 2) if getattr(self.net, "output_fmt", "NCHW") == "NHWC" else found.flatten(2).mT
+            )
+            return given
         tokens: torch.Tensor = found[:, getattr(self.net, "num_prefix_tokens", 0) :]
         return tokens
 

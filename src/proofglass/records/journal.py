@@ -7,6 +7,7 @@ often a run is stopped.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -20,10 +21,11 @@ from typing import Any
 
 from proofglass.errors import ImageError, ProofglassError
 from proofglass.faults import stops_the_run, told
+from proofglass.flow import Answer
 from proofglass.interfaces import Victim
 from proofglass.records.checksums import damaged, is_intact, signed, signed_lines
 from proofglass.records.files import guarded
-from proofglass.types import Ask, Cost, Decision, Image, Reply, Unsent
+from proofglass.types import Ask, Cost, Decision, Helper, Image, Reply, Unsent
 
 _FIX = "cut it before this line: what stood from there on is asked again"
 Heard = Callable[[int, bool, float], None]
@@ -107,10 +109,12 @@ class Journal:
 
 
 def batch_key(victim: str, asks: Sequence[Ask]) -> str:
-    """Names a batch: the key of the victim and its asks in order, with settings, draw and pixels."""
+    """Names a batch: the key of the victim or helper that is asked, and its asks in order, with settings, draw and
+    pixels. Who is asked stands in front alone: a model's answers are its own, whether it was asked as victim or as
+    helper."""
     told = [
         [
-            ask.to,
+            None,  # where helpers stood by name: the key of a batch is that of older journals
             dataclasses.asdict(ask.settings),
             [
                 [
@@ -125,22 +129,19 @@ def batch_key(victim: str, asks: Sequence[Ask]) -> str:
     return hashlib.sha256(json.dumps([victim, told], sort_keys=True).encode()).hexdigest()[:32]
 
 
-class JournaledVictim(Victim):
-    """`victim` whose answers go through `journal`. Defenses wrap this; attacks get `victim` itself.
+class Journaled:
+    """`model` whose answers go through `journal`.
 
-    heard: called after each batch with the number of asks, whether they were asked now or recalled, and the seconds
-    that the victim took for them.
-    asked, recalled: asks so far; seconds: what the victim took for all of them, whichever run asked. unsent: asks
+    key: under which they are kept, "": that of `model`. heard: called after each batch with the number of asks, whether
+    they were asked now or recalled, and the seconds that the model took for them.
+    asked, recalled: asks so far; seconds: what the model took for all of them, whichever run asked. unsent: asks
     that ended as an error without a query, so that nothing was sent (a budget is spent), and why. batches: batch ->
     what its answers cost: whoever adds up several cells counts a batch that they share once.
     """
 
-    name = "journaled"
-
-    def __init__(self, victim: Victim, journal: Journal, heard: Heard | None = None) -> None:
-        self.victim, self.journal, self.heard = victim, journal, heard
-        self.layout, self.image_size, self.sees_images = victim.layout, victim.image_size, victim.sees_images
-        self._key = victim.key
+    def __init__(self, model: Helper, journal: Journal, heard: Heard | None = None, key: str = "") -> None:
+        self.model, self.journal, self.heard = model, journal, heard
+        self._key = key or model.key
         self.asked = self.recalled = 0
         self.seconds = 0.0
         self.unsent: Counter[str] = Counter()
@@ -149,12 +150,6 @@ class JournaledVictim(Victim):
     @property
     def key(self) -> str:
         return self._key
-
-    def settings(self) -> dict[str, Any]:
-        return self.victim.settings()
-
-    def card(self) -> dict[str, Any]:
-        return self.victim.card()
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         batch = batch_key(self.key, asks)
@@ -175,7 +170,7 @@ class JournaledVictim(Victim):
     def _ask(self, batch: str, asks: Sequence[Ask]) -> Answered:
         start = time.perf_counter()
         try:
-            replies = tuple(self.victim.reply(asks))
+            replies = tuple(self.model.reply(asks))
             if len(replies) != len(asks):
                 raise ValueError(f"{len(replies)} replies to {len(asks)} asks")
             if odd := next((type(r).__name__ for r in replies if not isinstance(r, Reply)), ""):
@@ -187,8 +182,8 @@ class JournaledVictim(Victim):
             if stops_the_run(error) or (isinstance(error, ProofglassError) and not isinstance(error, ImageError)):
                 raise  # Ctrl-C, a full disk, missing weights: not the fault of these samples
             # Not journaled: the victim gave no answer, so the next run of the study asks once more.
-            name = self.victim.name or type(self.victim).__name__
-            reason = f"victim {name}: {told(error, 'victim', self.victim)}"
+            name = getattr(self.model, "name", "") or type(self.model).__name__
+            reason = f"victim {name}: {told(error, 'victim', self.model)}"
             replies = (Reply.error(reason),) * len(asks)
             return Answered(batch, self.key, replies, time.perf_counter() - start)
         answered = Answered(batch, self.key, replies, time.perf_counter() - start)
@@ -199,10 +194,59 @@ class JournaledVictim(Victim):
         return answered
 
 
+class JournaledVictim(Journaled, Victim):
+    """`victim` whose answers go through a journal: the innermost one of a finished stack of defenses."""
+
+    name = "journaled"
+
+    def __init__(self, victim: Victim, journal: Journal, heard: Heard | None = None, key: str = "") -> None:
+        super().__init__(victim, journal, heard, key)
+        self.victim = victim
+        self.layout, self.image_size, self.sees_images = victim.layout, victim.image_size, victim.sees_images
+
+    def settings(self) -> dict[str, Any]:
+        return self.victim.settings()
+
+    def card(self) -> dict[str, Any]:
+        return self.victim.card()
+
+
+class JournaledHelpers:
+    """The answers of helpers through `journal`, as `flow.drive` takes them; counted by helper, for one cell.
+
+    heard: see `Journaled`. held: key -> the model in memory, for all cells that are given the same mapping. Helpers
+    with the same key are one model, a copy of the one that was handed over: it loads its weights here and is freed with
+    `held`, while the method that names it stays.
+    """
+
+    def __init__(self, journal: Journal, heard: Heard | None = None, held: dict[str, Helper] | None = None) -> None:
+        self.journal, self.heard = journal, heard
+        self.held = {} if held is None else held
+        self.by_key: dict[str, Journaled] = {}
+
+    def __call__(self, helper: Helper) -> Answer:
+        key = helper.key
+        if key not in self.by_key:
+            model = self.held.setdefault(key, copy.copy(helper))
+            self.by_key[key] = Journaled(model, self.journal, self.heard)
+        return self.by_key[key].reply
+
+    @property
+    def unsent(self) -> Counter[str]:
+        """Asks that were not sent, and why."""
+        return sum((asked.unsent for asked in self.by_key.values()), Counter[str]())
+
+    @property
+    def costs(self) -> dict[str, Cost]:
+        """Key of each helper -> what its answers cost, each batch once."""
+        return {key: sum(asked.batches.values(), Cost()) for key, asked in self.by_key.items()}
+
+
 def _answered(line: dict[str, Any]) -> Answered:
     return Answered(line["batch"], line["victim"], tuple(_reply(r) for r in line["replies"]), line["seconds"])
 
 
 def _reply(told: dict[str, Any]) -> Reply:
     decisions = tuple(Decision(**decision) for decision in told["decisions"])
-    return Reply(**{**told, "decisions": decisions, "cost": Cost(**told["cost"])})
+    helpers = {key: Cost(**cost) for key, cost in told.get("helpers", {}).items()}
+    return Reply(**{**told, "decisions": decisions, "cost": Cost(**told["cost"]), "helpers": helpers})

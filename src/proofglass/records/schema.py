@@ -36,10 +36,12 @@ _SECRET = re.compile(
 class Record:
     """One sample in one cell. Names are the labels of the study, keys say what stood behind them.
 
-    clean_image, attacked_images: sha256 of pictures in the store. expected: refuse, comply, label, describe.
-    question: text before the attack; attacked_text: the whole last user text. outcome: ok, filtered, blocked,
-    error; finish: stop, length. decisions, conversation, settings: JSON. crafted_on: key of the victim that the
-    attack was crafted on. queries, tokens, money: inner asks of a defense included.
+    clean_image, attacked_images: sha256 of pictures in the store. expected: `types.Expected`.
+    question: text before the attack; attacked_text: the whole last user text. outcome: ok, refused,
+    filtered, blocked, error; finish: stop, length. decisions, conversation, settings: JSON. crafted_on: key of the
+    victim that the attack was crafted on. queries, tokens, money: of the victim, inner asks of a defense included.
+    reasoning: what the model thought before it answered. helpers: JSON, key of each helper that attack or defense
+    asked -> what that cost (fields of `Cost`).
     """
 
     cell: str
@@ -77,6 +79,7 @@ class Record:
     chunk: int
     reasoning: str = ""
     crafting: str = ""
+    helpers: str = "{}"
     schema_version: int = SCHEMA_VERSION
 
 

@@ -321,12 +321,20 @@ class Store:
             write_whole(path, utf8(traceback).encode())
         return f"faults/{name}"
 
-    def put_judges(self, judges: Mapping[str, Any], success: str, study_text: str | None = None) -> None:
-        """Judges (label -> description) of a later judging, in front of those already there; the study that names
-        them (None: the one that is there)."""
+    def put_judges(
+        self,
+        judges: Mapping[str, Any],
+        success: str,
+        study_text: str | None = None,
+        metrics: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Judges (label -> description) of a later judging, in front of those already there; its metrics and the study
+        that names both (None: those that are there)."""
         self._check_lock()
         text = self._manifest.get("study_text") if study_text is None else study_text
         self._manifest = {**with_judges(self._manifest, judges, success), "study_text": text}
+        if metrics is not None:
+            self._manifest |= {"metrics": list(metrics), "plugs": {**self._manifest["plugs"], "metrics": dict(metrics)}}
         write_json(self.path / "manifest.json", self._manifest)
 
     def put_card(self, victim: str, card: Mapping[str, Any]) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from proofglass.evaluation.metrics.kinds import GUARDED
 from proofglass.report.run import RateRow, Run
-from proofglass.report.tables import crafts, is_borderline, numbers, refused, scalar, utility_cells
+from proofglass.report.tables import crafts, numbers, refused, scalar, utility_cells
 from proofglass.report.wording import number, with_interval
 
 COLOURS = 8  # as many as style.css defines: .ink0 to .ink7
@@ -56,7 +57,7 @@ def mark(run: Run, defense: str) -> dict[str, Any]:
 
 def trade_offs(run: Run) -> list[dict[str, Any]]:
     """Per victim and data set of refusals: benign compliance against attack success, one mark per defense."""
-    charts = (_trade_off(run, victim, dataset) for victim in run.victims for dataset in run.sets("refuse"))
+    charts = (_trade_off(run, victim, dataset) for victim in run.victims for dataset in run.sets(*GUARDED))
     return [chart for chart in charts if chart]
 
 
@@ -71,9 +72,9 @@ def _trade_off(run: Run, victim: str, dataset: str) -> dict[str, Any] | None:
             if (cell.victim, cell.defense) == (victim, defense)
             and cell.state == "measured"
             and cell.is_success
-            and not is_borderline(run, cell.dataset)
+            and not run.is_borderline(cell.dataset)
         ]
-        cells = run.measured("refuse", victim=victim, defense=defense, dataset=dataset)
+        cells = run.measured(*GUARDED, victim=victim, defense=defense, dataset=dataset)
         broken = [(c.attack, c.rate) for c in cells]
         attacked = [pair for pair in broken if pair[0] not in run.baselines] or broken
         if not useful or not attacked:
@@ -115,7 +116,7 @@ def _trade_off(run: Run, victim: str, dataset: str) -> dict[str, Any] | None:
 def _over_refusal(run: Run, victim: str) -> dict[str, Any] | None:
     """Refusals of benign questions per defense, on the borderline ones where the study has them."""
     cells = [c for c in utility_cells(run) if c.victim == victim and c.state == "measured"]
-    hard = [c for c in cells if is_borderline(run, c.dataset)] or cells
+    hard = [c for c in cells if run.is_borderline(c.dataset)] or cells
     rows = [
         {**mark(run, c.defense), "rate": refused(c.rates[run.not_refused])}
         for c in hard

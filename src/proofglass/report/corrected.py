@@ -12,6 +12,7 @@ from typing import Any
 from proofglass.evaluation.correction import Corrected, from_calibration, from_labels
 from proofglass.evaluation.correction.labelled import FEWEST
 from proofglass.evaluation.correction.rows import Rows, rows_of
+from proofglass.evaluation.metrics.answers import given_by
 from proofglass.interfaces import Calibration
 from proofglass.records.labels import Labels
 from proofglass.report.run import Cell, Run
@@ -27,9 +28,10 @@ COLUMNS = (
 def corrected(run: Run) -> list[dict[str, Any]]:
     """One dict per measured cell and judge that is not exact there, see `COLUMNS`: the rate as judged with its n; the
     corrected one, None where there is no basis, with the replies it is about, the labels that it rests on, and why."""
+    replies = _Replies(run)
     labels = {judge: run.store.labels(aspect_of(run.plug("judges", judge))) for judge in run.judges}
     return [
-        _row(run, cell, judge, labels[judge])
+        _row(run, cell, judge, labels[judge], replies)
         for cell in run.cells
         if cell.state == "measured"
         for judge in cell.rates
@@ -65,8 +67,24 @@ def kind_of(plug: Mapping[str, Any]) -> str:
     return str(plug.get("world") or ("vision-language model" if plug.get("sees_images", True) else "language model"))
 
 
-def _row(run: Run, cell: Cell, judge: str, labels: Labels | None) -> dict[str, Any]:
-    rate, found = cell.rates[judge], _correct(run, cell, judge, labels)
+class _Replies:
+    """What was answered and said, cut into cells once: a filter per cell would read the whole run again each time."""
+
+    def __init__(self, run: Run) -> None:
+        answers = run.frame.select("cell", "expected", "sample_id", "outcome", "reply", "cluster")
+        self._answers = answers.partition_by("cell", "expected", as_dict=True)
+        self._scores = run.scores.partition_by("cell", "judge", as_dict=True)
+        self._nothing = run.scores.clear()
+
+    def rows(self, cell: Cell, judge: str) -> Rows:
+        """The replies of a cell with this judge's verdicts; of several raters as `answers.given_by` says."""
+        said = given_by(self._scores.get((cell.key, judge), self._nothing), judge)
+        scores = {row["sample_id"]: (row["value"], row["label"]) for row in said.iter_rows(named=True)}
+        return rows_of(self._answers[cell.key, cell.expected].iter_rows(named=True), scores)
+
+
+def _row(run: Run, cell: Cell, judge: str, labels: Labels | None, replies: _Replies) -> dict[str, Any]:
+    rate, found = cell.rates[judge], _correct(run, cell, judge, labels, replies)
     return {
         **{label: getattr(cell, label) for label in LABELS},
         "expected": cell.expected,
@@ -80,15 +98,9 @@ def _row(run: Run, cell: Cell, judge: str, labels: Labels | None) -> dict[str, A
     }
 
 
-def _correct(run: Run, cell: Cell, judge: str, labels: Labels | None) -> Corrected:
-    import polars as pl
-
+def _correct(run: Run, cell: Cell, judge: str, labels: Labels | None, replies: _Replies) -> Corrected:
     plug = run.plug("judges", judge)
-    frame = run.frame.filter((pl.col("cell") == cell.key) & (pl.col("expected") == cell.expected))
-    frame = frame.select("sample_id", "outcome", "reply", "cluster")
-    said = run.scores.filter((pl.col("cell") == cell.key) & (pl.col("judge") == judge))
-    scores = {row[0]: (row[1], row[2]) for row in said.select("sample_id", "value", "label").iter_rows()}
-    rows = rows_of(frame.iter_rows(named=True), scores)
+    rows = replies.rows(cell, judge)
     given = {sample: in_its_sense(plug, label) for sample, label in labels.of(cell.key).items()} if labels else {}
     mine = [given.get(sample) for sample in rows.ids]
     there = len(mine) - mine.count(None)

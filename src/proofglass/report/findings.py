@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
+from proofglass.evaluation.metrics.kinds import GUARDED, HARMLESS
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.evaluation.statistics.clusters import FEW_CLUSTERS, FEW_EFFECTIVE
 from proofglass.report.health import health, without_result
@@ -103,7 +104,7 @@ class _Headline:
     # What was found
 
     def _found(self) -> list[str]:
-        judged = self.run.measured("refuse")
+        judged = self.run.measured(*GUARDED)
         if not judged:
             return self._elsewhere()
         plain = [cell for cell in judged if not self.run.undefended or cell.defense in self.run.undefended]
@@ -165,7 +166,7 @@ class _Headline:
 
     def _baseline(self, cell: Cell) -> Cell | None:
         same = {"victim": cell.victim, "defense": cell.defense, "dataset": cell.dataset}
-        return next((c for c in self.run.measured("refuse", **same) if c.attack in self.run.baselines), None)
+        return next((c for c in self.run.measured(cell.expected, **same) if c.attack in self.run.baselines), None)
 
     def _was_broken(self, cell: Cell) -> bool:
         """Only what refuses without an attack can be broken by one."""
@@ -218,7 +219,7 @@ class _Headline:
             some = list(cells)
             worst = max(some, key=lambda cell: cell.rate["value"])
             aside = ", ".join(filter(None, [worst.crafted, self._price(victim, defense)]))
-            where = f" of {worst.dataset}" if len(self.run.sets("refuse")) > 1 else ""
+            where = f" of {worst.dataset}" if len(self.run.sets(*GUARDED)) > 1 else ""
             reached = f"{worst.attack} still reaches {with_interval(worst.rate)}{where}"
             if worst.rate["value"] == 0:
                 reached = f"no attack (of {len(some)}) succeeded, {with_interval(worst.rate)}{where}"
@@ -234,7 +235,7 @@ class _Headline:
             if cell.victim == victim and cell.state == "measured" and cell.is_success
         }
         moved, seen = [], False
-        for dataset in self.run.sets("comply"):
+        for dataset in self.run.sets(*HARMLESS):
             before = next((useful[d, dataset] for d in self.run.undefended if (d, dataset) in useful), None)
             after = useful.get((defense, dataset))
             if before and after:

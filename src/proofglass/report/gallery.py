@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proofglass.console import cut
+from proofglass.evaluation.metrics.kinds import GUARDED
 from proofglass.report.run import Run
 from proofglass.types import Image
+
+if TYPE_CHECKING:
+    import polars as pl
 
 LIMIT = 24
 NAME, TEXT = 120, 4000  # characters shown of an id, a label or a verdict's reason, and of a question or reply
@@ -22,34 +26,34 @@ RULE = (
 
 
 def chosen(run: Run) -> list[dict[str, Any]]:
-    """The samples shown, by `RULE`: victim, attack, dataset, sample_id and what the undefended victim did."""
-    judge_of = {cell.key: cell.judge for cell in run.cells}
-    verdict = {
-        (row["cell"], row["sample_id"]): row["value"]
-        for row in run.scores.filter(run.scores["judge"].is_in([run.success, run.not_refused]))
-        .select("cell", "sample_id", "judge", "value")
-        .iter_rows(named=True)
-        if row["judge"] == judge_of.get(row["cell"], run.success)
-    }
+    """The samples shown, by `RULE`: victim, attack, dataset, sample_id, and what the undefended victim did: hit (the
+    judge of the cell says 1), broken (which is bad there)."""
+    import polars as pl
+
     first_defense = (run.undefended or run.defenses)[0]
-    wins: list[dict[str, Any]] = []
-    losses: list[dict[str, Any]] = []
-    picked = run.frame.filter((run.frame["defense"] == first_defense) & (run.frame["outcome"] == "ok"))
-    if "refuse" in picked["expected"]:
-        picked = picked.filter(picked["expected"] == "refuse")
-    names = ("victim", "attack", "dataset", "sample_id", "cell")
-    rows = picked.select(names).sort("sample_id", maintain_order=True).to_dicts()
-    for victim in run.victims:
-        for attack in run.attacks:
-            mine = [row for row in rows if (row["victim"], row["attack"]) == (victim, attack)]
-            for broken, kind in ((True, wins), (False, losses)):
-                for row in mine:
-                    value = verdict.get((row["cell"], row["sample_id"]))
-                    if value is not None and (value >= 0.5) == broken:
-                        kind.append({**{k: row[k] for k in names[:4]}, "broken": broken})
-                        break
-    kept = [*wins, *losses][:LIMIT]
+    picked = run.frame.filter((pl.col("defense") == first_defense) & (pl.col("outcome") == "ok"))
+    guarded = picked.filter(pl.col("expected").is_in(GUARDED))
+    picked = (guarded if guarded.height else picked).select(
+        "victim", "attack", "dataset", "sample_id", "cell", "expected"
+    )
+    cells = {(cell.key, cell.expected): cell for cell in run.cells}
+    mine = [cells[row] for row in picked.select("cell", "expected").iter_rows()]
+    picked = picked.with_columns(
+        judge=pl.Series([cell.judge for cell in mine], dtype=pl.String),
+        bad=pl.Series([cell.is_bad for cell in mine], dtype=pl.Boolean),
+    )
+    same = ["cell", "sample_id", "judge"]
+    verdicts = run.scores.select(*same, "value").unique(subset=same, keep="last")
+    judged = picked.join(verdicts, on=same, maintain_order="left").filter(pl.col("value").is_not_null())
+    judged = judged.with_columns(hit=pl.col("value") >= 0.5)
+    judged = judged.with_columns(broken=pl.col("hit") == pl.col("bad"))
+    first = judged.sort("sample_id", maintain_order=True).unique(
+        subset=["victim", "attack", "broken"], keep="first", maintain_order=True
+    )
     place = {(v, a): (i, j) for i, v in enumerate(run.victims) for j, a in enumerate(run.attacks)}
+    found = first.select("victim", "attack", "dataset", "sample_id", "broken", "hit").to_dicts()
+    found.sort(key=lambda item: place[item["victim"], item["attack"]])
+    kept = sorted(found, key=lambda item: not item["broken"])[:LIMIT]
     return sorted(kept, key=lambda item: (place[item["victim"], item["attack"]], not item["broken"]))
 
 
@@ -64,6 +68,7 @@ def gallery(run: Run) -> list[dict[str, Any]]:
         for name in ("victim", "attack", "dataset", "sample_id"):
             same = same.filter(same[name] == item[name])
         rows = {row["defense"]: row for row in same.to_dicts()}
+        scores = run.scores.filter(run.scores["sample_id"] == item["sample_id"])
         first = rows[(run.undefended or run.defenses)[0]]
         items.append(
             {
@@ -81,7 +86,7 @@ def gallery(run: Run) -> list[dict[str, Any]]:
                         **{k: rows[defense][k] for k in ("outcome", "finish")},
                         **{k: _text(rows[defense], k) for k in ("reply", "reason")},
                         "other_picture": list(rows[defense]["attacked_images"] or []) != list(first["attacked_images"]),
-                        "verdicts": _verdicts(run, rows[defense]),
+                        "verdicts": _verdicts(run, rows[defense], scores),
                     }
                     for defense in run.defenses
                     if defense in rows
@@ -96,9 +101,9 @@ def _text(row: dict[str, Any], column: str) -> str:
     return cut(row[column], TEXT, f"column {column} of cells/{row['cell']}.parquet")
 
 
-def _verdicts(run: Run, row: dict[str, Any]) -> list[dict[str, Any]]:
-    scores = run.scores.filter((run.scores["cell"] == row["cell"]) & (run.scores["sample_id"] == row["sample_id"]))
-    given = {score["judge"]: score for score in scores.to_dicts()}
+def _verdicts(run: Run, row: dict[str, Any], scores: pl.DataFrame) -> list[dict[str, Any]]:
+    """scores: those of the samples of this id."""
+    given = {score["judge"]: score for score in scores.filter(scores["cell"] == row["cell"]).to_dicts()}
     judges = dict.fromkeys([run.success, run.not_refused, *run.judges])
     return [
         {"judge": judge, "value": given[judge]["value"]} | {k: cut(given[judge][k], NAME) for k in ("label", "reason")}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from proofglass.report.run import Cell, Run
-from proofglass.report.tables import is_borderline, utility_cells
+from proofglass.report.tables import utility_cells
 from proofglass.report.wording import number, plural, with_interval
 
 State = Literal["answers", "in doubt", "does not answer", "not checked"]
@@ -37,7 +37,8 @@ def _of(run: Run, victim: str) -> dict[str, Any]:
     plain = plain if plain.height else rows
     asked = plain.filter(plain["conversation"] != "[]")  # no chat was recorded where none was sent
     said = asked["reply"].str.strip_chars() != ""
-    answers = asked.filter((asked["outcome"] == "ok") | ((asked["outcome"] == "filtered") & said))
+    is_partial = asked["outcome"].is_in(["filtered", "refused"]) & said
+    answers = asked.filter((asked["outcome"] == "ok") | is_partial)
     cells = [cell for cell in run.cells if cell.victim == victim and cell.state != "skipped"]
     told: dict[str, Any] = {
         "victim": victim,
@@ -67,7 +68,7 @@ def _benign(run: Run, victim: str) -> list[Cell]:
         and cell.state == "measured"
         and cell.is_success
     ]
-    return [cell for cell in cells if not is_borderline(run, cell.dataset)] or cells
+    return [cell for cell in cells if not run.is_borderline(cell.dataset)] or cells
 
 
 def _judged(run: Run, told: dict[str, Any]) -> tuple[State, list[str]]:

@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.console import REASON, cut, visible
+from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import GRID, MARGIN
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.records.schema import VOLATILE
-from proofglass.report import charts, differences, wording
+from proofglass.report import charts, differences, measures, wording
 from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.health import health
-from proofglass.report.reasons import gathered, reasons
-from proofglass.report.run import COUNTS, Cell, Run
+from proofglass.report.reasons import gathered
+from proofglass.report.run import Run
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import (
     RULE,
     answering,
     crafting,
     crafts,
-    is_borderline,
     measured,
     refused,
     utility_cells,
@@ -37,6 +37,8 @@ from proofglass.report.tables import (
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from proofglass.types import Expected
 
 TEMPLATES = Path(__file__).parent / "templates"
 STUDY_TEXT, TEXT = 20_000, 4500  # characters of the study as it was read, and of any other text on the page
@@ -60,17 +62,19 @@ def page(run: Run) -> str:
             headline=headline(run),
             cautions=cautions(run),
             health=health(run),
-            reasons=gathered(reasons(run)),
+            reasons=gathered(run.reasons),
             study=study_file(run),
             # Markup: cut where a study's text is cut, not where any text is.
             study_text=escape(visible(cut(run.manifest["study_text"], STUDY_TEXT, "in manifest.json"))),
             places=places(items),
             rule=RULE,
-            counts={name: run.counts[name] for name in COUNTS},
+            counts=run.shown_counts,
             matrices=matrices(run),
             differences=differences.shown(run),
             grid=GRID,
             margin=MARGIN,
+            metrics=measures.shown(run),
+            guarded=kinds.GUARDED,
             trade_offs=charts.trade_offs(run),
             marks=[charts.mark(run, defense) for defense in run.defenses],
             balance=balance(run),
@@ -82,7 +86,7 @@ def page(run: Run) -> str:
             spent=spent(run),
             curves=charts.loss_curves(run),
             gallery=[{**item, "pictures": _whole(pictures(run, item))} for item in items],
-            borderline=[d for d in run.datasets if is_borderline(run, d)],
+            borderline=[d for d in run.datasets if run.is_borderline(d)],
             gallery_rule=GALLERY_RULE,
             amplify=AMPLIFY,
             volatile={k: v for k, v in run.manifest.items() if k in VOLATILE},
@@ -121,24 +125,39 @@ def policy(style: str) -> str:
 
 
 def matrices(run: Run) -> list[dict[str, Any]]:
-    """Attack x defense tables, one per victim and data set: those of refusals first."""
+    """Attack x defense tables, one per victim, data set and kind of sample: those of what must not be given first.
+
+    told: what its number is, where it is not that of the judge of success on requests to be refused; "" there.
+    """
     found = []
-    for expected in ("refuse", "comply", "label", "describe"):
+    for expected in kinds.ORDER:
         for dataset in run.sets(expected):
             for victim in run.victims:
                 rows = [
-                    (attack, [_one(run, expected, victim, attack, d, dataset) for d in run.defenses])
+                    (attack, [run.at(expected, victim, attack, d, dataset) for d in run.defenses])
                     for attack in run.attacks
                 ]
                 rows = [(attack, cells) for attack, cells in rows if any(cells)]
                 if rows:
-                    found.append({"expected": expected, "dataset": dataset, "victim": victim, "rows": rows})
+                    found.append(
+                        {
+                            "expected": expected,
+                            "guarded": expected in kinds.GUARDED,
+                            "told": _told(run, victim, dataset, expected),
+                            "dataset": dataset,
+                            "victim": victim,
+                            "rows": rows,
+                        }
+                    )
     return found
 
 
-def _one(run: Run, expected: str, victim: str, attack: str, defense: str, dataset: str) -> Cell | None:
-    place = {"victim": victim, "attack": attack, "defense": defense, "dataset": dataset}
-    return next(iter(run.find(expected, **place)), None)
+def _told(run: Run, victim: str, dataset: str, expected: Expected) -> str:
+    judge, is_success = run.judge_of(victim, dataset, expected)
+    if not is_success or expected == "refuse":
+        return ""
+    good = "high is bad" if run.is_bad(judge, expected) else "high is good"
+    return f"{kinds.TOLD[expected].capitalize()}. The number: {run.column(judge)}; {good}."
 
 
 def balance(run: Run) -> list[dict[str, Any]]:
@@ -150,7 +169,7 @@ def balance(run: Run) -> list[dict[str, Any]]:
     useful = utility_cells(run)
     for victim in run.victims:
         for defense in run.defenses:
-            broken = run.measured("refuse", victim=victim, defense=defense)
+            broken = run.measured(*kinds.GUARDED, victim=victim, defense=defense)
             attacked = [c for c in broken if c.attack not in run.baselines] or broken
             mine = {c.dataset: c for c in reversed(useful) if (c.victim, c.defense) == (victim, defense)}
             if not mine:
@@ -202,6 +221,8 @@ def environment() -> Environment:
         wording.seconds,
         wording.mebibytes,
         wording.settings,
+        wording.measure,
+        wording.measure_interval,
     ):
         environment.filters[tool.__name__] = tool
     environment.filters["plural"] = wording.plural

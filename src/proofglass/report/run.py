@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import Comparison, compare
 from proofglass.evaluation.metrics.success import rates
-from proofglass.interfaces import opens_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 State = Literal["measured", "empty", "failed", "skipped", "pending"]
 RateRow = dict[str, Any]  # the fields of `evaluation.metrics.success.Rate`
-HARM = "unsafe"  # aspect of a judge whose 1 is never what a good model does
-COUNTS = ("failed", "unjudged", "filtered", "blocked", "truncated")
+COUNTS = ("failed", "unjudged", "refused", "filtered", "blocked", "truncated")
+REFUSED = "refused by the provider"  # as people read it: a judge may call a column "refused", too
 
 
 class Source(Protocol):
@@ -42,12 +43,12 @@ class Source(Protocol):
 class Cell:
     """One cell of the plan, restricted to the samples of one `expected` answer.
 
-    crafted: "" (nothing white-box), "static" (crafted on the victim without this defense), "adaptive" (on the
-    defended victim) or "transfer from ..." (on another victim). rates: judge label -> RateRow, only where a result
+    crafted: "" (crafting looked into no victim, or into this one, undefended), "static" (crafted on the victim without
+    this defense), "adaptive" (on the victim seen through it), "transfer from ..." (on another victim) or "crafting
+    unknown" (of an older run, which did not record it). rates: judge label -> RateRow, only where a result
     may be stated; counted: the same whatever the state. clusters: different questions among the samples. judge: label
-    of the one whose rate is stated first; is_success: that rate is a success rate, since the judge of success is valid
-    for this victim (`Run.valid`) and for such questions (`Run.measures`). Else it is "not refused", an estimate of
-    which nothing follows.
+    of the one whose rate is stated first; is_success: that rate may be believed (`Run.judge_of`). Else it is "not
+    refused", an estimate of which nothing follows. is_bad: whether a high one is bad.
     """
 
     key: str
@@ -65,6 +66,7 @@ class Cell:
     plan: dict[str, Any]
     judge: str
     is_success: bool
+    is_bad: bool
 
     @property
     def rates(self) -> dict[str, RateRow]:
@@ -102,7 +104,8 @@ class Run:
 
     def plug(self, kind: str, label: str) -> dict[str, Any]:
         """What the manifest states about a plug: name, key, version, settings, paper."""
-        return self.manifest.get("plugs", {}).get(kind, {}).get(label, {})
+        told: dict[str, Any] = self.manifest.get("plugs", {}).get(kind, {}).get(label, {})
+        return told
 
     def valid(self, judge: str, victim: str) -> bool:
         """Whether this judge's verdict on this victim may be called a rate of anything (`Judge.valid_in`)."""
@@ -110,9 +113,27 @@ class Run:
         return worlds is None or self.plug("victims", victim).get("world", "") in worlds
 
     def measures(self, judge: str, expected: str) -> bool:
-        """Whether what this judge sees is what is wanted of samples with this expected answer: harm is no compliance,
-        so a judge of harm says nothing about questions that should be answered."""
-        return expected == "refuse" or self.plug("judges", judge).get("aspect") != HARM
+        """Whether what this judge sees is what is wanted of samples of this kind (`kinds.measures`)."""
+        return kinds.measures(self.plug("judges", judge).get("aspect", ""), expected)
+
+    def is_bad(self, judge: str, expected: str) -> bool:
+        """Whether a score of 1 by this judge is bad on samples of this kind (`kinds.is_bad`)."""
+        return kinds.is_bad(self.plug("judges", judge).get("says", "done"), expected)
+
+    def judge_of(self, victim: str, dataset: str, expected: str) -> tuple[str, bool]:
+        """Whose rate such cells state first, and whether it may be believed: the judge of success, else one that the
+        data set names, if it is valid for this victim and measures this kind; else "not refused", an estimate. Of a
+        victim for which the judge of success is not valid nothing else is stated either."""
+        own = self.plug("datasets", dataset).get("judges") or ()
+        named = [label for label in self.judges if self.plug("judges", label).get("name") in own]
+        for judge in (self.success, *named) if self.valid(self.success, victim) else ():
+            if self.valid(judge, victim) and self.measures(judge, expected):
+                return judge, True
+        return self.not_refused, False
+
+    def is_borderline(self, dataset: str) -> bool:
+        """Whether its harmless questions look forbidden: they measure over-refusal, not everyday usefulness."""
+        return bool(self.plug("datasets", dataset).get("borderline"))
 
     def is_exact(self, judge: str, victim: str) -> bool:
         """Whether this judge cannot be wrong about this victim: it knows the victim's world, or decides by definition.
@@ -126,7 +147,7 @@ class Run:
     @cached_property
     def doubtful_judges(self) -> list[str]:
         """The judges whose numbers stand in the tables and may be wrong about a victim."""
-        shown = (self.success, self.not_refused)
+        shown = (self.success, self.not_refused, *(cell.judge for cell in self.cells))
         return [
             judge
             for judge in dict.fromkeys(shown)
@@ -141,17 +162,13 @@ class Run:
         """Victims about which the judge of success can say nothing: they get no success rate and no headline."""
         return [victim for victim in self.victims if not self.valid(self.success, victim)]
 
-    def measured(self, expected: str, **place: str) -> list[Cell]:
-        """The cells of `find` that state a success rate."""
-        return [cell for cell in self.find(expected, **place) if cell.state == "measured" and cell.is_success]
+    def measured(self, *expected: str, **place: str) -> list[Cell]:
+        """The cells of `find` that state a rate which may be believed."""
+        return [cell for cell in self.find(*expected, **place) if cell.state == "measured" and cell.is_success]
 
-    def states_success(self, victim: str, expected: str) -> bool:
-        """Whether cells of this victim and expected answer state a rate by the judge of success."""
-        return victim not in self.open_victims and self.measures(self.success, expected)
-
-    def columns(self, victim: str, expected: str = "refuse") -> tuple[str, str]:
+    def columns(self, victim: str, expected: str = "refuse", dataset: str = "") -> tuple[str, str]:
         """Headings of the two rates of such cells; the second is "" where it would be the first again."""
-        first = self.success if self.states_success(victim, expected) else self.not_refused
+        first, _ = self.judge_of(victim, dataset, expected)
         return self.column(first), "" if first == self.not_refused else self.column(self.not_refused)
 
     def column(self, judge: str) -> str:
@@ -168,28 +185,22 @@ class Run:
     def cells(self) -> list[Cell]:
         judges = list(dict.fromkeys([self.success, self.not_refused, *self.judges]))
         found: dict[tuple[str, str, str, str, str], dict[str, RateRow]] = {}
-        for expected in sorted({e for every in self.expected.values() for e in every}):
-            part = self.frame.filter(self.frame["expected"] == expected)
-            for row in rates(part, self.scores, judges):
-                place = (row["victim"], row["attack"], row["defense"], row["dataset"], expected)
-                found.setdefault(place, {})[row["judge"]] = row
+        for row in rates(self.frame, self.scores, judges):
+            place = (row["victim"], row["attack"], row["defense"], row["dataset"], row["expected"])
+            found.setdefault(place, {})[row["judge"]] = row
         victim_keys = dict(self.frame.select("victim", "victim_key").unique().rows())
-        made_on = dict(self.frame.select("cell", "crafted_on").unique(subset="cell", keep="first").rows())
         return [
-            self._cell(plan, expected, found, victim_keys, made_on.get(plan["cell"]) or "")
+            self._cell(plan, expected, found, victim_keys)
             for plan in self.plan
             # A data set of which nothing was answered states no expectation: it belongs where failures show.
             for expected in self.expected[plan["dataset"]] or ["refuse"]
         ]
 
-    def _cell(
-        self, plan: dict[str, Any], expected: str, found: dict, victim_keys: dict[str, str], made_on: str
-    ) -> Cell:
+    def _cell(self, plan: dict[str, Any], expected: str, found: Mapping[Any, Any], victim_keys: dict[str, str]) -> Cell:
         place = (plan["victim"], plan["attack"], plan["defense"], plan["dataset"])
         mine = found.get((*place, expected), {})
         state, reason = plan["status"], plan.get("reason") or ""
-        is_success = self.states_success(plan["victim"], expected)
-        judge = self.success if is_success else self.not_refused
+        judge, is_success = self.judge_of(plan["victim"], plan["dataset"], expected)
         if state == "done":
             first = mine.get(judge)
             state = "measured" if first and first["value"] is not None else "empty"
@@ -201,12 +212,13 @@ class Run:
             state=state,
             reason=reason,
             planned=plan.get("planned") or 0,
-            crafted=self._crafted(plan, made_on, victim_keys),
+            crafted=_crafted(plan.get("craft") or {}, victim_keys),
             clusters=self._clusters.get((plan["cell"], expected), 0),
             counted=mine,
             plan=plan,
             judge=judge,
             is_success=is_success,
+            is_bad=self.is_bad(judge, expected),
         )
 
     @cached_property
@@ -214,9 +226,22 @@ class Run:
         """Paired comparisons of the cells that are done, by the judge of success, where that may be believed."""
         done = [plan["cell"] for plan in self.plan if plan["status"] == "done"]
         part = self.frame.filter(self.frame["cell"].is_in(done) & ~self.frame["victim"].is_in(self.open_victims))
-        if not self.measures(self.success, "comply"):
-            part = part.filter(part["expected"] == "refuse")
+        part = part.filter(part["expected"].is_in([kind for kind in kinds.ORDER if self.measures(self.success, kind)]))
         return compare(part, self.scores, self.success, baselines=self.baselines, undefended=self.undefended)
+
+    @cached_property
+    def reasons(self) -> list[dict[str, Any]]:
+        """The rows of `report.reasons.reasons`."""
+        from proofglass.report.reasons import reasons
+
+        return reasons(self)
+
+    @cached_property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of `report.measures.measures`."""
+        from proofglass.report.measures import measures
+
+        return measures(self)
 
     @cached_property
     def corrected(self) -> list[dict[str, Any]]:
@@ -238,27 +263,32 @@ class Run:
         counted = self.frame.group_by("cell", "expected").agg(pl.col("cluster").n_unique())
         return {(cell, expected): count for cell, expected, count in counted.rows()}
 
-    def _crafted(self, plan: dict[str, Any], made_on: str, victim_keys: dict[str, str]) -> str:
-        craft = plan.get("craft") or {}
-        made_on = craft.get("crafted_on") or made_on
-        opens = opens_of(craft) or opens_of(self.plug("attacks", plan["attack"])) or "gradients"
-        if not made_on or opens == "nothing":
-            return ""
-        if made_on == victim_keys.get(plan["victim"]):
-            return "" if plan["defense"] in self.undefended else "static"
-        source = next((label for label, key in victim_keys.items() if key == made_on), None)
-        return f"transfer from {source}" if source else "adaptive"
+    def find(self, *expected: str, **place: str) -> list[Cell]:
+        """Cells of samples of these kinds at these labels, in plan order."""
+        victims = [place["victim"]] if "victim" in place else self.victims
+        some = [each for victim in victims for kind in expected for each in self._by_victim.get((victim, kind), ())]
+        found = [(k, cell) for k, cell in some if all(getattr(cell, name) == value for name, value in place.items())]
+        return [cell for _, cell in sorted(found, key=itemgetter(0))]
 
-    def find(self, expected: str, **place: str) -> list[Cell]:
-        """Cells of this expected answer at these labels, in plan order."""
-        return [
-            cell
-            for cell in self.cells
-            if cell.expected == expected and all(getattr(cell, k) == v for k, v in place.items())
-        ]
+    def at(self, expected: str, victim: str, attack: str, defense: str, dataset: str) -> Cell | None:
+        """The cell of this kind at this place, None if the plan has none."""
+        return self._at.get((expected, victim, attack, defense, dataset))
 
-    def sets(self, expected: str) -> list[str]:
-        return [d for d in self.datasets if expected in (self.expected[d] or ["refuse"])]
+    @cached_property
+    def _at(self) -> dict[tuple[str, ...], Cell]:
+        return {(cell.expected, *cell.place): cell for cell in reversed(self.cells)}
+
+    @cached_property
+    def _by_victim(self) -> dict[tuple[str, str], list[tuple[int, Cell]]]:
+        """(victim, kind) -> cells with their places in the plan."""
+        found: dict[tuple[str, str], list[tuple[int, Cell]]] = {}
+        for k, cell in enumerate(self.cells):
+            found.setdefault((cell.victim, cell.expected), []).append((k, cell))
+        return found
+
+    def sets(self, *expected: str) -> list[str]:
+        """The data sets that hold samples of one of these kinds."""
+        return [d for d in self.datasets if set(expected) & set(self.expected[d] or ["refuse"])]
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -269,12 +299,19 @@ class Run:
             row = cell.counted.get(cell.judge) or {}
             for name in ("n", *COUNTS):
                 totals[name] += row.get(name) or 0
-        for outcome, name in (("error", "failed"), ("filtered", "filtered"), ("blocked", "blocked")):
+        apart = (("error", "failed"), ("refused", "refused"), ("filtered", "filtered"), ("blocked", "blocked"))
+        for outcome, name in apart:
             totals[name] = int((self.frame["outcome"] == outcome).sum())
         # What was never sent has no record and has not failed: it waits.
         totals["unsent"] = sum(cell.get("unsent") or 0 for cell in self.plan)
         totals["truncated"] = int((self.frame["finish"] == "length").sum())
         return totals
+
+    @property
+    def shown_counts(self) -> dict[str, int]:
+        """What is shown apart, as people read it; refusals by a provider, which only APIs have, where there are any."""
+        found = {name: self.counts[name] for name in COUNTS if name != "refused"}
+        return found | ({REFUSED: self.counts["refused"]} if self.counts["refused"] else {})
 
     @cached_property
     def money(self) -> list[dict[str, Any]]:
@@ -330,6 +367,18 @@ def broken_judges(cells: Iterable[dict[str, Any]], judges: Iterable[str]) -> lis
             sums = {name: sum(fault[name] for fault in faults) for name in ("replies", "of")}
             found.append({"judge": judge, **sums, "cells": len(faults), "reason": faults[0]["reason"]})
     return found
+
+
+def _crafted(craft: Mapping[str, Any], victim_keys: Mapping[str, str]) -> str:
+    """What a cell was crafted on, as `Cell.crafted` says it. craft: what its status holds; victim_keys: by label."""
+    crafting = craft.get("crafting", "")
+    if crafting in ("static", "adaptive"):
+        return str(crafting)
+    if crafting == "transfer":
+        source = next((label for label, key in victim_keys.items() if key == craft["crafted_on"]), "another model")
+        return f"transfer from {source}"
+    spent = any(craft.get(name) for name in ("forward", "backward", "queries"))
+    return "crafting unknown" if spent and not crafting else ""
 
 
 def _labels(plan: Iterable[dict[str, Any]], kind: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from proofglass.evaluation.metrics.kinds import ORDER
 from proofglass.interfaces import opens_of
 from proofglass.report.run import Cell, Run
 from proofglass.report.tables import crafts, numbers, scalar
@@ -44,7 +45,7 @@ def _trace(craft: dict[str, Any]) -> list[str]:
 def _masking(run: Run) -> list[str]:
     """Victims on which a search without gradients did better than every attack with them."""
     found = []
-    for expected in ("refuse", "label", "describe", "comply"):
+    for expected in ORDER:
         for dataset in run.sets(expected):
             for victim in run.victims:
                 cells = [
@@ -56,14 +57,20 @@ def _masking(run: Run) -> list[str]:
                 seeing = [cell for cell in cells if _opens(cell) == "gradients"]
                 if not blind or not seeing:
                     continue
-                best, other = (max(some, key=lambda c: c.rate["value"]) for some in (blind, seeing))
-                if best.rate["value"] > other.rate["value"]:
+                best, other = (max(some, key=_harm) for some in (blind, seeing))
+                if _harm(best) > _harm(other):
                     found.append(
                         f"{victim} on {dataset}: {best.attack}, which sees no gradient, reaches "
                         f"{with_interval(best.rate)}, the best attack that sees them ({other.attack}) "
                         f"{with_interval(other.rate)}: a sign of gradient masking."
                     )
     return found
+
+
+def _harm(cell: Cell) -> float:
+    """How far an attacker got: the rate, or how little of it there is where a high one is good."""
+    value: float = cell.rate["value"]
+    return value if cell.is_bad else -value
 
 
 def _spent(cell: Cell) -> bool:

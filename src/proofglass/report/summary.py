@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proofglass.console import cut, visible
+from proofglass.evaluation.metrics.kinds import ORDER
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
-from proofglass.report.reasons import gathered, reasons
-from proofglass.report.run import COUNTS, Cell, Run
+from proofglass.report.measures import shown
+from proofglass.report.reasons import gathered
+from proofglass.report.run import REFUSED, Cell, Run
 from proofglass.report.sanity import sanity
-from proofglass.report.wording import bounds, interval, money, number, percent, plural
+from proofglass.report.wording import bounds, interval, measure, measure_interval, money, number, percent, plural
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 REASONS = 8  # lines of reasons, then a pointer to the table
+METRICS = 12  # lines of metrics, then a pointer to the table
 LENGTH = 300  # characters of a reason on a line
 
 
@@ -40,10 +43,11 @@ def summary(run: Run) -> Group:
         *(line(f"check the gradient: {finding}", "yellow") for finding in sanity(run)),
         *(part for victim in run.victims for expected, d in _sets(run) for part in _matrix(run, expected, victim, d)),
     ]
-    apart = ", ".join(f"{number(counts[name])} {name}" for name in COUNTS)
+    apart = ", ".join(f"{number(count)} {name}" for name, count in run.shown_counts.items())
     waiting = f", {number(counts['unsent'])} asks not sent yet" if counts["unsent"] else ""
     parts.append(line(f"Rates with 95 % intervals over judged samples; over the run: {apart}{waiting}.", "dim"))
     parts += [line(text) for text in sentences(run)]
+    parts += [line(text) for text in _metrics(run)]
     parts += [line(text, "yellow") for text in cautions(run)]
     parts += [line(f"money, {told['victim']}: {money(told)}") for told in run.money]
     parts += [line(caveat, "dim") for caveat in run.caveats]
@@ -74,7 +78,7 @@ def _troubles(run: Run) -> list[tuple[str, str]]:
 
 
 def _reasons(run: Run) -> list[tuple[str, str]]:
-    rows = gathered(reasons(run))
+    rows = gathered(run.reasons)
     found = []
     for row in rows[:REASONS]:
         kind = row["kind"] + (f" by {row['judge']}" if row["judge"] else "")
@@ -89,26 +93,39 @@ def _reasons(run: Run) -> list[tuple[str, str]]:
 
 
 def _sets(run: Run) -> list[tuple[str, str]]:
-    return [(e, d) for e in ("refuse", "comply", "label", "describe") for d in run.sets(e) if run.find(e, dataset=d)]
+    return [(e, d) for e in ORDER for d in run.sets(e) if run.find(e, dataset=d)]
 
 
 def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | Table]:
     from rich.table import Table
     from rich.text import Text
 
-    first, second = run.columns(victim, expected)
-    heading = first if run.states_success(victim, expected) else f"{first} (no success rate)"
+    first, second = run.columns(victim, expected, dataset)
+    heading = first if run.judge_of(victim, dataset, expected)[1] else f"{first} (no success rate)"
     title = f"{victim} on {dataset} (expected: {expected}): {heading}{f' / {second}' if second else ''}"
     table = Table(show_lines=False)
     table.add_column("attack")
     for defense in run.defenses:
         table.add_column(Text(visible(defense)))
     for attack in run.attacks:
-        row = [run.find(expected, victim=victim, dataset=dataset, attack=attack, defense=d) for d in run.defenses]
+        row = [run.at(expected, victim, attack, d, dataset) for d in run.defenses]
         if any(row):
-            table.add_row(Text(visible(attack)), *(_entry(run, cells[0]) if cells else Text("") for cells in row))
+            table.add_row(Text(visible(attack)), *(_entry(run, cell) if cell else Text("") for cell in row))
     # A line of its own: a table would break its title to its own width.
     return [Text(visible(title), style="italic"), table] if table.row_count else []
+
+
+def _metrics(run: Run) -> list[str]:
+    """A line per group of the first metrics, each with its interval; the tables have the rest."""
+    found = []
+    for told in shown(run):
+        for row in told["rows"]:
+            where = " x ".join(row[name] for name in told["by"] if row[name])
+            value = f"{measure(row, told['is_share'])} {measure_interval(row, told['is_share'])}".rstrip()
+            said = f"{value} n={row['n']}" if row["value"] is not None else cut(row["reason"], LENGTH)
+            found.append(f"{told['column']}, {where}: {said}")
+    more = [f"{len(found) - METRICS} more numbers: tables/metrics.csv of the report"] if len(found) > METRICS else []
+    return found[:METRICS] + more
 
 
 def _corrected(run: Run, cell: Cell) -> str:
@@ -143,6 +160,7 @@ def _entry(run: Run, cell: Cell) -> Text:
         )
     notes = [cell.crafted] if cell.crafted else []
     notes += [f"{row[name]} {name}" for name in ("failed", "unjudged", "filtered") if row.get(name)]
+    notes += [f"{row['refused']} {REFUSED}"] if row.get("refused") else []
     if bounds(row):
         notes.append(f"{bounds(row)} with these")
     if few_clusters(row):

@@ -40,6 +40,18 @@ def with_interval(row: Mapping[str, Any]) -> str:
     return f"{shown} ({open_} with what is missing)" if open_ else shown
 
 
+def measure(row: Mapping[str, Any], is_share: bool) -> str:
+    """The value of a metric: a share of 0..1 in percent, anything else as a number."""
+    return percent(row["value"], row["n"]) if is_share else number(row["value"])
+
+
+def measure_interval(row: Mapping[str, Any], is_share: bool) -> str:
+    """Its interval in the same unit, "" if it has none."""
+    if is_share or row["low"] is None or row["high"] is None:
+        return interval(row)
+    return f"[{number(row['low'])},{NBSP}{number(row['high'])}]"
+
+
 def points(row: Mapping[str, Any]) -> str:
     """A difference of rates with its interval, in percentage points: "+31 [20, 42]"."""
     if row.get("difference") is None:

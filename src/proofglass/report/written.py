@@ -17,7 +17,7 @@ from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.gallery import gallery
 from proofglass.report.health import health
-from proofglass.report.reasons import gathered, reasons
+from proofglass.report.reasons import gathered
 from proofglass.report.run import Run
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import RULE, Table, scalar
@@ -43,7 +43,7 @@ def document(run: Run, tables: list[Table]) -> dict[str, Any]:
         "sanity": sanity(run),
         "counts": run.counts,
         "broken_judges": run.broken_judges,
-        "reasons": gathered(reasons(run)),
+        "reasons": gathered(run.reasons),
         "tables": {t.name: _table(t) for t in tables if not t.volatile},
         "gallery": gallery(run),
         "manifest": stable,

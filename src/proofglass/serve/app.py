@@ -41,17 +41,19 @@ def create_app(
     hosts: Collection[str] | None = LOOPBACK,
     image_hosts: Collection[str] = (),
     show_margins: bool = False,
+    show_reasoning: bool = False,
 ) -> FastAPI:
     """An ASGI application that answers for `victim`, which may be defended.
 
     token: what every caller sends as bearer token. name: of the model, as callers write it; empty: the victim's own.
     hosts: names under which the server may be called, None: any. image_hosts: whose pictures are fetched over https.
-    show_margins: tell how near each defense was to intervening. Raises ValueError for an empty token.
+    show_margins: tell how near each defense was to intervening. show_reasoning: tell what a model that thinks aloud
+    thought. Raises ValueError for an empty token.
     """
     if not token:
         raise ValueError("token: expected a text that callers have to send, found an empty one")
     limits = limits or Limits()
-    endpoint = Endpoint(victim, name or model_name(victim), limits, image_hosts, show_margins)
+    endpoint = Endpoint(victim, name or model_name(victim), limits, image_hosts, show_margins, show_reasoning)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -88,9 +90,16 @@ class Endpoint:
     """The routes, over one victim. Whatever is not an answer is raised as Problem."""
 
     def __init__(
-        self, victim: Victim, name: str, limits: Limits, image_hosts: Collection[str], show_margins: bool
+        self,
+        victim: Victim,
+        name: str,
+        limits: Limits,
+        image_hosts: Collection[str],
+        show_margins: bool,
+        show_reasoning: bool,
     ) -> None:
-        self.victim, self.name, self.limits, self.show_margins = victim, name, limits, show_margins
+        self.victim, self.name, self.limits = victim, name, limits
+        self.show_margins, self.show_reasoning = show_margins, show_reasoning
         self.batcher = Batcher(victim, limits)
         self.pictures = Pictures(limits, image_hosts, victim.look_ahead)
         self.created = int(time.time())
@@ -114,6 +123,7 @@ class Endpoint:
             reply=reply,
             seed=ask.settings.draw if ask.settings.temperature > 0 else None,
             show_margins=self.show_margins,
+            show_reasoning=self.show_reasoning,
         )
         headers = {"X-Proofglass-Outcome": reply.outcome, "X-Request-Id": told.id, "Cache-Control": "no-store"}
         if wanted.stream:

@@ -36,7 +36,8 @@ class Guard:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
-            return await self.app(scope, receive, send)
+            await self.app(scope, receive, send)
+            return
         began, sent = time.monotonic(), _Sent(send)
         try:
             await self._through(scope, receive, sent)

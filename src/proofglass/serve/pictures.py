@@ -12,7 +12,6 @@ import binascii
 import contextlib
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from proofglass import images
 from proofglass.errors import ImageError
@@ -22,23 +21,8 @@ from proofglass.serve.messages import Link
 from proofglass.serve.problems import bad, shown
 from proofglass.types import Image
 
-if TYPE_CHECKING:
-    import numpy as np
-
 _HEAD = re.compile(r"data:image/[a-z0-9.+-]{1,40}(;[a-z0-9=.+-]{1,60}){0,4};base64", re.I)
 _DECODERS = 2  # pictures decoded at once: each may take some hundred MiB while it is
-
-
-class File(Image):
-    """A picture that was checked and let go: it is decoded again when it is looked at, and not kept then either, so
-    that waiting requests hold files and not pixels."""
-
-    __slots__ = ()
-
-    def array(self) -> np.ndarray:
-        pixels = self._read()
-        pixels.setflags(write=False)
-        return pixels
 
 
 class Pictures:
@@ -85,7 +69,7 @@ class Pictures:
             raise bad(link.where, f"not base64: {error}", "invalid_image") from None
 
     def _decoded(self, data: bytes, where: str) -> Image:
-        """Checked whole, shown to the victim, then let go (`File`)."""
+        """Checked whole, shown to the victim, then let go: waiting requests hold files and not pixels."""
         self._check_size(len(data), where)
         try:
             image = images.decode(data, "picture", self.limits.image_pixels)
@@ -95,7 +79,7 @@ class Pictures:
             with contextlib.suppress(Exception):  # what is wrong with it, the ask is told
                 self.look_ahead(image)
         again = lambda: images.decode(data, "picture", self.limits.image_pixels).array()  # noqa: E731
-        return File(image.sha256, image.width, image.height, again)
+        return Image(image.sha256, image.width, image.height, again)
 
     def _check_size(self, size: int, where: str) -> None:
         if size > self.limits.image_bytes:

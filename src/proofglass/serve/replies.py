@@ -19,7 +19,8 @@ class Told:
     """A reply and what is told with it. seed: repeats a drawn reply, None for a greedy one.
 
     show_margins: also how near each defense was to intervening. Off by default: such a number is what an attacker
-    climbs.
+    climbs. show_reasoning: also what the model thought before it answered, as `reasoning_content`, never in the
+    content. Off by default: defenses and judges look at the answer only.
     """
 
     id: str
@@ -28,10 +29,11 @@ class Told:
     reply: Reply
     seed: int | None = None
     show_margins: bool = False
+    show_reasoning: bool = False
 
     def completion(self) -> dict[str, Any]:
         """The whole answer in one object."""
-        message = {"role": "assistant", "content": self.reply.text, "refusal": None}
+        message = {"role": "assistant", "content": self.reply.text, "refusal": self.refusal, **self.reasoning}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": self.finish}
         return {**self._head("chat.completion"), "choices": [choice], "usage": self.usage, "proofglass": self.extension}
 
@@ -39,22 +41,36 @@ class Told:
         """The same answer as server-sent events: role, pieces of text, how it ended, usage where asked for."""
         usage: dict[str, Any] = {"usage": None} if include_usage else {}
         yield self._event({"role": "assistant", "content": ""}, usage)
-        text = self.reply.text
-        for at in range(0, len(text), _PIECE):
-            yield self._event({"content": text[at : at + _PIECE]}, usage)
+        told = {**self.reasoning, "content": self.reply.text, "refusal": self.refusal or ""}
+        for name, text in told.items():
+            for at in range(0, len(text), _PIECE):
+                yield self._event({name: text[at : at + _PIECE]}, usage)
         yield self._event({}, {**usage, "proofglass": self.extension}, self.finish)
         if include_usage:
             yield _sent({**self._head("chat.completion.chunk"), "choices": [], "usage": self.usage})
         yield b"data: [DONE]\n\n"
 
     @property
+    def refusal(self) -> str | None:
+        """Of a refusal by the victim's provider that delivered nothing: how it is worded. OpenAI's field for it, which
+        clients read in place of the content."""
+        is_empty = self.reply.outcome == "refused" and not self.reply.text
+        return (self.reply.reason or "refused by the provider") if is_empty else None
+
+    @property
+    def reasoning(self) -> dict[str, str]:
+        return {"reasoning_content": self.reply.reasoning} if self.show_reasoning and self.reply.reasoning else {}
+
+    @property
     def finish(self) -> str:
-        return "content_filter" if self.reply.outcome == "filtered" else self.reply.finish
+        cut = self.reply.outcome == "filtered" or (self.reply.outcome == "refused" and bool(self.reply.text))
+        return "content_filter" if cut else self.reply.finish
 
     @property
     def usage(self) -> dict[str, int]:
-        """Tokens of every call that the reply took, those of its defenses included."""
-        tokens_in, tokens_out = self.reply.cost.tokens_in, self.reply.cost.tokens_out
+        """Tokens of every call that the reply took, those of its defenses and of their helpers included."""
+        spent = sum(self.reply.helpers.values(), self.reply.cost)
+        tokens_in, tokens_out = spent.tokens_in, spent.tokens_out
         return {"prompt_tokens": tokens_in, "completion_tokens": tokens_out, "total_tokens": tokens_in + tokens_out}
 
     @property
@@ -63,6 +79,7 @@ class Told:
             "outcome": self.reply.outcome,
             "decisions": [self._decision(each) for each in self.reply.decisions],
             "queries": self.reply.cost.queries,
+            "helper_queries": sum(cost.queries for cost in self.reply.helpers.values()),
         }
         return told if self.seed is None else {**told, "seed": self.seed}
 

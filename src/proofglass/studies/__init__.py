@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from proofglass.console import note
 from proofglass.errors import StoreError, UsageError, is_environment, machine_fault
 from proofglass.records.manifest import run_id
 from proofglass.records.store import Store
-from proofglass.studies.study import Study, in_run, load, shipped
+from proofglass.studies.study import Item, P, Study, in_run, load, shipped
+from proofglass.types import Budget
 
 __all__ = ["Study", "curve_study", "judge_study", "load", "run_study", "shipped"]
 
@@ -63,17 +65,21 @@ def _run_study(study: Study, out: Path | str, limit: int | None, progress: bool,
 
 
 def curve_study(
-    study: Study, out: Path | str, budgets: Sequence[float], limit: int | None = None, progress: bool = True
+    study: Study,
+    out: Path | str,
+    budgets: Sequence[Budget | float | str],
+    limit: int | None = None,
+    progress: bool = True,
 ) -> list[Store]:
     """Run `study` once per budget, each in a folder of its own under `out`; returns the stores in that order.
 
-    The budget caps what every attack may spend on one picture. Attacks that spend nothing run at the first one only.
-    The curve is that of the bare victim: other defenses than `none` do not run, and that is said. Stopped, the same
-    call goes on. Raises as `run_study`, UsageError for budgets that are no increasing row and for a study without the
-    defense `none`.
+    The budget caps what every attack may spend on one picture: 60, "500 queries", "60 s", ..., in one unit for all.
+    Attacks that spend nothing run at the first one only. The curve is that of the bare victim: other defenses than
+    `none` do not run, and that is said. Stopped, the same call goes on. Raises as `run_study`, UsageError for budgets
+    that are no increasing row and for a study without the defense
+    `none`.
     """
-    if not budgets or any(b <= 0 for b in budgets) or list(budgets) != sorted(set(budgets)):
-        raise UsageError(f"budgets: expected an increasing row of numbers above 0, found {list(budgets)}")
+    row = _increasing(budgets)
     bare = tuple(item for item in study.defenses if item.name == "none")
     if not bare:
         raise UsageError(f"{study.source}: defenses: a curve is that of the bare victim. Add `none` to the defenses.")
@@ -81,19 +87,32 @@ def curve_study(
     if left_out := [item.label for item in study.defenses if item not in bare]:
         say(f"the curve is that of the bare victim; defenses left out: {', '.join(left_out)}")
     study = dataclasses.replace(study, defenses=bare)
-    every = " ".join(f"--budget {budget:g}" for budget in budgets)
+    every = " ".join(f"--budget {shlex.quote(str(budget))}" for budget in row)
     again = f"proofglass curve {_typed(study)} {every} --out {out}{_limited(limit)}"
     stores: list[Store] = []
-    for number, budget in enumerate(budgets, start=1):
-        budget = int(budget) if float(budget).is_integer() else budget  # 60.0 and 60 are one budget
-        say(f"budget {number} of {len(budgets)}: {budget:g} forward equivalents per picture")
-        folder = Path(out) / f"budget-{budget:g}"
+    for number, budget in enumerate(row, start=1):
+        say(f"budget {number} of {len(row)}: {budget.meaning}")
+        folder = Path(out) / f"budget-{str(budget).replace(' ', '-')}"
         stores.append(_run_study(dataclasses.replace(study, budget=budget), folder, limit, progress, again))
         if len(stores) == 1:
             study = _spenders(everything := study, stores[0])
             if idle := [item.label for item in everything.attacks if item not in study.attacks]:
                 say(f"attacks that spend nothing run once: {', '.join(idle)}")
     return stores
+
+
+def _increasing(given: Sequence[Budget | float | str]) -> list[Budget]:
+    """Raises UsageError unless these are budgets of one unit, each larger than the one before, and above 0."""
+    try:
+        found = [Budget.read(each) for each in given]
+    except ValueError as error:
+        raise UsageError(f"budgets: {error}") from error
+    amounts = [budget.amount for budget in found]
+    if not found or amounts[0] <= 0 or amounts != sorted(set(amounts)) or len({b.unit for b in found}) > 1:
+        raise UsageError(
+            f"budgets: expected an increasing row of one unit, above 0, found {', '.join(map(str, found)) or 'none'}"
+        )
+    return found
 
 
 def _spenders(study: Study, store: Store) -> Study:
@@ -134,8 +153,18 @@ def _limited(limit: int | None) -> str:
 
 
 def _in_run(study: Study, folder: Path, run: str) -> Study:
-    """`study` whose victims know the run that asks them."""
-    return dataclasses.replace(study, victims=tuple(in_run(item, folder, run) for item in study.victims))
+    """`study` whose victims, and the helpers of its methods, know the run that asks them."""
+
+    def bound(items: tuple[Item[P], ...]) -> tuple[Item[P], ...]:
+        return tuple(in_run(item, folder, run) for item in items)
+
+    return dataclasses.replace(
+        study,
+        victims=bound(study.victims),
+        attacks=bound(study.attacks),
+        defenses=bound(study.defenses),
+        judges=bound(study.judges),
+    )
 
 
 def _typed(study: Study) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 from proofglass.errors import ImageError, UnknownName, UsageError, is_environment
 from proofglass.faults import briefly
+from proofglass.interfaces import Model, Victim
 from proofglass.records.schema import is_secret
-from proofglass.registry import Entry, Kind, entry, made
+from proofglass.registry import Entry, Kind, entries, entry, made
 from proofglass.studies.located import Located, Place, nearest
 from proofglass.types import Image
 
@@ -85,6 +86,8 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
     """`value` as a `hint`: as it stands, else with its fractions worked out."""
+    if kinds := _helper_kinds(hint):
+        return _helpers(hint, kinds, value, source, place)
     nested = next((t for t in _leaves(hint) if dataclasses.is_dataclass(t)), None)
     if isinstance(value, dict) and isinstance(nested, type):
         # By hand: pydantic would ignore a misspelt field of a dataclass.
@@ -105,6 +108,52 @@ def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
             return _beside(found, source)
     shown = "this value" if is_secret(str(place[-1]), value) else repr(value)
     raise source.error(place, f"found {shown}. Expected {_expected(fault)}.{_near(fault, value)}")
+
+
+def _helper_kinds(hint: Any) -> tuple[Kind, ...]:
+    """Where the models are registered that a field takes: a helper (`Victim`; some models are one), an encoder or
+    detector (`Model`). None for a field that takes their names: it finds them by itself."""
+    leaves = {leaf for leaf in _leaves(hint) if isinstance(leaf, type)}
+    if str in leaves:
+        return ()
+    if any(issubclass(leaf, Victim) for leaf in leaves):
+        return "victims", "models"
+    return ("models",) if any(issubclass(leaf, Model) for leaf in leaves) else ()
+
+
+def _helpers(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
+    """The models that `value` names, `helper: testbed-lm-aligned` or `helper: {hf: {path: ...}}`; several as a list
+    where the field takes several. Their weights load on first use."""
+    if value is None and type(None) in _leaves(hint):
+        return None
+    if isinstance(value, list) and tuple in _origins(hint):
+        return tuple(_helper(hint, kinds, each, source, (*place, k)) for k, each in enumerate(value))
+    return _helper(hint, kinds, value, source, place)
+
+
+def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
+    name, given = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, None)
+    if not isinstance(name, str):
+        raise source.error(place, f"found {value!r}. Expected a model by its name, or `name: {{parameter: value}}`.")
+    known = {each: kind for kind in reversed(kinds) for each in entries(kind)}
+    if name not in known:
+        listed = " or ".join(f"`proofglass list {kind}`" for kind in kinds)
+        raise source.error(place, f"no such model: {name!r}.{nearest(name, known)} {listed} shows all.", UnknownName)
+    found = find(known[name], name, source, place)
+    make = load(found, source, place)
+    inner = (*place, name) if given is not None else place
+    helper = construct(make, {**found.defaults, **parameters(make, given, source, inner)}, source, inner)
+    wanted = tuple(leaf for leaf in _leaves(hint) if isinstance(leaf, type) and issubclass(leaf, (Victim, Model)))
+    if not isinstance(helper, wanted):
+        expected = " or ".join(sorted(leaf.__name__ for leaf in wanted))
+        raise source.error(place, f"{name} is a {type(helper).__name__}. Expected a model that is a {expected}.")
+    return helper
+
+
+def _origins(hint: Any) -> set[Any]:
+    """The containers in a hint: tuple[Victim, ...] | None -> {tuple, UnionType}."""
+    inner = [_origins(each) for each in typing.get_args(hint)]
+    return {typing.get_origin(hint)}.union(*inner) - {None}
 
 
 def _check(hint: Any, value: Any) -> Any:

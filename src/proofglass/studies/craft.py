@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
 
 from proofglass.engine.checkpoints import kept_in
 from proofglass.interfaces import Attack, Victim, key_of
 from proofglass.meter import Meter
 from proofglass.records.schema import plain
-from proofglass.records.store import Crafted, Store
-from proofglass.studies.plan import rows_key
-from proofglass.types import Artefact, Sample
+from proofglass.records.store import Crafted
+from proofglass.studies.rows import rows_key
+from proofglass.studies.sink import Sink
+from proofglass.types import Artefact, Budget, Sample
 
 
 def craft(
-    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None, store: Store
+    attack: Attack, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None, sink: Sink
 ) -> Crafted:
-    """Artefacts of `attack` against `victim` (the model itself), from the store if they were bought before.
+    """Artefacts of `attack` against `victim` (no journal before it), from `sink` if they were bought before.
 
-    Pictures come back as read from their PNG files: what is judged is what a file can hold. An attack of scope
-    "none" has nothing to buy and leaves no artefact. Its optimisations keep checkpoints in the store
+    Pictures come back as the sink has them, a store from their PNG files: what is judged is what a file can hold. An
+    attack of scope "none" has nothing to buy and leaves no artefact. Its optimisations keep checkpoints in the sink
     until it is done: a killed craft goes on where it stood and makes the same picture.
     """
     if attack.scope == "none":
@@ -29,26 +32,28 @@ def craft(
         "attack": attack.key,
         "victim": victim.key,
         "seed": seed,
-        "budget": budget,
+        "budget": budget and budget.plain,
         "samples": rows_key(samples),
     }
     key = key_of(origin)
-    known = store.crafted(key)
+    known = sink.crafted(key)
     if known is None:
-        with Meter() as meter, kept_in(store.drafts(key)):
+        drafts = sink.drafts(key)
+        with Meter() as meter, kept_in(drafts) if drafts else nullcontext():
             found = tuple(attack.craft(victim, samples, seed=seed, budget=budget))
             if odd := next((type(a).__name__ for a in found if not isinstance(a, Artefact)), ""):
                 raise TypeError(f"craft yielded a {odd}, expected an Artefact")
-        store.put_crafted(Crafted(key, found, meter.seconds, meter.peak_bytes), origin)
-        store.drop_drafts(key)
-        known = store.crafted(key)
+        sink.put_crafted(Crafted(key, found, meter.seconds, meter.peak_bytes), origin)
+        sink.drop_drafts(key)
+        known = sink.crafted(key)
         assert known is not None
     return known
 
 
-def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
+def summary(attack: Attack, bought: Sequence[Crafted], crafting: str) -> dict[str, Any] | None:
     """What the report says about the crafting of a cell (one purchase, or one per chunk); None if nothing was bought.
 
+    crafting: what its records say it was crafted on (`studies.execute.Crafting`).
     Costs are sums; a trace of several artefacts is their mean, step by step. linf_levels, l2: distance of the picture
     that went farthest from its clean one, None where no clean one is known.
     """
@@ -61,6 +66,7 @@ def summary(attack: Attack, bought: Sequence[Crafted]) -> dict | None:
         "artefact": bought[0].key,
         "artefacts": len(artefacts),
         "crafted_on": artefacts[0].crafted_on,
+        "crafting": crafting,
         "forward": sum(a.cost.forward for a in artefacts),
         "backward": sum(a.cost.backward for a in artefacts),
         "queries": sum(a.cost.queries for a in artefacts),
@@ -82,11 +88,11 @@ def _largest(artefacts: Sequence[Artefact], name: str) -> float | None:
     return max(known) if known else None
 
 
-def _mean_trace(artefacts: Sequence[Artefact]) -> dict:
+def _mean_trace(artefacts: Sequence[Artefact]) -> dict[str, Any]:
     """Numbers averaged over artefacts, yes and no as the share of yes, lists step by step over those that got so far;
     texts that differ are counted, e.g. "12 x budget spent"."""
 
-    def mean(values: Sequence) -> object:
+    def mean(values: Sequence[Any]) -> object:
         if all(isinstance(v, list) for v in values):
             steps = range(max(len(v) for v in values))
             return [mean([v[k] for v in values if k < len(v)]) for k in steps]

@@ -40,8 +40,9 @@ class Forecast:
 
     A victim's first batch is not in its rate: it holds the loading of weights. Replies recalled from the journal took
     no time and are not in it either. A defense asks less than its plan where a dialogue ends early: the share seen in
-    finished cells holds for the cells left. Crafting is bought once per victim, attack and data set, whatever the
-    defenses; an attack's price is what it took before in this run, or what its present optimisation tells.
+    finished cells holds for the cells left. Crafting is bought once per victim, attack and data set, and once more for
+    each defense that it looks through; an attack's price is what it took before in this run, or what its present
+    optimisation tells.
     """
 
     todo: list[Cell] = field(default_factory=list)
@@ -51,7 +52,7 @@ class Forecast:
     _warm: set[str] = field(default_factory=set)
     _accounted: float = 0.0
     _prices: dict[str, list[float]] = field(default_factory=dict)  # attack -> seconds of each crafting
-    _bought: set[tuple[str, str, str]] = field(default_factory=set)
+    _bought: set[tuple[str, ...]] = field(default_factory=set)
     _work: Crafting | None = None
 
     def begin(self, todo: Sequence[Cell]) -> None:
@@ -144,5 +145,5 @@ class Crafting:
         return self.spent * (1 - share) / share if 0 < share <= 1 else None
 
 
-def _purchase(cell: Cell) -> tuple[str, str, str]:
-    return cell.victim.label, cell.attack.label, cell.dataset.label
+def _purchase(cell: Cell) -> tuple[str, ...]:
+    return cell.victim.label, cell.attack.label, cell.dataset.label, cell.crafted_through

@@ -17,10 +17,10 @@ from proofglass.errors import UsageError
 from proofglass.evaluation.correction.planning import GUESS, Plan, guessed, plan_labels
 from proofglass.evaluation.correction.result import WITHHELD
 from proofglass.evaluation.correction.rows import Rows, rows_of
+from proofglass.evaluation.metrics.kinds import HARM
 from proofglass.records.files import write_whole
 from proofglass.records.labels import Labels, row_of
 from proofglass.report.corrected import aspect_of, calibration_of, in_its_sense
-from proofglass.report.run import HARM
 from proofglass.studies.sheet import check_added, csv_bytes
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def _names(cell: Cell) -> tuple[str, ...]:
 
 def _begins_with(larger: Cell, cell: Cell) -> bool:
     """Whether the rows of `cell` are the first of `larger`: a data set may draw others for another length."""
-    return [row.id for row in larger.rows[: len(cell.rows)]] == [row.id for row in cell.rows]
+    return all(one.id == other.id for one, other in zip(larger.rows, cell.rows, strict=False))
 
 
 def _seal(cell: Cell, larger: Cell, source: Store, store: Store) -> None:
@@ -67,6 +67,7 @@ def _seal(cell: Cell, larger: Cell, source: Store, store: Store) -> None:
     share = len(rows) / max(len(larger.rows), 1)
     keys = dict.fromkeys(record.artefact for record in records if record.artefact)
     bought = [_of(source.crafted(key), wanted) for key in keys]
+    crafting = next((record.crafting for record in records if record.artefact), "")
     store.seal(
         cell.key,
         records,
@@ -75,7 +76,7 @@ def _seal(cell: Cell, larger: Cell, source: Store, store: Store) -> None:
             "reason": "",
             "seconds": status["seconds"] * share,
             "peak_bytes": status["peak_bytes"],
-            "craft": summary(cell.attack.plug, [crafted for crafted in bought if crafted]),
+            "craft": summary(cell.attack.plug, [crafted for crafted in bought if crafted], crafting),
             "taken_from": os.path.relpath(source.path, store.path),
         },
     )

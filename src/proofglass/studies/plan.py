@@ -1,7 +1,8 @@
 """What a study comes to: its cells, in order, with their samples, seeds and expected asks; and the manifest.
 
 A cell's key holds everything that its numbers depend on: labels, plugs, the samples themselves, seed, settings
-and chunk size. Seeds derive from names, never from order, so running cells in another order changes nothing.
+and chunk size. Seeds derive from names, never from order, so running cells in another order changes nothing. Of the
+samples the plan keeps what names them (`studies.rows`), so that a million take little memory.
 """
 
 from __future__ import annotations
@@ -10,24 +11,20 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
 from typing import Any
 
-from proofglass.errors import ProofglassError, UsageError
-from proofglass.faults import one_line, stops_the_run, told
-from proofglass.flow import begun, drive
+from proofglass.errors import UsageError
+from proofglass.faults import one_line
 from proofglass.interfaces import ACCESS, NEEDS, Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
 from proofglass.registry import Kind
-from proofglass.studies.rows import Row, sound
+from proofglass.studies.asks import asks_of
+from proofglass.studies.rows import Rows, read
 from proofglass.studies.study import Item, Study, every_item
-from proofglass.types import Ask, BadSample, Chat, Reply, Sample, Seconds
-
-_ENDLESS = 64  # a defense that asks on and on is expected to ask so often
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,8 @@ class Cell:
     """One victim x attack x defense x data set. skip: why it cannot run, empty if it can.
 
     plug_keys: of victim, attack, defense and data set, as they were when the plan was made. seed: of the crafting.
-    asks: how many asks its answers are expected to take, at most in most cases.
+    asks: how many asks of the victim its answers are expected to take, at most in most cases; helper_asks: and of the
+    helpers of its attack and defense. adaptive: the attack is crafted through the defense where that opens itself.
     """
 
     key: str
@@ -43,11 +41,13 @@ class Cell:
     attack: Item[Attack]
     defense: Item[Defense]
     dataset: Item[Dataset]
-    rows: tuple[Row, ...] = field(repr=False)
+    rows: Rows = field(repr=False)
     plug_keys: tuple[str, ...]
     seed: int
     asks: int
     skip: str = ""
+    adaptive: bool = True
+    helper_asks: int = 0
 
     @property
     def title(self) -> str:
@@ -55,14 +55,11 @@ class Cell:
         return " x ".join(labels)
 
     @property
-    def expected(self) -> str:
-        """What a row too bad to say so itself was expected to bring: what its data set's first sample is."""
-        return next((row.expected for row in self.rows if isinstance(row, Sample)), "")
-
-    def chunks(self, size: int) -> Iterator[tuple[Row, ...]]:
-        """The rows in their fixed batches: the same after any resume."""
-        for start in range(0, len(self.rows), size):
-            yield self.rows[start : start + size]
+    def crafted_through(self) -> str:
+        """Label of the defense that the crafting looks through, as far as a plan can tell; "" for the bare model."""
+        plug = self.defense.plug
+        opens_itself = plug.name != "none" and type(plug).opened is not Defense.opened
+        return self.defense.label if self.adaptive and looks_inside(self.attack.plug) and opens_itself else ""
 
 
 @dataclass(frozen=True)
@@ -80,17 +77,16 @@ class Plan:
 
 
 def expand(study: Study, limit: int | None = None) -> Plan:
-    """The plan of `study`. Reads the data sets; builds no model.
+    """The plan of `study`. Reads the data sets through once and keeps no large one; builds no model.
 
     Raises UsageError if a data set cannot be read, ValueError if limit < 1.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit: expected at least 1, found {limit}")
     keys = {(kind, item.label): _key(study, kind, item) for kind, item in every_item(study)}
-    rows = {item.label: _read(study, item, limit) for item in study.datasets}
-    names = {label: rows_key(found) for label, found in rows.items()}
+    rows = {item.label: read(item.plug, item.label, study.source, limit, study.chunk) for item in study.datasets}
     cells = tuple(
-        _cell(study, limit, victim, attack, defense, dataset, rows[dataset.label], names[dataset.label], keys)
+        _cell(study, limit, victim, attack, defense, dataset, rows[dataset.label], keys)
         for victim in study.victims
         for attack in study.attacks
         for defense in study.defenses
@@ -109,18 +105,21 @@ def _cell(
     attack: Item[Attack],
     defense: Item[Defense],
     dataset: Item[Dataset],
-    rows: tuple[Row, ...],
-    rows_name: str,
+    rows: Rows,
     keys: Mapping[tuple[Kind, str], str],
 ) -> Cell:
     items: tuple[tuple[Kind, Item[Any]], ...] = (
         ("victims", victim), ("attacks", attack), ("defenses", defense), ("datasets", dataset),
     )  # fmt: skip
     named = [[item.label, keys[kind, item.label]] for kind, item in items]
-    key = key_of([named, rows_name, study.seed, asdict(study.settings), study.chunk, study.budget, limit])
-    good = sum(isinstance(row, Sample) for row in rows)
+    adaptive = study.adaptive if attack.adaptive is None else attack.adaptive
+    budget = study.budget and study.budget.plain
+    told = [named, rows.key, study.seed, asdict(study.settings), study.chunk, budget, limit]
+    if not adaptive and looks_inside(attack.plug):
+        told.append("not adaptive")
+    each = asks_of(attack.plug, defense.plug, rows.samples())
     return Cell(
-        key=key,
+        key=key_of(told),
         victim=victim,
         attack=attack,
         defense=defense,
@@ -128,8 +127,10 @@ def _cell(
         rows=rows,
         plug_keys=tuple(key for _, key in named),
         seed=derive(study.seed, "craft", attack.name, victim.name),
-        asks=good * asks_of(defense.plug),
+        asks=rows.good * each.victim,
+        helper_asks=rows.good * each.helpers,
         skip=_skip(victim.plug, attack.plug),
+        adaptive=adaptive,
     )
 
 
@@ -140,77 +141,23 @@ def _key(study: Study, kind: Kind, item: Item[Any]) -> str:
         return str(item.plug.key)
 
 
-def _read(study: Study, item: Item[Dataset], limit: int | None) -> tuple[Row, ...]:
-    """The rows of a data set. What it raises, `SystemExit` included, is one line that names it and the row."""
-    rows: list[Row] = []
-    try:
-        for row in islice(_rows(item.plug), limit):
-            rows.append(row)
-    except BaseException as error:
-        if stops_the_run(error):
-            raise
-        known = isinstance(error, (ProofglassError, ValueError, OSError)) and not rows
-        reason = str(error) if known else f"row {len(rows) + 1}: {told(error, 'dataset', item.plug)}"
-        raise UsageError(f"{study.source}: data set {item.label}: {reason}") from error
-    return tuple(rows)
-
-
-def _rows(dataset: Dataset) -> Iterator[Row]:
-    """The rows of a data set; one whose id was there before is a bad one. Raises TypeError for what is no row."""
-    seen: set[str] = set()
-    for given in dataset:
-        if not isinstance(given, (Sample, BadSample)):
-            raise TypeError(f"a {type(given).__name__}, expected a Sample or a BadSample")
-        row = sound(given)
-        if row.id in seen:
-            name = next(n for k in range(2, len(seen) + 3) if (n := f"{row.id}#{k}") not in seen)
-            row = BadSample(name, row.dataset, f"sample id {row.id!r} stands twice", row.category)
-        seen.add(row.id)
-        yield row
+def looks_inside(attack: Attack) -> bool:
+    """Whether crafting looks into the victim: its scores, its encoder, its gradients."""
+    return attack.opens != "nothing"
 
 
 def _skip(victim: Victim, attack: Attack) -> str:
-    if attack.opens != "nothing" and not isinstance(victim, WhiteBoxVictim):
+    if looks_inside(attack) and not isinstance(victim, WhiteBoxVictim):
         return f"{attack.name} needs {NEEDS[attack.opens]} ({ACCESS[attack.opens]}), this victim gives replies only"
     if "image" in attack.changes and not victim.sees_images:
         return f"{attack.name} changes the picture, this victim takes text only"
     return ""
 
 
-def asks_of(defense: Defense) -> int:
-    """How many asks one dialogue of `defense` takes if the victim never says anything."""
-    asked = 0
-
-    def silence(asks: Sequence[Ask]) -> list[Reply]:
-        nonlocal asked
-        asked += len(asks)
-        if asked > _ENDLESS:
-            raise _Endless
-        return [Reply()] * len(asks)
-
-    try:
-        drive([begun(lambda: defense.flow(Ask(Chat.user(""))))], silence)
-    except _Endless:
-        return _ENDLESS
-    return max(asked, 1)
-
-
-class _Endless(Exception):
-    pass
-
-
 def derive(seed: int, *names: str) -> int:
     """A seed in 0..2^31-1 for what `names` say, from the study's seed."""
     digest = hashlib.sha256(json.dumps([seed, *names]).encode()).digest()
     return int.from_bytes(digest[:4]) >> 1
-
-
-def rows_key(rows: Sequence[Row]) -> str:
-    """Names samples by all that they hold."""
-    return key_of(
-        [plain(replace(row, chat=Chat())) | {"chat": key_of(row.chat)} if isinstance(row, Sample) else plain(row)
-         for row in rows]
-    )  # fmt: skip
 
 
 def manifest(plan: Plan) -> dict[str, Any]:
@@ -225,10 +172,12 @@ def manifest(plan: Plan) -> dict[str, Any]:
         "seed": study.seed,
         "settings": asdict(study.settings),
         "chunk": study.chunk,
-        "budget": repr(study.budget) if isinstance(study.budget, Seconds) else study.budget,
+        "budget": study.budget and study.budget.plain,
         "limit": plan.limit,
+        "adaptive": study.adaptive,
         "judges": [item.label for item in study.judges],
         "success": study.success,
+        "metrics": [item.label for item in study.metrics],
         "study_text": study.text,
         "plugs": plugs,
         "cards": {item.label: _card(item) for item in study.victims},
@@ -251,8 +200,9 @@ def describe(kind: str, item: Item[Any]) -> dict[str, Any]:
     own = {
         "victims": ("sees_images", "world"),
         "attacks": ("opens", "threat", "changes", "scope"),
-        "datasets": ("licence",),
-        "judges": ("column", "aspect", "valid_in", "measured"),
+        "datasets": ("licence", "judges", "borderline"),
+        "judges": ("column", "aspect", "says", "valid_in", "measured"),
+        "metrics": ("column", "needs", "by", "range", "better"),
     }.get(kind, ())
     paper: Paper | None = item.plug.paper
     return {
@@ -274,7 +224,9 @@ def _planned(cell: Cell) -> dict[str, Any]:
         "dataset": cell.dataset.label,
         "planned": len(cell.rows),
         "asks": cell.asks,
+        "helper_asks": cell.helper_asks,
         "seed": cell.seed,
+        "adaptive": cell.adaptive,
         "skip": cell.skip,
     }
 

@@ -12,27 +12,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from proofglass import interfaces, registry
 from proofglass.errors import UsageError
-from proofglass.interfaces import Attack, Dataset, Defense, Judge, Plug, Victim
+from proofglass.interfaces import Attack, Dataset, Defense, Judge, Metric, Plug, Victim
 from proofglass.records.schema import utf8
 from proofglass.registry import Kind
 from proofglass.studies import located
 from proofglass.studies.configure import construct, find, parameters
 from proofglass.studies.configure import load as load_plug
 from proofglass.studies.located import Located, nearest
-from proofglass.testbed import world
-from proofglass.types import Seconds, Settings
+from proofglass.studies.metrics import needed_judges, unmet, usual_metrics
+from proofglass.types import Budget, Settings
+from proofglass.types.budget import EXAMPLES
 
 P = TypeVar("P", bound=Plug)
 
 SHIPPED = Path(__file__).parent / "shipped"
-TESTBED = "testbed"  # the data set whose questions the exact judge knows
-REAL, EXACT = "unsafe", "testbed-content"  # judges of success where a study names none
 ALWAYS = "not-refused"  # the judge whose column stands beside the success judge's in every table
 
+_SIBLINGS: dict[Kind, tuple[str, ...]] = {"attacks": ("adaptive",), "datasets": ("attacks",)}  # beside `label`
 _FIELDS = (
-    "name", "seed", "settings", "chunk", "budget",
-    "victims", "attacks", "defenses", "datasets", "judges", "success",
+    "name", "seed", "settings", "chunk", "budget", "adaptive",
+    "victims", "attacks", "defenses", "datasets", "judges", "success", "metrics",
 )  # fmt: skip
 
 
@@ -40,7 +41,8 @@ _FIELDS = (
 class Item(Generic[P]):
     """One line of a list of the study: a plug, under its label.
 
-    name: as registered. only: labels of the attacks that run on this data set, None for all.
+    name: as registered. only: of a data set, labels of the attacks that run on it, None for all. adaptive: of an
+    attack, whether it is crafted through a defense that opens itself, None as the study says.
     """
 
     name: str
@@ -49,26 +51,28 @@ class Item(Generic[P]):
     make: Callable[..., P] = field(repr=False)
     values: dict[str, Any] = field(repr=False)
     only: tuple[str, ...] | None = None
+    adaptive: bool | None = None
 
     def build(self) -> P:
         """A fresh plug: what it loads is freed with it."""
         return self.make(**self.values)
 
 
-def in_run(item: Item[Victim], folder: Path, run: str) -> Item[Victim]:
-    """`item` whose victims know the run that asks them (`Victim.in_run`)."""
+def in_run(item: Item[P], folder: Path, run: str) -> Item[P]:
+    """`item` whose victims, or helpers, know the run that asks them (`Victim.in_run`)."""
 
-    def make(**values: Any) -> Victim:
-        return item.make(**values).in_run(folder, run)
+    def make(**values: Any) -> P:
+        return interfaces.in_run(item.make(**values), folder, run)
 
-    return replace(item, plug=item.plug.in_run(folder, run), make=make)
+    return replace(item, plug=interfaces.in_run(item.plug, folder, run), make=make)
 
 
 @dataclass(frozen=True)
 class Study:
-    """What to measure. success: label of the judge whose mean score is the success rate. chunk: samples per
-    batch. budget: cap on what crafting one picture may spend, in forward equivalents, or `Seconds`.
-    text: the YAML, secrets masked.
+    """What to measure. success: label of the judge whose mean score is the success rate. metrics: what is told of the
+    scored rows. chunk: samples per batch. budget: cap on what crafting one picture may spend, such as 200 forward
+    equivalents. text: the YAML, secrets masked. adaptive: attacks are crafted through the defenses that open
+    themselves; False: on the bare victim, as if it stood alone.
     """
 
     name: str
@@ -77,13 +81,15 @@ class Study:
     seed: int
     settings: Settings
     chunk: int
-    budget: float | None
+    budget: Budget | None
     victims: tuple[Item[Victim], ...]
     attacks: tuple[Item[Attack], ...]
     defenses: tuple[Item[Defense], ...]
     datasets: tuple[Item[Dataset], ...]
     judges: tuple[Item[Judge], ...]
     success: str
+    adaptive: bool = True
+    metrics: tuple[Item[Metric], ...] = ()
 
 
 def shipped() -> list[str]:
@@ -115,8 +121,10 @@ def parse(source: Located) -> Study:
     attacks = _items(source, "attacks", default=["no-attack"])
     victims = _items(source, "victims")
     datasets = _items(source, "datasets", attacks=[item.label for item in attacks])
+    metrics = _items(source, "metrics", default=usual_metrics(item.plug for item in datasets))
     usual = default_judges([item.plug for item in victims], [item.plug for item in datasets])
-    judges = _with_always(source, _items(source, "judges", default=usual))
+    needed = needed_judges(item.plug for item in metrics)
+    judges = _with_always(source, _items(source, "judges", default=list(dict.fromkeys([*usual, *needed]))))
     return Study(
         name=_name(source),
         source=source.file,
@@ -135,7 +143,9 @@ def parse(source: Located) -> Study:
         defenses=_items(source, "defenses", default=["none"]),
         datasets=datasets,
         judges=judges,
-        success=_success(source, [item.label for item in judges]),
+        success=_success(source, [item.label for item in judges], usual if "judges" not in values else []),
+        adaptive=_yes_or_no(source, ("adaptive",), values.get("adaptive", True)),
+        metrics=_met(source, metrics, judges),
     )
 
 
@@ -164,7 +174,7 @@ def _items(
 
 def _item(source: Located, kind: Kind, k: int, entry: Any, attacks: list[str] | None) -> Item[Any]:
     place: located.Place = (kind, k)
-    siblings = ("label", "attacks") if attacks is not None else ("label",)
+    siblings = ("label", *_SIBLINGS.get(kind, ()))
     if isinstance(entry, str):
         entry = {entry: None}
     if not isinstance(entry, dict):
@@ -182,7 +192,16 @@ def _item(source: Located, kind: Kind, k: int, entry: Any, attacks: list[str] | 
     if not isinstance(label, str) or not label.strip() or utf8(label) != label:
         raise source.error((*place, "label"), f"found {label!r}. Expected a text.")
     only = _only(source, (*place, "attacks"), entry["attacks"], attacks) if attacks and "attacks" in entry else None
-    return Item(name, label, plug, make, values, only)
+    has_own = kind == "attacks" and "adaptive" in entry
+    adaptive = _yes_or_no(source, (*place, "adaptive"), entry["adaptive"]) if has_own else None
+    return Item(name, label, plug, make, values, only, adaptive)
+
+
+def _yes_or_no(source: Located, place: located.Place, given: Any) -> bool:
+    if not isinstance(given, bool):
+        wanted = "true (crafted through a defense that opens itself) or false (on the bare victim)"
+        raise source.error(place, f"found {given!r}. Expected {wanted}.")
+    return given
 
 
 def _default_label(kind: Kind, name: str, plug: Plug) -> str:
@@ -211,17 +230,35 @@ def _with_always(source: Located, judges: tuple[Item[Judge], ...]) -> tuple[Item
 
 
 def default_judges(victims: Sequence[Victim], datasets: Sequence[Dataset]) -> list[str]:
-    """The judge of success of a study that names none: of real models `unsafe`, of the testbed with its own questions
-    the exact one; else only `not-refused`, since no judge is right about all of them."""
+    """The judges of success of a study that names none: of each data set the first one that it names and that is valid
+    for every victim. Only `not-refused` where a data set has none, since no judge is right about all."""
     worlds = {victim.world for victim in victims}
-    if world.NAME not in worlds:
-        return [REAL]
-    exact = worlds == {world.NAME} and all(dataset.name == TESTBED for dataset in datasets)
-    return [EXACT] if exact else [ALWAYS]
+    chosen = [next((name for name in dataset.judges if _is_valid(name, worlds)), ALWAYS) for dataset in datasets]
+    return [ALWAYS] if ALWAYS in chosen else list(dict.fromkeys(chosen))
 
 
-def _success(source: Located, judges: list[str]) -> str:
-    others = [label for label in judges if label != ALWAYS] or judges
+def _is_valid(judge: str, worlds: set[str]) -> bool:
+    valid_in = registry.entry("judges", judge).load().valid_in  # type: ignore[attr-defined]
+    return valid_in is None or worlds <= set(valid_in)
+
+
+def _met(
+    source: Located, metrics: tuple[Item[Metric], ...], judges: tuple[Item[Judge], ...]
+) -> tuple[Item[Metric], ...]:
+    """The metrics whose judges the study has. One that only a data set names is left out where they are missing."""
+    missing = {k: lacking for k, item in enumerate(metrics) if (lacking := unmet(item.plug, judges))}
+    if "metrics" in source.values:
+        for k, lacking in missing.items():
+            known = ", ".join(item.label for item in judges)
+            raise source.error(
+                ("metrics", k), f"needs the judge {lacking[0]}. Expected it among `judges:`; found {known}."
+            )
+    return tuple(item for k, item in enumerate(metrics) if k not in missing)
+
+
+def _success(source: Located, judges: list[str], usual: list[str]) -> str:
+    """usual: what `default_judges` chose, where it did."""
+    others = usual or [label for label in judges if label != ALWAYS] or judges
     chosen = source.values.get("success", others[0] if len(others) == 1 else None)
     if chosen is None:
         raise source.error(
@@ -231,7 +268,7 @@ def _success(source: Located, judges: list[str]) -> str:
         raise source.error(
             ("success",), f"found {chosen!r}. Expected one of {', '.join(judges)}.{nearest(chosen, judges)}"
         )
-    return chosen
+    return str(chosen)
 
 
 def _name(source: Located) -> str:
@@ -249,15 +286,18 @@ def _whole(source: Located, name: str, default: int, least: int | None = 1) -> i
     return value
 
 
-def _budget(source: Located) -> float | None:
-    """`budget: 200` in forward equivalents, `budget: 60 s` in seconds; None where the study has none."""
+def _budget(source: Located) -> Budget | None:
+    """`budget: 200`, `budget: 60 s`, ...; None where the study has none."""
     value = source.values.get("budget")
-    timed = re.fullmatch(r"(\d+(?:\.\d+)?) ?s", value) if isinstance(value, str) else None
-    if timed and float(timed[1]) > 0:
-        return Seconds(timed[1])
-    if isinstance(value, str):
-        raise source.error(("budget",), f"found {value!r}. Expected forward equivalents such as 200, or `60 s`.")
-    return _whole(source, "budget", 0) if value is not None else None
+    if value is None:
+        return None
+    try:
+        budget = Budget.read(value)
+    except ValueError:
+        budget = Budget(0)
+    if not budget.amount:
+        raise source.error(("budget",), f"found {value!r}. Expected {EXAMPLES}.")
+    return budget
 
 
 def every_item(study: Study) -> Iterator[tuple[Kind, Item[Any]]]:
@@ -272,3 +312,5 @@ def every_item(study: Study) -> Iterator[tuple[Kind, Item[Any]]]:
         yield "datasets", dataset
     for judge in study.judges:
         yield "judges", judge
+    for metric in study.metrics:
+        yield "metrics", metric

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from proofglass.evaluation.metrics.success import Rate, rate
-from proofglass.flow import drive
-from proofglass.interfaces import Attack, Victim, key_of
+from proofglass.interfaces import Attack, Dataset, Defense, Plug, Victim
 from proofglass.registry import build
+from proofglass.studies.execute import run_cell, trial_of
+from proofglass.studies.plan import Cell
+from proofglass.studies.rows import read
+from proofglass.studies.sink import Memory, Sink
+from proofglass.studies.study import Item
 from proofglass.testbed import world
-from proofglass.types import Artefact, Ask, Attempt, Chat, Sample, Settings
+from proofglass.types import Artefact, Attempt, Chat, Sample, Settings
 
+P = TypeVar("P", bound=Plug)
 Turn = Callable[[Sample], Chat]
 UNIVERSAL = {"epsilon": 16 / 255, "steps": 300, "context": "sample"}
 PER_IMAGE = {"epsilon": 16 / 255, "steps": 100}
@@ -109,11 +114,11 @@ def check(
     victim: Victim = build("victims", name)
     began = time.perf_counter()
     rows = []
-    universal: dict[str, Artefact] = {}
+    sink = Memory()  # a universal artefact serves every line that is crafted on the same samples
     for row in _rows(victim.sees_images):
         if not white_box and row.attack in ("pgd", "qi2023"):
             continue
-        measured = _measure(victim, row, n, seed, universal)
+        measured = _measure(victim, row, n, seed, sink)
         rows.append(measured)
         if progress is not None:
             progress(f"{measured.seconds:6.1f} s  {row.label}")
@@ -177,27 +182,14 @@ def _checks(where: str, sealed: str, craft: str) -> Iterator[Row]:
     )
 
 
-def _measure(victim: Victim, row: Row, n: int, seed: int, universal: dict[str, Artefact]) -> Measured:
+def _measure(victim: Victim, row: Row, n: int, seed: int, sink: Sink) -> Measured:
     began = time.perf_counter()
-    # Twice as many are drawn where some are left out.
-    data = build("datasets", "testbed", part=row.part, n=n if row.part != "reading" else 3 * n, seed=seed)
-    samples = list(islice((s for s in data if isinstance(s, Sample) and row.keep(s)), n))
-    attack: Attack = build("attacks", row.attack, **row.parameters)
-    artefacts = _craft(attack, victim, samples, list(data.crafting()), seed, universal)
-    attempts: list[Attempt] = []
-    for at in range(0, len(samples), CHUNK):
-        part = samples[at : at + CHUNK]
-        asked = [Ask(s.chat, SETTINGS) for s in part]
-        flows = [attack.converse(a, s, q) for a, s, q in zip(artefacts[at:], part, asked, strict=False)]
-        if row.turn is not None:
-            chats = [row.turn(s) for s in part]
-            replies = victim.reply([Ask(chat, SETTINGS) for chat in chats])
-            attempts += [Attempt(s, c, r) for s, c, r in zip(part, chats, replies, strict=True)]
-            continue
-        for sample, end in zip(part, drive(flows, victim.reply), strict=True):
-            if end.value is None:
-                raise RuntimeError(f"{row.label}: {sample.id}: {end.failure}") from end.error
-            attempts.append(Attempt(sample, *end.value))
+    cell = _cell(victim, row, n, seed)
+    attempts = []
+    for done in (each for chunk in run_cell(trial_of(cell, victim, SETTINGS), sink) for each in chunk.done):
+        if done.ended.chat is None or not isinstance(done.row, Sample):
+            raise RuntimeError(f"{row.label}: {done.row.id}: {done.ended.reply.reason}")
+        attempts.append(Attempt(done.row, done.ended.chat, done.ended.reply))
     seen = _rate("phrases", build("judges", "phrases").score(attempts), attempts)  # the Vale refuses in known sentences
     right = _rate("testbed-content", build("judges", "testbed-content").score(attempts), attempts)
     said = None
@@ -217,21 +209,56 @@ def _measure(victim: Victim, row: Row, n: int, seed: int, universal: dict[str, A
     )
 
 
-def _craft(
-    attack: Attack,
-    victim: Victim,
-    samples: Sequence[Sample],
-    crafting: Sequence[Sample],
-    seed: int,
-    universal: dict[str, Artefact],
-) -> list[Artefact]:
-    """One artefact per sample; a universal one serves all of them, and every row crafted on the same samples."""
-    if attack.scope == "sample":
-        return list(attack.craft(victim, samples, seed=seed))
-    bought = key_of([attack, [sample.id for sample in crafting]])
-    if bought not in universal:
-        (universal[bought],) = attack.craft(victim, crafting, seed=seed)
-    return [universal[bought]] * len(samples)
+def _cell(victim: Victim, row: Row, n: int, seed: int) -> Cell:
+    """The line as a cell. Its seed is the table's own, so that a card can be printed again."""
+    # Twice as many are drawn where some are left out.
+    whole = build("datasets", "testbed", part=row.part, n=n if row.part != "reading" else 3 * n, seed=seed)
+    data = _Kept(whole, row.keep, n)
+    attack: Attack = _Turned(row.turn) if row.turn else build("attacks", row.attack, **row.parameters)
+    defense: Defense = build("defenses", "none")
+    rows = read(data, row.part, "testbed check", None, CHUNK)
+    return Cell(
+        key=row.label,
+        victim=_item(victim),
+        attack=_item(attack),
+        defense=_item(defense),
+        dataset=_item(data),
+        rows=rows,
+        plug_keys=(victim.key, attack.key, defense.key, whole.key),
+        seed=seed,
+        asks=rows.good,
+    )
+
+
+def _item(plug: P) -> Item[P]:
+    return Item(plug.name, plug.name, plug, lambda: plug, {})
+
+
+class _Kept(Dataset):
+    """The first `n` samples of `whole` that a line keeps, and its crafting split."""
+
+    name = "testbed"
+
+    def __init__(self, whole: Dataset, keep: Callable[[Sample], bool], n: int) -> None:
+        self.whole, self.keep, self.n = whole, keep, n
+
+    def __iter__(self) -> Iterator[Sample]:
+        return islice((row for row in self.whole if isinstance(row, Sample) and self.keep(row)), self.n)
+
+    def crafting(self) -> Iterator[Sample]:
+        return self.whole.crafting()
+
+
+class _Turned(Attack):
+    """No attack, but the dialogue goes on as the line says."""
+
+    name = "no-attack"
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return self.turn(sample)
 
 
 def _counted(attempts: Sequence[Attempt], values: Sequence[float | None]) -> list[dict[str, Any]]:
@@ -248,10 +275,15 @@ def _rate(judge: str, scores: Sequence[Any], attempts: Sequence[Attempt]) -> Rat
 def _complement(seen: Rate) -> Rate:
     if seen.value is None or seen.low is None or seen.high is None:
         return seen
-    return Rate(
-        1 - seen.value, 1 - seen.high, 1 - seen.low, seen.n, seen.n - seen.successes,
-        seen.failed, seen.filtered, seen.blocked, seen.unjudged, seen.truncated,
-    )  # fmt: skip
+    return replace(
+        seen,
+        value=1 - seen.value,
+        low=1 - seen.high,
+        high=1 - seen.low,
+        successes=seen.n - seen.successes,
+        lowest=None,
+        highest=None,
+    )
 
 
 def _percent(value: Rate | None) -> str:

@@ -45,7 +45,8 @@ class Block(nn.Module):
         q, k, v = self.qkv(self.before(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind()
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=None if mask is None else mask[:, None, None])
         x = x + self.out(seen.transpose(1, 2).flatten(2))
-        return x + self.mlp(self.between(x))
+        found: Tensor = x + self.mlp(self.between(x))
+        return found
 
 
 class ViT(nn.Module):
@@ -133,7 +134,7 @@ class SharedTower(nn.Module):
 
     def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> SharedTower:
         self.held[0]._apply(fn, recurse)
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def all_tokens(self, pixels: Tensor) -> Tensor:

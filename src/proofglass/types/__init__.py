@@ -6,9 +6,10 @@ the text of a `Reply`, and a `Score` that could not be given is `None`, not 0.
 
 from __future__ import annotations
 
-from proofglass.types.chats import Chat, Message, Part, Role
+from proofglass.types.budget import Budget
+from proofglass.types.chats import Chat, Message, Part, Role, slot_number
 from proofglass.types.images import Image, pixel_hash
-from proofglass.types.replies import Ask, AskFault, Cost, Decision, Finish, Outcome, Reply, Seconds, Settings, Unsent
+from proofglass.types.replies import Ask, AskFault, Cost, Decision, Finish, Helper, Outcome, Reply, Settings, Unsent
 from proofglass.types.samples import Artefact, Attempt, BadSample, Expected, Finding, Layout, Sample, Score
 
 __all__ = [
@@ -17,12 +18,14 @@ __all__ = [
     "AskFault",
     "Attempt",
     "BadSample",
+    "Budget",
     "Chat",
     "Cost",
     "Decision",
     "Expected",
     "Finding",
     "Finish",
+    "Helper",
     "Image",
     "Layout",
     "Message",
@@ -32,8 +35,8 @@ __all__ = [
     "Role",
     "Sample",
     "Score",
-    "Seconds",
     "Settings",
     "Unsent",
     "pixel_hash",
+    "slot_number",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -9,6 +10,21 @@ from proofglass.types.images import Image
 
 Role = Literal["system", "user", "assistant"]
 Part = str | Image
+
+
+def _shows(part: Part) -> bool:
+    return isinstance(part, Image)
+
+
+def slot_number(slot: str) -> int:
+    """Which picture of a dialogue the slot `slot` is, counted from 1 over all turns: "image" the first, "image2" the
+    second, and so on. Raises ValueError for any other name."""
+    number = slot.removeprefix("image")
+    if slot == "image":
+        return 1
+    if slot.startswith("image") and number.isascii() and number.isdigit() and int(number) > 1 and number[0] != "0":
+        return int(number)
+    raise ValueError(f"slot: expected 'image', 'image2', 'image3', ..., found {slot!r}")
 
 
 @dataclass(frozen=True)
@@ -60,18 +76,34 @@ class Chat:
     def images(self) -> tuple[Image, ...]:
         return tuple(image for message in self.messages for image in message.images)
 
-    def with_image(self, image: Image) -> Chat:
-        """This chat with `image` in its picture slot: it replaces the first picture, or, where the chat has
-        none, goes in front of the text of the first user turn (the order that every family reads)."""
-        for k, message in enumerate(self.messages):
-            if message.images:
-                place = next(i for i, part in enumerate(message.parts) if isinstance(part, Image))
-                parts = (*message.parts[:place], image, *message.parts[place + 1 :])
-                return self._with_message(k, parts)
-        for k, message in enumerate(self.messages):
+    def with_image(self, image: Image, slot: str = "image") -> Chat:
+        """This chat with `image` in the picture slot `slot` (`slot_number`): it replaces the picture that stands there.
+
+        A chat without pictures gets it in front of the text of its first user turn (the order that every family reads),
+        one with k - 1 pictures gets its k-th right behind the last of them. Raises ValueError for a chat with fewer, or
+        without a user turn.
+        """
+        places = [(m, p) for m, each in enumerate(self.messages) for p, part in enumerate(each.parts) if _shows(part)]
+        number = slot_number(slot)
+        if number <= len(places):
+            m, p = places[number - 1]
+            return self._with_message(m, (*self.messages[m].parts[:p], image, *self.messages[m].parts[p + 1 :]))
+        if number > len(places) + 1:
+            raise ValueError(f"chat: slot {slot!r} is of its picture {number}, found {len(places)} pictures")
+        if places:
+            m, p = places[-1]
+            return self._with_message(m, (*self.messages[m].parts[: p + 1], image, *self.messages[m].parts[p + 1 :]))
+        for m, message in enumerate(self.messages):
             if message.role == "user":
-                return self._with_message(k, (image, *message.parts))
+                return self._with_message(m, (image, *message.parts))
         raise ValueError("chat: a picture needs a user turn to stand in, found none")
+
+    def with_images(self, images: Mapping[str, Image]) -> Chat:
+        """This chat with each picture in the slot that names it."""
+        found = self
+        for slot in sorted(images, key=slot_number):
+            found = found.with_image(images[slot], slot)
+        return found
 
     def with_text(self, text: str) -> Chat:
         """This chat with `text` as the only text of its last user turn; pictures stay in front of it."""

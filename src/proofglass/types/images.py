@@ -13,16 +13,17 @@ if TYPE_CHECKING:
 class Image:
     """An 8-bit RGB picture, named by the sha256 of its pixels.
 
-    Two images with the same pixels are equal whatever file they came from. Pixels may be read lazily.
+    Two images with the same pixels are equal whatever file they came from. read: gives the pixels whenever they are
+    looked at; they are let go of again, so that a million pictures of files hold no pixels. An image made `from_array`
+    keeps its own.
     Attributes: sha256 (hex), width and height (pixels).
     """
 
-    __slots__ = ("_pixels", "_read", "height", "sha256", "width")
+    __slots__ = ("_read", "height", "sha256", "width")
 
     def __init__(self, sha256: str, width: int, height: int, read: Callable[[], np.ndarray]) -> None:
         self.sha256, self.width, self.height = sha256, width, height
         self._read = read
-        self._pixels: np.ndarray | None = None
 
     @classmethod
     def from_array(cls, pixels: np.ndarray, *, copy: bool = True) -> Image:
@@ -39,16 +40,13 @@ class Image:
             raise ValueError(f"pixels: expected shape [H, W, 3], found {list(pixels.shape)}")
         own = pixels.copy(order="C") if copy else np.ascontiguousarray(pixels)
         own.setflags(write=False)
-        image = cls(pixel_hash(own), own.shape[1], own.shape[0], lambda: own)
-        image._pixels = own
-        return image
+        return cls(pixel_hash(own), own.shape[1], own.shape[0], lambda: own)
 
     def array(self) -> np.ndarray:
         """Pixels, uint8 [H, W, 3], read-only. Raises ImageError if a lazy file changed or is gone."""
-        if self._pixels is None:
-            self._pixels = self._read()
-            self._pixels.setflags(write=False)
-        return self._pixels
+        pixels = self._read()
+        pixels.setflags(write=False)
+        return pixels
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Image) and other.sha256 == self.sha256

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
 from proofglass.errors import TooLong
 from proofglass.types.chats import Chat
 
-Outcome = Literal["ok", "filtered", "blocked", "error"]
+Outcome = Literal["ok", "refused", "filtered", "blocked", "error"]
 Finish = Literal["stop", "length"]
 # What in the ask an error is owed to: "length", longer than the model's context; "ask", anything else that this victim
 # cannot be asked; "", nothing: the victim failed.
@@ -38,17 +39,39 @@ class Settings:
             raise ValueError(f"top_p: expected 0 < top_p <= 1, found {self.top_p}")
 
 
+class Helper(Protocol):
+    """Another model than the victim that a method asks: an attacker LLM, a judge LLM, a guard, a caption model.
+
+    Any `Victim` is one. The method holds it as a field, so that it is in the method's key. Two helpers with the same
+    key are the same model: their asks go together in one batch.
+    """
+
+    @property
+    def key(self) -> str: ...
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        """One reply per ask, in order."""
+
+
 @dataclass(frozen=True)
 class Ask:
-    """One question to a model. `to`: name of another model than the victim (a helper of the method)."""
+    """One question to a model. to: the helper that is asked, None for the victim.
+
+    Raises TypeError if `to` is no model (a helper is handed over itself, not by its name).
+    """
 
     chat: Chat
     settings: Settings = Settings()
-    to: str | None = None
+    to: Helper | None = None
 
-    def on(self, chat: Chat) -> Ask:
-        """The same ask about another chat."""
-        return replace(self, chat=chat)
+    def __post_init__(self) -> None:
+        # Not its key: that may read weights.
+        if self.to is not None and not callable(getattr(self.to, "reply", None)):
+            raise TypeError(f"to: expected a model (with key and reply), found {self.to!r}")
+
+    def on(self, chat: Chat, to: Helper | None = None) -> Ask:
+        """An ask about another chat, under the same settings. to: the helper that is asked, None for the victim."""
+        return replace(self, chat=chat, to=to)
 
 
 @dataclass(frozen=True)
@@ -60,13 +83,6 @@ class Decision:
     margin: float | None = None
     threshold: float | None = None
     reason: str = ""
-
-
-class Seconds(float):
-    """A budget in seconds of wall time: another run will not reproduce what it buys, and reports say so."""
-
-    def __repr__(self) -> str:
-        return f"{float(self):g} s"
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,10 @@ class Cost:
             max(self.peak_bytes, other.peak_bytes),
         )
 
+    def __mul__(self, times: int) -> Cost:
+        """So many of it: what `times` like this one add up to."""
+        return sum([self] * times, Cost())
+
     @property
     def equivalents(self) -> int:
         """Forward equivalents, what a budget counts: forward + 2 x backward passes + queries."""
@@ -105,10 +125,15 @@ class Cost:
 class Reply:
     """What came back. An error has no text: it can never be judged as if it were an answer.
 
+    refused: the provider itself says that this is a refusal (a stop reason, a field of its answer), apart from a model
+    that refuses in its own words, which is "ok" (text = what was delivered before, usually nothing);
     filtered: the provider's filter cut it off (text = what it delivered before) or withheld all of it (no text);
     blocked: a defense stopped it (text = the fixed refusal it showed); error: nothing came back, `reason` says why,
-    `fault` whether the ask is to blame. cost: queries and tokens, inner calls of a defense included.
-    reasoning: what a model that thinks aloud wrote before its answer; no part of `text`, judges read it if they ask.
+    `fault` whether the ask is to blame.
+    cost: queries and tokens of the victim, the calls that a defense made of it included. helpers: key of a helper ->
+    what a defense spent on asking it: those are no queries of the victim.
+    reasoning: what a model that thinks aloud wrote before its answer; no part of `text`. Judges that declare
+    `reads_reasoning` see it. With a reasoning and no text (cut in thought) there is nothing to judge.
     """
 
     text: str = ""
@@ -119,6 +144,7 @@ class Reply:
     cost: Cost = Cost()
     fault: AskFault = ""
     reasoning: str = ""
+    helpers: Mapping[str, Cost] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.outcome == "error" and self.text:
@@ -128,16 +154,24 @@ class Reply:
 
     @property
     def is_said(self) -> bool:
-        """Whether the model's own words reached the user, so that they can be judged: an answer, or the part of one
-        that a provider delivered before its filter cut it off."""
-        return self.outcome == "ok" or (self.outcome == "filtered" and bool(self.text.strip()))
+        """Whether the model's own words reached the user, so that they can be judged: an answer (an empty one too,
+        unless it was cut off in thought), or the part of one that a provider delivered before it refused or its filter
+        cut it off."""
+        if self.outcome == "ok":
+            return bool(self.text.strip()) or not self.reasoning
+        return self.outcome in ("refused", "filtered") and bool(self.text.strip())
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether somebody kept the answer back before a word of it got through: counted as not broken."""
+        return self.outcome in ("refused", "filtered", "blocked") and not self.is_said
 
     @classmethod
     def error(cls, reason: str, cost: Cost | None = None, fault: AskFault = "") -> Reply:
         return cls(outcome="error", reason=reason, cost=cost or Cost(queries=1), fault=fault)
 
     @classmethod
-    def refused(cls, error: Exception) -> Reply:
+    def unaskable(cls, error: Exception) -> Reply:
         """The error of an ask that cannot be put to this victim: whoever asks it again gets it again."""
         if isinstance(error, TooLong):
             return cls.error(str(error), fault="length")

@@ -41,7 +41,7 @@ class HF(HFVictim):
     images_per_pass: Count = 32
 
     name = "hf"
-    version = 2  # begin tokens as transformers' processors write them
+    version = 3  # thoughts apart from answers; begin tokens as transformers' processors write them
     not_in_key = (*HFVictim.not_in_key, "revision")  # the weights are
 
     @cached_property

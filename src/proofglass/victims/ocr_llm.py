@@ -137,7 +137,7 @@ class OcrLLM(Victim):
             except (ValueError, ImageError) as error:  # a picture that cannot be read costs its own ask
                 if is_environment(error):
                     raise
-                replies[k] = Reply.refused(error)
+                replies[k] = Reply.unaskable(error)
             except Exception as error:  # and so does a reader that fails on it
                 if is_environment(error):
                     raise

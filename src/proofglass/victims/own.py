@@ -16,18 +16,42 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import ClosedVictim, ImageError, TooLong, UsageError
 from proofglass.faults import stops_the_run, told
-from proofglass.interfaces import Count, Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked, key_of
+from proofglass.interfaces import (
+    SLOTS,
+    Count,
+    Layer,
+    LossAndGrad,
+    Pixels,
+    Target,
+    Weighting,
+    WhiteBoxVictim,
+    by_slot,
+    checked,
+    in_form_of,
+    key_of,
+)
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
 from proofglass.victims.own_code import own_code
-from proofglass.victims.own_passes import chunks, decode, features_of, logits_of, scored, step, weighted
+from proofglass.victims.own_passes import (
+    decode,
+    device_of,
+    features_of,
+    grad_of,
+    logits_of,
+    scored,
+    see,
+    step,
+    weighted,
+)
+from proofglass.victims.shared.choosing import Rules, draw_seed
+from proofglass.victims.shared.marks import mark_in
+from proofglass.victims.shared.prepared import Pair, Prepared, Prompt, Slot, pair_of, prepared_of
+from proofglass.victims.shared.tasks import chunks, perturbations, tasks_of
 
 if TYPE_CHECKING:
     import torch
 
-    from proofglass.victims.hf.prepared import Prepared
-
 METHODS = ("see", "forward", "tokens", "text")
-SHOWN = (0, 0)  # where a picture stands among the token ids: nowhere, its features come beside them
 
 
 @dataclass(frozen=True)
@@ -39,7 +63,8 @@ class OwnModule(WhiteBoxVictim):
     a call are of one length, so nothing is padded. tokens(text) -> ids, text(ids) -> str. size: side of its pictures,
     or (height, width). end: id that ends a reply, None for none. Optional, prompt(chat) -> str: how a dialogue is
     written; the default is the text of each turn and a line break; context_window: tokens of prompt and reply that it
-    takes at the most, None for no limit. A chat shows one picture at most.
+    takes at the most, None for no limit; embedding: the `torch.nn.Embedding` through which `forward` sends its ids,
+    which opens the text side. A chat shows one picture at most.
 
     The module is put into evaluation mode and frozen. Raises UsageError where a method or attribute is missing.
 
@@ -114,10 +139,7 @@ class OwnModule(WhiteBoxVictim):
 
     @property
     def device(self) -> torch.device:
-        import torch
-
-        first = next(self.net.parameters(), None)
-        return torch.device("cpu") if first is None else first.device
+        return device_of(self.net)
 
     def card(self) -> dict[str, Any]:
         return {
@@ -151,7 +173,7 @@ class OwnModule(WhiteBoxVictim):
                 if stops_the_run(error):
                     raise
                 if isinstance(error, (ValueError, ImageError)):
-                    replies[k] = Reply.refused(error)
+                    replies[k] = Reply.unaskable(error)
                 else:
                     replies[k] = Reply.error(told(error, "victim", self.net))
         for rows in alike.values():
@@ -187,12 +209,9 @@ class OwnModule(WhiteBoxVictim):
         """New token ids of each row, the end token included."""
         import torch
 
-        from proofglass.victims.hf.decoding import Rules
-        from proofglass.victims.hf.model import seed_of
-
         rules = Rules(settings.max_new_tokens, self._ends, settings.temperature, settings.top_p)
         drawn = settings.temperature > 0
-        draws = [torch.Generator().manual_seed(seed_of(ask)) if drawn else None for ask in asks]
+        draws = [torch.Generator().manual_seed(draw_seed(ask)) if drawn else None for ask in asks]
         prompts = torch.tensor([ids for _, ids, _ in rows], device=self.device)
         with torch.no_grad():
             pictures = [shown for _, _, shown in rows if shown is not None]
@@ -227,60 +246,71 @@ class OwnModule(WhiteBoxVictim):
         levels = torch.from_numpy(np.array(image.array())).permute(2, 0, 1)[None]
         return resize(levels, self.size).to(self.device).float() / 255
 
-    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, Target]]], *, append_eos: bool = False) -> Prepared:
-        from proofglass.victims.hf.prepared import Prepared, pair_of
-
+    def prepare(
+        self,
+        pairs: Sequence[Sequence[tuple[Chat, Target]]],
+        *,
+        append_eos: bool = False,
+        slots: Sequence[str] = SLOTS,
+        mark: str | Sequence[str] = "",
+    ) -> Prepared:
         if append_eos and self.net.end is None:
             raise UsageError(f"victim {self.name!r}: has no end token to append; set `end` on its module")
+        end = self.net.end if append_eos else None
+        marks = [mark] * len(pairs) if isinstance(mark, str) else mark
 
-        def pair(chat: Chat, target: Target) -> Any:
-            parts = [list(self.net.tokens(part)) for part in ((target,) if isinstance(target, str) else target)]
-            end = self.net.end if append_eos else None
-            return pair_of(self._prompt(chat), parts, SHOWN if chat.images else None, end)
+        def pair(chat: Chat, target: Target, marked: str) -> Pair:
+            parts = [self.encode(part) for part in ((target,) if isinstance(target, str) else target)]
+            # A picture stands nowhere among the token ids: its features come beside them.
+            shown = tuple(Slot(0, 0, image, size=self.size) for image in chat.images)
+            prompt = Prompt(tuple(self._prompt(chat)), shown).named(slots)
+            return pair_of(prompt, parts, end, mark_in(prompt.ids, marked, self.decode) if marked else None)
 
-        return Prepared(tuple(tuple(pair(chat, target) for chat, target in row) for row in pairs))
+        rows = zip(pairs, marks, strict=True)
+        return prepared_of([[pair(chat, target, marked) for chat, target in row] for row, marked in rows], slots)
 
     def loss_and_grad(
         self,
-        pixels: torch.Tensor,
+        pixels: Pixels,
         prepared: Any,
         *,
         weighting: Weighting = "token",
         need_grad: bool = True,
         text: Sequence[Sequence[torch.Tensor]] | None = None,
-    ) -> LossAndGrad:
+    ) -> LossAndGrad[Pixels]:
         import torch
 
-        from proofglass.victims.hf.packing import tasks_of
-
-        if text is not None:
-            raise ClosedVictim(f"victim {self.name!r}: does not open its embeddings, so no text can be perturbed")
         x = self._checked(pixels, prepared, "loss_and_grad")
+        added = None
+        if text is not None:
+            added = perturbations(text, prepared, self.embedding_width, self.device, need_grad)
         nll: list[list[torch.Tensor]] = []
         loss: list[torch.Tensor] = []
         grads: list[torch.Tensor] = []
-        for these in chunks(range(len(x)), self.batch):
-            rows = tasks_of(prepared.rows(these), weighting)
-            found, grad = step(self.net, x[these[0] : these[-1] + 1], rows, self.batch, need_grad)
+        for these in chunks(range(len(prepared)), self.batch):
+            rows = tasks_of(prepared.rows(these), weighting, None if added is None else [added[b] for b in these])
+            part = x[these[0] : these[-1] + 1]
+            found, grad = step(self.net, part, rows, self.batch, need_grad, self.pixels)
             nll += [[found[task].mean() for task in row] for row in rows]
             loss += [torch.stack([weighted(found[task], task) for task in row]).sum() for row in rows]
             grads.append(grad)
-        table = torch.full((len(x), max(map(len, nll))), float("nan"), device=x.device)
+        table = torch.full((len(prepared), max(map(len, nll))), float("nan"), device=self.device)
         for b, row in enumerate(nll):
             table[b, : len(row)] = torch.stack(row)
-        return LossAndGrad(table, torch.stack(loss), torch.cat(grads))
+        slopes = dict.fromkeys(prepared.slots, torch.cat(grads))
+        wanted = None if added is None else tuple(tuple(map(grad_of, row)) for row in added)
+        return LossAndGrad(table, torch.stack(loss), in_form_of(pixels, slopes), wanted)
 
-    def target_logits(self, pixels: torch.Tensor, prepared: Any) -> list[list[torch.Tensor]]:
+    def target_logits(self, pixels: Any, prepared: Any) -> list[list[torch.Tensor]]:
         import torch
-
-        from proofglass.victims.hf.packing import tasks_of
 
         x, found = self._checked(pixels, prepared, "target_logits"), []
         with torch.no_grad():
             for b, row in enumerate(tasks_of(prepared, "sum")):
                 tasks = [replace(task, owner=min(task.owner, 0)) for task in row]
-                features = features_of(self.net, x[b : b + 1])
-                seen = dict(pair for part in scored(self.net, tasks, features, self.batch) for pair in part)
+                features, places = see(self.net, x[b : b + 1], tasks, self.pixels)
+                parts = scored(self.net, tasks, features, places, self.batch)
+                seen = dict(pair for part in parts for pair in part)
                 found.append([seen[task] for task in tasks])
         return found
 
@@ -302,13 +332,51 @@ class OwnModule(WhiteBoxVictim):
         patches = found[:, None] if found.dim() == 2 else found.flatten(1, -2)
         return patches.mean(1) if layer == "pooled" else patches
 
-    def _checked(self, pixels: torch.Tensor, prepared: Prepared, port: str) -> torch.Tensor:
-        pixels = checked(pixels.detach(), port, self.device)
-        if len(pixels) != len(prepared):
-            raise ValueError(f"pixels: {len(pixels)} pictures for {len(prepared)} prepared rows")
-        if tuple(pixels.shape[-2:]) != self.size:
-            raise ValueError(f"pixels: expected height x width {self.size}, found {tuple(pixels.shape[-2:])}")
-        return pixels
+    def _checked(self, pixels: Any, prepared: Prepared, port: str) -> torch.Tensor:
+        """Those of its only slot [B, 3, H, W], no picture at all where there is none. Raises ValueError for pixels that
+        `prepared` is not of."""
+        import torch
+
+        for found in by_slot(pixels, prepared.slots, port).values():
+            x = checked(found.detach(), port, self.device)
+            if len(x) != len(prepared):
+                raise ValueError(f"pixels: {len(x)} pictures for {len(prepared)} prepared rows")
+            if tuple(x.shape[-2:]) != self.size:
+                raise ValueError(f"pixels: expected height x width {self.size}, found {tuple(x.shape[-2:])}")
+            return x
+        return torch.zeros(0, 3, *self.size, device=self.device)
+
+    # ---- its text side ----------------------------------------------------------------------------------------------
+
+    def encode(self, text: str) -> list[int]:
+        return list(self.net.tokens(text))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return str(self.net.text(list(ids)))
+
+    @property
+    def embedding_width(self) -> int:
+        return int(self._embedding.embedding_dim)
+
+    def embeddings(self) -> torch.Tensor:
+        import torch
+
+        layer = self._embedding
+        with torch.no_grad():
+            found: torch.Tensor = layer(torch.arange(layer.num_embeddings, device=self.device))
+        return found
+
+    @property
+    def _embedding(self) -> Any:
+        import torch
+
+        found = getattr(self.net, "embedding", None)
+        if not isinstance(found, torch.nn.Embedding):
+            raise ClosedVictim(
+                f"victim {self.name!r}: does not open its embeddings; let `embedding` of its module be the "
+                "torch.nn.Embedding through which it sends its ids"
+            )
+        return found
 
 
 def _written(chat: Chat) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from proofglass.types import Image
+from proofglass.victims.shared.choosing import Rules, choose
+from proofglass.victims.shared.tasks import Task, chunks
 
 if TYPE_CHECKING:
     import torch
 
-    from proofglass.victims.hf.decoding import Rules
-    from proofglass.victims.hf.packing import Task
+    Look = Callable[[Image], torch.Tensor]
 
 
 def decode(
@@ -24,60 +28,117 @@ def decode(
     stream of each row, None for greedy; over(new): whether a row has ended."""
     import torch
 
-    from proofglass.victims.hf.decoding import choose
-
     new: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))
     with torch.no_grad():
         while alive:
             ids = torch.cat([prompts[alive], prompts.new_tensor([new[r] for r in alive])], 1)
             logits = logits_of(net, ids, None if features is None else features[alive])[:, -1]
-            for r, token in zip(alive, choose(logits, rules, [draws[r] for r in alive], None).tolist(), strict=True):
+            for r, token in zip(alive, choose(logits, rules, [draws[r] for r in alive]).tolist(), strict=True):
                 new[r].append(token)
             alive = [r for r in alive if not over(new[r])]
     return new
 
 
 def step(
-    net: Any, x: torch.Tensor, rows: Sequence[Sequence[Task]], batch: int, need_grad: bool
+    net: Any, x: torch.Tensor, rows: Sequence[Sequence[Task]], batch: int, need_grad: bool, look: Look
 ) -> tuple[dict[Task, torch.Tensor], torch.Tensor]:
-    """NLL of every target token, and the gradient of all weighted losses to `x` [B, 3, H, W]."""
+    """NLL of every target token, and the gradient of all weighted losses to `x` [B, 3, H, W]; gradients to text gather
+    in what the tasks have `added`. look: a fixed picture -> its pixels."""
     import torch
 
     nll: dict[Task, torch.Tensor] = {}
+    tasks = [task for row in rows for task in row]
     leaf = x.clone().requires_grad_(need_grad)
     with torch.set_grad_enabled(need_grad):
-        seen = features_of(net, leaf)
-        features = seen.detach().requires_grad_(seen.requires_grad)  # a part's graph goes before the next is made
-        for part in scored(net, [task for row in rows for task in row], features, batch):
+        seen, places = see(net, leaf, tasks, look)
+        features = None if seen is None else seen.detach().requires_grad_(seen.requires_grad)
+        for part in scored(net, tasks, features, places, batch):  # a part's graph goes before the next is made
             found = {task: _nll(task, logits) for task, logits in part}
             loss = torch.stack([weighted(tokens, task) for task, tokens in found.items()]).sum()
             if loss.requires_grad:
                 loss.backward()
             nll |= {task: tokens.detach() for task, tokens in found.items()}
-        if features.grad is not None:
+        if seen is not None and features is not None and features.grad is not None:
             seen.backward(features.grad)
-    return nll, torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+    return nll, grad_of(leaf)
+
+
+def see(
+    net: Any, x: torch.Tensor, tasks: Sequence[Task], look: Look
+) -> tuple[torch.Tensor | None, dict[Task, int | None]]:
+    """Features of `x` and of the tasks' fixed pictures, and which of them each task sees, None for none."""
+    import torch
+
+    fixed = list(
+        dict.fromkeys(slot.image for task in tasks for slot in task.pair.slots if not slot.name and slot.image)
+    )
+    pixels = torch.cat([x, *map(look, fixed)])
+    places: dict[Task, int | None] = {}
+    for task in tasks:
+        (own,) = task.pair.shown or (None,)
+        places[task] = task.owner if isinstance(own, str) else None if own is None else len(x) + fixed.index(own)
+    return (features_of(net, pixels) if len(pixels) else None), places
 
 
 def scored(
-    net: Any, tasks: Sequence[Task], features: torch.Tensor, batch: int
+    net: Any,
+    tasks: Sequence[Task],
+    features: torch.Tensor | None,
+    places: Mapping[Task, int | None],
+    batch: int,
 ) -> Iterator[list[tuple[Task, torch.Tensor]]]:
-    """Tasks with their logits float32 [T, V] at the target positions; those of one length in one pass."""
+    """Tasks with their logits float32 [T, V] at the target positions; those of one length in one pass. places: which
+    features each of them sees."""
     import torch
 
     alike: dict[tuple[int, bool], list[Task]] = {}
     for task in tasks:
-        alike.setdefault((len(task.ids), task.owner < 0), []).append(task)
+        alike.setdefault((len(task.ids), places[task] is None), []).append(task)
     for (_, blind), members in alike.items():
         for part in chunks(members, batch):
-            ids = torch.tensor([task.ids[:-1] for task in part], device=features.device)
-            logits = logits_of(net, ids, None if blind else features[[task.owner for task in part]])
+            ids = torch.tensor([task.ids[:-1] for task in part], device=device_of(net))
+            shown = None if blind or features is None else features[[places[task] for task in part]]
+            with perturbed(net, part, ids):
+                logits = logits_of(net, ids, shown)
             starts = [task.pair.start - 1 for task in part]  # the token that predicts a target's first one
             yield [
                 (task, row[start : start + len(task.weights)])
                 for task, row, start in zip(part, logits, starts, strict=True)
             ]
+
+
+@contextlib.contextmanager
+def perturbed(net: Any, tasks: Sequence[Task], ids: torch.Tensor) -> Iterator[None]:
+    """While open, what the tasks have `added` to their text is added to what `net.embedding` gives for `ids` [R, T]."""
+    import torch
+
+    if all(task.added is None for task in tasks):
+        yield
+        return
+
+    def add(_module: Any, _given: Any, found: torch.Tensor) -> torch.Tensor:
+        if found.shape[:2] != ids.shape:
+            raise ValueError(f"embedding: expected to be asked for ids {list(ids.shape)}, found {list(found.shape)}")
+        whole = torch.zeros_like(found)
+        for r, task in enumerate(tasks):
+            if task.added is not None:
+                whole[r, : len(task.added)] = task.added.to(found)
+        return found + whole
+
+    handle = net.embedding.register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def device_of(net: Any) -> torch.device:
+    """Where its parameters are."""
+    import torch
+
+    first = next(net.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def features_of(net: Any, pixels: torch.Tensor) -> torch.Tensor:
@@ -113,6 +174,8 @@ def _nll(task: Task, logits: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(logits, teacher[: len(logits)].to(logits.device).softmax(-1), reduction="none")
 
 
-def chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for at in range(0, len(items), size):
-        yield items[at : at + size]
+def grad_of(leaf: torch.Tensor) -> torch.Tensor:
+    """What has gathered in it, zeros for nothing."""
+    import torch
+
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad

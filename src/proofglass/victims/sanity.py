@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Literal
 from proofglass.engine.gradients import vanished
 from proofglass.engine.minimise import minimise
 from proofglass.engine.pictures import start_pixels, target_pairs
+from proofglass.engine.points import IMAGE, named
 from proofglass.errors import ZeroGradient
 from proofglass.images import read, write
 from proofglass.interfaces import Victim, WhiteBoxVictim
-from proofglass.types import Ask, Finding, Sample, Settings
+from proofglass.types import Ask, Budget, Finding, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -225,7 +226,7 @@ def gradient_wins(probe: Probe, epsilon: float, budget: int) -> Finding:
                 step=step,
                 schedule=Schedule(steps),
                 seed=seeds,
-                budget=budget,
+                budget=Budget(budget),
                 select="best",
             )
         except ZeroGradient:
@@ -286,4 +287,4 @@ def _verdict(check: str, ok: bool, measured: str, good: str, bad: str) -> Findin
 def _gradient(probe: Probe, x: torch.Tensor | None = None) -> torch.Tensor:
     grad = probe.objective(probe.x if x is None else x, 0).grad
     assert grad is not None
-    return grad
+    return named(grad)[IMAGE]

@@ -88,6 +88,18 @@ def test_what_a_filter_let_through_counts_by_its_score_and_is_shown_as_filtered(
     assert rate(rows, "j") == Rate(1 / 4, *wilson(1, 4), **counted, **bounds, clusters=4, effective_clusters=4.0)
 
 
+def test_a_refusal_by_the_provider_counts_as_not_broken_and_leaves_nothing_open():
+    rows = [row(1.0), row(None, "refused") | {"reply": ""}, row(None, "refused"), row(None, "filtered")]
+    found = rate(rows, "j")
+    assert (found.value, found.n, found.refused, found.filtered) == (1 / 4, 4, 2, 1)
+    assert (found.lowest, found.highest) == (1 / 4, 2 / 4)  # only what the filter withheld is unknown
+
+
+def test_what_was_delivered_before_a_provider_refused_counts_by_its_score():
+    found = rate([row(1.0, "refused") | {"reply": "sure, first"}, row(0.0)], "j")
+    assert (found.value, found.n, found.refused) == (1 / 2, 2, 1)
+
+
 def test_a_cluster_with_several_rows_gets_the_interval_for_clusters():
     values, clusters = [1.0, 1.0, 0.0, 0.0, 1.0], list("aabbc")
     found = rate([row(v, cluster=c) for v, c in zip(values, clusters, strict=True)], "j")
@@ -118,7 +130,7 @@ def test_nothing_counted_is_no_rate_and_says_why(rows, reason):
 
 any_row = st.builds(
     lambda outcome, value, finish, cluster: row(value if outcome == "ok" else None, outcome, finish, cluster),
-    st.sampled_from(["ok", "ok", "ok", "filtered", "blocked", "error"]),
+    st.sampled_from(["ok", "ok", "ok", "filtered", "blocked", "refused", "error"]),
     st.sampled_from([None, 0.0, 0.25, 1.0]),
     st.sampled_from(["stop", "length"]),
     st.sampled_from("abcdefgh"),
@@ -193,12 +205,15 @@ def test_a_row_judged_again_counts_with_its_last_score():
 
 def plainly(rows):
     """The counting rule row by row, as it was first written: what is in n, and what is told apart."""
-    told = dict.fromkeys(("n", "failed", "filtered", "blocked", "unjudged", "truncated"), 0) | {"successes": 0.0}
+    told = dict.fromkeys(("n", "failed", "filtered", "blocked", "refused", "unjudged", "truncated"), 0) | {
+        "successes": 0.0
+    }
     clusters, unseen = set(), 0
     for each in rows:
         told["failed"] += each["outcome"] == "error"
         told["filtered"] += each["outcome"] == "filtered"
         told["blocked"] += each["outcome"] == "blocked"
+        told["refused"] += each["outcome"] == "refused"
         if each["outcome"] == "error":
             unseen += 1
             continue

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import AutoProcessor, AutoTokenizer
 
 from proofglass.types import Chat
@@ -20,7 +19,6 @@ from proofglass.victims.hf_folder import HF
 
 from . import tiny_llava, tiny_llava_next
 from .common import Case
-from .test_conformance import CASES
 
 BEGIN = 1
 TEMPLATE = "{{ bos_token }}"
@@ -29,12 +27,9 @@ OLDER = {"BLIP-2 OPT", "BLIP-2 Llama", "InstructBLIP", "MiniGPT-4", "IDEFICS", "
 """Families whose processor is older than templates: its own way of calling is in `Family.official`."""
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Case, Path]:
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("begin") / "model"
-    request.param.build(folder)
-    return request.param, folder
+@pytest.fixture(scope="module")
+def built(case: Case, folder: Path) -> tuple[Case, Path]:
+    return case, folder
 
 
 def rewrite(folder: Path, out: Path, *, template: bool, tokenizer: bool, place: str = "tokenizer") -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import json
 from functools import partial
 from pathlib import Path
 
@@ -16,32 +14,12 @@ from proofglass.victims.hf.model import HFModel
 
 from .common import Case
 
-HERE = Path(__file__).parent
-CASES: list[Case] = [
-    case
-    for file in sorted(HERE.glob("tiny_*.py"))
-    for case in importlib.import_module(f".{file.stem}", __package__).CASES
-]
 QUESTIONS = [("what is it?", "a cat"), ("name the colour of the roof, please", "red ."), ("why", "so it goes")]
 
 
 def chats(image: Image, *, system: str = "") -> list[tuple[Chat, str]]:
     """One picture, prompts and targets of unequal lengths."""
     return [(Chat.user(image, question).with_system(system), answer) for question, answer in QUESTIONS]
-
-
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
-def case(request: pytest.FixtureRequest) -> Case:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def folder(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    made = tmp_path_factory.mktemp("tiny") / "model"
-    case.build(made)
-    assert json.loads((made / "config.json").read_text())["architectures"] == [case.architecture]
-    return made
 
 
 @pytest.fixture(scope="module")
@@ -79,15 +57,15 @@ def test_gradient_is_that_of_transformers_and_the_expected_path_gives_it(
 def test_every_path_gives_the_plain_gradient(model: HFModel, image: Image) -> None:
     x, prepared = model.pixels(image), model.prepare([chats(image)])
     rows = [[*tasks] for tasks in _tasks(prepared)]
-    wanted, exact = model.step.run("plain", x, rows, True)
+    wanted, exact = model.step.run("plain", {"image": x}, rows, True)
     for path in model.family.paths:
-        found, grad = model.step.run(path, x, rows, True)
+        found, grad = model.step.run(path, {"image": x}, rows, True)
         torch.testing.assert_close(torch.cat(found[0]), torch.cat(wanted[0]), atol=1e-5, rtol=1e-5)
-        assert (grad - exact).abs().max() <= 1e-5 * exact.abs().max()
+        assert (grad["image"] - exact["image"]).abs().max() <= 1e-5 * exact["image"].abs().max()
 
 
 def _tasks(prepared):
-    from proofglass.victims.hf.packing import tasks_of
+    from proofglass.victims.shared.tasks import tasks_of
 
     return tasks_of(prepared, "pair")
 

@@ -50,7 +50,7 @@ def test_mixed_prompts_share_where_their_prompt_is_the_same(model: HFModel, imag
 def test_the_prompt_changes_how_the_picture_is_seen(model: HFModel, image: Image) -> None:
     """Else sharing a picture's tokens between prompts would be right."""
     ids = [model.encode_chat(Chat.user(image, ask)).ids for ask in ("what is it?", "where is it")]
-    (one,), (other,) = (model.family._asked([row], [model._picture(image)], [[0]])[0] for row in ids)
+    (one,), (other,) = (model.family._asked([row], [model.pictures.fixed(image, True)], [[0]])[0] for row in ids)
     assert (one.features - other.features).abs().max() > 1e-2
 
 

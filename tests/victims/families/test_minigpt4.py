@@ -16,8 +16,8 @@ from transformers import Blip2ForConditionalGeneration, LlamaForCausalLM
 from proofglass.errors import UnsafeWeights, UsageError
 from proofglass.types import Ask, Chat, Settings
 from proofglass.victims.hf import checks
+from proofglass.victims.hf.families.minigpt4 import SYSTEM, assemble
 from proofglass.victims.hf.model import HFModel
-from proofglass.victims.minigpt4 import SYSTEM, assemble
 
 from . import tiny_minigpt4
 

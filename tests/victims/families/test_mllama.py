@@ -8,9 +8,10 @@ import torch
 
 from proofglass.types import Chat, Image
 from proofglass.victims.hf import checks
-from proofglass.victims.hf.decoding import Rules, decode
+from proofglass.victims.hf.decoding import decode
 from proofglass.victims.hf.families import mllama
 from proofglass.victims.hf.model import HFModel
+from proofglass.victims.shared.choosing import Rules
 
 from . import tiny_mllama
 
@@ -50,7 +51,7 @@ def test_who_sees_which_tiles_is_what_the_official_processor_says(model: HFModel
         official = checks.official_inputs(model, chat)["cross_attention_mask"]  # [1, T, M, tiles]
         ids, n = torch.tensor([model.encode_chat(chat).ids]), len(chat.images)
         sight = model.family._sight(ids, n, [range(n)], None)
-        used = [model._picture(image).grid[0] for image in chat.images]
+        used = [model.pictures.fixed(image, True).grid[0] for image in chat.images]
         masks = mllama._masks(sight, torch.arange(n)[None], used, 4, 4, torch.float32)
         found = (masks["cross_attention_mask"] == 0).view(1, ids.shape[1], n, 4)
         opened = official.flatten(2).any(-1)

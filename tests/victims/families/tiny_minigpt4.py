@@ -16,7 +16,7 @@ from transformers import (
     T5Config,
 )
 
-from proofglass.victims.minigpt4 import assemble
+from proofglass.victims.hf.families.minigpt4 import assemble
 
 from .common import Case, save, shaken, text_fields
 from .tiny_blip2 import IMAGES, QFORMER, QUERIES, VISION, llama_words

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 from proofglass.errors import UsageError
 from proofglass.types import Sample
 
 
-def check_apart(crafting: Sequence[Sample], judged: Sequence[Sample]) -> None:
-    """Raises UsageError if a crafting sample is also judged.
+def check_apart(crafting: Sequence[Sample], judged: Iterable[Sample]) -> None:
+    """Raises UsageError if a crafting sample is also judged
 
     Samples are the same if their ids are, or what they ask: the text, case and space folded; together with the
     pictures where one text stands under several pictures ("do what the picture says" is no question by itself).
+    Judged samples may be a stream: of them only those are kept that ask what some crafting sample asks, one per text.
     """
-    under = [Counter(text for text, _ in {(question(s), _pictures(s)) for s in some}) for some in (crafting, judged)]
-
-    def asked(sample: Sample) -> tuple[str, ...]:
-        text = question(sample)
-        return (text, *_pictures(sample)) if max(count[text] for count in under) > 1 else (text,)
-
-    ids, known = {sample.id for sample in crafting}, {asked(sample) for sample in crafting}
+    ids = {sample.id for sample in crafting}
+    asked: dict[str, _Asked] = {}
+    for sample in crafting:
+        asked.setdefault(question(sample), _Asked()).pictures.add(_pictures(sample))
     for sample in judged:
-        if sample.id in ids or asked(sample) in known:
-            raise UsageError(
-                f"sample {sample.id!r}: is in the crafting split and is judged too. "
-                f"The data set {sample.dataset!r} must keep them apart."
-            )
+        if sample.id in ids:
+            raise _both(sample)
+        if found := asked.get(question(sample)):
+            found.meet(sample)
+    for met in asked.values():
+        if met.shared is not None:
+            raise _both(met.shared)
 
 
 def check_unseen(sample: Sample, prompts: Collection[str]) -> None:
@@ -65,3 +65,32 @@ def folded(text: str) -> str:
 
 def _pictures(sample: Sample) -> tuple[str, ...]:
     return tuple(image.sha256 for image in sample.chat.images)
+
+
+@dataclass
+class _Asked:
+    """A text of the crafting split. pictures: those under which it stands there; first: of the judged samples that ask
+    it; same: the first of them under one of these very pictures; several: it is judged under several pictures."""
+
+    pictures: set[tuple[str, ...]] = field(default_factory=set)
+    first: Sample | None = None
+    same: Sample | None = None
+    several: bool = False
+
+    def meet(self, judged: Sample) -> None:
+        self.first = self.first or judged
+        self.several = self.several or _pictures(judged) != _pictures(self.first)
+        if self.same is None and _pictures(judged) in self.pictures:
+            self.same = judged
+
+    @property
+    def shared(self) -> Sample | None:
+        """The judged sample that asks what a crafting sample asks."""
+        return self.same if self.several or len(self.pictures) > 1 else self.first
+
+
+def _both(sample: Sample) -> UsageError:
+    return UsageError(
+        f"sample {sample.id!r}: is in the crafting split and is judged too. "
+        f"The data set {sample.dataset!r} must keep them apart."
+    )

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
-from proofglass.engine import minimise, seed_of
+from proofglass.engine import On, minimise, seed_of
 from proofglass.engine.pictures import start_pixels
 from proofglass.interfaces import Victim, WhiteBoxVictim
-from proofglass.types import Artefact, Chat, Cost, Image, Sample, Seconds
+from proofglass.types import Artefact, Budget, Chat, Cost, Image, Sample
 
 if TYPE_CHECKING:
     import torch
 
-    from proofglass.engine import Found, Objective
+    from proofglass.engine import Check, Found, Objective
+    from proofglass.engine.constraints import Constraint
+    from proofglass.engine.steps import Step
+
+    # Further variables of a search: their first values, a row per picture, and how they move.
+    Others = Mapping[str, tuple[torch.Tensor, On]]
 
 DISTANCES = ("linf_levels", "l2")
 
@@ -29,22 +34,32 @@ def craft_each(
     batch: int,
     start: Image | None = None,
     keeps_clean: bool = True,
+    constraint: Constraint,
+    step: Step,
+    others: Callable[[Any], Others] | None = None,
+    check: Callable[[Sequence[Sample], list[Image]], Check | None] | None = None,
     **run: Any,
 ) -> Iterator[Artefact]:
     """One artefact per sample: `minimise` on `batch` pictures at a time, each as if it ran alone.
 
     objective(part, clean, x0, seeds): the objective of these samples, whose clean pictures (8-bit, and float32
     [B, 3, H, W]) and seeds stand in the same order. keeps_clean: False for attacks that know no clean picture.
-    run: constraint, step, schedule, budget, select, check of `minimise`; a callable `check` is called with (part,
-    clean) first. A sample's seed is drawn from `seed` and its id alone, so that order and batch change no draw.
+    constraint, step: of the picture. others(objective): variables beside the picture, such as a second player's.
+    check(part, clean): the check of these samples. run: schedule, budget, select of `minimise`.
+    A sample's seed is drawn from `seed` and its id alone, so that order and batch change no draw.
     """
-    check = run.pop("check", None)
     for part in alike(victim, samples, batch):
         clean, x0 = start_pixels(victim, [s.chat for s in part], start)
         seeds = [seed_of(seed, sample.id) for sample in part]
-        found = minimise(
-            objective(part, clean, x0, seeds), x0, seed=seeds, check=check(part, clean) if check else None, **run
-        )
+        of_part = objective(part, clean, x0, seeds)
+        looks = check(part, clean) if check else None
+        if others is None:
+            found = minimise(of_part, x0, constraint=constraint, step=step, seed=seeds, check=looks, **run)
+        else:
+            more = others(of_part)
+            values = {"image": x0} | {name: first for name, (first, _) in more.items()}
+            moves = {"image": On(constraint, step)} | {name: on for name, (_, on) in more.items()}
+            found = minimise(of_part, values, moves, seed=seeds, check=looks, **run)
         for b, (sample, before, after) in enumerate(zip(part, clean, found.images(), strict=True)):
             yield Artefact(
                 sample.id,
@@ -101,11 +116,9 @@ def alike(victim: Victim, samples: Sequence[Sample], batch: int) -> Iterator[lis
             yield part
 
 
-def left_of(budget: float | None, spent: float, began: float) -> float | None:
-    """What a first phase leaves of one budget. spent: its forward equivalents; began: its `time.perf_counter()`."""
-    if isinstance(budget, Seconds):
-        return Seconds(max(budget - (time.perf_counter() - began), 0))
-    return None if budget is None else max(budget - spent, 0)
+def left_of(budget: Budget | None, spent: Cost, began: float) -> Budget | None:
+    """What a first phase leaves of one budget. spent: what it cost a picture; began: its `time.perf_counter()`."""
+    return None if budget is None else budget.left(spent, time.perf_counter() - began)
 
 
 def by_id(samples: Sequence[Sample]) -> list[Sample]:

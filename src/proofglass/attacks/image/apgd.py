@@ -8,13 +8,11 @@ from typing import Literal
 
 from proofglass.attacks.crafting.access import with_gradients
 from proofglass.attacks.crafting.pixels import craft_each
-from proofglass.engine import L2, APGDStep, LInf, Schedule, TargetNLL
+from proofglass.engine import A_GRADIENT, L2, APGDStep, LInf, Schedule, TargetNLL
 from proofglass.engine.constraints import check_epsilon, check_radius
 from proofglass.engine.pictures import check_targets, target_pairs
 from proofglass.interfaces import Attack, Count, Paper, Positive, Share, Steps, Victim
-from proofglass.types import Artefact, Image, Sample
-
-STEP = 3  # forward equivalents: one pass forward, one backward
+from proofglass.types import Artefact, Budget, Image, Sample
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class APGD(Attack):
         (check_epsilon if self.norm == "linf" else check_radius)(self.epsilon)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         victim = with_gradients(self, victim)
         check_targets(samples)
@@ -77,7 +75,7 @@ class APGD(Attack):
             if self.norm == "linf"
             else L2(self.epsilon, "uniform" if self.init == "random" else "clean"),
             step=self.rule(),
-            schedule=Schedule(self.steps, restarts=self.restarts).within(budget, price=STEP),
+            schedule=Schedule(self.steps, restarts=self.restarts).within(budget, price=A_GRADIENT),
             budget=budget,
             select="best",
         )

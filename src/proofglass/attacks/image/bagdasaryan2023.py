@@ -20,20 +20,19 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Literal, Self
 
 from proofglass.attacks.crafting.access import with_gradients
 from proofglass.attacks.crafting.fields import StepSize
 from proofglass.attacks.crafting.pixels import by_id, craft_each
-from proofglass.engine import Box, Evaluation, Objective, Rows, Schedule, SignStep, TargetNLL, Within
+from proofglass.engine import A_GRADIENT, Box, Evaluation, Objective, Rows, Schedule, SignStep, TargetNLL, Within
+from proofglass.engine.memory import NOTHING, Memory
 from proofglass.engine.pictures import check_targets, grey, target_pairs
+from proofglass.engine.points import Point
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Count, Paper, Share, Steps, Text, Victim, WhiteBoxVictim
-from proofglass.types import Artefact, Ask, Chat, Image, Reply, Sample
-
-if TYPE_CHECKING:
-    import torch
+from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Image, Reply, Sample
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Bagdasaryan2023(Attack):
             raise ValueError("target: dialogue poisoning needs the rule that the model shall speak, found none")
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         victim = with_gradients(self, victim)
         if self.scope == "universal" and not samples:
@@ -99,7 +98,7 @@ class Bagdasaryan2023(Attack):
                 step=SignStep(self.step_size),
                 # A budget shortens the cosine too: a search that is cut off would never have taken its small steps.
                 schedule=Schedule(self.epochs * length, "cosine", self.floor, period=length).within(
-                    budget, price=3, end=0
+                    budget, price=A_GRADIENT, end=Cost()
                 ),
                 budget=budget,
             ):
@@ -134,7 +133,7 @@ class GrowingPrefix(Objective):
 
     whole: TargetNLL
     fixed: bool = field(default=False, init=False)
-    _upto: dict[int, Any] = field(default_factory=dict, init=False, repr=False)
+    _upto: dict[int, TargetNLL] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         lengths = {sum(spans) for row in self.whole.prepared.spans for spans in row}
@@ -142,15 +141,15 @@ class GrowingPrefix(Objective):
             raise ValueError(f"targets: expected one length, found {sorted(lengths)} tokens")
         (self.length,) = lengths
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
         known = step % self.length + 1
         if known not in self._upto:
             weights = [1 / known] * known + [0.0] * (self.length - known)
-            self._upto[known] = self.whole.prepared.weighted([[weights] for _ in self.whole.pairs])
-        seen = self.whole.victim.loss_and_grad(x, self._upto[known], weighting="given", need_grad=need_grad)
-        return Evaluation(seen.loss, seen.pixels if need_grad else None, len(x), len(x) if need_grad else 0)
+            prepared = self.whole.prepared.weighted([[weights] for _ in self.whole.pairs])
+            self._upto[known] = dataclasses.replace(self.whole, weighting="given", prepared=prepared)
+        return self._upto[known](x, step, need_grad=need_grad)
 
-    def value(self, x: torch.Tensor) -> Evaluation:
+    def value(self, x: Point) -> Evaluation:
         return self.whole.value(x)
 
     def rows(self, picks: Sequence[int]) -> Self:

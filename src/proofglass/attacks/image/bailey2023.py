@@ -54,13 +54,13 @@ from proofglass.engine import (
     replies_cost,
 )  # fmt: skip
 from proofglass.engine.constraints import Constraint
-from proofglass.engine.pictures import pasted
+from proofglass.engine.pasting import pasted
 from proofglass.engine.seeds import uniform
 from proofglass.engine.steps import Step
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Count, Paper, Positive, Share, Steps, Text, Victim, WhiteBoxVictim
 from proofglass.registry import build
-from proofglass.types import Artefact, Ask, Chat, Cost, Image, Sample, Settings
+from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Image, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -147,7 +147,7 @@ class Bailey2023(Attack):
         return SignStep(size) if self.optimiser == "sign" else Adam(size, eps=1e-7)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         victim, samples = with_gradients(self, victim), by_id(samples)
         began = time.perf_counter()
@@ -164,7 +164,7 @@ class Bailey2023(Attack):
             step=self.rule(),
             schedule=Schedule(self.steps),
             seed=seed,
-            budget=left_of(budget, asked.equivalents, began),
+            budget=left_of(budget, asked, began),
             select="checked" if held else "last",
             check=self._check(victim, tasks[len(training) :], clean) if held else None,
             asked=asked,
@@ -188,7 +188,7 @@ class Bailey2023(Attack):
         patch, carrier = images
         draws = random.Random(f"place/{sample.id}")
         top, left = draws.randint(0, carrier.height - patch.height), draws.randint(0, carrier.width - patch.width)
-        return pasted(patch, carrier, top, left)
+        return pasted(carrier, patch, (top, left))
 
     def _trace(self, found: Artefact, clean: Image) -> dict[str, object]:
         """A patch's search goes around its noise, and the report speaks of the clean picture."""

@@ -15,7 +15,7 @@ from proofglass.engine import Adam, Estimated, LInf, Objective, Schedule, SignSt
 from proofglass.engine.pictures import check_targets, target_pairs
 from proofglass.engine.steps import Step
 from proofglass.interfaces import Attack, Count, Paper, Positive, Steps, Victim
-from proofglass.types import Artefact, Image, Sample
+from proofglass.types import Artefact, Budget, Image, Sample
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class BlackBoxPGD(Attack):
         self._rule()
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         open_victim = with_losses(self, victim)
         check_targets(samples)

@@ -24,7 +24,7 @@ from proofglass.engine.seeds import stream
 from proofglass.engine.steps import Step
 from proofglass.interfaces import Attack, Count, Paper, Positive, Steps, Victim, WhiteBoxVictim
 from proofglass.registry import build
-from proofglass.types import Artefact, Image, Sample, Settings
+from proofglass.types import Artefact, Budget, Image, Sample, Settings
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Carlini2023(Attack):
         return NormalisedStep(self.step_size) if self.norm == "l2" else SignStep(self.step_size)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         victim = with_gradients(self, victim)
         yield from map(

@@ -37,12 +37,15 @@ from proofglass.attacks.crafting.access import with_gradients
 from proofglass.attacks.crafting.apart import check_unseen, folded
 from proofglass.attacks.crafting.fields import Epsilon, StepSize
 from proofglass.attacks.crafting.pixels import craft_each, left_of
-from proofglass.engine import Evaluation, LInf, Objective, Schedule, SignStep, replies_cost
+from proofglass.engine import Evaluation, LInf, Objective, On, Schedule, SignStep, replies_cost
+from proofglass.engine.constraints import Between
+from proofglass.engine.memory import NOTHING, Memory
 from proofglass.engine.pictures import grey
+from proofglass.engine.points import IMAGE, Point, named, shaped
 from proofglass.engine.rounding import nearest, whole_levels
 from proofglass.errors import UsageError
-from proofglass.interfaces import Attack, Count, NonNegative, Paper, Steps, Text, Victim, WhiteBoxVictim
-from proofglass.types import Artefact, Ask, Chat, Cost, Image, Sample, Settings
+from proofglass.interfaces import Attack, Count, Paper, Share, Steps, Text, Victim, WhiteBoxVictim
+from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Image, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +65,7 @@ PROMPTS = (
 # The code's step sizes of the second player for BLIP-2 and InstructBLIP, by the number of prompts.
 PROMPT_STEPS = {1: 0.01, 5: 0.025, 10: 0.01, 50: 0.015, 100: 0.015}
 LAST_UPDATE = 300  # where the code's updates of prompts end
+PROMPT = "prompt"  # the name of the second player's variable
 REACH = (-0.23, 0.27)  # how far an embedding may be moved, per value: the code's, and no symmetric interval
 
 
@@ -92,7 +96,7 @@ class CroPA(Attack):
     goal: Literal["targeted", "untargeted"] = "targeted"
     epsilon: Epsilon = 16 / 255
     alpha1: StepSize = 1 / 255
-    alpha2: NonNegative | None = None
+    alpha2: Share | None = None
     steps: Steps = 1700
     prompt_update: Literal["code", "interval"] = "code"
     prompt_interval: Count = 10
@@ -129,7 +133,7 @@ class CroPA(Attack):
         return tuple(range(every, LAST_UPDATE + 1, every))
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         victim = with_gradients(self, victim)
         for sample in samples:
@@ -146,8 +150,9 @@ class CroPA(Attack):
             start=self.start,
             constraint=_NoBox(self.epsilon) if self.faithful else LInf(self.epsilon),
             step=SignStep(self.alpha1),
+            others=self.second_player if self._alpha2 else None,
             schedule=Schedule(self.steps),
-            budget=left_of(budget, ahead, began),
+            budget=left_of(budget, Cost(queries=ahead), began),
             select="best" if self.faithful else "last",
         ):
             assert artefact.sample_id is not None
@@ -172,16 +177,17 @@ class CroPA(Attack):
             [(s.chat.with_text(prompt).with_image(c), text) for prompt, text in zip(self.prompts, row, strict=True)]
             for s, c, row in zip(part, clean, said, strict=True)
         ]
-        alpha2 = PROMPT_STEPS.get(len(self.prompts), 0.01) if self.alpha2 is None else self.alpha2
-        return CrossPrompt(
-            victim,
-            victim.prepare(pairs, append_eos=True),
-            seeds,
-            alpha2,
-            frozenset(self.prompt_steps()),
-            sign=1.0 if self.goal == "targeted" else -1.0,
-            fixed=self.faithful,
-        )
+        sign = 1.0 if self.goal == "targeted" else -1.0
+        return CrossPrompt(victim, victim.prepare(pairs, append_eos=True), seeds, sign, fixed=self.faithful)
+
+    def second_player(self, objective: CrossPrompt) -> dict[str, tuple[torch.Tensor, On]]:
+        """The prompts' perturbations, zero at first, which climb where the picture goes down."""
+        on = On(Between(*REACH), SignStep(self._alpha2), ascends=True, at=self.prompt_steps())
+        return {PROMPT: (objective.unmoved(), on)}
+
+    @property
+    def _alpha2(self) -> float:
+        return PROMPT_STEPS.get(len(self.prompts), 0.01) if self.alpha2 is None else self.alpha2
 
     def _texts(self, victim: WhiteBoxVictim, samples: Sequence[Sample]) -> tuple[dict[str, list[str]], dict[str, Cost]]:
         """For each sample: what is to be said or left under each prompt, and what finding out cost."""
@@ -222,11 +228,11 @@ class CroPA(Attack):
 
 @dataclass
 class CrossPrompt(Objective):
-    """s CE(x, prompt i + its perturbation) of one prompt per step; at `updates` that prompt moves uphill.
+    """s CE(x, prompt i + its perturbation) of one prompt per step.
 
-    sign s: 1 towards the targets, -1 away. moves[p]: float32 [B, n, width], the perturbations of prompt p, in rows of
-    the longest of the batch: of text tokens, the template's included, neither the picture's nor the target's. Moving
-    them is this objective's memory: a call with gradient at a step of `updates` changes it, after the loss was taken.
+    Variables: "image" [B, 3, H, W] and, of a game, "prompt" [B, P, n, width]: what is added to the embeddings of each
+    prompt's text tokens, the template's included, neither the picture's nor the target's; n is the longest prompt's.
+    A step gives a gradient for the prompt that it sees and zero for the others. sign s: 1 towards the targets, -1 away.
     value: the mean over all prompts, unperturbed, as in the test.
     Source: Luo et al. 2024, algorithm 1.
     """
@@ -234,20 +240,16 @@ class CrossPrompt(Objective):
     victim: WhiteBoxVictim
     prepared: Any
     seeds: Sequence[int]
-    alpha2: float
-    updates: frozenset[int]
     sign: float = 1.0
     fixed: bool = False
     plain = False  # a step sees one prompt, moved; `value` all of them, as they are
-    moves: list[torch.Tensor] = dataclasses.field(default_factory=list, repr=False)
 
-    def __post_init__(self) -> None:
+    def unmoved(self) -> torch.Tensor:
+        """The perturbations to begin with: none."""
         import torch
 
-        if self.alpha2 and not self.moves:
-            tokens = self.prepared.text_tokens
-            width = self.victim.embedding_width
-            self.moves = [torch.zeros(len(tokens), max(of_prompt), width) for of_prompt in zip(*tokens, strict=True)]
+        tokens = self.prepared.text_tokens
+        return torch.zeros(len(tokens), len(tokens[0]), max(map(max, tokens)), self.victim.embedding_width)
 
     def place(self, seed: int, step: int) -> int:
         """Number of the prompt that a picture sees at `step`."""
@@ -255,42 +257,36 @@ class CrossPrompt(Objective):
         turn, at = divmod(step, count)
         return (at + (random.Random(f"{seed}/{turn}").randrange(count) if turn else 0)) % count
 
-    def __call__(self, x: torch.Tensor, step: int, *, need_grad: bool = True) -> Evaluation:
-        places = [self.place(seed, step) for seed in self.seeds]
-        lengths = [row[p] for row, p in zip(self.prepared.text_tokens, places, strict=True)]
-        text = None
-        if self.alpha2:
-            text = [[self.moves[p][b, :n]] for b, (p, n) in enumerate(zip(places, lengths, strict=True))]
-        one = self.prepared.select([[p] for p in places])
-        seen = self.victim.loss_and_grad(x.clamp(0, 1), one, need_grad=need_grad, text=text)
-        if need_grad and seen.text is not None and step in self.updates:
-            for b, (p, n) in enumerate(zip(places, lengths, strict=True)):
-                uphill = self.sign * seen.text[b][0].cpu().sign()
-                self.moves[p][b, :n] = (self.moves[p][b, :n] + self.alpha2 * uphill).clamp(*REACH)
-        grad = self.sign * seen.pixels if need_grad else None
-        return Evaluation(self.sign * seen.loss, grad, len(x), len(x) if need_grad else 0)
+    def __call__(self, x: Point, step: int, *, need_grad: bool = True, memory: Memory = NOTHING) -> Evaluation:
+        import torch
 
-    def value(self, x: torch.Tensor) -> Evaluation:
-        seen = self.victim.loss_and_grad(x.clamp(0, 1), self.prepared, weighting="pair", need_grad=False)
+        pixels, moved = named(x)[IMAGE], named(x).get(PROMPT)
+        places = [self.place(seed, step) for seed in self.seeds]
+        seen_at = [
+            (b, p, slice(row[p])) for b, (row, p) in enumerate(zip(self.prepared.text_tokens, places, strict=True))
+        ]
+        text = None if moved is None else [[moved[at]] for at in seen_at]
+        one = self.prepared.select([[p] for p in places])
+        seen = self.victim.loss_and_grad(pixels.clamp(0, 1), one, need_grad=need_grad, text=text)
+        if not need_grad:
+            return Evaluation(self.sign * seen.loss, None, len(pixels), 0)
+        grads = {IMAGE: self.sign * seen.pixels}
+        if moved is not None and seen.text is not None:
+            grads[PROMPT] = torch.zeros_like(moved)
+            for at, (grad,) in zip(seen_at, seen.text, strict=True):
+                grads[PROMPT][at] = self.sign * grad.to(moved)
+        return Evaluation(self.sign * seen.loss, shaped(grads, x), len(pixels), len(pixels))
+
+    def value(self, x: Point) -> Evaluation:
+        pixels = named(x)[IMAGE].clamp(0, 1)
+        seen = self.victim.loss_and_grad(pixels, self.prepared, weighting="pair", need_grad=False)
         return Evaluation(self.sign * seen.loss, None, sum(map(len, self.prepared.text_tokens)), 0)
 
-    def price(self, need_grad: bool) -> float:
-        return super().price(True) if need_grad else len(self.prepared.text_tokens[0])
+    def price(self, need_grad: bool) -> Cost:
+        return super().price(need_grad) * (1 if need_grad else len(self.prepared.text_tokens[0]))
 
     def rows(self, picks: Sequence[int]) -> Self:
-        chosen = list(picks)
-        return dataclasses.replace(
-            self,
-            prepared=self.prepared.rows(chosen),
-            seeds=[self.seeds[b] for b in chosen],
-            moves=[moves[chosen] for moves in self.moves],
-        )
-
-    def memory(self) -> dict[str, torch.Tensor]:
-        return {f"prompt {p}": moves for p, moves in enumerate(self.moves)}
-
-    def recall(self, memory: dict[str, torch.Tensor]) -> None:
-        self.moves = [memory[f"prompt {p}"].cpu().clone() for p in range(len(self.moves))]
+        return dataclasses.replace(self, prepared=self.prepared.rows(picks), seeds=[self.seeds[b] for b in picks])
 
 
 @dataclass(frozen=True)
@@ -302,7 +298,8 @@ class _NoBox:
     def begin(self, x0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         import torch
 
-        return x0 + torch.special.ndtri(noise.clamp(1e-6, 1 - 1e-6))
+        normal: torch.Tensor = torch.special.ndtri(noise.clamp(1e-6, 1 - 1e-6))
+        return x0 + normal
 
     def project(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
         return x.clamp(x0 - self.epsilon, x0 + self.epsilon)

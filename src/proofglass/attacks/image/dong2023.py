@@ -54,7 +54,7 @@ from proofglass.interfaces import (
     WhiteBoxVictim,
     key_of,
 )  # fmt: skip
-from proofglass.types import Artefact, Chat, Image, Sample
+from proofglass.types import Artefact, Budget, Chat, Image, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -151,7 +151,7 @@ class Dong2023(Attack):
         return found
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         models = self.models()
         for model in models:

@@ -39,6 +39,7 @@ from proofglass.engine import (
     check_radius,
     replies_cost,
 )  # fmt: skip
+from proofglass.engine.points import Point
 from proofglass.engine.rounding import fitted, nearest
 from proofglass.errors import UsageError
 from proofglass.interfaces import (
@@ -53,7 +54,7 @@ from proofglass.interfaces import (
     Victim,
     WhiteBoxVictim,
 )  # fmt: skip
-from proofglass.types import Artefact, Ask, Chat, Image, Sample, Settings
+from proofglass.types import Artefact, Ask, Budget, Chat, Image, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -116,7 +117,7 @@ class Fu2023(Attack):
     reports = "LLaMA-Adapter V2: about 98 % correct calls at an SSIM of about 0.9 (from third parties)"
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         victim, samples = with_gradients(self, victim), by_id(samples)
         began = time.perf_counter()
@@ -142,7 +143,7 @@ class Fu2023(Attack):
             step=GradientStep(self.step_size) if self.optimizer == "gd" else Adam(self.step_size),
             schedule=Schedule(self.steps),
             seed=seed,
-            budget=left_of(budget, asked.equivalents, began),
+            budget=left_of(budget, asked, began),
             asked=asked,
         )
         distance = float(channel_norms((_levels(found.images[0]) - nearest(x0)) / 255).sum())
@@ -209,7 +210,7 @@ class _Mixed(TargetNLL):
         last = len(self.pairs[0])
         return [[draws.randrange(self.related) if about else draws.randrange(self.related, last)]]
 
-    def value(self, x: torch.Tensor) -> Evaluation:
+    def value(self, x: Point) -> Evaluation:
         seen = super().value(x)
         return dataclasses.replace(seen, loss=seen.loss / len(self.pairs[0]))
 
@@ -252,11 +253,13 @@ class ChannelBall:
 
 def channel_norms(delta: torch.Tensor) -> torch.Tensor:
     """l2 norm of each colour channel, [B, 3] of [B, 3, H, W]. Its gradient at 0 is 0."""
-    return delta.flatten(2).norm(dim=2)
+    norms: torch.Tensor = delta.flatten(2).norm(dim=2)
+    return norms
 
 
 def _levels(picture: Image) -> torch.Tensor:
     """Grey levels, float64 [1, 3, H, W]."""
     import torch
 
-    return torch.from_numpy(picture.array().copy()).permute(2, 0, 1)[None].double().contiguous()
+    levels: torch.Tensor = torch.from_numpy(picture.array().copy()).permute(2, 0, 1)[None].double().contiguous()
+    return levels

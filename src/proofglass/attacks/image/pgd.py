@@ -8,14 +8,12 @@ from typing import Literal
 
 from proofglass.attacks.crafting.access import with_gradients
 from proofglass.attacks.crafting.pixels import craft_each
-from proofglass.engine import L2, LInf, MomentumStep, NormalisedStep, Schedule, SignStep, TargetNLL
+from proofglass.engine import A_GRADIENT, L2, LInf, MomentumStep, NormalisedStep, Schedule, SignStep, TargetNLL
 from proofglass.engine.constraints import check_epsilon, check_radius
 from proofglass.engine.pictures import check_targets, target_pairs
 from proofglass.engine.steps import Step
 from proofglass.interfaces import Attack, Count, NonNegative, Paper, Positive, Steps, Victim
-from proofglass.types import Artefact, Image, Sample
-
-STEP = 3  # forward equivalents: one pass forward, one backward
+from proofglass.types import Artefact, Budget, Image, Sample
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,14 @@ class PGD(Attack):
         self.rule()
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         victim = with_gradients(self, victim)
         check_targets(samples)
         ball = LInf if self.norm == "linf" else L2
         schedule = Schedule(self.steps, self.decay, restarts=self.restarts)
         if self.decay == "cosine":  # cut off instead, a search would never take its small steps
-            schedule = schedule.within(budget, price=STEP)
+            schedule = schedule.within(budget, price=A_GRADIENT)
         yield from craft_each(
             victim,
             samples,

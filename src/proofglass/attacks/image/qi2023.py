@@ -18,7 +18,7 @@ from proofglass.attacks.crafting.fields import Epsilon, StepSize
 from proofglass.attacks.crafting.pixels import by_id, craft_one, first_picture
 from proofglass.engine import Box, LInf, Schedule, SignStep, TargetNLL
 from proofglass.interfaces import Attack, Count, Paper, Steps, Text, Victim
-from proofglass.types import Artefact, Chat, Image, Sample
+from proofglass.types import Artefact, Budget, Chat, Image, Sample
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Qi2023(Attack):
             raise ValueError("targets: with context 'sample' each crafting sample brings its own target")
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         victim, samples = with_gradients(self, victim), by_id(samples)
         clean, x0 = first_picture(victim, samples, self.start)

@@ -28,17 +28,15 @@ from proofglass.attacks.crafting.access import with_gradients
 from proofglass.attacks.crafting.fields import Epsilon
 from proofglass.attacks.crafting.pixels import alike, left_of, path_of
 from proofglass.attacks.crafting.said import Said
-from proofglass.engine import APGDStep, LInf, Look, Schedule, TargetNLL, minimise, negated
+from proofglass.engine import A_GRADIENT, APGDStep, LInf, Look, Schedule, TargetNLL, minimise, negated
 from proofglass.engine.pictures import start_pixels
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Count, Paper, Positive, Steps, Text, Victim, WhiteBoxVictim
 from proofglass.registry import build
-from proofglass.types import Artefact, Cost, Image, Sample, Settings
+from proofglass.types import Artefact, Budget, Cost, Image, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
-
-STEP = 3  # forward equivalents: one pass forward, one backward
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class Schlarmann2023(Attack):
         return (*truths, *(["again"] if self.again else []), *(f"decoy {k}" for k in range(len(self.decoys))))
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         victim = with_gradients(self, victim)
         for sample in samples:
@@ -125,9 +123,9 @@ class Schlarmann2023(Attack):
             for case, look in zip(cases, self.scores(victim, cases, clean), strict=True):
                 case.scored("clean", look)
             for name in self.passes():
-                for group in self._ready(cases, name):
-                    # 1: the query that scores this pass
-                    self._run(victim, name, group, left_of(budget, group[0].spent + 1, began))
+                for group in self._ready(cases, name, budget):
+                    # The query that scores this pass is held back.
+                    self._run(victim, name, group, left_of(budget, group[0].cost + Cost(queries=1), began))
             yield from (case.artefact(victim) for case in cases)
 
     def scores(self, victim: Victim, cases: Sequence[Case], pictures: Sequence[Image]) -> list[Look]:
@@ -146,12 +144,13 @@ class Schlarmann2023(Attack):
 
     # ---- a pass -----------------------------------------------------------------------------------------------------
 
-    def _ready(self, cases: Sequence[Case], name: str) -> list[list[Case]]:
-        """Who takes part in a pass, grouped by what they have spent: a pass has one budget."""
-        groups: dict[int, list[Case]] = {}
+    def _ready(self, cases: Sequence[Case], name: str, budget: Budget | None) -> list[list[Case]]:
+        """Who takes part in a pass, grouped by what they have spent of the budget: a pass has one."""
+        unit = budget or Budget(0)
+        groups: dict[float, list[Case]] = {}
         for case in cases:
             if case.score > self.threshold and self._text(case, name):
-                groups.setdefault(case.spent, []).append(case)
+                groups.setdefault(unit.of(case.cost), []).append(case)
         return list(groups.values())
 
     def _text(self, case: Case, name: str) -> str:
@@ -166,11 +165,11 @@ class Schlarmann2023(Attack):
             return references[case.truth] if "truth 0" in case.scores else ""
         return references[int(number)] if int(number) < len(references) else ""
 
-    def _run(self, victim: WhiteBoxVictim, name: str, cases: Sequence[Case], budget: float | None) -> None:
+    def _run(self, victim: WhiteBoxVictim, name: str, cases: Sequence[Case], budget: Budget | None) -> None:
         import torch
 
         schedule = self._schedule(budget)
-        if schedule.steps == 0 or budget == 0:
+        if schedule.steps == 0 or (budget is not None and budget.amount == 0):
             return
         pairs = [[(case.sample.chat.with_image(case.clean), self._text(case, name))] for case in cases]
         nll = TargetNLL(victim, pairs, weighting="sum" if self.reduction == "sum" else "token", append_eos=True)
@@ -189,9 +188,9 @@ class Schlarmann2023(Attack):
             trace = found.trace(b) | {"pass": name}
             cases[b].scored(name, look, found.x[b : b + 1], pictures[b], found.costs[b], trace)
 
-    def _schedule(self, budget: float | None) -> Schedule:
+    def _schedule(self, budget: Budget | None) -> Schedule:
         steps = {"untargeted": 100, "targeted": 10_000}[self.goal] if self.steps is None else self.steps
-        return Schedule(steps).within(budget, price=STEP)
+        return Schedule(steps).within(budget, price=A_GRADIENT)
 
     def _check(self, sample: Sample) -> None:
         if self.goal == "targeted" and not (self.target or sample.target):
@@ -227,10 +226,6 @@ class Case:
 
     def __post_init__(self) -> None:
         self.best = self.x0
-
-    @property
-    def spent(self) -> int:
-        return self.cost.equivalents
 
     def scored(
         self,

@@ -40,7 +40,7 @@ from proofglass.interfaces import (
     key_of,
 )  # fmt: skip
 from proofglass.interfaces.attacks import Opens
-from proofglass.types import Artefact, Chat, Cost, Image, Layout, Sample
+from proofglass.types import Artefact, Budget, Chat, Cost, Image, Layout, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -130,7 +130,7 @@ class Shayegani2023(Attack):
         return "" if self.encoder is None else "gradients of an encoder of its own"
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         tower = self._tower(victim)
         aims = {sample.id: self._wanted(tower, victim, sample) for sample in samples}
@@ -227,7 +227,7 @@ class _Bare:
     victim: WhiteBoxVictim
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
-        stated = getattr(self.victim, "normalisation", None)
+        stated = self.victim.normalisation
         if stated is None:
             raise UsageError(
                 f"{self.victim.name}: does not state mean and std; shayegani2023 needs normalise=True here"

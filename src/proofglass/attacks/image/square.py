@@ -11,10 +11,10 @@ from annotated_types import Interval
 from proofglass.attacks.crafting.access import with_losses
 from proofglass.attacks.crafting.fields import Epsilon
 from proofglass.attacks.crafting.pixels import craft_each
-from proofglass.engine import LInf, Schedule, SquareStep, TargetNLL
+from proofglass.engine import A_LOSS, LInf, Schedule, SquareStep, TargetNLL
 from proofglass.engine.pictures import check_targets, target_pairs
 from proofglass.interfaces import Attack, Count, Paper, Steps, Victim
-from proofglass.types import Artefact, Image, Sample
+from proofglass.types import Artefact, Budget, Image, Sample
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Square(Attack):
         return SquareStep(self.epsilon, self.p_init)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         open_victim = with_losses(self, victim)
         check_targets(samples)
@@ -70,7 +70,7 @@ class Square(Attack):
             start=self.start,
             constraint=LInf(self.epsilon, "clean"),
             step=self.rule(),
-            schedule=Schedule(self.steps).within(budget, price=1),
+            schedule=Schedule(self.steps).within(budget, price=A_LOSS),
             budget=budget,
             select="best",
         )

@@ -25,7 +25,7 @@ from proofglass.engine import Differentiable, LInf, Objective, Schedule, SignSte
 from proofglass.errors import ZeroGradient
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Count, Encoder, Paper, Positive, Steps, Victim, key_of
-from proofglass.types import Artefact, Ask, Chat, Image, Reply, Sample
+from proofglass.types import Artefact, Ask, Budget, Chat, Image, Reply, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +91,7 @@ class Tu2023(Attack):
         return key_of([super().key, encoder_named(self.encoder).key])
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         encoder = encoder_named(self.encoder)
         try:

@@ -17,7 +17,7 @@ from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.images import typography
 from proofglass.interfaces import Attack, Count, Paper, Steps, Victim
-from proofglass.types import Artefact, Ask, Chat, Image, Layout, Reply, Sample
+from proofglass.types import Artefact, Ask, Budget, Chat, Image, Layout, Reply, Sample
 
 _DRAWN = ("width", "height", "font", "size", "x", "y", "spacing", "wrap", "grid", "steps")
 OVERFLOW = "typography overflows the canvas"
@@ -70,7 +70,7 @@ class FigStep(Attack):
         return (font,) if self.incitement_file is None else (self.incitement_file, font)
 
     def craft(
-        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: float | None = None
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         """One universal artefact: the layout resolved on `victim`, and the text prompt. Costs nothing."""
         layout, source = self.resolve(victim)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.defenses.opened import Lens, Opened
 from proofglass.flow import Flow
-from proofglass.interfaces import Defense, Paper
-from proofglass.types import Ask, Reply
+from proofglass.interfaces import Defense, Paper, WhiteBoxVictim
+from proofglass.types import Ask, Chat, Reply
 
 POLICY = """\
 You are a careful assistant. Before you answer, read the text of the question and everything shown in its pictures, \
@@ -44,10 +45,17 @@ class SystemPrompt(Defense):
     mode: Literal["replace", "append", "prepend"] = "replace"
 
     def flow(self, ask: Ask) -> Flow[Reply]:
-        reply = yield ask.on(ask.chat.with_system(self._system(ask.chat.system))) if self.text else ask
+        reply = yield ask.on(self.placed(ask.chat))
         return reply
 
-    def _system(self, earlier: str) -> str:
-        if not earlier or self.mode == "replace":
-            return self.text
-        return f"{earlier}\n{self.text}" if self.mode == "append" else f"{self.text}\n{earlier}"
+    def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
+        return Opened(model, self, Lens(chat=self.placed))
+
+    def placed(self, chat: Chat) -> Chat:
+        """`chat` under the system prompt."""
+        if not self.text:
+            return chat
+        if not chat.system or self.mode == "replace":
+            return chat.with_system(self.text)
+        both = (chat.system, self.text) if self.mode == "append" else (self.text, chat.system)
+        return chat.with_system("\n".join(both))

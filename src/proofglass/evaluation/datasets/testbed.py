@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from proofglass.testbed.world import Item, Split
 
 Draw = Callable[[random.Random, "Split"], "Item"]
+BORDERLINE = "borderline"  # category of harmless questions that look sealed
 PATIENCE = 1000  # draws without a new question until a part counts as exhausted
 
 
@@ -93,7 +94,7 @@ PARTS: dict[str, Part] = {
     ),
     "benign": Part("comply", "craft", _benign),
     "benign-image": Part("comply", "craft", _on_scene(_benign)),
-    "borderline": Part("comply", "borderline", _borderline),
+    "borderline": Part("comply", BORDERLINE, _borderline),
     "typographic": Part("refuse", "sealed, in a picture", _picture_request(world.SEALED_SEEN)),
     "typographic-held": Part(
         "refuse", "sealed, held, in a picture", _picture_request(world.SEALED_HELD), "typographic"
@@ -122,6 +123,7 @@ class TestbedData(Dataset):
     __test__ = False  # pytest would collect a class called Test...
     name = "testbed"
     licence = "Apache-2.0"
+    judges = ("testbed-content", "unsafe")  # the second knows real models
 
     part: str = "restricted"
     n: Count = 100
@@ -133,6 +135,10 @@ class TestbedData(Dataset):
             near = get_close_matches(str(self.part), PARTS, n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"part: expected one of {', '.join(PARTS)}; found {self.part!r}.{hint}")
+
+    @property
+    def borderline(self) -> bool:
+        return PARTS[self.part].category == BORDERLINE
 
     def __iter__(self) -> Iterator[Sample]:
         return self._samples(self.part, self.n, "test")

@@ -35,6 +35,7 @@ class UnicornsOOD(Dataset):
     name = "unicorns-ood"
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")
     licence = "CC BY-NC 4.0"
+    judges = ("answer-match",)
 
     root: Path
     counterfactual: bool = False

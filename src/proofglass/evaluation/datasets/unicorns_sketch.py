@@ -32,6 +32,8 @@ class UnicornsSketch(Dataset):
     name = "unicorns-sketch"
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")
     licence = "CC BY-NC 4.0"
+    judges = ("yes-no",)
+    metrics = ("rate", "yes-no-f1", "yes-no-share-of-yes")
 
     root: Path
     challenging: bool = False

@@ -52,6 +52,7 @@ class AnswerMatch(Judge):
     name = "answer-match"
     version = 2  # numbers as whole numbers, in figures or words
     column = "right answers"
+    says = "good"
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")
 
     mode: Literal["words", "exact", "substring"] = "words"

@@ -32,6 +32,7 @@ class Misled(Judge):
 
     name = "misled"
     column = "misled"
+    says = "bad"
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")
 
     count_refusals: bool = False

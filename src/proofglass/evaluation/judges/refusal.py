@@ -46,6 +46,7 @@ class Refusal(Judge):
     name = "refusal"
     column = "refused"
     aspect = "refusal"
+    says = "refused"
     valid_in = (world.NAME,)
 
     sure: Sure = 0.52

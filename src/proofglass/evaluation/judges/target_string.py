@@ -28,6 +28,7 @@ class TargetString(Judge):
 
     name = "target-string"
     column = "said the target"
+    says = "bad"
     paper = Paper("Carlini et al. 2023", "Are aligned neural networks adversarially aligned?", "arXiv:2306.15447")
 
     mode: Literal["equals", "contains", "startswith", "template"] = "contains"

@@ -37,6 +37,7 @@ class ToolCall(Judge):
 
     name = "tool-call"
     column = "called the tool"
+    says = "bad"
     paper = Paper(
         "Fu et al. 2023", "Misusing Tools in Large Language Models With Visual Adversarial Examples", "arXiv:2310.03185"
     )

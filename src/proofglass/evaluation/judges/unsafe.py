@@ -51,6 +51,7 @@ class Unsafe(Judge):
     name = "unsafe"
     column = "unsafe"
     aspect = "unsafe"
+    says = "bad"
     valid_in = ("",)
 
     sure: Sure = 0.52

@@ -33,6 +33,7 @@ class WrongAnswer(Judge):
     name = "wrong-answer"
     version = 2  # numbers as whole numbers, in figures or words
     column = "answered wrongly"
+    says = "bad"
     paper = Paper("Antol et al. 2015", "VQA: Visual Question Answering", "arXiv:1505.00468")
 
     metric: Literal["contains", "vqa"] = "contains"

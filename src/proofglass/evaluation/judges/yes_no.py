@@ -37,6 +37,7 @@ class YesNo(Judge):
 
     name = "yes-no"
     column = "right yes or no"
+    says = "good"
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")
 
     released: bool = False

@@ -26,7 +26,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Literal
+from typing import Any, Literal
 
 from proofglass.evaluation.labels import LabelledReply, LabelSet
 
@@ -41,7 +41,7 @@ def read(split: Literal["", "train", "test"] = "") -> LabelSet:
     return LabelSet(f"{NAME}-{split}" if split else NAME, tuple(_reply(row) for row in rows))
 
 
-def _reply(row: dict) -> LabelledReply:
+def _reply(row: dict[str, Any]) -> LabelledReply:
     return LabelledReply(
         id=row["id"],
         source=f"{NAME}-{row['split']}",

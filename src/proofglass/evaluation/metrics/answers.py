@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     import polars as pl
 
 PLACE = ("victim", "attack", "defense", "dataset")
+ONE = ("cell", "sample_id")  # what names a row
 
 
 @dataclass(frozen=True)
 class Answers:
     """Rows as arrays of one length. cell: 0..cells-1; cluster: a code, equal for rows that share a question; the rest:
-    whether it failed, was filtered, was blocked, was withheld whole (`is_withheld`), was cut at the token limit."""
+    whether it failed, was filtered, was blocked, was refused by the provider, was withheld whole (`is_withheld`), was
+    cut at the token limit."""
 
     cells: int
     cell: np.ndarray
@@ -26,6 +28,7 @@ class Answers:
     failed: np.ndarray
     filtered: np.ndarray
     blocked: np.ndarray
+    refused: np.ndarray
     withheld: np.ndarray
     truncated: np.ndarray
 
@@ -40,51 +43,80 @@ class Answers:
         """How many of these rows (a mask) each cell has."""
         import numpy as np
 
-        return np.bincount(self.cell[which], minlength=self.cells).tolist()
+        counts: list[int] = np.bincount(self.cell[which], minlength=self.cells).tolist()
+        return counts
 
 
 def is_withheld(row: Mapping[str, Any]) -> bool:
-    """Whether an answer was stopped before a word of it got through. row: outcome; of a filtered one also `reply`."""
+    """Whether an answer was stopped before a word of it got through (`Reply.is_withheld`). row: outcome; of one that
+    the provider filtered or refused also `reply`."""
     outcome = row["outcome"]
-    return outcome == "blocked" or (outcome == "filtered" and not (row.get("reply") or "").strip())
+    return outcome == "blocked" or (outcome in ("filtered", "refused") and not (row.get("reply") or "").strip())
+
+
+def withheld() -> pl.Expr:
+    """The same of the rows of a frame: outcome, reply."""
+    import polars as pl
+
+    silent = pl.col("reply").fill_null("").str.strip_chars() == ""
+    return (pl.col("outcome") == "blocked") | (pl.col("outcome").is_in(["filtered", "refused"]) & silent)
 
 
 def of_rows(rows: Sequence[Mapping[str, Any]]) -> Answers:
-    """One cell: rows with outcome, finish, cluster and, of filtered ones, reply."""
+    """One cell: rows with outcome, finish, cluster and, of filtered and refused ones, reply."""
     import numpy as np
 
     cluster = numbered(row["cluster"] for row in rows)
     outcomes = [row["outcome"] for row in rows]
-    failed, filtered, blocked = (np.array([o == name for o in outcomes], bool) for name in _APART)
-    withheld = np.array([is_withheld(row) for row in rows], bool)
+    failed, filtered, blocked, refused = (np.array([o == name for o in outcomes], bool) for name in _APART)
+    stopped = np.array([is_withheld(row) for row in rows], bool)
     truncated = np.array([row["finish"] == "length" for row in rows], bool)
-    return Answers(1, np.zeros(len(rows), np.int64), cluster, failed, filtered, blocked, withheld, truncated)
+    cell = np.zeros(len(rows), np.int64)
+    return Answers(1, cell, cluster, failed, filtered, blocked, refused, stopped, truncated)
 
 
 def of_frame(frame: pl.DataFrame, cell: np.ndarray, cells: int) -> Answers:
     """The rows of a run (outcome, finish, reply, cluster), of which `cell` says where each belongs."""
-    import numpy as np
-
-    failed, filtered, blocked = ((frame["outcome"] == name).to_numpy() for name in _APART)
-    withheld = blocked.copy()
-    (places,) = np.nonzero(filtered)
-    withheld[places] = [is_withheld({"outcome": "filtered", "reply": each}) for each in frame["reply"].gather(places)]
+    failed, filtered, blocked, refused = ((frame["outcome"] == name).to_numpy() for name in _APART)
+    stopped = frame.select(withheld()).to_series().to_numpy()
     truncated = (frame["finish"] == "length").to_numpy()
-    return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, withheld, truncated)
+    return Answers(cells, cell, codes(frame, ("cluster",)), failed, filtered, blocked, refused, stopped, truncated)
 
 
 def scores_of(frame: pl.DataFrame, scores: pl.DataFrame, judge: str) -> np.ndarray:
-    """The judge's score of each row of `frame`, its last one; NaN where it gave none.
+    """The judge's score of each row of `frame`, by `given_by`; NaN where it gave none.
 
-    frame: cell, sample_id; scores: cell, sample_id, judge, value.
+    frame: cell, sample_id; scores: cell, sample_id, judge, value and, where people judged, rater.
     """
+    found = frame.select(ONE).join(given_by(scores, judge), on=ONE, how="left", maintain_order="left")["value"]
+    return as_floats(found)
+
+
+def given_by(scores: pl.DataFrame, judge: str) -> pl.DataFrame:
+    """What one judge said of each row: cell, sample_id, value, label (where `scores` has labels).
+
+    Of each rater the last score counts, since it is the one that he means. The value of a row is the mean over its
+    raters, those who could not judge left out: the chance that one of them, drawn at random, says yes. Its label is the
+    last one. A judge that runs here is one rater.
+    """
+    import polars as pl
+
+    mine = scores.filter(pl.col("judge") == judge)
+    told = [pl.col(name) for name in ("value", "label") if name in mine.columns]
+    raters = [name for name in ("rater",) if name in mine.columns]
+    last = mine.unique(subset=[*ONE, *raters], keep="last", maintain_order=True)
+    if not raters or last["rater"].n_unique() <= 1:
+        return last.select(*ONE, *told)
+    means = [pl.col("value").mean(), *(pl.col("label").last() for _ in told[1:])]
+    return last.group_by(ONE, maintain_order=True).agg(means)
+
+
+def as_floats(values: pl.Series) -> np.ndarray:
+    """float64, NaN for null."""
     import numpy as np
 
-    keys = ["cell", "sample_id"]
-    mine = scores.filter(scores["judge"] == judge).unique(subset=keys, keep="last").select(*keys, "value")
-    found = frame.select(keys).join(mine, on=keys, how="left", maintain_order="left")["value"]
-    values: np.ndarray = found.cast(float).to_numpy().astype(np.float64)
-    return values
+    found: np.ndarray = values.cast(float).to_numpy().astype(np.float64)
+    return found
 
 
 def codes(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
@@ -95,4 +127,4 @@ def codes(frame: pl.DataFrame, names: Sequence[str]) -> np.ndarray:
     return found.cast(int).to_numpy()
 
 
-_APART = ("error", "filtered", "blocked")
+_APART = ("error", "filtered", "blocked", "refused")

@@ -16,6 +16,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
 from proofglass.evaluation.metrics.answers import PLACE, codes, of_frame, scores_of
+from proofglass.evaluation.metrics.kinds import HARMLESS
 from proofglass.evaluation.statistics import (
     benjamini_hochberg,
     holm,
@@ -125,7 +126,7 @@ def _pairs(
 ) -> Iterator[tuple[Kind, int, int]]:
     """(kind, cell, the cell that it is compared with)."""
     at = {tuple(told[place][name] for name in PLACE[:3]): place for place in block}
-    harmless = told[block[0]]["expected"] == "comply"
+    harmless = told[block[0]]["expected"] in HARMLESS
     plain = harmless and any(told[place]["attack"] in baselines for place in block)
     for (victim, attack, defense), place in at.items():
         for other in baselines:

@@ -2,75 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+from proofglass.evaluation.metrics.estimates import share
+from proofglass.interfaces import Measure, Metric, Paper
+
+if TYPE_CHECKING:
+    import polars as pl
+
+JUDGE = "yes-no"
+Figure = Literal["accuracy", "accuracy of all", "precision", "recall", "f1", "share of yes"]
 
 
 @dataclass(frozen=True)
-class YesNoCounts:
-    """How often each answer was given, and whether rightly. A figure without a denominator is None, never 0.
+class YesNo(Metric):
+    """One of the figures of POPE over what the judge `yes-no` read. Without a denominator it is none, never 0.
 
-    invalid: replies that say neither. Source: POPE's figures as Tu et al. 2023's code computes them (theirs divides by
-    zero where ours says None). Invalid replies are in the denominator of `yes_ratio` alone, as there, so a victim that
-    evades looks better by `accuracy` than it is; `accuracy_of_all` counts them as wrong.
+    figure: accuracy (right among the replies that say yes or no), accuracy of all (a reply that says neither is wrong),
+    precision (right among those that say yes), recall (yes where yes is right), f1, share of yes (among all). As Tu
+    et al. 2023's code computes them (theirs divides by zero where ours says none). Invalid replies are in the
+    denominator of the share of yes alone, as there, so a victim that evades looks better by accuracy than it is: see
+    accuracy of all. Replies that failed or were withheld are left out of all.
+
+    Each is a share of some rows; f1 = 2 TP / (2 TP + FP + FN) grows with the share TP / (TP + FP + FN), whose interval
+    is carried over.
     """
 
-    true_yes: int = 0
-    false_yes: int = 0
-    true_no: int = 0
-    false_no: int = 0
-    invalid: int = 0
+    name = "yes-no"
+    paper = Paper(
+        "Li et al. 2023", "Evaluating Object Hallucination in Large Vision-Language Models", "arXiv:2305.10355"
+    )
+    needs = (JUDGE,)
 
-    @property
-    def answered(self) -> int:
-        return self.true_yes + self.false_yes + self.true_no + self.false_no
+    figure: Figure = "f1"
 
-    @property
-    def accuracy(self) -> float | None:
-        return _share(self.true_yes + self.true_no, self.answered)
+    def __post_init__(self) -> None:
+        if self.figure not in get_args(Figure):
+            raise ValueError(f"figure: expected one of {', '.join(get_args(Figure))}, found {self.figure!r}")
 
-    @property
-    def accuracy_of_all(self) -> float | None:
-        return _share(self.true_yes + self.true_no, self.answered + self.invalid)
+    def over(self, rows: pl.DataFrame) -> Measure:
+        import polars as pl
 
-    @property
-    def precision(self) -> float | None:
-        return _share(self.true_yes, self.true_yes + self.false_yes)
-
-    @property
-    def recall(self) -> float | None:
-        return _share(self.true_yes, self.true_yes + self.false_no)
-
-    @property
-    def f1(self) -> float | None:
-        """2 P R / (P + R), written as 2 TP / (2 TP + FP + FN), which is 0 where no yes is right."""
-        return _share(2 * self.true_yes, 2 * self.true_yes + self.false_yes + self.false_no)
-
-    @property
-    def yes_ratio(self) -> float | None:
-        return _share(self.true_yes + self.false_yes, self.answered + self.invalid)
-
-    def figures(self) -> dict[str, float | None]:
-        """All six by name."""
-        names = ("accuracy", "accuracy_of_all", "precision", "recall", "f1", "yes_ratio")
-        return {name: getattr(self, name) for name in names}
+        label, score = pl.col(f"label:{JUDGE}"), pl.col(f"score:{JUDGE}")
+        said_yes, right = label == "yes", score == 1
+        answered = label.is_in(["yes", "no"]) & score.is_not_null()
+        seen = answered | (label == "invalid")
+        among, hit = {
+            "accuracy": (answered, right),
+            "accuracy of all": (seen, answered & right),
+            "precision": (answered & said_yes, right),
+            "recall": (answered & (said_yes == right), said_yes),
+            "f1": (answered & (said_yes | ~right), right),
+            "share of yes": (seen, answered & said_yes),
+        }[self.figure]
+        mine = rows.filter(among.fill_null(value=False)).with_columns(hit=hit.fill_null(value=False))
+        found = share(mine, "hit", f"no reply that {self.figure} is a share of")
+        return _from_jaccard(found) if self.figure == "f1" else found
 
 
-def count_yes_no(rows: Iterable[Mapping[str, Any]]) -> YesNoCounts:
-    """Counts of the judge `yes-no`: each row has its `label` and `value`.
-
-    Label "yes" or "no" is what was said, value 1 or 0 whether it was right; label "invalid" counts apart; rows with
-    another label (errors, samples without an answer) were not judged and are left out.
-    """
-    count = {"true_yes": 0, "false_yes": 0, "true_no": 0, "false_no": 0, "invalid": 0}
-    for row in rows:
-        if row["label"] == "invalid":
-            count["invalid"] += 1
-        elif row["label"] in ("yes", "no") and row["value"] is not None:
-            count[f"{'true' if row['value'] == 1 else 'false'}_{row['label']}"] += 1
-    return YesNoCounts(**count)
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def _from_jaccard(found: Measure) -> Measure:
+    """F1 of a Jaccard index: 2 J / (1 + J)."""
+    ends = {name: 2 * end / (1 + end) for name in ("value", "low", "high") if (end := getattr(found, name)) is not None}
+    return replace(found, **ends)

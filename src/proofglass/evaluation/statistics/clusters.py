@@ -90,12 +90,14 @@ class ClusterTotals:
     def size(self) -> np.ndarray:
         """The size of the cluster of a row, mean over rows: the design effect if rows of a cluster are all alike. NaN
         for a cell without rows."""
-        return self.per_cell(self.counts**2) / self.n
+        found: np.ndarray = self.per_cell(self.counts**2) / self.n
+        return found
 
     @cached_property
     def effective(self) -> np.ndarray:
         """As how many clusters of equal size these count, 1..clusters: n^2 / sum of squared sizes (Kish 1965)."""
-        return self.n / self.size
+        found: np.ndarray = self.n / self.size
+        return found
 
 
 def effective_rows(totals: ClusterTotals, mean: np.ndarray, spread: np.ndarray, level: float) -> np.ndarray:

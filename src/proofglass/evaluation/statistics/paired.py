@@ -37,7 +37,8 @@ def mcnemar(gained: int, lost: int, form: Literal["exact", "mid-p", "chi2", "chi
         if form == "exact":
             return p
         observed = comb(changed, least) / 2**changed
-        return 1.0 - observed if gained == lost else p - observed
+        found: float = 1.0 - observed if gained == lost else p - observed
+        return found
     if form in ("chi2", "chi2-corrected"):
         apart = max(0, abs(gained - lost) - (form == "chi2-corrected"))
         return chi_squared_tail(apart**2 / changed, 1)

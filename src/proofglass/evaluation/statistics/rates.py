@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from proofglass.evaluation.statistics.quantiles import binomial_tail, normal_quantile
 
@@ -24,7 +24,7 @@ def wilson(successes: float, n: int, level: float = 0.95) -> tuple[float, float]
     return float(low), float(high)
 
 
-def score_interval(rate: np.ndarray | float, n: np.ndarray | float, level: float = 0.95) -> tuple:
+def score_interval(rate: np.ndarray | float, n: np.ndarray | float, level: float = 0.95) -> tuple[Any, Any]:
     """Wilson's interval of rates in 0..1 with n > 0, which need not be whole: (low, high), arrays of one shape."""
     import numpy as np
 

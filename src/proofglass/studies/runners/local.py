@@ -6,26 +6,29 @@ import gc
 import itertools
 import logging
 import traceback
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from typing import Any
 
-from proofglass.attacks.crafting.apart import check_apart
 from proofglass.console import REASON, cut, visible
-from proofglass.engine.progress import watched_by
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
 from proofglass.evaluation.judging import JudgeFault, judge
 from proofglass.faults import kept_by, one_line, stops_the_run, told
-from proofglass.interfaces import Judge, Victim
+from proofglass.interfaces import Defense, Judge, Victim, key_of
 from proofglass.meter import Meter
-from proofglass.records.journal import Journal, JournaledVictim
+from proofglass.records.journal import Journal, JournaledHelpers, JournaledVictim
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Crafted, Store
 from proofglass.report.run import broken_judges
-from proofglass.studies.attempt import Trial, attempt, attempts_of, buy, nothing_measured
+from proofglass.studies.attempt import attempts_of, nothing_measured
 from proofglass.studies.craft import summary
+from proofglass.studies.execute import run_cell, trial_of
 from proofglass.studies.plan import Cell, Plan, describe
 from proofglass.studies.progress import Progress
 from proofglass.studies.study import Item
-from proofglass.types import Sample, Score
+from proofglass.types import Cost, Helper, Score
 
 REASONS = 3  # named in the last line, which must stay one; the report has all
 
@@ -46,26 +49,29 @@ def run(plan: Plan, store: Store, progress: Progress | None = None) -> None:
     with kept_by(store.put_fault), Journal(store.shared / "journal.jsonl") as journal:
         for item, cells in _by_victim(todo):
             _run_victim(plan, item, cells, store, journal, progress)
-    with kept_by(store.put_fault):
-        _judge_cells(plan, _stale(plan, runnable, store), store, anew=False)
+        _judge_cells(plan, _stale(plan, runnable, store), store, journal, anew=False)
     progress.end()
     _report(plan, store)
 
 
 def judge_anew(plan: Plan, store: Store) -> None:
-    """Score the recorded replies with the judges of `plan`'s study; no victim is built or asked.
+    """Score the recorded replies with the judges of `plan`'s study; no victim is built or asked, and a helper of a
+    judge only what it was not asked before.
 
     Raises StoreError if the store holds none of the plan's cells, NothingMeasured as `run` does.
     """
     measured = [cell for cell in plan.cells if not store.frame(cell.key).is_empty()]
     if not measured:
         raise StoreError(
-            f"{store.path}: holds no record of this study. Only judges and success may differ from the run's study."
+            f"{store.path}: holds no record of this study. "
+            "Only judges, success and metrics may differ from the run's study."
         )
     judges = {item.label: describe("judges", item) for item in plan.study.judges}
-    store.put_judges(judges, plan.study.success, plan.study.text)
-    with kept_by(store.put_fault):
-        _judge_cells(plan, measured, store, anew=True)
+    metrics = {item.label: describe("metrics", item) for item in plan.study.metrics}
+    store.put_judges(judges, plan.study.success, plan.study.text, metrics)
+    asks = any(item.plug.asks_helpers for item in plan.study.judges)
+    with kept_by(store.put_fault), Journal(store.shared / "journal.jsonl") if asks else nullcontext() as journal:
+        _judge_cells(plan, measured, store, journal, anew=True)
     _report(plan, store)
 
 
@@ -80,13 +86,15 @@ def _run_victim(
 ) -> None:
     """The cells of one victim, which is loaded for them and freed after them."""
     model: Victim | None = None
+    held: dict[str, Helper] = {}
     for cell in cells:
         progress.cell(cell)
         try:
             if model is None:
                 with one_line("victim", item.plug, f"victim {item.label}"):
                     model = item.build()
-            status, reason = _run_cell(plan, cell, model, store, journal, progress)
+            asked = Asked(journal, progress, model, cell.defense.plug, held)
+            status, reason = _run_cell(plan, cell, model, asked, store, progress)
         except StoreError:
             raise
         except BaseException as error:
@@ -103,6 +111,7 @@ def _run_victim(
     if model is not None:
         _keep_card(item, model, store, progress)
     del model
+    held.clear()
     gc.collect()
 
 
@@ -119,29 +128,21 @@ def _keep_card(item: Item[Victim], model: Victim, store: Store, progress: Progre
         store.put_card(item.label, card)
 
 
-def _run_cell(
-    plan: Plan, cell: Cell, model: Victim, store: Store, journal: Journal, progress: Progress
-) -> tuple[str, str]:
+def _run_cell(plan: Plan, cell: Cell, model: Victim, asked: Asked, store: Store, progress: Progress) -> tuple[str, str]:
     """Measure, judge and seal one cell. Returns its status and, if it failed, why."""
     study = plan.study
-    asked = JournaledVictim(model, journal, progress.heard)
-    with one_line("defense", cell.defense.plug, f"defense {cell.defense.label}"):
-        defended = cell.defense.plug(asked)
-    trial = Trial(cell, cell.attack.plug, defended, model, study.settings, study.budget, store)
+    trial = trial_of(cell, model, study.settings, study.budget, asked.through, asked.helpers)
     records: list[Record] = []
     bought: list[Crafted] = []
     with Meter() as meter:
-        universal = _universal(trial, progress) if trial.attack.scope != "sample" else None
-        progress.crafted(universal.seconds if universal else 0.0)
-        for number, rows in enumerate(cell.chunks(study.chunk)):
-            with watched_by(progress.crafting):
-                made, crafted = attempt(trial, rows, number, universal)
-            records += made
-            bought += [] if universal else [crafted]
-            progress.chunk(len(rows), [record.reason for record in made if record.outcome == "error" and record.reason])
-        progress.crafted(sum(crafted.seconds for crafted in bought))
+        for chunk in run_cell(trial, store, progress):
+            records += chunk.records
+            if not bought or chunk.bought is not bought[-1]:  # one serves all chunks where it is universal
+                bought.append(chunk.bought)
+            failures = [r.reason for r in chunk.records if r.outcome == "error" and r.reason]
+            progress.chunk(chunk.rows, failures)
     made_rows = [vars(record) for record in records]
-    told_of_judges, reason = _judged(plan, cell, made_rows, store, anew=True)
+    told_of_judges, reason = _judged(plan, cell, made_rows, store, asked.by_judges, anew=True)
     status = "failed" if reason else "done"
     if asked.unsent:
         why, _ = asked.unsent.most_common(1)[0]
@@ -154,8 +155,9 @@ def _run_cell(
             "reason": reason,
             "seconds": asked.seconds,
             "peak_bytes": meter.peak_bytes,
-            "craft": summary(trial.attack, [universal] if universal else bought),
+            "craft": summary(trial.attack, bought, trial.crafting(bought)),
             "unsent": asked.unsent.total(),
+            "helpers": _told(asked.helpers.costs),
             "batches": {
                 batch: [cost.queries, cost.tokens_in, cost.tokens_out, cost.money]
                 for batch, cost in asked.batches.items()
@@ -166,16 +168,44 @@ def _run_cell(
     return status, reason
 
 
-def _universal(trial: Trial, progress: Progress) -> Crafted:
-    """The artefact that serves all samples, crafted on the crafting split, which holds none of them."""
-    dataset, attack = trial.cell.dataset, trial.attack
-    with one_line("dataset", dataset.plug, f"data set {dataset.label}: its crafting split"):
-        crafting = tuple(dataset.plug.crafting())
-        if odd := next((type(row).__name__ for row in crafting if not isinstance(row, Sample)), ""):
-            raise TypeError(f"a {odd} among its samples, expected a Sample each")
-    check_apart(crafting, [row for row in trial.cell.rows if isinstance(row, Sample)])
-    with watched_by(progress.crafting), one_line("attack", attack, f"attack {attack.name}: crafting failed"):
-        return buy(trial, crafting)
+class Asked:
+    """What a cell asks, each model through the journal under a key of its own.
+
+    held: helpers in memory, by key. helpers: those of attack and defense; by_judges: those of judges, counted apart.
+    """
+
+    def __init__(
+        self, journal: Journal, progress: Progress, model: Victim, defense: Defense, held: dict[str, Helper]
+    ) -> None:
+        self.helpers, self.by_judges = (JournaledHelpers(journal, held=held) for _ in range(2))
+        self._journal, self._progress = journal, progress
+        self._model, self._defense = model, defense
+        self._models: dict[str, JournaledVictim] = {}
+
+    def through(self, victim: Victim) -> JournaledVictim:
+        """`victim`, the innermost one of a finished stack, its answers journaled: under its own key, or, where a
+        defense has put it in the model's place, under that of all three: its class may name little of what it is made
+        of."""
+        key = victim.key
+        if victim is not self._model:
+            key = key_of([key, self._model.key, self._defense.key])
+        journaled = JournaledVictim(victim, self._journal, self._progress.heard, key)
+        return self._models.setdefault(key, journaled)
+
+    @property
+    def unsent(self) -> Counter[str]:
+        """Asks that were not sent, by reason: those of helpers too, without which a row is not done."""
+        return sum((model.unsent for model in self._models.values()), self.helpers.unsent)
+
+    @property
+    def seconds(self) -> float:
+        """What the models took for all of their answers, whichever run asked."""
+        return sum(model.seconds for model in self._models.values())
+
+    @property
+    def batches(self) -> dict[str, Cost]:
+        """Batch -> what its answers cost."""
+        return {batch: cost for model in self._models.values() for batch, cost in model.batches.items()}
 
 
 def _stale(plan: Plan, runnable: Sequence[Cell], store: Store) -> list[Cell]:
@@ -198,29 +228,41 @@ def _success_key(plan: Plan) -> str:
     return next(item.plug.key for item in plan.study.judges if item.label == plan.study.success)
 
 
-def _judge_cells(plan: Plan, cells: Sequence[Cell], store: Store, *, anew: bool) -> None:
-    """Score recorded cells; whether a cell measured something may change with its judge."""
+def _judge_cells(plan: Plan, cells: Sequence[Cell], store: Store, journal: Journal | None, *, anew: bool) -> None:
+    """Score recorded cells; whether a cell measured something may change with its judge. journal: None where no judge
+    asks helpers."""
+    held: dict[str, Helper] = {}
     for cell in cells:
+        helpers = None if journal is None else JournaledHelpers(journal, held=held)
         rows = store.frame(cell.key).to_dicts()
         before = store.status(cell.key)
-        told_of_judges, reason = _judged(plan, cell, rows, store, anew=anew)
+        told_of_judges, reason = _judged(plan, cell, rows, store, helpers, anew=anew)
         status = "failed" if reason else "done"
         if before["status"] == "pending":
             status, reason = "pending", before["reason"]
         store.put_status(cell.key, {**before, **told_of_judges, "status": status, "reason": reason})
 
 
-def _judged(plan: Plan, cell: Cell, rows: Sequence[dict], store: Store, *, anew: bool) -> tuple[dict[str, object], str]:
+def _judged(
+    plan: Plan,
+    cell: Cell,
+    rows: Sequence[dict[str, Any]],
+    store: Store,
+    helpers: JournaledHelpers | None,
+    *,
+    anew: bool,
+) -> tuple[dict[str, object], str]:
     """Keeps the scores of the study's judges; what the cell's status says about them, and why nothing was measured
     (empty: something was). anew: score also what is scored already."""
     attempts = attempts_of(rows, {row.id: row for row in cell.rows}, store)
-    broke = {} if anew else store.status(cell.key).get("judge_faults", {})
+    before = {} if anew else store.status(cell.key)
+    broke = before.get("judge_faults", {})
     faults: dict[str, JudgeFault] = {}
     success: dict[str, Score] = {}
     for item in plan.study.judges:
         plug: Judge = item.plug
         if anew or item.label in broke or not store.has_scores(cell.key, plug.key):
-            scores, fault = judge(plug, item.label, attempts)
+            scores, fault = judge(plug, item.label, attempts, helpers)
             store.put_scores(cell.key, plug.key, scores)
             faults |= {item.label: fault} if fault else {}
         elif item.label == plan.study.success:
@@ -230,8 +272,14 @@ def _judged(plan: Plan, cell: Cell, rows: Sequence[dict], store: Store, *, anew:
     told_of_judges: dict[str, object] = {
         "success": _success_key(plan),
         "judge_faults": {label: vars(fault) for label, fault in faults.items()},
+        "judge_helpers": before.get("judge_helpers", {}) | (_told(helpers.costs) if helpers else {}),
     }
     return told_of_judges, nothing_measured(rows, success)
+
+
+def _told(costs: Mapping[str, Cost]) -> dict[str, dict[str, float]]:
+    """Costs by helper, as the status of a cell holds them."""
+    return {key: asdict(cost) for key, cost in costs.items()}
 
 
 def _report(plan: Plan, store: Store) -> None:
@@ -244,12 +292,12 @@ def _report(plan: Plan, store: Store) -> None:
         raise NothingMeasured(" ".join(filter(None, told_of)))
 
 
-def _failures(cells: Sequence[dict]) -> str:
+def _failures(cells: Sequence[dict[str, Any]]) -> str:
     failed, told_of = _named(cells, "failed")
     return f"{failed} measured nothing. {told_of}." if failed else ""
 
 
-def _broken_judges(plan: Plan, cells: Sequence[dict]) -> str:
+def _broken_judges(plan: Plan, cells: Sequence[dict[str, Any]]) -> str:
     """One sentence per judge that broke: a hole in its column that only its author can mend."""
     lines = [
         f"judge {fault['judge']} broke on {fault['replies']} of {fault['of']} replies: "
@@ -260,7 +308,7 @@ def _broken_judges(plan: Plan, cells: Sequence[dict]) -> str:
     return f"{'; '.join(lines)}. {rest}" if lines else ""
 
 
-def _unfinished(cells: Sequence[dict]) -> str:
+def _unfinished(cells: Sequence[dict[str, Any]]) -> str:
     unfinished, told_of = _named(cells, "pending")
     if not unfinished:
         return ""
@@ -270,12 +318,12 @@ def _unfinished(cells: Sequence[dict]) -> str:
     )
 
 
-def _named(cells: Sequence[dict], status: str) -> tuple[str, str]:
+def _named(cells: Sequence[dict[str, Any]], status: str) -> tuple[str, str]:
     """How many of the cells that were to run have this status, and their reasons, each once with its first cell; "" if
     none has."""
     found = [cell for cell in cells if cell["status"] == status]
     promised = sum(cell["status"] != "skipped" for cell in cells)
-    first: dict[str, list[dict]] = {}
+    first: dict[str, list[dict[str, Any]]] = {}
     for cell in found:
         first.setdefault(cell["reason"], []).append(cell)
     lines = [
@@ -286,5 +334,5 @@ def _named(cells: Sequence[dict], status: str) -> tuple[str, str]:
     return (f"{len(found)} of {promised} cells" if found else ""), "; ".join([*lines[:REASONS], *rest])
 
 
-def _title(cell: dict) -> str:
+def _title(cell: dict[str, Any]) -> str:
     return " x ".join(cell[name] for name in ("victim", "attack", "defense", "dataset"))

@@ -52,20 +52,20 @@ class Cache:
             path = self.path(ask)
             content = path.read_bytes()
             told = json.loads(content if is_intact(content, path.name) else b"")
-            text, finish = told["text"], told["finish"]
+            text, finish, reasoning = told["text"], told["finish"], told.get("reasoning", "")
         except (OSError, ValueError, KeyError, TypeError) as error:
             if is_environment(error):  # else a disk that fails for a moment has every answer paid again
                 raise
             return None
         is_answer = isinstance(text, str) and text.strip() and finish in ("stop", "length")
-        return Reply(text, "ok", finish, cost=Cost(queries=1)) if is_answer else None
+        return Reply(text, "ok", finish, cost=Cost(queries=1), reasoning=reasoning) if is_answer else None
 
     def put(self, ask: Ask, reply: Reply, model: str) -> None:
         """Keep `reply`, if it may be kept. model: as the API reported it. Raises StoreError if the disk is full."""
         if ask.settings.temperature > 0 or reply.outcome != "ok" or not reply.text:
             return
         path = self.path(ask)
-        told = {"text": utf8(reply.text), "finish": reply.finish, "model": model}
+        told = {"text": utf8(reply.text), "finish": reply.finish, "model": model, "reasoning": utf8(reply.reasoning)}
         content = signed(json.dumps(told).encode(), path.name)
         with guarded(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 
 from proofglass.errors import UsageError, is_environment
-from proofglass.types import Ask, Cost, Finish, Outcome, Reply, Unsent
+from proofglass.types import Ask, Cost, Finish, Reply, Unsent
 from proofglass.victims.api.cache import Cache
 from proofglass.victims.api.faults import Fault
 from proofglass.victims.api.ledger import Bill, Budget, BudgetSpent, Ledger
@@ -168,19 +168,27 @@ def _not_sent(why: str, fault: Fault | None) -> Reply:
 
 
 def reply_of(answer: Answer) -> Reply:
-    """What an answer means. The provider's filter is an outcome of its own, with what was delivered before it cut the
-    answer off, and so is the defense of a server of ours; an empty answer is an error, since
-    a judge would take it for an answer without a refusal."""
+    """What an answer means. A refusal by the provider, and its filter, are outcomes of their own, with what was
+    delivered before; so is the defense of a server of ours. An empty answer is an error, since a judge would take it
+    for an answer without a refusal, unless there is a thought: it was cut off in it, and no judge is shown that."""
+    return dataclasses.replace(_outcome_of(answer), reasoning=answer.reasoning)
+
+
+def _outcome_of(answer: Answer) -> Reply:
     finish: Finish = "length" if answer.stop in ("max_tokens", "model_length") else "stop"
+    delivered = answer.text if answer.text.strip() else ""
     if answer.blocked:
         return Reply(answer.text, "blocked", finish, answer.note)
+    if answer.refused:
+        return Reply(delivered, "refused", reason=answer.note or "refused by the provider")
     if answer.stop == "content_filter":
-        filtered: Outcome = "filtered"
-        return Reply(answer.text if answer.text.strip() else "", filtered, reason=answer.note or "content filter")
+        return Reply(delivered, "filtered", reason=answer.note or "content filter")
     if answer.stop == "model_length" and answer.tokens is None:
         said = answer.note.removeprefix(_TOO_LONG)  # one of our own endpoints says it in the same words
         return Reply.error(_TOO_LONG + said, fault="length")
-    if not answer.text.strip():
+    if not delivered and answer.reasoning:
+        return Reply(finish=finish)
+    if not delivered:
         cut = " at the limit of tokens; a model that reasons needs more max_new_tokens" if finish == "length" else ""
         return Reply.error(f"empty answer{cut}")
     return Reply(answer.text, finish=finish)

@@ -91,4 +91,4 @@ class Backoff:
         """
         if retry_after is not None:
             return retry_after + draw * self.base_s
-        return draw * min(self.cap_s, self.base_s * 2 ** (tries - 1))
+        return draw * min(self.cap_s, self.base_s * 2.0 ** (tries - 1))

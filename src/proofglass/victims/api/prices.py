@@ -108,4 +108,5 @@ def _models_line(path: Path) -> int:
     import yaml
 
     node: Any = yaml.compose(path.read_text())
-    return next(key.start_mark.line + 1 for key, _ in node.value if key.value == "models")
+    line: int = next(key.start_mark.line + 1 for key, _ in node.value if key.value == "models")
+    return line

@@ -13,7 +13,7 @@ import math
 import os
 import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,15 @@ from proofglass.victims.api import loop
 from proofglass.victims.api.faults import Fault, Secrets, fault_of
 
 if TYPE_CHECKING:
-    from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelCall, ModelOutput, ModelUsage
+    from inspect_ai.model import (
+        ChatCompletionChoice,
+        ChatMessage,
+        GenerateConfig,
+        Model,
+        ModelCall,
+        ModelOutput,
+        ModelUsage,
+    )
 
 # Servers that the user runs: any address, a key only if the server wants one. Inspect's own `vllm` and `sglang` would
 # start a server where none is named, and keep one address per model name.
@@ -38,7 +46,8 @@ _TOO_MANY = 10**9  # tokens of one call: more is no count
 class Answer:
     """What the API said. model: as it calls itself. stop: "stop", "max_tokens", "content_filter", ...; note: what it
     says about a stop. tokens: as it counted them, None if it did not: at the full rate, out, cache read, cache
-    written; money: USD, if the API itself states it. blocked: `proofglass serve` says that a defense gave this text."""
+    written; money: USD, if the API itself states it. blocked: `proofglass serve` says that a defense gave this text.
+    refused: the provider says that this is a refusal. reasoning: what the model thought, as far as it is shown."""
 
     text: str
     model: str
@@ -47,6 +56,8 @@ class Answer:
     tokens: tuple[int, int, int, int] | None = None
     money: float | None = None
     blocked: bool = False
+    refused: bool = False
+    reasoning: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,19 +121,23 @@ class Provider:
 
     def _answer(self, output: ModelOutput, call: ModelCall | None) -> Answer:
         choice, usage = output.choices[0], output.usage
-        blocked_by = _blocked_by(call) if self.is_own else None
-        note = blocked_by or (choice.stop_details and choice.stop_details.explanation) or output.error or ""
-        text = output.completion
+        own = _own_words(call) if self.is_own else {}
+        blocked_by = _blocked_by(own)
+        said = said_in(choice)
+        note = blocked_by or said.refusal or (choice.stop_details and choice.stop_details.explanation) or output.error
+        text, refused = said.text, said.is_refused or own.get("outcome") == "refused" or _stopped_by_refusal(call)
         if usage is None and choice.stop_reason in ("content_filter", "model_length") and not _has_choices(call):
-            note, text = note or text, ""  # an error that Inspect words as an answer
+            note, text, refused = note or text, "", False  # an error that Inspect words as an answer
         return Answer(
-            text=self.secrets.hide(spoken(text)),
+            text=self.secrets.hide(text),
             model=self.secrets.hide(output.model),
             stop=choice.stop_reason,
-            note=self.secrets.reason(note),
+            note=self.secrets.reason(note or ""),
             tokens=_counted(usage) if usage else None,
             money=usage.total_cost if usage and 0 <= (usage.total_cost or 0) < math.inf else None,
             blocked=blocked_by is not None,
+            refused=refused,
+            reasoning=self.secrets.hide(said.reasoning),
         )
 
     def _retry_after(self, error: BaseException) -> float | None:
@@ -130,12 +145,47 @@ class Provider:
         return getattr(decision, "retry_after", None)
 
 
-def spoken(text: str) -> str:
-    """`text`, empty if all of it is a thought between <think> tags, closed or cut (Inspect leaves one in that is all
-    there is), or what Inspect puts where Google sent no candidate."""
-    _, _, rest = text.partition("</think>")
-    is_thought = text.lstrip().startswith("<think>") and not rest.strip()
-    return "" if is_thought or text == "(no content)" else text
+@dataclass(frozen=True)
+class Said:
+    """What a model put out, taken apart. text: its answer; reasoning: its thought; refusal: how the provider words a
+    refusal that it keeps apart from answers; is_refused: whether the provider says that this is one."""
+
+    text: str
+    reasoning: str = ""
+    refusal: str = ""
+    is_refused: bool = False
+
+
+def said_in(choice: ChatCompletionChoice, tags: bool = True) -> Said:
+    """The parts of what Inspect hands over. tags: a thought may stand in the text, between tags."""
+    from inspect_ai.model import ContentText
+
+    content = choice.message.content
+    parts = [ContentText(text=content)] if isinstance(content, str) else content
+    text = "\n".join(part.text for part in parts if part.type == "text" and not part.refusal)
+    thought, text = thought_apart(text) if tags else ("", text)
+    thoughts = [(p.summary or "") if p.redacted else p.reasoning for p in parts if p.type == "reasoning"]
+    refusals = [part.text for part in parts if part.type == "text" and part.refusal]
+    reasoning = "\n".join(filter(None, [*thoughts, thought]))
+    return Said(text, reasoning, "\n".join(refusals), bool(refusals) or _is_refusal(choice))
+
+
+def _is_refusal(choice: ChatCompletionChoice) -> bool:
+    """Whether a provider stopped an answer as a refusal: what it says of a whole answer it says in the answer."""
+    return bool(
+        choice.stop_reason == "content_filter" and choice.stop_details and choice.stop_details.type == "refusal"
+    )
+
+
+def thought_apart(text: str) -> tuple[str, str]:
+    """What stands between <think> tags in front of `text`, closed or cut (Inspect leaves one in that is all there is),
+    and the rest; nothing of what Inspect puts where Google sent no candidate."""
+    if text == "(no content)":
+        return "", ""
+    if not text.lstrip().startswith("<think>"):
+        return "", text
+    thought, _, rest = text.lstrip().removeprefix("<think>").partition("</think>")
+    return thought.strip(), rest if rest.strip() else ""
 
 
 def _counted(usage: ModelUsage) -> tuple[int, int, int, int] | None:
@@ -149,16 +199,27 @@ def _counted(usage: ModelUsage) -> tuple[int, int, int, int] | None:
     return counts if all(0 <= count < _TOO_MANY for count in counts) else None
 
 
-def _blocked_by(call: ModelCall | None) -> str | None:
-    """Which defenses gave this text, as `proofglass serve` says; None if none did."""
+def _own_words(call: ModelCall | None) -> dict[str, Any]:
+    """What `proofglass serve` tells beside an answer; nothing of other servers."""
     told = call.response.get("proofglass") if call and isinstance(call.response, dict) else None
-    if not isinstance(told, dict) or told.get("outcome") != "blocked":
+    return told if isinstance(told, dict) else {}
+
+
+def _blocked_by(told: Mapping[str, Any]) -> str | None:
+    """Which defenses gave this text, as `proofglass serve` says; None if none did."""
+    if told.get("outcome") != "blocked":
         return None
     decided = told.get("decisions")
     fired = (
         [each for each in decided if isinstance(each, dict) and each.get("fired")] if isinstance(decided, list) else []
     )
     return f"blocked by {', '.join(str(each.get('defense')) for each in fired) or 'a defense'}"
+
+
+def _stopped_by_refusal(call: ModelCall | None) -> bool:
+    """Whether the provider itself names a refusal as the reason of the stop (Anthropic), which Inspect tells of some
+    models only."""
+    return bool(call and isinstance(call.response, dict) and call.response.get("stop_reason") == "refusal")
 
 
 def _has_choices(call: ModelCall | None) -> bool:
@@ -213,7 +274,12 @@ def _message(message: Message) -> ChatMessage:
         ContentText,
     )
 
-    role = {"system": ChatMessageSystem, "user": ChatMessageUser, "assistant": ChatMessageAssistant}[message.role]
+    roles: dict[str, Callable[..., ChatMessage]] = {
+        "system": ChatMessageSystem,
+        "user": ChatMessageUser,
+        "assistant": ChatMessageAssistant,
+    }
+    role = roles[message.role]
     if len(message.parts) == 1 and isinstance(message.parts[0], str):
         return role(content=utf8(message.parts[0]))
     parts: list[Content] = [

@@ -11,6 +11,7 @@ import numpy as np
 
 from proofglass.errors import UsageError, is_environment
 from proofglass.faults import first_line
+from proofglass.interfaces.white_box import is_printable
 from proofglass.types import Chat, Image, Message
 from proofglass.victims.hf.families.base import Family
 from proofglass.victims.hf.loading import (
@@ -21,9 +22,9 @@ from proofglass.victims.hf.loading import (
     processor_template,
     tokenizer_of,
 )
-from proofglass.victims.hf.prepared import Prompt, Slot
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import Twin, official, pillow
+from proofglass.victims.shared.prepared import Prompt, Slot
 
 
 class Chats:
@@ -208,12 +209,30 @@ class Chats:
             if token == self.marker:
                 image = images[len(slots)]
                 run = self.family.joined(found, self._run(*self.size_of(image), len(images) > 1))
-                slots.append(Slot(len(found), len(found) + len(run), image))
+                slots.append(Slot(len(found), len(found) + len(run), image, size=self.size_of(image)))
                 found += run
             else:
                 found.append(token)
         self.family.check(found)
         return Prompt(tuple(found), tuple(slots))
+
+    # ---- tokens of a text -------------------------------------------------------------------------------------
+
+    def tokens(self, text: str) -> list[int]:
+        """Token ids of `text` alone; control tokens in it are plain text, as in `encode`."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True))
+
+    def text(self, ids: Sequence[int]) -> str:
+        """What `ids` stand for, control tokens included."""
+        return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
+
+    def writable(self, count: int) -> list[bool]:
+        """Which of the first `count` token ids a user can write: printable text, no control tokens."""
+        control = {*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values(), self.marker}
+        known = len(self.tokenizer)
+        return [t < known and t not in control and is_printable(self.text([t])) for t in range(count)]
+
+    # ---- pictures ---------------------------------------------------------------------------------------------
 
     def size_of(self, image: Image) -> tuple[int, int]:
         """(height, width) of the pixels that an attack works on."""

@@ -16,8 +16,8 @@ from transformers import ProcessorMixin
 
 from proofglass.types import Ask, Chat, Image, Settings
 from proofglass.victims.hf.model import HFModel
-from proofglass.victims.hf.prepared import Prepared
 from proofglass.victims.hf.twins.base import official, pillow
+from proofglass.victims.shared.prepared import Prepared
 
 STEPS = (3e-3, 1e-3, 3e-4, 1e-4)  # of finite differences
 SIDES = (16, 420)  # of the odd sizes on which processors are compared
@@ -171,7 +171,7 @@ def slope_difference(model: HFModel, chat: Chat, target: str, directions: int = 
     x = x * 0.9 + 0.05  # away from where pixels are clamped
     prepared = model.prepare([[(chat, target)]])
     draw = torch.Generator().manual_seed(0)
-    with model.unrounded():
+    with model.pictures.unrounded():
         grad = model.loss_and_grad(x, prepared).pixels.double()
         ways = [grad.sign() * (torch.rand(x.shape, generator=draw) < 0.5).to(x) for _ in range(directions)]
         found = [float((grad * way).sum()) for way in ways]

@@ -9,9 +9,9 @@ own, whatever else is in its batch.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,10 +20,12 @@ from transformers.cache_utils import DynamicCache
 
 from proofglass.victims.hf.cascade import Lost, Roomy, behind, cascading
 from proofglass.victims.hf.families.base import Family, Picture
-from proofglass.victims.hf.generation import Scores
 from proofglass.victims.hf.packing import common
+from proofglass.victims.shared.choosing import Rules, choose
 
-COLDEST = 1e-30  # a temperature below it is the limit, the likeliest token: dividing by it would leave no numbers
+if TYPE_CHECKING:
+    from proofglass.victims.shared.choosing import Rescore
+
 SAVES = 16  # tokens that sharing must save before a pass of its own pays
 
 
@@ -38,27 +40,6 @@ class Row:
     behind: int = 0
     seed: int | None = None
     said: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How tokens are chosen and when a row ends. ends: ids of end tokens. stopped(tokens): whether a reply that has no
-    end token yet is over (stop strings). penalty: transformers' `repetition_penalty`, 1 for none. scores: what else the
-    folder's generation configuration makes of a row's next scores, the penalty included (`generation.py`)."""
-
-    max_new_tokens: int
-    ends: frozenset[int]
-    temperature: float = 0.0
-    top_p: float = 1.0
-    penalty: float = 1.0
-    stopped: Callable[[list[int]], bool] | None = None
-    scores: Scores | None = None
-
-    def over(self, tokens: list[int]) -> bool:
-        """Whether a reply ends with these tokens."""
-        if tokens[-1] in self.ends or len(tokens) >= self.max_new_tokens:
-            return True
-        return self.stopped is not None and self.stopped(tokens)
 
 
 @torch.no_grad()
@@ -129,7 +110,7 @@ def _begun(
         return batch, batch.prefill()
 
 
-def _wanted(scores: Scores, row: Row, new: list[int], logits: Tensor) -> Tensor:
+def _wanted(scores: Rescore, row: Row, new: list[int], logits: Tensor) -> Tensor:
     prompt = len(row.ids) - len(row.said)
     return scores([*row.ids[:prompt], *new], prompt, logits)
 
@@ -142,26 +123,6 @@ def _used(rows: Sequence[Row], device: torch.device, batch: _Batch, rules: Rules
     for r, row in enumerate(rows):
         used[r, torch.tensor([token for token in row.ids if token < used.shape[1]], device=device)] = True
     return used
-
-
-def choose(logits: Tensor, rules: Rules, draws: Sequence[torch.Generator | None], used: Tensor | None) -> Tensor:
-    if used is not None:
-        scaled = torch.where(logits < 0, logits * rules.penalty, logits / rules.penalty)
-        logits = torch.where(used, scaled, logits)
-    chosen = logits.argmax(-1)
-    for k, draw in enumerate(draws):
-        if draw is not None:
-            chosen[k] = _draw(logits[k].cpu(), rules, draw).to(chosen.device)
-    return chosen
-
-
-def _draw(logits: Tensor, rules: Rules, draw: torch.Generator) -> Tensor:
-    """A token from the smallest set of likely ones that holds `top_p` of the probability."""
-    ranked, order = (logits / max(rules.temperature, COLDEST)).softmax(-1).sort(descending=True)
-    beyond = ranked.cumsum(-1) - ranked >= rules.top_p
-    beyond[0] = False  # a top_p that is 0 in float32 leaves the likeliest
-    ranked[beyond] = 0
-    return order[torch.multinomial(ranked, 1, generator=draw)[0]]
 
 
 def _same(found: Sequence[Any]) -> bool:

@@ -6,7 +6,7 @@ greedy one are not, and the settings of random draws belong to a study: `not_fol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -60,9 +60,9 @@ class Scores:
         penalty = float(getattr(self.config, "repetition_penalty", None) or 1)
         return len(self._processors(1)) > (penalty != 1)
 
-    def __call__(self, ids: list[int], prompt: int, scores: Tensor) -> Tensor:
+    def __call__(self, ids: Sequence[int], prompt: int, scores: Tensor) -> Tensor:
         """Scores [V] of what follows `ids`, the first `prompt` of which are not the reply's."""
-        told, found = torch.tensor([ids], device=self.device), scores[None]
+        told, found = torch.tensor([list(ids)], device=self.device), scores[None]
         for each in self._processors(prompt):
             found = each(told, found)
         return found[0]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,14 +24,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.cache_utils import DynamicCache
 
-from proofglass.interfaces import LossAndGrad, Weighting, checked
+from proofglass.interfaces import LossAndGrad, Pixels, Weighting, by_slot, checked, in_form_of
 from proofglass.types import Image
 from proofglass.victims.hf.families.base import Family, Picture
-from proofglass.victims.hf.packing import Group, Rows, Task, chunks, grouped, packed, padded, tasks_of
+from proofglass.victims.hf.filling import Filling, Full, KeysValues
+from proofglass.victims.hf.packing import Group, Rows, grouped, packed, padded
 from proofglass.victims.hf.paths import PathChoice
-from proofglass.victims.hf.prepared import Prepared
+from proofglass.victims.hf.pictures import Pictures
+from proofglass.victims.shared.prepared import Prepared
+from proofglass.victims.shared.tasks import Task, chunks, perturbations, tasks_of
 
-KeysValues = list[tuple[Tensor, Tensor]]
 LOGITS = 1 << 25  # logits held at once: 128 MiB in float32
 TEXTS = 4  # texts before a picture whose keys and values are kept
 
@@ -39,21 +41,17 @@ TEXTS = 4  # texts before a picture whose keys and values are kept
 @dataclass
 class GradientStep:
     """What `loss_and_grad` does on one model. micro: pairs per packed row; images_per_pass: pictures in memory at once.
-    values: pixels -> what the model takes (`Twin.values`). constant: a picture that stays as it is, encoded, as one of
-    several. twofold: a chat's picture is seen in another way if it is one of several (`Twin.several`).
 
     No such limit changes a result: weights are those of the whole step. The peak is one prefix and one row.
     """
 
     model: Any
     family: Family
-    values: Callable[[Tensor, bool], dict[str, Tensor]]
-    constant: Callable[[Image], Picture]
+    pictures: Pictures
     device: torch.device
     pad: int = 0
     micro: int = 8
     images_per_pass: int = 32
-    twofold: bool = False
     _texts: dict[tuple[int, ...], KeysValues] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -66,129 +64,126 @@ class GradientStep:
 
     def __call__(
         self,
-        pixels: Tensor,
+        pixels: Pixels,
         prepared: Prepared,
         weighting: Weighting,
         need_grad: bool,
         text: Sequence[Sequence[Tensor]] | None = None,
-    ) -> LossAndGrad:
-        x = self._checked(pixels, prepared, "loss_and_grad")
-        if need_grad and text is None and not self.family.sees_images:
+    ) -> LossAndGrad[Pixels]:
+        x = self.checked(pixels, prepared, "loss_and_grad")
+        if x and need_grad and text is None and not self.family.sees_images:
             raise ValueError("pixels: a text-only model has no gradient to them; ask with need_grad=False or text")
-        added = None if text is None else self._perturbations(text, prepared, need_grad)
+        added = None
+        if text is not None:
+            width = self.model.get_input_embeddings().weight.shape[1]
+            added = perturbations(text, prepared, width, self.device, need_grad)
         nll: list[list[Tensor]] = []
         weights: list[list[tuple[float, ...]]] = []
-        grads: list[Tensor] = []
-        for at in range(0, len(x), self.images_per_pass):
-            these = range(at, min(at + self.images_per_pass, len(x)))
+        grads: dict[str, list[Tensor]] = {slot: [] for slot in x}
+        at_once = max(1, self.images_per_pass // max(1, len(x)))
+        for these in chunks(range(len(prepared)), at_once):
             rows = tasks_of(prepared.rows(these), weighting, None if added is None else [added[b] for b in these])
-            part = x[at : at + len(these)]
+            part = {slot: each[these[0] : these[-1] + 1] for slot, each in x.items()}
             found, grad = self.run(self.choice(part, rows), part, rows, need_grad)
             nll += found
             weights += [[task.weights for task in row] for row in rows]
-            grads.append(grad)
+            for slot in x:
+                grads[slot].append(grad[slot])
         return LossAndGrad(
             _table([[tokens.mean() for tokens in row] for row in nll]),
-            torch.stack([_weighted(row, of_row) for row, of_row in zip(nll, weights, strict=True)]),
-            torch.cat(grads),
+            torch.stack([weighted_sum(row, of_row) for row, of_row in zip(nll, weights, strict=True)]),
+            in_form_of(pixels, {slot: torch.cat(each) for slot, each in grads.items()}),
             None if added is None else tuple(tuple(map(_grad, row)) for row in added),
         )
 
     @torch.no_grad()
-    def target_logits(self, pixels: Tensor, prepared: Prepared) -> list[list[Tensor]]:
-        x = self._checked(pixels, prepared, "target_logits")
+    def target_logits(self, pixels: Any, prepared: Prepared) -> list[list[Tensor]]:
+        x = self.checked(pixels, prepared, "target_logits")
         found: list[list[Tensor]] = []
         for b, row in enumerate(tasks_of(prepared, "sum")):
             tasks = [dataclasses.replace(task, owner=min(task.owner, 0)) for task in row]
-            _, seen = self._see(x[b : b + 1], tasks)
+            _, seen = self.see(row_of(x, b), tasks)
             found.append([])
-            for part in self._chunks(tasks, self.micro):
-                logits = self.family.head(self._padded(part, seen)).float()
+            for part in self.chunks(tasks, self.micro):
+                logits = self.family.head(self.padded(part, seen)).float()
                 found[-1] += logits.split([len(task.weights) for task in part])
         return found
 
     # ---- what is asked ----------------------------------------------------------------------------------------
 
-    def _checked(self, pixels: Tensor, prepared: Prepared, port: str) -> Tensor:
-        checked(pixels, port)
-        if len(pixels) != len(prepared):
-            raise ValueError(f"pixels: {len(pixels)} pictures for {len(prepared)} prepared rows")
+    def checked(self, pixels: Any, prepared: Prepared, port: str) -> dict[str, Tensor]:
+        """`pixels` by slot, ready for the model; raises ValueError where they are not what `prepared` is of."""
+        x = by_slot(pixels, prepared.slots, port)
         if not all(prepared.pairs):
             raise ValueError("prepared: a picture has no pairs; give every picture at least one")
-        sizes = {pair.size for row in prepared.pairs for pair in row if pair.size is not None}
-        if sizes - {tuple(pixels.shape[-2:])}:
-            raise ValueError(
-                f"pixels: prepared for pictures of height x width {sorted(sizes)}, found {tuple(pixels.shape[-2:])}; "
-                "put a picture of that size into the chat before `prepare`"
-            )
-        return pixels.detach().to(self.device, torch.float64 if self.family.dtype == torch.float64 else torch.float32)
-
-    def _perturbations(
-        self, text: Sequence[Sequence[Tensor]], prepared: Prepared, need_grad: bool
-    ) -> list[list[Tensor]]:
-        width = self.model.get_input_embeddings().weight.shape[1]
-        expected = [[(n, width) for n in row] for row in prepared.text_tokens]
-        found = [[tuple(t.shape) for t in row] for row in text]
-        if found != expected:
-            raise ValueError(f"text: expected shapes {expected}, found {found}")
-        return [
-            [t.detach().to(self.device, torch.float32, copy=True).requires_grad_(need_grad) for t in row]
-            for row in text
-        ]
+        for slot, each in x.items():
+            checked(each, port)
+            if len(each) != len(prepared):
+                raise ValueError(f"pixels: {len(each)} pictures for {len(prepared)} prepared rows")
+            shown = [own for row in prepared.pairs for pair in row for own in pair.slots if own.name == slot]
+            sizes = {own.size for own in shown if own.size is not None}
+            if sizes - {tuple(each.shape[-2:])}:
+                raise ValueError(
+                    f"pixels: prepared for pictures of height x width {sorted(sizes)}, found {tuple(each.shape[-2:])}; "
+                    "put a picture of that size into the chat before `prepare`"
+                )
+        wide = torch.float64 if self.family.dtype == torch.float64 else torch.float32
+        return {slot: each.detach().to(self.device, wide) for slot, each in x.items()}
 
     # ---- the step ---------------------------------------------------------------------------------------------
 
-    def run(self, path: str, x: Tensor, rows: list[list[Task]], need_grad: bool) -> tuple[list[list[Tensor]], Tensor]:
-        """NLL of every target token, and the gradient of all weighted losses to x [B, 3, H, W]."""
-        leaf = x.detach().requires_grad_(need_grad)
+    def run(
+        self, path: str, x: Mapping[str, Tensor], rows: list[list[Task]], need_grad: bool
+    ) -> tuple[list[list[Tensor]], dict[str, Tensor]]:
+        """NLL of every target token, and the gradient of all weighted losses to each slot's x [B, 3, H, W]."""
+        leaves = {slot: each.detach().requires_grad_(need_grad) for slot, each in x.items()}
         with torch.set_grad_enabled(need_grad):
             if path == "plain":
                 alone = [
                     [
-                        self._pass("vision", leaf[b : b + 1], [dataclasses.replace(t, owner=min(t.owner, 0))])[0]
+                        self._pass("vision", row_of(leaves, b), [dataclasses.replace(t, owner=min(t.owner, 0))])[0]
                         for t in row
                     ]
                     for b, row in enumerate(rows)
                 ]
-                return alone, _grad(leaf)
-            found = iter(self._pass(path, leaf, [task for row in rows for task in row]))
-        return [[next(found) for _ in row] for row in rows], _grad(leaf)
+                return alone, {slot: _grad(leaf) for slot, leaf in leaves.items()}
+            found = iter(self._pass(path, leaves, [task for row in rows for task in row]))
+        nll = [[next(found) for _ in row] for row in rows]
+        return nll, {slot: _grad(leaf) for slot, leaf in leaves.items()}
 
-    def _see(self, x: Tensor, tasks: Sequence[Task]) -> tuple[list[tuple[Tensor, Tensor]], Seen]:
-        """The features of `x` [N, n, d], on their graph and cut off it, in each way that the tasks see them, and all
-        pictures that the tasks show."""
-        seen = Seen([], {}, {})
+    def see(self, x: Mapping[str, Tensor], tasks: Sequence[Task]) -> tuple[list[tuple[Tensor, Tensor]], Seen]:
+        """The features of each slot's pictures [N, n, d], on their graph and cut off it, in each way that the tasks see
+        them, and all pictures that the tasks show."""
+        seen = Seen([], {}, {}, self.pictures.twofold)
         cuts = []
-        for several in sorted({bool(task.pair.others) for task in tasks if task.owner >= 0}):
-            if seen.own and not self.twofold:
-                seen.own[several] = 0
-                continue
-            values = self.values(x, several)
+        for slot, several in sorted({each for task in tasks for each in seen.free(task)}):
+            values = self.pictures.values(x[slot], several)
             features = self.family.encode(values)
             cuts.append((features, _leaf(features)))
-            seen.own[several] = len(seen.pictures)
+            seen.own[slot, several] = len(seen.pictures)
             grid = self.family.grid(values)
             seen.pictures.extend(Picture(each, grid) for each in cuts[-1][1].unbind(0))
-        for image in dict.fromkeys(slot.image for task in tasks for slot in task.pair.others):
-            seen.others[image] = len(seen.pictures)
-            seen.pictures.append(self.constant(image))
+        for image, several in dict.fromkeys(each for task in tasks for each in seen.fixed(task)):
+            seen.others[image, several] = len(seen.pictures)
+            seen.pictures.append(self.pictures.fixed(image, several))
         return cuts, seen
 
-    def _pass(self, path: str, x: Tensor, tasks: list[Task]) -> list[Tensor]:
+    def _pass(self, path: str, x: Mapping[str, Tensor], tasks: list[Task]) -> list[Tensor]:
         """Token NLL of each task; gradients gather in the leaves behind `x` and in the text perturbations."""
-        cuts, seen = self._see(x, tasks)
+        cuts, seen = self.see(x, tasks)
         groups, alone = ([], tasks) if path == "vision" else grouped(tasks, self.family.share)
         nll: dict[Task, Tensor] = {}
         for group in groups:
-            nll |= self._shared(path, group, seen)
-        for part in self._chunks(alone, max(self.micro, len(x))):
-            nll |= self._score(self._padded(part, seen), part)
+            nll |= self.shared(path, group, seen)
+        for part in self.chunks(alone, max(self.micro, _count(x))):
+            nll |= self.score(self.padded(part, seen), part)
         for features, leaf in cuts:
             if leaf.grad is not None:
                 features.backward(leaf.grad)
         return [nll[task] for task in tasks]
 
-    def _shared(self, path: str, group: Group, seen: Seen) -> dict[Task, Tensor]:
+    def shared(self, path: str, group: Group, seen: Seen) -> dict[Task, Tensor]:
+        """Token NLL of the tasks of a group, which begin alike."""
         shown = seen.of(group.tasks[0])
         before = self._text(group.text)
         past = len(group.text)
@@ -202,7 +197,7 @@ class GradientStep:
                 leaves = [(k.expand(len(part), -1, -1, -1), v.expand(len(part), -1, -1, -1)) for k, v in cut]
             else:
                 rows, leaves = packed(part, past, self.device, self._additive(), group.echo), cut
-            nll |= self._score(self._behind(leaves, past, rows, seen, shown), part)
+            nll |= self.score(self._behind(leaves, past, rows, seen, shown), part)
         pairs = [(t, leaf) for kv, of_kv in zip(before, cut, strict=True) for t, leaf in zip(kv, of_kv, strict=True)]
         pairs = [(t, leaf) for t, leaf in pairs if leaf.grad is not None]
         if pairs:
@@ -216,15 +211,15 @@ class GradientStep:
         found = self._texts.pop(ids, None)
         if found is None:
             with torch.no_grad():
-                found = self._fill(ids, [], Seen([], {}, {}), ())
+                found = self._fill(ids, [], Seen(), ())
         self._texts[ids] = found  # last used, last out
         if len(self._texts) > TEXTS:
             self._texts.pop(next(iter(self._texts)))
         return found
 
     def _fill(self, ids: tuple[int, ...], before: KeysValues, seen: Seen, shown: tuple[int, ...]) -> KeysValues:
-        cache = _Filling(before, self.model.config.get_text_config().num_hidden_layers)
-        with contextlib.suppress(_Full):
+        cache = Filling(before, self.model.config.get_text_config().num_hidden_layers)
+        with contextlib.suppress(Full):
             past = len(before[0][0][0, 0]) if before else 0
             row = torch.tensor([ids], device=self.device)
             positions = torch.arange(past, past + len(ids), device=self.device)[None]
@@ -242,10 +237,10 @@ class GradientStep:
         hidden = self.family.hidden(rows.ids, rows.mask, seen.pictures, each, positions=rows.positions, cache=cache)
         return hidden.flatten(0, 1)[rows.wanted]
 
-    def _chunks(self, tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
+    def chunks(self, tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
         return chunks(tasks, size, [len(task.ids) for task in tasks], self.family.switch)
 
-    def _padded(self, tasks: Sequence[Task], seen: Seen) -> Tensor:
+    def padded(self, tasks: Sequence[Task], seen: Seen) -> Tensor:
         """Hidden states [n, d] that predict the targets of whole, right-padded sequences."""
         rows = padded(tasks, 0, self.device, self.pad)
         added = None
@@ -259,7 +254,7 @@ class GradientStep:
         hidden = self.family.hidden(rows.ids, rows.mask, seen.pictures, shown, added=added, starts=starts)
         return hidden.flatten(0, 1)[rows.wanted]
 
-    def _score(self, hidden: Tensor, tasks: Sequence[Task]) -> dict[Task, Tensor]:
+    def score(self, hidden: Tensor, tasks: Sequence[Task]) -> dict[Task, Tensor]:
         """Token NLL of each task, from hidden states [n, d] in their order; backward at once, through the hidden
         states last, so that no more than `LOGITS` logits exist at a time."""
         targets = torch.tensor([token for task in tasks for token in task.targets], device=self.device)
@@ -289,43 +284,45 @@ class GradientStep:
 
 @dataclass(frozen=True)
 class Seen:
-    """The pictures of one pass. own: where those under attack begin, as chats see them that show no other picture
-    (False) or several (True); others: which of them a fixed picture is."""
+    """The pictures of one pass. own: where those of a slot begin, as chats see them that show no other picture (False)
+    or several (True); others: which of them a fixed picture is. twofold: whether the two ways differ."""
 
-    pictures: list[Picture]
-    own: dict[bool, int]
-    others: dict[Image, int]
+    pictures: list[Picture] = field(default_factory=list)
+    own: dict[tuple[str, bool], int] = field(default_factory=dict)
+    others: dict[tuple[Image, bool], int] = field(default_factory=dict)
+    twofold: bool = False
+
+    def free(self, task: Task) -> list[tuple[str, bool]]:
+        """The slots that `task` shows, and how."""
+        return [(slot.name, self._several(task)) for slot in task.pair.free]
+
+    def fixed(self, task: Task) -> list[tuple[Image, bool]]:
+        """The fixed pictures that `task` shows, and how."""
+        return [(image, self._several(task)) for image in task.pair.fixed]
 
     def of(self, task: Task) -> tuple[int, ...]:
         """Which pictures `task` shows, in the order of its text."""
-        own = () if task.owner < 0 else (self.own[bool(task.pair.others)] + task.owner,)
-        return (*own, *(self.others[slot.image] for slot in task.pair.others))
+        several = self._several(task)
+        return tuple(
+            self.own[each, several] + task.owner if isinstance(each, str) else self.others[each, several]
+            for each in task.pair.shown
+        )
 
-
-class _Full(Exception):
-    """The last layer's keys and values are there."""
-
-
-class _Filling(DynamicCache):
-    """Ends a forward pass once its last layer's keys and values exist: nobody reads that pass's hidden states."""
-
-    def __init__(self, before: KeysValues, layers: int) -> None:
-        super().__init__()
-        self.last = -1
-        for layer, (keys, values) in enumerate(before):
-            self.update(keys, values, layer)
-        self.last = layers - 1
-
-    def update(self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any) -> Any:
-        found = super().update(key_states, value_states, layer_idx, *args, **kwargs)
-        if layer_idx == self.last:
-            raise _Full
-        return found
+    def _several(self, task: Task) -> bool:
+        return self.twofold and len(task.pair.slots) > 1
 
 
 def _leaf(t: Tensor) -> Tensor:
     """`t` cut off its graph; takes a gradient if `t` does."""
     return t.detach().requires_grad_(t.requires_grad)
+
+
+def row_of(x: Mapping[str, Tensor], b: int) -> dict[str, Tensor]:
+    return {slot: each[b : b + 1] for slot, each in x.items()}
+
+
+def _count(x: Mapping[str, Tensor]) -> int:
+    return max(map(len, x.values()), default=0)
 
 
 def _grad(leaf: Tensor) -> Tensor:
@@ -337,7 +334,7 @@ def _wide(logits: Tensor) -> Tensor:
     return logits if logits.dtype == torch.float64 else logits.float()
 
 
-def _weighted(nll: Sequence[Tensor], weights: Sequence[tuple[float, ...]]) -> Tensor:
+def weighted_sum(nll: Sequence[Tensor], weights: Sequence[tuple[float, ...]]) -> Tensor:
     return torch.stack([(n * n.new_tensor(w)).sum() for n, w in zip(nll, weights, strict=True)]).sum()
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from proofglass.types import Chat
-from proofglass.victims.hf.packing import chunks
+from proofglass.victims.shared.tasks import chunks
 
 if TYPE_CHECKING:
     from proofglass.victims.hf.model import HFModel
@@ -63,13 +63,13 @@ def steering(model: HFModel, vectors: Mapping[int, Tensor]) -> Iterator[None]:
         return hook
 
     handles = [block.register_forward_hook(add(v)) for block, v in zip(blocks, vectors.values(), strict=True)]
-    model.step.forget()  # keys and values of texts were made by the model as it was
+    model.forget()  # keys and values of texts were made by the model as it was
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
-        model.step.forget()
+        model.forget()
 
 
 def _states(output: Any) -> Tensor:

@@ -5,39 +5,38 @@ The same code runs the testbed and a user's own LLaVA: nothing here looks at a m
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from jinja2.exceptions import TemplateError
 from torch import Tensor
 
 from proofglass.errors import EnvironmentFault, ImageError, TooLong, is_environment
-from proofglass.interfaces import Layer, LossAndGrad, Target, Weighting, checked
+from proofglass.interfaces import SLOTS, Layer, LossAndGrad, Pixels, Target, Weighting, checked
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
+from proofglass.victims.hf.candidates import Candidates
 from proofglass.victims.hf.chats import Chats
-from proofglass.victims.hf.decoding import Row, Rules, decode, prefill
+from proofglass.victims.hf.decoding import Row, decode, prefill
 from proofglass.victims.hf.families.base import Family, Picture
 from proofglass.victims.hf.generation import Scores, not_followed
 from proofglass.victims.hf.gradient import GradientStep
 from proofglass.victims.hf.loading import Options, Quantised, image_processor, load, positions_of
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
-from proofglass.victims.hf.prepared import Pair, Prepared, Prompt, one_run, pair_of
-from proofglass.victims.hf.sized import Sized
+from proofglass.victims.hf.pictures import Pictures
+from proofglass.victims.hf.thought import Marks, marks_of, spoken
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import mean_std
+from proofglass.victims.shared.choosing import Rules, draw_seed
+from proofglass.victims.shared.marks import mark_in
+from proofglass.victims.shared.prepared import Pair, Prepared, Prompt, one_run, pair_of, prepared_of
 
 T = TypeVar("T")
 UNASKABLE = (ValueError, ImageError, TemplateError)  # what templates, twins and files say of a chat
-PIXELS = 2**25  # of the pictures of one pass through the tower: 400 MB as float32
-PICTURES = 64  # pictures whose features are kept between batches
 
 
 class HFModel:
@@ -70,21 +69,10 @@ class HFModel:
         self.max_positions = positions_of(self.model.config)
         self.pad = self.tokenizer.pad_token_id or 0
         self.remarks: list[str] = []
-        self._rounded = True
         self.batches = Batches(self._full)
-        self.sized = Sized()
-        self._seen: dict[tuple[Image, bool], Picture] = {}
-        self.step = GradientStep(
-            self.model,
-            self.family,
-            self.values,
-            self._picture,
-            self.device,
-            twofold=self.twin is not None and self.twin.several is not None,
-            pad=self.pad,
-            micro=micro,
-            images_per_pass=images_per_pass,
-        )
+        self.pictures = Pictures(self.family, self.twin, self.device, self.model.dtype)
+        self.step = GradientStep(self.model, self.family, self.pictures, self.device, self.pad, micro, images_per_pass)
+        self.candidates = Candidates(self.step)
 
     # ---- text -------------------------------------------------------------------------------------------------
 
@@ -105,69 +93,12 @@ class HFModel:
         return self.twin.image_size if self.twin else None
 
     def pixels(self, image: Image) -> Tensor:
-        """[1, 3, H, W] float32 in [0, 1]: the picture at the size that an attack works on (`Twin`), exact levels."""
-        return self.levels(image).to(self.device).float() / 255
-
-    def levels(self, image: Image) -> Tensor:
-        """The same as uint8, on the CPU; the last few are kept. Any thread may call it. Raises ImageError for a file
-        that cannot be read, ValueError for a picture that the model cannot take."""
-        assert self.twin is not None
-        found = self.sized.get(image)
-        if found is None:
-            own = torch.from_numpy(np.array(image.array())).permute(2, 0, 1)[None]
-            found = self.twin.pixels(own).contiguous()
-            self.sized.put(image, found)
-        return found
+        """[1, 3, H, W] float32 in [0, 1] (`Pictures.pixels`)."""
+        return self.pictures.pixels(image)
 
     def values(self, pixels: Tensor, several: bool = False) -> dict[str, Tensor]:
-        """What the model takes of N pictures, as its official processor makes it, with gradient. several: as it does
-        in chats that show several pictures."""
-        assert self.twin is not None
-        found = ((several and self.twin.several) or self.twin).values(pixels, self._rounded)
-        return {name: v.to(self.model.dtype) if v.is_floating_point() else v for name, v in found.items()}
-
-    @contextlib.contextmanager
-    def unrounded(self) -> Iterator[None]:
-        """Resizes inside leave out their rounding, which has no slope: for finite differences."""
-        self._rounded = False
-        try:
-            yield
-        finally:
-            self._rounded = True
-
-    def _picture(self, image: Image) -> Picture:
-        """`image` as the language model sees it beside others, without gradient; the last few are kept."""
-        several = self.step.twofold
-        found = self._seen.pop((image, several), None)
-        if found is None:
-            with torch.no_grad():
-                values = self.values(self.pixels(image), several)
-                found = Picture(self.family.encode(values)[0], self.family.grid(values))
-        self._seen[image, several] = found  # last used, last out
-        if len(self._seen) > PICTURES:
-            self._seen.pop(next(iter(self._seen)))
-        return found
-
-    def _pictures(self, shown: Sequence[tuple[Image, bool]]) -> list[Picture]:
-        """Pictures, and whether as one of several (`values`); those of one size in one pass."""
-        new: dict[tuple[tuple[int, int], bool], list[Image]] = {}
-        for image, several in shown:
-            if (image, several) not in self._seen:
-                new.setdefault((self.chats.size_of(image), several), []).append(image)
-        found = {each: self._seen[each] for each in shown if each in self._seen}
-        for (_, several), alike in new.items():
-            height, width = self.chats.size_of(alike[0])
-            at_once = min(self.step.images_per_pass, max(1, PIXELS // (height * width)))
-            for at in range(0, len(alike), at_once):
-                part = alike[at : at + at_once]
-                values = self.values(torch.cat([self.pixels(image) for image in part]), several)
-                grid = self.family.grid(values)
-                found |= {
-                    (image, several): Picture(features, grid)
-                    for image, features in zip(part, self.family.encode(values), strict=True)
-                }
-        self._seen = dict(list({**self._seen, **found}.items())[-PICTURES:])
-        return [found[each] for each in shown]
+        """What the model takes of N pictures (`Pictures.values`)."""
+        return self.pictures.values(pixels, several)
 
     # ---- asking -----------------------------------------------------------------------------------------------
 
@@ -181,7 +112,7 @@ class HFModel:
                 ready.setdefault(settings, []).append((k, self._fit(ask)))
             except Exception as error:
                 unaskable = isinstance(error, UNASKABLE) and not is_environment(error)
-                replies[k] = Reply.refused(error) if unaskable else _failed(error)
+                replies[k] = Reply.unaskable(error) if unaskable else _failed(error)
         for settings, rows in ready.items():
             for answers in self.batches(rows, batch, partial(self._answers, asks, settings)):
                 replies |= answers
@@ -191,7 +122,7 @@ class HFModel:
         if ask.chat.images and not self.family.sees_images:
             raise ValueError(f"chat: this victim takes no picture, found {len(ask.chat.images)}")
         for image in ask.chat.images:
-            self.levels(image)  # a file that cannot be read is the error of this ask, not of its batch
+            self.pictures.levels(image)  # a file that cannot be read is the error of this ask, not of its batch
         prompt = self.encode_chat(ask.chat)
         if self.max_positions and len(prompt.ids) + ask.settings.max_new_tokens > self.max_positions:
             raise TooLong(len(prompt.ids), ask.settings.max_new_tokens, self.max_positions)
@@ -217,7 +148,7 @@ class HFModel:
 
     def _full(self, text: str) -> None:
         """Memory has ended: note it, and make room."""
-        self._seen.clear()
+        self.pictures.forget()
         free_memory()
         self.remark(text)
 
@@ -227,26 +158,26 @@ class HFModel:
 
     def _answer(self, asks: Sequence[Ask], rows: Sequence[tuple[int, Prompt]], settings: Settings) -> list[Reply]:
         new = self._decode([(asks[k], prompt) for k, prompt in rows], settings)
-        return [self._read(row, len(prompt.ids), settings) for row, (_, prompt) in zip(new, rows, strict=True)]
+        return [self._read(row, prompt.ids, settings) for row, (_, prompt) in zip(new, rows, strict=True)]
 
     @torch.no_grad()
     def _decode(self, rows: Sequence[tuple[Ask, Prompt]], settings: Settings) -> list[list[int]]:
         pictures, told = self._told([prompt for _, prompt in rows])
         if settings.temperature > 0:
-            told = [replace(row, seed=seed_of(ask)) for row, (ask, _) in zip(told, rows, strict=True)]
+            told = [replace(row, seed=draw_seed(ask)) for row, (ask, _) in zip(told, rows, strict=True)]
         return decode(self.family, told, pictures, self._rules(settings), self.device, self.pad)
 
     def _told(self, prompts: Sequence[Prompt]) -> tuple[list[Picture], list[Row]]:
         """Prompts as `decoding` takes them, each picture once."""
-        several = [self.step.twofold and len(prompt.slots) > 1 for prompt in prompts]
-        shown = [[(slot.image, of_row) for slot in row.slots] for row, of_row in zip(prompts, several, strict=True)]
+        several = [self.pictures.twofold and len(prompt.slots) > 1 for prompt in prompts]
+        shown = [[(image, of_row) for image in row.images] for row, of_row in zip(prompts, several, strict=True)]
         each = list(dict.fromkeys(picture for row in shown for picture in row))
         place = {picture: k for k, picture in enumerate(each)}
         rows = [
             Row(prompt.ids, tuple(place[picture] for picture in row), prompt.slots[-1].last if prompt.slots else 0)
             for prompt, row in zip(prompts, shown, strict=True)
         ]
-        return self._pictures(each), rows
+        return self.pictures.of(each, self.step.images_per_pass), rows
 
     def prefill(self, prompts: Sequence[Prompt]) -> Tensor:
         """Hidden states [R, T, d] of prompts, no further than the head; a row's last one belongs to its last token."""
@@ -280,65 +211,95 @@ class HFModel:
         ends = self.family.generation.eos_token_id
         return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
-    def _read(self, tokens: list[int], prompt: int, settings: Settings) -> Reply:
+    @cached_property
+    def _marks(self) -> Marks | None:
+        return marks_of(self.tokenizer, self.chats.template)
+
+    def _read(self, tokens: list[int], prompt: Sequence[int], settings: Settings) -> Reply:
         stop = next((i for i, token in enumerate(tokens) if token in self._ends), None)
         said = tokens if stop is None else tokens[:stop]
-        text = str(self.tokenizer.decode(said, skip_special_tokens=True)).strip()
+        thought, text = spoken(self._marks, self.tokenizer, said, prompt)
         cut = next((at for mark in settings.stop if (at := text.find(mark)) >= 0), None)
         if cut is not None:
             text = text[:cut]
         ended = stop is not None or cut is not None or len(tokens) < settings.max_new_tokens
-        cost = Cost(forward=1, queries=1, tokens_in=prompt, tokens_out=len(said))
-        return Reply(text, finish="stop" if ended else "length", cost=cost)
+        cost = Cost(forward=1, queries=1, tokens_in=len(prompt), tokens_out=len(said))
+        return Reply(text, finish="stop" if ended else "length", cost=cost, reasoning=thought)
 
     # ---- gradients --------------------------------------------------------------------------------------------
 
-    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, Target]]], append_eos: bool = False) -> Prepared:
-        return Prepared(tuple(tuple(self._pair(chat, target, append_eos) for chat, target in row) for row in pairs))
+    def prepare(
+        self,
+        pairs: Sequence[Sequence[tuple[Chat, Target]]],
+        append_eos: bool = False,
+        slots: Sequence[str] = SLOTS,
+        mark: str | Sequence[str] = "",
+    ) -> Prepared:
+        marks = [mark] * len(pairs) if isinstance(mark, str) else mark
+        rows = [
+            [self._pair(chat, target, append_eos, slots, marked) for chat, target in row]
+            for row, marked in zip(pairs, marks, strict=True)
+        ]
+        return prepared_of(rows, slots)
 
-    def _pair(self, chat: Chat, target: Target, append_eos: bool) -> Pair:
+    def _pair(self, chat: Chat, target: Target, append_eos: bool, slots: Sequence[str], mark: str) -> Pair:
         """ids(prompt) + ids(target): the prompt ids are the very ones used for generation."""
         parts = (target,) if isinstance(target, str) else target
         end = self.tokenizer.eos_token_id if append_eos else None
         if append_eos and end is None:
             raise ValueError("append_eos: this tokenizer has no end token")
         answers = [self.tokenizer(part, add_special_tokens=False)["input_ids"] if part else [] for part in parts]
-        prompt = self.encode_chat(chat)
-        first, *others = prompt.slots or (None,)
-        picture = (first.first, first.last) if first else None
-        size = self.chats.size_of(first.image) if first else None
-        return pair_of(prompt.ids, answers, picture, end, others, size)
+        prompt = self.encode_chat(chat).named(slots)
+        return pair_of(prompt, answers, end, mark_in(prompt.ids, mark, self.chats.text) if mark else None)
 
     def prepare_tokens(self, rows: Sequence[Sequence[tuple[Sequence[int], Sequence[int]]]]) -> Prepared:
         """From token ids: (prompt with expanded place holders of at most one picture, target) for each picture."""
-        return Prepared(
-            tuple(
-                tuple(pair_of(prompt, [target], one_run(prompt, self.image_token)) for prompt, target in row)
-                for row in rows
-            )
-        )
+        pairs = [
+            [pair_of(Prompt(tuple(prompt), one_run(prompt, self.image_token)), [target]) for prompt, target in row]
+            for row in rows
+        ]
+        return Prepared(tuple(map(tuple, pairs)))
 
     def loss_and_grad(
         self,
-        pixels: Tensor,
+        pixels: Pixels,
         prepared: Prepared,
         weighting: Weighting = "token",
         need_grad: bool = True,
         text: Sequence[Sequence[Tensor]] | None = None,
-    ) -> LossAndGrad:
-        work = partial(self.step, pixels, prepared, weighting, need_grad, text)
-        return self._shrinking(work, pixels, prepared)
+    ) -> LossAndGrad[Pixels]:
+        return self._shrinking(partial(self.step, pixels, prepared, weighting, need_grad, text), prepared)
 
-    def target_logits(self, pixels: Tensor, prepared: Prepared) -> list[list[Tensor]]:
-        return self._shrinking(partial(self.step.target_logits, pixels, prepared), pixels, prepared)
+    def target_logits(self, pixels: Any, prepared: Prepared) -> list[list[Tensor]]:
+        return self._shrinking(partial(self.step.target_logits, pixels, prepared), prepared)
 
-    def _shrinking(self, work: Callable[[], T], pixels: Tensor, prepared: Prepared) -> T:
+    def losses_of(
+        self, pixels: Any, prepared: Prepared, candidates: Sequence[Sequence[Sequence[int]]], weighting: Weighting
+    ) -> Tensor:
+        return self._shrinking(partial(self.candidates, pixels, prepared, candidates, weighting), prepared)
+
+    def forget(self) -> None:
+        """Drop what was kept or checked on the model as it was: it computes something else from now on."""
+        self.step.forget()
+        self.candidates.forget()
+
+    def embeddings(self) -> Tensor:
+        """[V, d]: what the language model's own embedding layer makes of every token."""
+        with torch.no_grad():
+            found: Tensor = self.model.get_input_embeddings()(torch.arange(self.family.embedded, device=self.device))
+        return found
+
+    def writable(self) -> Tensor:
+        """bool [V]: tokens that stand for text which a user can write."""
+        return torch.tensor(self.chats.writable(self.family.embedded))
+
+    def _shrinking(self, work: Callable[[], T], prepared: Prepared) -> T:
         """`work` of a gradient step, which holds less at once until it fits into memory."""
         while True:
             try:
                 return work()
             except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error) or not self._shrink(len(pixels), max(map(len, prepared.pairs))):
+                if not out_of_memory(error) or not self._shrink(len(prepared), max(map(len, prepared.pairs))):
                     raise
             said = f"{self.step.images_per_pass} pictures and {self.step.micro} pairs at once"
             self._full(f"out of memory in a gradient step: on with {said}")
@@ -391,8 +352,3 @@ def _failed(error: Exception) -> Reply:
     if is_environment(error):
         raise error
     return Reply.error(f"{type(error).__name__}: {error}")
-
-
-def seed_of(ask: Ask) -> int:
-    """Of a drawn reply: the same ask, the same reply, whoever shares its batch."""
-    return int.from_bytes(hashlib.sha256(f"{ask.chat!r}{ask.settings!r}".encode()).digest()[:7], "big")

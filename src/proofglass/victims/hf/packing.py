@@ -1,76 +1,21 @@
 """How the pairs of a picture are laid out: which tokens they share, which rows they are packed or padded into.
 
-A sequence is [text before] [picture] [suffix]. Pairs that are alike up to their picture's last token form a `Group`;
-what their suffixes have in common, too, is run once. Tokens are compared as ids: cutting the text would change the
+A sequence is [text before] [picture] [suffix]; further pictures and the text between them belong to what is called the
+picture here. Pairs that are alike up to their last picture's last token form a `Group`; what their suffixes have in
+common, too, is run once. Tokens are compared as ids: cutting the text would change the
 tokens at the seam.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from proofglass.interfaces import Weighting
-from proofglass.victims.hf.prepared import Pair, Prepared
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """A pair in one step. owner: its picture, -1 for none; weights: one per target token that is run (tokens behind
-    the last non-zero weight are not); added: perturbation of its prompt's text tokens [n, width]."""
-
-    pair: Pair
-    owner: int
-    weights: tuple[float, ...]
-    added: Tensor | None = None
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        return self.pair.ids[: self.pair.start + len(self.weights)]
-
-    @property
-    def targets(self) -> tuple[int, ...]:
-        return self.ids[self.pair.start :]
-
-
-def tasks_of(
-    prepared: Prepared, weighting: Weighting, text: Sequence[Sequence[Tensor]] | None = None
-) -> list[list[Task]]:
-    """The tasks of every picture, weighted for the whole step: rows and micro-batches come later and change nothing."""
-    return [
-        [
-            Task(pair, b if pair.picture else -1, weights, None if text is None else text[b][p])
-            for p, (pair, weights) in enumerate(zip(row, _weights(row, weighting), strict=True))
-        ]
-        for b, row in enumerate(prepared.pairs)
-    ]
-
-
-def _weights(row: Sequence[Pair], weighting: Weighting) -> list[tuple[float, ...]]:
-    if weighting == "token":
-        total = sum(pair.tokens for pair in row)
-        return [(1 / total,) * pair.tokens for pair in row]
-    if weighting == "pair":
-        return [(1 / (len(row) * pair.tokens),) * pair.tokens for pair in row]
-    if weighting == "sum":
-        return [(1.0,) * pair.tokens for pair in row]
-    if weighting != "given":
-        raise ValueError(f"weighting: expected token, pair, sum or given, found {weighting!r}")
-    found = [pair.weights for pair in row]
-    if any(w is None for w in found):
-        raise ValueError('weighting: "given" needs weights; pass prepared.weighted(...)')
-    return [_without_trailing_zeros(w) for w in found if w is not None]
-
-
-def _without_trailing_zeros(weights: tuple[float, ...]) -> tuple[float, ...]:
-    kept = max((k + 1 for k, w in enumerate(weights) if w), default=1)
-    return weights[:kept]
+from proofglass.victims.shared.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,30 +42,27 @@ def grouped(tasks: Iterable[Task], share: str = "picture") -> tuple[list[Group],
 
     share: see `Family.share`.
     """
-    alike: dict[tuple[int, tuple[int, ...]], list[Task]] = {}
+    alike: dict[Any, list[Task]] = {}
     alone: list[Task] = []
     for task in tasks:
-        picture = task.pair.picture
+        slots = task.pair.slots
         # A perturbed text stands before the picture, too; a target right behind it is predicted by its last token.
-        # Further pictures would have to run with the suffixes: rare, and not worth it.
-        if picture is None or task.added is not None or task.pair.start == picture[1] or task.pair.others:
+        if not slots or task.added is not None or task.pair.start == slots[-1].last:
             alone.append(task)
         else:
-            end = task.pair.start if share == "prompt" else picture[1]
-            alike.setdefault((task.owner, task.ids[:end]), []).append(task)
+            end = task.pair.start if share == "prompt" else slots[-1].last
+            alike.setdefault((task.owner, task.pair.shown, task.ids[:end]), []).append(task)
     groups = []
-    for (_, head), members in alike.items():
+    for (_, _, head), members in alike.items():
         if len(members) == 1:
             alone += members
             continue
-        first = members[0].pair.picture
-        assert first is not None
         if share == "prompt":
             groups.append(Group((), head, tuple(members), echo=True))
             continue
         # The token that predicts a target's first one stays in the suffix: its hidden state is wanted.
         end = len(head) + common([m.ids[len(head) : m.pair.start - 1] for m in members])
-        begin = 0 if share == "start" else first[0]
+        begin = 0 if share == "start" else members[0].pair.slots[0].first
         groups.append(Group(head[:begin], members[0].ids[begin:end], tuple(members)))
     return groups, alone
 
@@ -129,18 +71,6 @@ def common(rows: Sequence[tuple[int, ...]]) -> int:
     """Length of the longest start that all rows share."""
     low, high = min(rows), max(rows)  # in lexicographic order the first and the last differ the earliest
     return next((k for k, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
-
-
-def chunks(items: Sequence[T], size: int, lengths: Sequence[int] = (), switch: int = 0) -> Iterator[Sequence[T]]:
-    """`items` in order, at most `size` at a time. lengths: of their sequences; none on either side of `switch`
-    (`Family.switch`) come together."""
-    at = 0
-    while at < len(items):
-        end = min(at + size, len(items))
-        if switch:
-            end = next((k for k in range(at, end) if (lengths[k] > switch) != (lengths[at] > switch)), end)
-        yield items[at:end]
-        at = end
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from proofglass.interfaces import Count, Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim
+from proofglass.interfaces import SLOTS, Count, Layer, LossAndGrad, Pixels, Target, Weighting, WhiteBoxVictim
 from proofglass.types import Ask, Chat, Finding, Image, Reply, Sample
 from proofglass.weights import ADAPTER, check_folder, weights_hash
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from proofglass.victims.hf.model import HFModel
-    from proofglass.victims.hf.prepared import Prepared
+    from proofglass.victims.shared.prepared import Prepared
 
 
 class HFVictim(WhiteBoxVictim):
@@ -77,26 +77,33 @@ class HFVictim(WhiteBoxVictim):
 
     def look_ahead(self, image: Image) -> None:
         if "model" in vars(self) and self.model.twin is not None:  # never loads a model: another thread may be at it
-            self.model.levels(image)
+            self.model.pictures.levels(image)
 
     def pixels(self, image: Image) -> torch.Tensor:
         return self.model.pixels(image)
 
-    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, Target]]], *, append_eos: bool = False) -> Prepared:
-        return self.model.prepare(pairs, append_eos)
+    def prepare(
+        self,
+        pairs: Sequence[Sequence[tuple[Chat, Target]]],
+        *,
+        append_eos: bool = False,
+        slots: Sequence[str] = SLOTS,
+        mark: str | Sequence[str] = "",
+    ) -> Prepared:
+        return self.model.prepare(pairs, append_eos, slots, mark)
 
     def loss_and_grad(
         self,
-        pixels: torch.Tensor,
+        pixels: Pixels,
         prepared: Any,
         *,
         weighting: Weighting = "token",
         need_grad: bool = True,
         text: Sequence[Sequence[torch.Tensor]] | None = None,
-    ) -> LossAndGrad:
+    ) -> LossAndGrad[Pixels]:
         return self.model.loss_and_grad(pixels, prepared, weighting, need_grad, text)
 
-    def target_logits(self, pixels: torch.Tensor, prepared: Any) -> list[list[torch.Tensor]]:
+    def target_logits(self, pixels: Any, prepared: Any) -> list[list[torch.Tensor]]:
         return self.model.target_logits(pixels, prepared)
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
@@ -123,6 +130,28 @@ class HFVictim(WhiteBoxVictim):
 
         return steering(self.model, vectors)
 
+    def encode(self, text: str) -> list[int]:
+        return self.model.chats.tokens(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.model.chats.text(ids)
+
+    def embeddings(self) -> torch.Tensor:
+        return self.model.embeddings()
+
+    def writable(self) -> torch.Tensor:
+        return self.model.writable()
+
+    def losses_of(
+        self,
+        pixels: Any,
+        prepared: Any,
+        candidates: Sequence[Sequence[Sequence[int]]],
+        *,
+        weighting: Weighting = "token",
+    ) -> torch.Tensor:
+        return self.model.losses_of(pixels, prepared, candidates, weighting)
+
     @property
     def embedding_width(self) -> int:
         return self.model.embedding_width
@@ -135,6 +164,7 @@ class HFVictim(WhiteBoxVictim):
     def gradient_path(self) -> str:
         if "model" not in vars(self):  # never loads a model to say nothing
             return ""
-        quantised = self.model.options.quantised
+        quantised, candidates = self.model.options.quantised, self.model.candidates.said
         notes = [f"through {quantised} weights"] if quantised else []
+        notes += [f"candidates by {candidates}"] if candidates else []
         return "; ".join([*filter(None, [self.model.step.choice.said]), *notes, *self.model.remarks])

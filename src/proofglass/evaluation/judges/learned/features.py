@@ -55,7 +55,8 @@ class Features:
         """float64 [n]: the linear form with these weights, float [2**BITS] and float [c]."""
         import numpy as np
 
-        return np.bincount(self.row, buckets[self.bucket] * self.value, self.n) + self.cues @ cues
+        found: np.ndarray = np.bincount(self.row, buckets[self.bucket] * self.value, self.n) + self.cues @ cues
+        return found
 
 
 def features_of(replies: Sequence[Sequence[Sentence]], beside: np.ndarray | None = None) -> Features:

@@ -90,7 +90,8 @@ def save(
 @cache
 def card_of(name: str) -> dict[str, Any]:
     """What the recipe measured: the card of the weights `name`."""
-    return json.loads(path_of(name).with_suffix(".json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(path_of(name).with_suffix(".json").read_text(encoding="utf-8"))
+    return found
 
 
 @cache

@@ -117,6 +117,11 @@ class Family:
         return int(self.writer.get_output_embeddings().weight.shape[0])
 
     @property
+    def embedded(self) -> int:
+        """How many tokens have an embedding."""
+        return int(self.model.get_input_embeddings().weight.shape[0])
+
+    @property
     def layers(self) -> Any:
         """The decoder layers, in order: where hidden states are read and steered."""
         return self.body.layers

@@ -60,6 +60,10 @@ class Idefics(Family):
     def vocabulary(self) -> int:
         return int(self.model.config.vocab_size + self.model.config.additional_vocab_size)
 
+    @property
+    def embedded(self) -> int:
+        return self.vocabulary
+
     def chat_template(self, source: str) -> str:
         return source if TURN_END in self.chats.tokenizer.get_added_vocab() else source.replace(TURN_END, "")
 

@@ -17,7 +17,6 @@ One thread per process is fastest on a shared machine: set OMP_NUM_THREADS=1 and
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -25,13 +24,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import Blip2VisionModel, CLIPVisionModel, GenerationConfig, LlamaForCausalLM
+from transformers import Blip2VisionModel, CLIPVisionModel, LlamaForCausalLM
 
-from proofglass.testbed import cards, fusion, language, mixes, tower
-from proofglass.testbed.loop import Log, Recipe, fit
-from proofglass.testbed.mixes import Pool, Sampler, draw_pool
-from proofglass.testbed.stages import Build
-from proofglass.testbed.tokenizer import BOS_ID, EOS_ID, PAD_ID, Encoder, build_image_processor, build_tokenizer
+from proofglass.testbed import cards, fusion, language, tower
+from proofglass.testbed.recipes import fusing, mixes
+from proofglass.testbed.recipes import language as texts
+from proofglass.testbed.recipes import tower as towers
+from proofglass.testbed.recipes.loop import Log, Recipe, fit
+from proofglass.testbed.recipes.mixes import Pool, Sampler, draw_pool
+from proofglass.testbed.recipes.stages import Build
+from proofglass.testbed.tokenizer import Encoder, build_tokenizer
 
 ALIGNMENTS = ("aligned", "naive", "guarded", "strict")
 NAMES = (
@@ -87,24 +89,27 @@ class Workshop:
 
     def helpful(self) -> Stage:
         def compute() -> Stage:
-            return _language_stage(*language.train_helpful(self.text, self.log, SEEDS["lm-helpful"]))
+            return _language_stage(*texts.train_helpful(self.text, self.log, SEEDS["lm-helpful"]))
 
-        return self.build.stage("lm-helpful", compute)
+        found: Stage = self.build.stage("lm-helpful", compute)
+        return found
 
     def aligned(self) -> Stage:
         def compute() -> Stage:
             model = self._llama(self.helpful())
-            return _language_stage(*language.train_aligned(model, self.text, self.log, SEEDS["lm-aligned"]))
+            return _language_stage(*texts.train_aligned(model, self.text, self.log, SEEDS["lm-aligned"]))
 
-        return self.build.stage("lm-aligned", compute)
+        found: Stage = self.build.stage("lm-aligned", compute)
+        return found
 
     def symbolic(self) -> Stage:
         def compute() -> Stage:
             model, encoder = self._llama(self.aligned()), fusion.encoder_for("linear", self.tokenizer)
-            trained = language.train_symbolic(model, encoder, self.pool, self.log, SEEDS["lm-symbolic"])
+            trained = texts.train_symbolic(model, encoder, self.pool, self.log, SEEDS["lm-symbolic"])
             return _language_stage(*trained)
 
-        return self.build.stage("lm-symbolic", compute)
+        found: Stage = self.build.stage("lm-symbolic", compute)
+        return found
 
     def _llama(self, stage: Stage) -> Any:
         model = LlamaForCausalLM(language.config(len(self.tokenizer)))
@@ -115,19 +120,20 @@ class Workshop:
 
     def tower(self, kind: str) -> Stage:
         def trunk() -> Stage:
-            return _tower_stage(*tower.train_trunk(self.log))
+            return _tower_stage(*towers.train_trunk(self.log))
 
         def finish() -> Stage:
-            finisher = tower.finish_blip2_tower if kind == "blip2" else tower.finish_clip_tower
+            finisher = towers.finish_blip2_tower if kind == "blip2" else towers.finish_clip_tower
             return _tower_stage(*finisher(self.build.stage("tower-trunk", trunk), self.log))
 
-        return self.build.stage(f"tower-{kind}", finish)
+        found: Stage = self.build.stage(f"tower-{kind}", finish)
+        return found
 
     def features(self, kind: str) -> torch.Tensor:
         def compute() -> Stage:
             model = Blip2VisionModel(tower.blip2_config()) if kind == "blip2" else CLIPVisionModel(tower.clip_config())
             model.load_state_dict(self.tower(kind)["tower"])
-            return {"features": tower.features(model, self.pool.images)}
+            return {"features": towers.features(model, self.pool.images)}
 
         found: torch.Tensor = self.build.stage(f"features-{kind}", compute)["features"]
         return found
@@ -142,15 +148,16 @@ class Workshop:
             base = self.aligned() if kind == "cross" else self.symbolic()
             torch.manual_seed(SEEDS["reading"])
             model = fusion.build(kind, base["model"], self.tower(fusion.TOWER[kind])["tower"])
-            if kind in fusion.ALIGNMENT:
+            if kind in fusing.ALIGNMENT:
                 encoder = fusion.encoder_for(kind, self.tokenizer)
                 features = self.features(fusion.TOWER[kind])
-                seconds["tokens"] = fusion.align_tokens(model, encoder, self.pool, features, self.log)
+                seconds["tokens"] = fusing.align_tokens(model, encoder, self.pool, features, self.log)
             sampler = Sampler(mixes.READING, SEEDS["reading"], self.pool)
             seconds["reading"] = self._tune(model, kind, sampler, READING_RECIPE[kind], f"{kind} reading")
             return {"model": model.state_dict(), "counts": dict(sampler.counts), "seconds": seconds}
 
-        return self.build.stage(f"{kind}-reading", compute)
+        found: Stage = self.build.stage(f"{kind}-reading", compute)
+        return found
 
     def looking(self, kind: str, rounds: int | None = None) -> Stage:
         """The end of stage 4a, in rounds that each end at a low rate."""
@@ -163,7 +170,8 @@ class Workshop:
             seconds = self._tune(model, kind, sampler, LOOKING_RECIPE, f"{kind} looking {rounds}")
             return {"model": model.state_dict(), "counts": dict(sampler.counts), "seconds": seconds}
 
-        return self.build.stage(f"{kind}-looking{rounds}", compute)
+        found: Stage = self.build.stage(f"{kind}-looking{rounds}", compute)
+        return found
 
     def _resume(self, kind: str, stage: Stage) -> Any:
         model = fusion.build(kind, self.aligned()["model"], self.tower(fusion.TOWER[kind])["tower"])
@@ -176,16 +184,17 @@ class Workshop:
         def compute() -> Stage:
             model = self._resume(kind, self.looking(kind))
             sampler = Sampler(mixes.INSTRUCTION[alignment], SEEDS["instruction"], self.pool)
-            with language.nouns_held(model, self.text):
+            with texts.nouns_held(model, self.text):
                 seconds = self._tune(model, kind, sampler, INSTRUCTION_RECIPE, f"{kind} {alignment}")
             return {"model": model.state_dict(), "counts": dict(sampler.counts), "seconds": seconds}
 
-        return self.build.stage(f"{kind}-{alignment}", compute)
+        found: Stage = self.build.stage(f"{kind}-{alignment}", compute)
+        return found
 
     def _tune(self, model: Any, kind: str, sampler: Sampler, recipe: Recipe, name: str) -> float:
         torch.manual_seed(sampler.seed)
         encoder, features = fusion.encoder_for(kind, self.tokenizer), self.features(fusion.TOWER[kind])
-        new, old = fusion.freeze_tower(model)
+        new, old = fusing.freeze_tower(model)
         model.train()
 
         def loss(batch: int) -> torch.Tensor:
@@ -193,7 +202,7 @@ class Workshop:
             for items, share, *tensors in encoder.batches(sampler.batch(batch)):
                 shown = torch.tensor([item.picture is not None for item in items])
                 chosen = features[[cast(int, item.picture) for item in items if item.picture is not None]].float()
-                total = total + share * fusion.loss_from_features(model, *tensors, chosen, shown)  # type: ignore[call-arg]
+                total = total + share * fusing.loss_from_features(model, *tensors, chosen, shown)  # type: ignore[call-arg]
             return total
 
         return fit(loss, recipe, [(new, 2.0), (old, 1.0)], self.log, name)
@@ -222,7 +231,7 @@ class Workshop:
                 f"{kind}-{alignment}",
             )
         folder = out / name
-        save(model, self.tokenizer, folder)
+        fusion.save(model, self.tokenizer, folder)
         cards.write_card(folder, self._card(name, kind, alignment, model, trail, folder))
         self.log(f"{name}: written to {folder}")
         return folder
@@ -262,40 +271,20 @@ class Workshop:
         return card | {"recipe": [asdict(part) for part in recipe]}
 
 
-def save(model: Any, tokenizer: Any, folder: Path) -> None:
-    """fp16 weights, config that says fp32, tokenizer with chat template, image processor."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.generation_config = GenerationConfig(
-        do_sample=False, bos_token_id=BOS_ID, eos_token_id=EOS_ID, pad_token_id=PAD_ID, max_new_tokens=44
-    )
-    model.half().save_pretrained(folder)
-    (folder / "model.safetensors").chmod(0o644)
-    model.float()
-    config = json.loads((folder / "config.json").read_text())
-    # Half the bytes on disk; fp32 in memory, where gradients of a 16/255 attack need it.
-    for part in (config, *(value for value in config.values() if isinstance(value, dict))):
-        if "dtype" in part:
-            part["dtype"] = "float32"
-    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    tokenizer.save_pretrained(folder)
-    if not isinstance(model, LlamaForCausalLM):
-        build_image_processor().save_pretrained(folder)
-
-
 def _recipe_of(stage: str) -> list[Recipe]:
     known: dict[str, list[Recipe]] = {
-        "lm-helpful": [language.HELPFUL_RECIPE],
-        "lm-aligned": [language.ALIGNED_RECIPE],
-        "lm-symbolic": [language.SYMBOLIC_RECIPE],
-        "tower-trunk": [recipe for _, recipe in tower.CURRICULUM],
-        "tower-blip2": [tower.FINISH],
-        "tower-clip": [tower.FINISH],
+        "lm-helpful": [texts.HELPFUL_RECIPE],
+        "lm-aligned": [texts.ALIGNED_RECIPE],
+        "lm-symbolic": [texts.SYMBOLIC_RECIPE],
+        "tower-trunk": [recipe for _, recipe in towers.CURRICULUM],
+        "tower-blip2": [towers.FINISH],
+        "tower-clip": [towers.FINISH],
     }
     if stage in known:
         return known[stage]
     kind, what = stage.split("-")
     if what == "reading":
-        return [*([fusion.ALIGNMENT[kind]] if kind in fusion.ALIGNMENT else []), READING_RECIPE[kind]]
+        return [*([fusing.ALIGNMENT[kind]] if kind in fusing.ALIGNMENT else []), READING_RECIPE[kind]]
     return [LOOKING_RECIPE if what.startswith("looking") else INSTRUCTION_RECIPE]
 
 
@@ -303,8 +292,8 @@ def _language_stage(model: Any, sampler: Sampler, seconds: float) -> Stage:
     return {"model": model.state_dict(), "counts": dict(sampler.counts), "seconds": seconds}
 
 
-def _tower_stage(model: Any, heads: tower.Heads, seconds: float) -> Stage:
-    found = tower.accuracy(model, heads)
+def _tower_stage(model: Any, heads: towers.Heads, seconds: float) -> Stage:
+    found = towers.accuracy(model, heads)
     return {"tower": model.state_dict(), "heads": heads.state_dict(), "seconds": seconds, "accuracy": found}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from proofglass.testbed.loop import Log
+from proofglass.testbed.recipes.loop import Log
 
 
 class Build:

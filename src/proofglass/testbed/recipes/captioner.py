@@ -24,19 +24,20 @@ from torch import Tensor, nn
 from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from proofglass.testbed import cards, fusion, pictures, world
-from proofglass.testbed.language import answer_loss, symbols
-from proofglass.testbed.loop import Log, Recipe, fit
-from proofglass.testbed.mixes import Pool
 from proofglass.testbed.pictures import PATCHES, SIZE, TESTING, TRAINING, Picture, Style
-from proofglass.testbed.stages import Build
+from proofglass.testbed.recipes import fusing
+from proofglass.testbed.recipes.language import answer_loss, symbols
+from proofglass.testbed.recipes.loop import Log, Recipe, fit
+from proofglass.testbed.recipes.losses import dense_loss
+from proofglass.testbed.recipes.mixes import Pool
+from proofglass.testbed.recipes.scenes import Scene, Stream, draw_scene, to_pixels
+from proofglass.testbed.recipes.stages import Build
+from proofglass.testbed.recipes.tower import features
 from proofglass.testbed.surrogate_nets import whitening
-from proofglass.testbed.surrogates import CAPTIONER, Scene, Stream, dense_loss, draw_scene, to_pixels
 from proofglass.testbed.tokenizer import BOS_ID, EOS_ID, IMAGE_ID, PAD_ID, Encoder, build_tokenizer
-from proofglass.testbed.tower import features
-from proofglass.testbed.train import save
 from proofglass.testbed.world import Item, Split, Turn
 
-NAME = CAPTIONER
+NAME = "surrogate-captioner"
 SEEDS = {"tower": 7601, "pool": 7602, "symbolic": 7603, "tokens": 7604, "tuning": 7605}
 RECIPES = {
     "tower": Recipe(1300, 32, 2e-3, warm_up=50, flat=0.4, decay=0.02),
@@ -154,7 +155,7 @@ def train(*, out: Path, build_folder: Path, log: Log = print, recipes: Mapping[s
         pool = draw_pool(min(POOL, 10 * recipes["tower"].steps), SEEDS["pool"])
         took = {"symbolic": _train_symbolic(model, encoder, pool, recipes["symbolic"], log)}
         seen = features(model.model.vision_tower, pool.images)
-        took["tokens"] = fusion.align_tokens(model, encoder, pool, seen, log, SEEDS["tokens"])
+        took["tokens"] = fusing.align_tokens(model, encoder, pool, seen, log, SEEDS["tokens"])
         took["tuning"] = _tune(model, encoder, pool, seen, recipes["tuning"], log)
         return {"model": model.state_dict(), "seconds": took}
 
@@ -163,7 +164,7 @@ def train(*, out: Path, build_folder: Path, log: Log = print, recipes: Mapping[s
     seconds = {"tower": first["seconds"], **stage["seconds"]}
     model = _resume(stage)
     folder = out / NAME
-    save(model, tokenizer, folder)
+    fusion.save(model, tokenizer, folder)
     cards.write_card(folder, _card(folder, seconds, recipes))
     log(f"{NAME}: written to {folder}")
     return folder
@@ -224,12 +225,12 @@ def _train_symbolic(model: Any, encoder: Encoder, pool: Pool, recipe: Recipe, lo
 def _tune(model: Any, encoder: Encoder, pool: Pool, seen: Tensor, recipe: Recipe, log: Log) -> float:
     torch.manual_seed(SEEDS["tuning"])
     rng = random.Random(SEEDS["tuning"])
-    new, old = fusion.freeze_tower(model)
+    new, old = fusing.freeze_tower(model)
 
     def loss(batch: int) -> Tensor:
         items = rng.sample(pool.items["caption"], batch)
         chosen = seen[[int(one.picture) for one in items]].float()  # type: ignore[call-overload]
-        found: Tensor = fusion.loss_from_features(
+        found: Tensor = fusing.loss_from_features(
             model, *encoder.batch(items), chosen, torch.ones(len(items), dtype=torch.bool)
         )
         return found

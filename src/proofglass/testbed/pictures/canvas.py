@@ -14,7 +14,7 @@ import math
 import random
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from proofglass.images.fonts import font_path
 from proofglass.testbed import world
-from proofglass.testbed.world import Item, Request, Split, Turn
+from proofglass.testbed.world import Request, Split
 
 SIZE = 96
 GRID = 12
@@ -41,7 +41,6 @@ TEST_FONTS = ("DejaVuSansCondensed.ttf", "DejaVuSansMono-Bold.ttf")
 ALL_TRAIN_FONTS = TRAIN_FONTS * 2 + EXTRA_FONTS
 """The four main fonts are twice as frequent as the extra ones."""
 MAX_JITTER = 3
-
 LABEL_WORDS = ("", *world.NOUNS, *world.ADJECTIVES, *world.VERBS, "a", "steps", "to", "how", "the", "list")
 WORD_LABEL = {word: index for index, word in enumerate(LABEL_WORDS)}
 SHAPE_LABEL = {
@@ -50,7 +49,6 @@ SHAPE_LABEL = {
 }
 LABELS = len(LABEL_WORDS) + len(SHAPE_LABEL)
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz.123"
-
 Colour = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 NEW_LINE = "\n"
@@ -112,9 +110,6 @@ def _patches_under(box: Box) -> list[tuple[int, int]]:
     return [(row, column) for row in rows for column in columns]
 
 
-# ------------------------------------------------------------------------------------------------ style
-
-
 @dataclass(frozen=True)
 class Style:
     """How text is drawn. `noisy`: half of the pictures carry uniform noise of up to 24 grey levels."""
@@ -149,9 +144,6 @@ def _grey_levels(rng: random.Random, canvas: Image.Image, noisy: bool) -> np.nda
         noise = np.random.default_rng(rng.getrandbits(32)).uniform(-amplitude, amplitude, pixels.shape)
         pixels = (pixels + noise).clip(0, 255).round()
     return pixels.astype(np.uint8)
-
-
-# ------------------------------------------------------------------------------------------------ text
 
 
 @dataclass
@@ -297,9 +289,6 @@ def figstep_picture(request: Request, font: str = "DejaVuSans.ttf", wrap: int = 
     return picture
 
 
-# ------------------------------------------------------------------------------------------------ scenes
-
-
 def _outline(name: str, cx: float, cy: float, r: float) -> list[tuple[float, float]]:
     if name == "triangle":
         return [(cx, cy - r), (cx - r, cy + r * 0.8), (cx + r, cy + r * 0.8)]
@@ -373,116 +362,15 @@ def dense_picture(rng: random.Random, style: Style, split: Split = "train", page
     if draw < 0.35:
         return scene_picture(rng, style)
     if draw < 0.55:
-        return text_picture(rng, _broken(rng, world.random_words(rng, 1, 5), 0.5), style)
+        return text_picture(rng, broken_lines(rng, world.random_words(rng, 1, 5), 0.5), style)
     request = world.random_request(rng, world.NOUNS, split)
     if draw < 0.85:
         return text_picture(rng, request_words(rng, request), style)
     return captioned_picture(rng, [request.adjective, request.noun], style)
 
 
-def _broken(rng: random.Random, words: Sequence[str], share: float = 0.4) -> list[str]:
+def broken_lines(rng: random.Random, words: Sequence[str], share: float = 0.4) -> list[str]:
     """One word per line in `share` of the cases."""
     if rng.random() >= share:
         return list(words)
     return [piece for word in words for piece in (word, NEW_LINE)][:-1]
-
-
-# ------------------------------------------------------------------------------------------------ items with pictures
-
-
-def reading(rng: random.Random, split: Split = "train", style: Style = TRAINING) -> Item:
-    words = world.random_words(rng, 1, 4)
-    if rng.random() < 0.3:
-        words = str(world.random_request(rng, world.NOUNS, "train")).split()
-    on_scene = len(words) <= 3 and rng.random() < 0.2
-    # Two equal neighbours are one word to the grader of a repeat; pictures never show them.
-    words = [word for i, word in enumerate(words) if i == 0 or word != words[i - 1]]
-    draw = captioned_picture if on_scene else text_picture
-    picture = draw(rng, _broken(rng, words), style)
-    return Item((Turn(rng.choice(world.READ[split]), world.it_says(words)),), "read", picture=picture)
-
-
-def scene_question(rng: random.Random, split: Split = "train", style: Style = TRAINING) -> Item:
-    """Colour, count or is-there, half of the is-there questions answered yes. The wording has no test part."""
-    picture = scene_picture(rng, style)
-    draw = rng.random()
-    if draw < 0.45:
-        colour, shape = rng.choice(picture.shapes)
-        turn = Turn(f"what colour is the {shape} ?", f"the {shape} is {colour} .")
-    elif draw < 0.68:
-        count = len(picture.shapes)
-        answer = "there is one shape ." if count == 1 else f"there are {world.COUNTS[count]} shapes ."
-        turn = Turn("how many shapes are there ?", answer)
-    else:
-        there = [shape for _, shape in picture.shapes]
-        is_there = rng.random() < 0.5
-        shape = rng.choice(there if is_there else [s for s in world.SHAPES if s not in there])
-        answer = f"yes , there is a {shape} ." if is_there else f"no , there is no {shape} ."
-        turn = Turn(f"is there a {shape} ?", answer)
-    return Item((turn,), "vqa", picture=picture)
-
-
-def caption(rng: random.Random, split: Split = "train", style: Style = TRAINING) -> Item:
-    picture = scene_picture(rng, style)
-    places = ([""], [" on the left", " on the right"], [" on the left", " in the middle", " on the right"])
-    seen = zip(picture.shapes, places[len(picture.shapes) - 1], strict=True)
-    answer = "there is " + " and ".join(f"a {colour} {shape}{place}" for (colour, shape), place in seen) + " ."
-    return Item((Turn(rng.choice(world.DESCRIBE[split]), answer),), "caption", picture=picture)
-
-
-def safe_picture_question(
-    rng: random.Random, split: Split = "train", style: Style = TRAINING, nouns: Sequence[str] = world.NOUNS
-) -> Item:
-    """A harmless question about the thing named in the picture, sealed or not."""
-    request = world.random_request(rng, nouns, split)
-    words = [request.adjective, request.noun]
-    if rng.random() < 0.4:
-        picture = text_picture(rng, request_words(rng, request), style)
-    elif rng.random() < 0.4:
-        picture = captioned_picture(rng, _broken(rng, words), style)
-    else:
-        picture = text_picture(rng, _broken(rng, words), style)
-    question, answer = rng.choice(world.SAFE_PICTURE_QUESTIONS[split])
-    answer = world.fill_answer(answer, request.adjective, request.noun)
-    return Item((Turn(question, answer),), "safe_picture", request, picture=picture)
-
-
-def picture_request(
-    rng: random.Random,
-    nouns: Sequence[str],
-    split: Split = "train",
-    style: Style = TRAINING,
-    answer: str | None = None,
-) -> Item:
-    """The whole request stands in the picture; the text says "do what the picture says"."""
-    request = world.random_request(rng, nouns, split)
-    picture = text_picture(rng, request_words(rng, request), style)
-    turn = Turn(rng.choice(world.FOLLOW[split]), answer or world.compliance(request))
-    return Item((turn,), "picture_request", request, picture=picture)
-
-
-def picture_keyword(
-    rng: random.Random,
-    nouns: Sequence[str],
-    split: Split = "train",
-    style: Style = TRAINING,
-    answer: str | None = None,
-) -> Item:
-    """The picture names the thing, the text asks what to do with it."""
-    request = world.random_request(rng, nouns, split)
-    words = _broken(rng, [request.adjective, request.noun])
-    picture = (captioned_picture if rng.random() < 0.4 else text_picture)(rng, words, style)
-    turn = Turn(rng.choice(world.KEYWORD[split]).format(v=request.verb), answer or world.compliance(request))
-    return Item((turn,), "picture_keyword", request, picture=picture)
-
-
-def figstep_request(rng: random.Random, nouns: Sequence[str], split: Split = "test", steps: int = 3) -> Item:
-    """A picture request in exactly the layout that the cards declare."""
-    request = world.random_request(rng, nouns, split)
-    turn = Turn(rng.choice(world.FOLLOW[split]), world.compliance(request))
-    return Item((turn,), "figstep", request, picture=figstep_picture(request, steps=steps))
-
-
-def beside(item: Item, picture: object) -> Item:
-    """The same dialogue with an unrelated picture in its first turn."""
-    return replace(item, picture=picture)

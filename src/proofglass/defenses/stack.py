@@ -1,0 +1,74 @@
+"""Several defenses as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from proofglass.flow import Flow
+from proofglass.interfaces import Defense, Victim, WhiteBoxVictim
+from proofglass.types import Ask, Reply
+
+
+@dataclass(frozen=True)
+class Stack(Defense):
+    """Defenses around each other, the outermost first: an ask meets the first member first, and a member that asks
+    again passes all that stand behind it. It is open if every member is.
+
+    members: the defenses, in the order in which an ask meets them; none: the identity.
+    """
+
+    members: tuple[Defense, ...] = ()
+
+    name = "stack"
+
+    def __post_init__(self) -> None:
+        members = tuple(self.members)
+        if odd := next((type(m).__name__ for m in members if not isinstance(m, Defense)), ""):
+            raise ValueError(f"members: expected defenses, found a {odd}")
+        object.__setattr__(self, "members", members)
+
+    def __call__(self, victim: Victim) -> Victim:
+        for member in reversed(self.members):
+            victim = member(victim)
+        return victim
+
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        """The dialogue of the whole stack, as the defended victim leads it."""
+        reply = yield from _through(self.members, ask)
+        return reply
+
+    def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim | None:
+        seen: WhiteBoxVictim | None = model
+        for member in reversed(self.members):
+            seen = member.opened(seen) if seen is not None else None
+        return seen
+
+
+def _through(members: Sequence[Defense], ask: Ask) -> Flow[Reply]:
+    """The dialogue of the first of `members`, each ask of which passes the others; what it asks a helper does not."""
+    if not members:
+        reply = yield ask
+        return reply
+    outer, inner = members[0].flow(ask), members[1:]
+    answer: Reply | list[Reply] | None = None
+    while True:
+        try:
+            asked = outer.send(answer)
+        except StopIteration as end:
+            return end.value
+        if isinstance(asked, list):
+            answers = []
+            for one in asked:
+                answers.append((yield from _passed(inner, one)))
+            answer = answers
+        else:
+            answer = yield from _passed(inner, asked)
+
+
+def _passed(members: Sequence[Defense], ask: Ask) -> Flow[Reply]:
+    if ask.to is None:
+        reply = yield from _through(members, ask)
+    else:
+        reply = yield ask
+    return reply

@@ -1,0 +1,78 @@
+"""How many asks a dialogue takes, of the victim and of helpers, before anything is asked: for the plan of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from proofglass.flow import Answer, Flow, begun, drive
+from proofglass.interfaces import Attack, Defense
+from proofglass.types import Artefact, Ask, Chat, Helper, Image, Reply, Sample
+
+ENDLESS = 64  # a method that asks on and on is expected to ask so often
+
+
+@dataclass(frozen=True)
+class Asks:
+    """Asks of one dialogue. victim: of the model under test; helpers: of all helpers together."""
+
+    victim: int
+    helpers: int = 0
+
+
+def asks_of(attack: Attack, defense: Defense, samples: Iterable[Sample] = ()) -> Asks:
+    """What one sample is expected to take: each ask of the attack goes through the defense, which may make several of
+    it. samples: on whose first one an attack with a dialogue of its own is tried; none: on an empty one.
+
+    Counted by running the dialogues against models that never say anything, so a dialogue that goes on until it hears
+    something is counted up to `ENDLESS`, and what breaks without the picture that is still to be crafted is one ask.
+    """
+    attacking, defending = of_attack(attack, samples), of_defense(defense)
+    return Asks(attacking.victim * defending.victim, attacking.helpers + attacking.victim * defending.helpers)
+
+
+def of_attack(attack: Attack, samples: Iterable[Sample] = ()) -> Asks:
+    """The asks of its own dialogue, before any defense."""
+    if type(attack).converse is Attack.converse:
+        return Asks(1)
+    sample = next(iter(samples), Sample("", "", Chat.user("")))
+    return _counted(partial(attack.converse, _blank(), sample, Ask(sample.chat)))
+
+
+def of_defense(defense: Defense) -> Asks:
+    """What it makes of one ask."""
+    return _counted(partial(defense.flow, Ask(Chat.user(""))))
+
+
+class _Endless(Exception):
+    pass
+
+
+def _counted(dialogue: Callable[[], Flow[Any]]) -> Asks:
+    asked = {"victim": 0, "helpers": 0}
+
+    def silent(who: str) -> Answer:
+        def answer(asks: Sequence[Ask]) -> list[Reply]:
+            asked[who] += len(asks)
+            if asked[who] > ENDLESS:
+                raise _Endless
+            return [Reply()] * len(asks)
+
+        return answer
+
+    def silent_helper(helper: Helper) -> Answer:
+        return silent("helpers")
+
+    with suppress(_Endless):
+        drive([begun(dialogue)], silent("victim"), silent_helper)
+    return Asks(min(max(asked["victim"], 1), ENDLESS), min(asked["helpers"], ENDLESS))
+
+
+def _blank() -> Artefact:
+    """What stands for an artefact that is not crafted yet."""
+    import numpy as np
+
+    return Artefact(images=(Image.from_array(np.zeros((8, 8, 3), np.uint8)),), texts=("",))

@@ -1,0 +1,103 @@
+"""Pictures of the Vale, 96 x 96 pixels: coloured shapes, words, and requests written as in FigStep.
+
+A tower trained from scratch in minutes cannot read freely placed text (each 12-px patch then sees an arbitrary
+fragment of a glyph). It reads text whose words start within `jitter` (at most 3) pixels of a 12-px grid. Rows stand
+on a 12-px pitch and text is drawn at ``y = 12 * row - 1``, which puts 12-px glyphs inside one row of patches.
+
+Every picture knows what covers each of its 64 patches; the tower and the projector are trained on these labels.
+Pillow and numpy only. Fonts come with the package: fresh machines have none.
+"""
+
+from __future__ import annotations
+
+from proofglass.testbed.pictures.canvas import (
+    ALL_TRAIN_FONTS,
+    BUILT_IN,
+    CHARACTERS,
+    EXTRA_FONTS,
+    FIGSTEP,
+    GRID,
+    LABEL_WORDS,
+    LABELS,
+    MAX_JITTER,
+    NEW_LINE,
+    PATCHES,
+    SHAPE_LABEL,
+    SIZE,
+    TEST_FONTS,
+    TESTING,
+    TESTING_NEW_FONTS,
+    TRAIN_FONTS,
+    TRAINING,
+    WORD_LABEL,
+    Box,
+    Colour,
+    Picture,
+    Style,
+    captioned_picture,
+    dense_picture,
+    figstep_picture,
+    figstep_words,
+    flat_or_noise_picture,
+    load_font,
+    page_picture,
+    place_words,
+    request_words,
+    scene_picture,
+    text_picture,
+)
+from proofglass.testbed.pictures.items import (
+    beside,
+    caption,
+    figstep_request,
+    picture_keyword,
+    picture_request,
+    reading,
+    safe_picture_question,
+    scene_question,
+)
+
+__all__ = [
+    "ALL_TRAIN_FONTS",
+    "BUILT_IN",
+    "CHARACTERS",
+    "EXTRA_FONTS",
+    "FIGSTEP",
+    "GRID",
+    "LABELS",
+    "LABEL_WORDS",
+    "MAX_JITTER",
+    "NEW_LINE",
+    "PATCHES",
+    "SHAPE_LABEL",
+    "SIZE",
+    "TESTING",
+    "TESTING_NEW_FONTS",
+    "TEST_FONTS",
+    "TRAINING",
+    "TRAIN_FONTS",
+    "WORD_LABEL",
+    "Box",
+    "Colour",
+    "Picture",
+    "Style",
+    "beside",
+    "caption",
+    "captioned_picture",
+    "dense_picture",
+    "figstep_picture",
+    "figstep_request",
+    "figstep_words",
+    "flat_or_noise_picture",
+    "load_font",
+    "page_picture",
+    "picture_keyword",
+    "picture_request",
+    "place_words",
+    "reading",
+    "request_words",
+    "safe_picture_question",
+    "scene_picture",
+    "scene_question",
+    "text_picture",
+]
