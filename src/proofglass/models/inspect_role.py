@@ -6,22 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proofglass.errors import ClosedVictim
-from proofglass.interfaces import Model, Victim
+from proofglass.interfaces import Model, Text, Victim
 from proofglass.types import Ask, Reply
 
 
 @dataclass(frozen=True)
 class InspectRole(Victim, Model):
     """The model of the role `role` in the Inspect task that runs: `helper: {inspect-role: {role: attacker}}` and
-    `--model-role attacker=provider/name`. Its key holds the role, not the model. Outside of a task nobody answers."""
+    `--model-role attacker=provider/name`. Its key holds the role, not the model. Outside of a task nobody answers.
 
-    role: str = "helper"
+    role: the name of the model role.
+    """
+
+    role: Text = "helper"
 
     name = "inspect-role"
-
-    def __post_init__(self) -> None:
-        if not self.role.strip():
-            raise ValueError("role: expected the name of a model role, found nothing")
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         """Raises ClosedVictim: a task takes the answers elsewhere."""
