@@ -137,7 +137,7 @@ def crafting_of(attack: Attack, target: Target, artefact: Artefact | None) -> Cr
 
 def craft_all(trial: Trial, sink: Sink) -> Iterator[Crafted]:
     """Craft for all chunks of a cell before any of its samples is asked. Raises what crafting raises."""
-    if trial.attack.scope == "universal":
+    if trial.attack.scope != "sample":
         yield craft_universal(trial, sink, Progress())
         return
     for rows in trial.cell.rows.chunks():
@@ -152,7 +152,7 @@ def run_cell(trial: Trial, sink: Sink, watch: Progress | None = None) -> Iterato
     the sink cannot be written, and what stops a run (`faults.stops_the_run`).
     """
     watch = watch or Progress()
-    universal = craft_universal(trial, sink, watch) if trial.attack.scope == "universal" else None
+    universal = craft_universal(trial, sink, watch) if trial.attack.scope != "sample" else None
     watch.crafted(universal.seconds if universal else 0.0)
     seconds = 0.0
     for number, rows in enumerate(trial.cell.rows.chunks()):
