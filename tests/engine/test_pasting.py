@@ -40,5 +40,5 @@ def test_eight_bit_pictures_are_pasted_alike():
 @pytest.mark.parametrize("corner", [(6, 0), (0, 3), (-1, 0), (0, -1)])
 def test_a_patch_that_would_stick_out_is_refused(corner):
     carrier, patch = (Image.from_array(np.zeros((*size, 3), np.uint8)) for size in ((7, 6), (2, 4)))
-    with pytest.raises(ValueError, match="patch: 2 x 4 at .* does not fit into 7 x 6"):
+    with pytest.raises(ValueError, match=r"patch: 2 x 4 at .* does not fit into 7 x 6"):
         pasted(carrier, patch, corner)
