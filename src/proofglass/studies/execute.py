@@ -21,7 +21,7 @@ from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Defense, Victim, opened_through, rebased
 from proofglass.records.columns import of_reply, of_sample
 from proofglass.records.crafts import Crafted
-from proofglass.records.schema import Record, chat_to_json, utf8
+from proofglass.records.schema import Record, attempt_key, chat_to_json, utf8
 from proofglass.studies.craft import craft
 from proofglass.studies.plan import Cell, looks_inside
 from proofglass.studies.progress import Progress
@@ -285,6 +285,7 @@ def _done(trial: Trial, row: Row, chunk: int, ended: Ended, artefact_key: str) -
     if clean is None and ended.artefact and ended.artefact.clean:
         clean = ended.artefact.clean
     victim, attack, defense, dataset = cell.plug_keys
+    conversation = chat_to_json(chat)
     record = Record(
         cell=cell.key,
         victim=cell.victim.label,
@@ -302,7 +303,8 @@ def _done(trial: Trial, row: Row, chunk: int, ended: Ended, artefact_key: str) -
         **of_reply(reply),
         crafted_on=ended.artefact.crafted_on if ended.artefact else "",
         artefact=artefact_key or None,
-        conversation=chat_to_json(chat),
+        conversation=conversation,
+        attempt=attempt_key(conversation, utf8(reply.text), reply.outcome),
         settings=json.dumps(dataclasses.asdict(trial.settings)),
         seed=cell.seed,
         chunk=chunk,
