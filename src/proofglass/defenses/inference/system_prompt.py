@@ -48,7 +48,7 @@ class SystemPrompt(Defense):
             raise ValueError(f"mode: expected 'replace', 'append' or 'prepend', found {self.mode!r}")
 
     def flow(self, ask: Ask) -> Flow[Reply]:
-        reply = yield ask.on(self.placed(ask.chat))
+        reply: Reply = yield ask.on(self.placed(ask.chat))
         return reply
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
