@@ -26,9 +26,8 @@ class Defense(Plug, ABC):
 
     def flow(self, ask: Ask) -> Flow[Reply]:
         """What happens between the user's ask and the reply. Default: the identity."""
-        reply = yield ask
-        found: Flow[Reply] = reply
-        return found
+        reply: Reply = yield ask
+        return reply
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim | None:
         """`model` as an attacker sees it who knows this defense and looks through it: what is optimised against it is
