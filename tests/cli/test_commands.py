@@ -436,7 +436,7 @@ def test_testbed_card_of_another_name_is_refused(proofglass, name: str) -> None:
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """Replaces the measuring; the list holds how it was called."""
-    from proofglass.studies import testbed_table
+    from proofglass.cli import testbed_table
 
     class Found:
         def text(self) -> str:
