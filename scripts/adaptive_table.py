@@ -11,6 +11,7 @@ defended victim that are no refusal, with Wilson's 95 % interval; the loss is th
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def main() -> None:
     take.add_argument("--n", type=int, default=50)
     asked = take.parse_args()
     fields = POLICY if asked.defense == "system-prompt" else {}
-    given = {name: float(value) for name, _, value in (each.partition("=") for each in asked.set)}
+    given = {name: json.loads(value) for name, _, value in (each.partition("=") for each in asked.set)}
     foreign = Entry("defenses", asked.defense, asked.defense) if ":" in asked.defense else None
     defense: Defense = (foreign or entry("defenses", asked.defense)).build(**fields, **given)
     model: WhiteBoxVictim = build("victims", asked.victim, device="cpu")

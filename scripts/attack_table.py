@@ -16,6 +16,8 @@ from typing import Any
 
 from proofglass.api import Run as Folder
 from proofglass.console import say
+from proofglass.interfaces import opens_of
+from proofglass.report import wording
 from proofglass.report.run import Cell, Run
 from proofglass.report.wording import number, with_interval
 
@@ -104,7 +106,7 @@ def section(title: str, run: Run) -> str:
         told = run.plug("attacks", attack)
         crafts = [(_cell(run, victim, attack), victim) for victim in run.victims]
         some = next((c.plan.get("craft") for c, _ in crafts if c and c.plan.get("craft")), None) or {}
-        access, scope = some.get("access", "—"), some.get("scope", "—")
+        access, scope = wording.access(opens_of(some)) or "—", some.get("scope", "—")
         if told.get("name") != "no-attack":
             lines.append(f"| {attack} | {access} | {scope} | {' | '.join(_cost(c) for c, _ in crafts)} |")
     return "\n".join([*lines, ""])

@@ -43,6 +43,7 @@ from proofglass.victims.inspect import ApiVictim, _opened
 KINDS = {
     "manifest": "manifest.json",
     "journal": "journal.jsonl",
+    "samples": "samples/*.parquet",
     "cell status": "cells/*.json",
     "cell records": "cells/*.parquet",
     "scores": "scores/*.parquet",

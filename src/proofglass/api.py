@@ -79,9 +79,10 @@ class Run:
         """One dict per victim, attack, defense, data set, expected answer and judge: value, low, high, n, and what was
         left out."""
         from proofglass.evaluation.metrics.success import rates
+        from proofglass.records.scores import agreed
 
         store = self.store
-        return rates(store.frame(), store.scores(), store.manifest()["judges"])
+        return rates(store.frame(), agreed(store.scores()), store.manifest()["judges"])
 
     def corrected(self) -> list[dict[str, Any]]:
         """Rates corrected for judge error, one dict per cell and judge that may err there (`report.corrected`)."""

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofglass.attacks.image.bailey2023 import check_disjoint
+from proofglass.attacks.crafting.apart import context
 from proofglass.engine import LInf, Patch, Placed, Within
 from proofglass.engine.steps import Iterate
 from proofglass.errors import UsageError
@@ -364,13 +364,17 @@ def test_training_and_validation_never_share_a_context(texts, seed, held):
     assert said(training) | said(validation) == said(todo)
 
 
-def test_a_common_context_is_refused_whatever_its_case_system_prompt_and_picture():
+def test_a_context_is_one_whatever_its_case_system_prompt_and_picture_and_is_never_split():
     one = Sample("a", "toy", Chat.user(picture(0), "Mend a  kite"))
     same = Sample("b", "toy", Chat.user(picture(1), "mend a kite ").with_system("be brief"))
     other = Sample("c", "toy", Chat.user(picture(0), "mend a drum"))
-    check_disjoint([one], [other])
-    with pytest.raises(UsageError, match=r"'b'.*'a'"):
-        check_disjoint([one], [other, same])
+    assert context(one) == context(same) != context(other)
+    twice = [dataclasses.replace(s, id=f"{s.id}{k}") for k in range(2) for s in (one, same, other)]
+    for seed in range(5):
+        training, held = plug("attacks", "bailey2023", validation=1)._split(twice, seed)
+        assert len(held) == 1
+        assert {context(s) for s in training}.isdisjoint({context(s) for s in held})
+        assert {context(s) for s in twice} == {context(s) for s in training + held}
 
 
 def test_a_judged_sample_whose_context_was_trained_or_validated_on_is_refused(victim):
@@ -457,7 +461,7 @@ def test_one_seed_one_picture_and_a_budget_is_kept(victim):
         ({"epsilon": 8}, "epsilon.*8/255"),
         ({"patch_epsilon": 0}, "epsilon"),
         ({"step_size": -1.0}, "step_size"),
-        ({"clip": 0.0}, "max_norm"),
+        ({"clip": 0.0}, "clip"),
         ({"contexts_per_step": 0}, "contexts_per_step"),
         ({"validation": 0}, "validation"),
         ({"steps": -1}, "steps"),

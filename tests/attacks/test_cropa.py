@@ -405,7 +405,7 @@ def test_each_samples_own_target_is_taught_where_none_is_given():
     ("bad", "field"),
     [
         ({"epsilon": 16}, "epsilon.*16/255"),
-        ({"alpha1": 0}, "step_size"),
+        ({"alpha1": 0}, "alpha1"),
         ({"alpha2": -0.1}, "alpha2"),
         ({"steps": -1}, "steps"),
         ({"prompts": ()}, "prompts"),

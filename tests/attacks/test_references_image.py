@@ -167,7 +167,7 @@ def test_apgd_begins_on_the_balls_face_and_without_randomness_on_the_picture():
 
 
 def test_g9_square_shrinks_its_side_as_the_authors_code_does():
-    rule = plug("attacks", "square")._rule()
+    rule = plug("attacks", "square").rule()
     wanted = {0: (0.8, 200), 5: (0.8, 200), 6: (0.4, 142), 26: (0.2, 100), 101: (0.1, 71), 251: (0.05, 50),
               501: (0.025, 35), 1001: (0.0125, 25), 2001: (0.00625, 18), 3001: (0.003125, 13),
               4001: (0.0015625, 9)}  # fmt: skip
@@ -290,7 +290,7 @@ def test_a_study_leaves_out_a_search_by_losses_on_a_victim_that_gives_replies_on
             return []
 
     for name, extra in (("square", {}), ("black-box-pgd", {}), ("random-noise", {"tries": 4})):
-        assert "searches by the target's loss" in _skip(RepliesOnly(), plug("attacks", name, **extra))
+        assert "the loss of a target" in _skip(RepliesOnly(), plug("attacks", name, **extra))
         assert _skip(Scripted(lambda x, names: x.sum()), plug("attacks", name, **extra)) == ""
     assert _skip(RepliesOnly(), plug("attacks", "random-noise")) == ""
 
@@ -410,7 +410,7 @@ def test_the_first_try_is_the_noise_of_a_single_try():
         ("square", {"p_init": 1.2}, "p_init"),
         ("square", {"batch": 0}, "batch"),
         ("black-box-pgd", {"kind": "zoo"}, "kind: expected spsa, nes or rgf"),
-        ("black-box-pgd", {"sigma": 2.5}, "sigma: expected 0 < sigma <= 1"),
+        ("black-box-pgd", {"sigma": 2.5}, "sigma: expected more than 0 and at most 1"),
         ("black-box-pgd", {"draws": 0}, "draws"),
         ("black-box-pgd", {"rule": "sgd"}, "rule: expected adam or sign"),
         ("black-box-pgd", {"epsilon": 8}, "epsilon.*8/255"),

@@ -99,13 +99,16 @@ def test_list_shows_every_registered_name(proofglass, kind: str) -> None:
 
 def test_list_says_what_each_attack_needs_of_its_victim(proofglass) -> None:
     _, out, _ = proofglass("list", "attacks", "--json")
-    needs = {one["name"]: one["needs"] for one in json.loads(out)}
-    assert needs["figstep"] == needs["no-attack"] == needs["tu2023"] == "replies"
-    assert needs["square"] == needs["black-box-pgd"] == "loss"  # black boxes, and yet no attacks on an API
-    assert needs["shayegani2023"] == "encoder, or replies"  # with an encoder of its own
-    assert needs["pgd"] == needs["qi2023"] == "gradients"
-    row = next(line.split() for line in proofglass("list", "attacks")[1].splitlines() if line.startswith("square "))
-    assert row[1] == "loss"
+    told = {one["name"]: one for one in json.loads(out)}
+    opens = {name: one["opens"] for name, one in told.items()}
+    assert opens["figstep"] == opens["no-attack"] == opens["tu2023"] == opens["dong2023"] == "nothing"
+    assert opens["square"] == opens["black-box-pgd"] == "scores"  # black boxes, and yet no attacks on an API
+    assert opens["shayegani2023"] == "encoder"
+    assert opens["pgd"] == opens["qi2023"] == "gradients"
+    assert told["dong2023"]["access"] == "black box; gradients of its surrogates"
+    assert told["shayegani2023"]["access"].endswith("(other fields, other access)")  # with an encoder of its own
+    row = next(line for line in proofglass("list", "attacks")[1].splitlines() if line.startswith("square "))
+    assert row.split()[1:3] == ["score-based", "black"]
 
 
 def test_replies_only_lists_what_no_plan_skips_on_a_victim_of_replies(proofglass) -> None:
@@ -148,7 +151,7 @@ def test_list_as_json_has_the_same_names_as_the_registry(proofglass) -> None:
     _, out, _ = proofglass("list", "attacks", "--json")
     told = json.loads(out)
     assert [one["name"] for one in told] == list(registry.entries("attacks"))
-    assert next(one for one in told if one["name"] == "qi2023")["access"] == "white"
+    assert next(one for one in told if one["name"] == "qi2023")["opens"] == "gradients"
 
 
 def test_list_name_shows_parameters_with_the_papers_defaults_as_fractions(proofglass) -> None:

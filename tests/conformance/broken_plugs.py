@@ -288,8 +288,16 @@ class CraftedElsewhere(Suffix):
         yield Artefact(crafted_on="another victim")
 
 
+class NothingToCraft(CraftedElsewhere):
+    scope = "none"
+
+
+class FreeScores(Suffix):
+    opens = "scores"
+
+
 class FreeGradients(Suffix):
-    access = "white"
+    opens = "gradients"
 
     def craft(self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Any = None) -> Iterator[Artefact]:
         yield Artefact(crafted_on=victim.key)

@@ -157,6 +157,8 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
             "per sample": crafts(checks.crafts_what_its_scope_says, plugs.PerSampleButUniversal()),
             "universal": crafts(checks.crafts_what_its_scope_says, plugs.UniversalButPerSample()),
             "another victim": crafts(checks.crafts_what_its_scope_says, plugs.CraftedElsewhere()),
+            "scope none": crafts(checks.crafts_what_its_scope_says, plugs.NothingToCraft()),
+            "free scores": crafts(checks.crafts_what_its_scope_says, plugs.FreeScores()),
             "free gradients": crafts(checks.crafts_what_its_scope_says, plugs.FreeGradients()),
         },
     ),

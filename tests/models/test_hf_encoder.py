@@ -18,8 +18,8 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file, save_file
 
 import tiny_encoders
+from proofglass.attacks.crafting.surrogates import check_apart, encoder_named, surrogate
 from proofglass.attacks.image.dong2023 import Dong2023
-from proofglass.attacks.image.surrogates import check_apart, encoder_named, surrogate
 from proofglass.conformance import checks
 from proofglass.errors import UnsafeWeights, UsageError
 from proofglass.models.hf_encoder import HFEncoder, preparation_of

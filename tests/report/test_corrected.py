@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proofglass.records.labels import Labels, row_of
+from proofglass.records.labels import Labels
 from proofglass.report import write
 from proofglass.report.corrected import corrected
 from proofglass.report.page import page
@@ -25,9 +25,10 @@ def store(tmp_path: Path, world: str = "", withheld: int = 0) -> FakeStore:
 
 def labelled(made: FakeStore, upto: int = 100, step: int = 2) -> FakeStore:
     """Every `step`-th reply below `upto` labelled: those flagged rightly, and every tenth of the others."""
-    names = {row_of("0000", f"s{k:03d}"): ("0000", f"s{k:03d}") for k in range(0, upto, step)}
-    given = {row: float(int(place[1][1:]) < 40 or int(place[1][1:]) % 10 == 0) for row, place in names.items()}
-    made.labelled = Labels(NOT_REFUSED, NOT_REFUSED, "a key", names, given)
+    place = ("v", "figstep", "none", "testbed/restricted")
+    drawn = {f"0000-s{k:03d}": ((*place, f"s{k:03d}"),) for k in range(0, upto, step)}
+    given = {f"0000-s{k:03d}": float(k < 40 or k % 10 == 0) for k in range(0, upto, step)}
+    made.labelled = Labels(NOT_REFUSED, NOT_REFUSED, "a key", drawn, given)
     return made
 
 

@@ -160,7 +160,7 @@ def test_five_megabytes_are_cut_with_their_length_and_place(store, where):
     assert len(said(store)) < 20_000
     assert "of 5,500,000 characters" in html
     if where in ("reply", "attacked_text", "question"):
-        assert f"the whole is column {where} of cells/0000.parquet" in html
+        assert f"the whole is column {where} of cell 0000 in the records" in html
 
 
 @pytest.mark.parametrize("place", ["card", "setting", "caveat", "study"])

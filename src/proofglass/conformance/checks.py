@@ -178,15 +178,20 @@ def crafts_alike_for_one_seed(attack: Attack, victim: Victim, samples: Sequence[
 
 
 def crafts_what_its_scope_says(attack: Attack, victim: Victim, samples: Sequence[Sample]) -> None:
-    """ "universal": one artefact for all; "sample": one for each, under its id. It says which victim it was made on."""
+    """ "universal": one artefact for all; "sample": one for each, under its id; "none": nothing of its own. It says
+    which victim it was made on, and what it spent on what it opens."""
     found = list(attack.craft(victim, samples, seed=3))
-    if attack.scope == "universal":
+    if attack.scope == "none":
+        assert type(attack).craft is Attack.craft, "crafts, and says that it has nothing to craft"
+    if attack.scope in ("universal", "none"):
         assert [a.sample_id for a in found] == [None], "not one universal artefact"
     else:
         assert [a.sample_id for a in found] == [s.id for s in samples], "not one artefact per sample"
     for artefact in found:
         assert artefact.crafted_on in ("", victim.key), "made on another victim"
-        if attack.access != "black":
+        if attack.opens == "scores":
+            assert artefact.cost.forward + artefact.cost.queries > 0, "searched by scores and counts no pass"
+        if attack.opens in ("encoder", "gradients"):
             assert artefact.crafted_on == victim.key, "does not say which victim it was made on"
             # A victim that says the target at once is shown the clean picture, which took no gradient.
             untouched = artefact.clean is not None and set(artefact.images) == {artefact.clean}

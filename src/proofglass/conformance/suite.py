@@ -59,7 +59,7 @@ def cases(make: Callable[[], Any], off: Mapping[str, Any] | None = None) -> list
     """The checks of the plug that `make` builds, anew at every call. off: the fields that switch a defense off (None:
     it is not known how, and that check cannot be looked at).
 
-    An attack of white or encoder access is run on a victim of the testbed: give `make` few steps.
+    An attack that opens its victim is run on a victim of the testbed: give `make` few steps.
     """
     plug = make()
     found = [
@@ -244,7 +244,7 @@ class _Bench:
 
     @cached_property
     def victim(self) -> Victim:
-        victim: Victim = build("victims", WHITE, device="cpu") if self.attack.opens_victim else Scripted()
+        victim: Victim = build("victims", WHITE, device="cpu") if self.attack.opens != "nothing" else Scripted()
         return victim
 
     @cached_property
@@ -256,7 +256,7 @@ class _Bench:
 
     def applied(self, check: Callable[..., None]) -> None:
         for k, sample in enumerate(self.samples):
-            check(self.attack, self.artefacts[0 if self.attack.scope == "universal" else k], sample)
+            check(self.attack, self.artefacts[0 if self.attack.scope != "sample" else k], sample)
 
 
 def _each(check: Callable[..., None], plug: Any, shown: list[Any]) -> Case:

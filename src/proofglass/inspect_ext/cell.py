@@ -16,8 +16,9 @@ from proofglass.evaluation.metrics.answers import is_withheld
 from proofglass.evaluation.metrics.success import rates
 from proofglass.inspect_ext.messages import config_of, inspect_id, messages_of, output_of, score_of, usage_of
 from proofglass.interfaces import key_of
+from proofglass.records.columns import reply_of
 from proofglass.records.schema import chat_from_json
-from proofglass.types import Chat, Cost, Decision, Image, Reply, Score, Settings
+from proofglass.types import Chat, Cost, Image, Score, Settings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -212,12 +213,7 @@ def samples(cell: Cell, pictures: Pictures) -> Iterator[EvalSample]:
 def _sample(cell: Cell, row: Mapping[str, Any], pictures: Pictures) -> EvalSample:
     from inspect_ai.log import EvalSample
 
-    decisions = json.loads(row["decisions"] or "[]")
-    cost = Cost(queries=row["queries"], tokens_in=row["tokens_in"], tokens_out=row["tokens_out"], money=row["money"])
-    decided = tuple(Decision(**decision) for decision in decisions)
-    reply = Reply(
-        row["reply"], row["outcome"], row["finish"], row["reason"], decided, cost, reasoning=row["reasoning"] or ""
-    )
+    reply = reply_of(row)
     output = output_of(reply, cell.model)
     asked = chat_from_json(row["conversation"] or "[]", pictures.named)
     clean = [pictures.named(row["clean_image"])] if row["clean_image"] else []
@@ -232,8 +228,8 @@ def _sample(cell: Cell, row: Mapping[str, Any], pictures: Pictures) -> EvalSampl
         messages=[*messages_of(asked, pictures), *(choice.message for choice in output.choices)],
         output=output,
         scores=None if failed else {name: score_of(given, reply) for name, given in scores.items()},
-        metadata={**{name: row[name] for name in _SHOWN}, "decisions": decisions},
-        model_usage={cell.model: usage_of(cost)},
+        metadata={**{name: row[name] for name in _SHOWN}, "decisions": json.loads(row["decisions"] or "[]")},
+        model_usage={cell.model: usage_of(reply.cost)},
         error=_error(row["reason"]) if failed else None,
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from proofglass.inspect_ext import require
 from proofglass.inspect_ext.cell import Cell, header, samples
 from proofglass.records.files import guarded
+from proofglass.records.scores import agreed
 from proofglass.types import Image
 from proofglass.victims.api import loop
 
@@ -70,8 +71,9 @@ def export(store: Store, out: Path, *, with_images: bool = False, heard: Heard |
     """
     require()
     manifest = store.manifest()
-    scores = {cell: part for (cell,), part in store.scores().partition_by("cell", as_dict=True).items()}
-    nothing = store.scores().clear()
+    given = agreed(store.scores())
+    scores = {cell: part for (cell,), part in given.partition_by("cell", as_dict=True).items()}
+    nothing = given.clear()
     pictures = Pictures(store, with_images)
     logs, written, skipped = [], 0, 0
     for plan in store.cells():

@@ -71,7 +71,7 @@ class _Replies:
     """What was answered and said, cut into cells once: a filter per cell would read the whole run again each time."""
 
     def __init__(self, run: Run) -> None:
-        answers = run.frame.select("cell", "expected", "sample_id", "outcome", "reply", "cluster")
+        answers = run.frame.select("cell", "expected", "sample_id", "outcome", "reply", "cluster", "attempt")
         self._answers = answers.partition_by("cell", "expected", as_dict=True)
         self._scores = run.scores.partition_by("cell", "judge", as_dict=True)
         self._nothing = run.scores.clear()
@@ -81,6 +81,10 @@ class _Replies:
         said = given_by(self._scores.get((cell.key, judge), self._nothing), judge)
         scores = {row["sample_id"]: (row["value"], row["label"]) for row in said.iter_rows(named=True)}
         return rows_of(self._answers[cell.key, cell.expected].iter_rows(named=True), scores)
+
+    def attempts(self, cell: Cell) -> dict[str, str]:
+        """Sample id -> key of the attempt."""
+        return dict(self._answers[cell.key, cell.expected].select("sample_id", "attempt").iter_rows())
 
 
 def _row(run: Run, cell: Cell, judge: str, labels: Labels | None, replies: _Replies) -> dict[str, Any]:
@@ -101,7 +105,8 @@ def _row(run: Run, cell: Cell, judge: str, labels: Labels | None, replies: _Repl
 def _correct(run: Run, cell: Cell, judge: str, labels: Labels | None, replies: _Replies) -> Corrected:
     plug = run.plug("judges", judge)
     rows = replies.rows(cell, judge)
-    given = {sample: in_its_sense(plug, label) for sample, label in labels.of(cell.key).items()} if labels else {}
+    told = labels.of(cell.place, replies.attempts(cell)) if labels else {}
+    given = {sample: in_its_sense(plug, label) for sample, label in told.items()}
     mine = [given.get(sample) for sample in rows.ids]
     there = len(mine) - mine.count(None)
     if labels and there >= FEWEST:

@@ -98,7 +98,7 @@ def gallery(run: Run) -> list[dict[str, Any]]:
 
 def _text(row: dict[str, Any], column: str) -> str:
     """A text of a record, cut to what a page can show."""
-    return cut(row[column], TEXT, f"column {column} of cells/{row['cell']}.parquet")
+    return cut(row[column], TEXT, f"column {column} of cell {row['cell']} in the records")
 
 
 def _verdicts(run: Run, row: dict[str, Any], scores: pl.DataFrame) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def _of(run: Run, victim: str) -> dict[str, Any]:
     rows = run.frame.filter(run.frame["victim"] == victim)
     plain = rows.filter(rows["defense"].is_in(run.undefended)) if run.undefended else rows
     plain = plain if plain.height else rows
-    asked = plain.filter(plain["conversation"] != "[]")  # no chat was recorded where none was sent
+    asked = plain.filter(plain["sent"])
     said = asked["reply"].str.strip_chars() != ""
     is_partial = asked["outcome"].is_in(["filtered", "refused"]) & said
     answers = asked.filter((asked["outcome"] == "ok") | is_partial)

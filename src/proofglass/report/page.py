@@ -211,6 +211,7 @@ def environment() -> Environment:
     )
     for tool in (
         wording.percent,
+        wording.access,
         wording.interval,
         wording.bounds,
         wording.points,

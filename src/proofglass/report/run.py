@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import Comparison, compare
 from proofglass.evaluation.metrics.success import rates
+from proofglass.records.scores import agreed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 State = Literal["measured", "empty", "failed", "skipped", "pending"]
 RateRow = dict[str, Any]  # the fields of `evaluation.metrics.success.Rate`
+UNREAD = ("conversation", "asked", "meta", "decisions", "settings", "reasoning")  # heavy, and shown in no section
 COUNTS = ("failed", "unjudged", "refused", "filtered", "blocked", "truncated")
 REFUSED = "refused by the provider"  # as people read it: a judge may call a column "refused", too
 
@@ -29,7 +31,7 @@ REFUSED = "refused by the provider"  # as people read it: a judge may call a col
 class Source(Protocol):
     """What the report needs of a run folder; `records.store.Store` is one."""
 
-    def frame(self) -> pl.DataFrame: ...
+    def scan(self) -> pl.LazyFrame: ...
     def scores(self) -> pl.DataFrame: ...
     def cells(self) -> list[dict[str, Any]]: ...
     def manifest(self) -> dict[str, Any]: ...
@@ -88,8 +90,8 @@ class Run:
     def __init__(self, store: Source) -> None:
         self.store = store
         self.manifest = store.manifest()
-        self.frame = store.frame()
-        self.scores = store.scores()
+        self.frame = frame_of(store)
+        self.scores = agreed(store.scores())
         self.plan = store.cells()
         self.victims = _labels(self.plan, "victim")
         self.attacks = _labels(self.plan, "attack")
@@ -299,9 +301,10 @@ class Run:
             row = cell.counted.get(cell.judge) or {}
             for name in ("n", *COUNTS):
                 totals[name] += row.get(name) or 0
+        outcomes = dict(self.frame.group_by("outcome").len().iter_rows())
         apart = (("error", "failed"), ("refused", "refused"), ("filtered", "filtered"), ("blocked", "blocked"))
         for outcome, name in apart:
-            totals[name] = int((self.frame["outcome"] == outcome).sum())
+            totals[name] = outcomes.get(outcome, 0)
         # What was never sent has no record and has not failed: it waits.
         totals["unsent"] = sum(cell.get("unsent") or 0 for cell in self.plan)
         totals["truncated"] = int((self.frame["finish"] == "length").sum())
@@ -356,6 +359,14 @@ class Run:
             if text:
                 found.setdefault(str(text), []).append(victim)
         return found
+
+
+def frame_of(store: Source) -> pl.DataFrame:
+    """The records without what no section shows; sent: whether the row's question reached the victim."""
+    import polars as pl
+
+    # No chat was recorded where none was sent.
+    return store.scan().with_columns(sent=pl.col("conversation") != "[]").drop(UNREAD).collect()
 
 
 def broken_judges(cells: Iterable[dict[str, Any]], judges: Iterable[str]) -> list[dict[str, Any]]:

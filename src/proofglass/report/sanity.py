@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from proofglass.evaluation.metrics.kinds import ORDER
+from proofglass.interfaces import opens_of
 from proofglass.report.run import Cell, Run
 from proofglass.report.tables import crafts, numbers, scalar
 from proofglass.report.wording import number, percent, with_interval
@@ -52,8 +53,8 @@ def _masking(run: Run) -> list[str]:
                     for cell in run.measured(expected, victim=victim, dataset=dataset)
                     if cell.defense in run.undefended and _spent(cell)
                 ]
-                blind = [cell for cell in cells if _access(cell) == "black"]
-                seeing = [cell for cell in cells if _access(cell) == "white"]
+                blind = [cell for cell in cells if _opens(cell) == "scores"]
+                seeing = [cell for cell in cells if _opens(cell) == "gradients"]
                 if not blind or not seeing:
                     continue
                 best, other = (max(some, key=_harm) for some in (blind, seeing))
@@ -77,5 +78,5 @@ def _spent(cell: Cell) -> bool:
     return bool(craft.get("forward") or craft.get("queries"))
 
 
-def _access(cell: Cell) -> str:
-    return str((cell.plan.get("craft") or {}).get("access"))
+def _opens(cell: Cell) -> str | None:
+    return opens_of(cell.plan.get("craft") or {})

@@ -11,6 +11,7 @@ from typing import Any
 from proofglass.console import cut
 from proofglass.evaluation.metrics.kinds import HARMLESS
 from proofglass.evaluation.metrics.success import few_clusters
+from proofglass.interfaces import opens_of
 from proofglass.report.run import COUNTS, Cell, RateRow, Run
 
 LENGTH = 2000  # characters of a reason in a table
@@ -166,10 +167,8 @@ def crafting(run: Run) -> Table:
         losses = numbers(trace.get("loss"))
         rows.append(
             {
-                **{
-                    k: craft.get(k)
-                    for k in ("victim", "attack", "dataset", "access", "scope", "artefact", "crafted_on")
-                },
+                **{k: craft.get(k) for k in ("victim", "attack", "dataset", "scope", "artefact", "crafted_on")},
+                "opens": opens_of(craft),
                 **{k: craft.get(k) or 0 for k in ("forward", "backward", "queries")},
                 "loss_first": next((x for x in losses if x is not None), None),
                 "loss_last": next((x for x in reversed(losses) if x is not None), None),
@@ -180,7 +179,7 @@ def crafting(run: Run) -> Table:
             }
         )
     columns = (
-        *("victim", "attack", "dataset", "access", "scope", "artefact", "crafted_on"),
+        *("victim", "attack", "dataset", "opens", "scope", "artefact", "crafted_on"),
         *("forward", "backward", "queries"),
         *("loss_first", "loss_last", "loss_before_rounding", "loss_after_rounding", "linf_levels", "l2", "settings"),
     )

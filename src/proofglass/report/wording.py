@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from proofglass.interfaces import ACCESS, Opens
+
 NBSP = "\u00a0"
 
 
@@ -75,6 +77,11 @@ def number(value: Any, digits: int = 3) -> str:
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.{digits}g}" if 1e-3 <= abs(value) < 1e6 else f"{value:.{digits - 1}e}"
     return f"{int(value):,}".replace(",", "\u202f")
+
+
+def access(opens: Opens | None) -> str:
+    """What the field calls an attack that opens so much of its victim; "" where nobody noted it."""
+    return ACCESS[opens] if opens else ""
 
 
 def seconds(value: float | None) -> str:

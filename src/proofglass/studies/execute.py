@@ -11,16 +11,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
+from proofglass.attacks.crafting.apart import check_apart
 from proofglass.engine.progress import watched_by
 from proofglass.errors import ImageError, StoreError, is_environment
 from proofglass.faults import one_line, stops_the_run, told
 from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Defense, Victim, opened_through, rebased
+from proofglass.records.columns import of_reply, of_sample
+from proofglass.records.crafts import Crafted
 from proofglass.records.schema import Record, chat_to_json, utf8
-from proofglass.records.store import Crafted
-from proofglass.studies.craft import check_apart, craft
+from proofglass.studies.craft import craft
 from proofglass.studies.plan import Cell, looks_inside
 from proofglass.studies.progress import Progress
 from proofglass.studies.rows import Row
@@ -293,32 +295,23 @@ def _done(trial: Trial, row: Row, chunk: int, ended: Ended, artefact_key: str) -
         attack_key=attack,
         defense_key=defense,
         dataset_key=dataset,
-        sample_id=row.id,
-        cluster=sample.cluster if sample else row.id,
-        category=row.category,
-        split=sample.split if sample else "",
-        expected=sample.expected if sample else cell.rows.expected,
-        question=utf8(sample.chat.last_text) if sample else "",
+        **(of_sample(row) if isinstance(row, Sample) else _of_bad(row, cell)),
         attacked_text=utf8(chat.last_text),
         clean_image=clean.sha256 if clean else None,
         attacked_images=[image.sha256 for image in chat.images],
-        reply=utf8(reply.text),
-        outcome=reply.outcome,
-        finish=reply.finish,
-        reason=utf8(reply.reason),
-        decisions=json.dumps([dataclasses.asdict(decision) for decision in reply.decisions]),
+        **of_reply(reply),
         crafted_on=ended.artefact.crafted_on if ended.artefact else "",
         artefact=artefact_key or None,
-        queries=reply.cost.queries,
-        tokens_in=reply.cost.tokens_in,
-        tokens_out=reply.cost.tokens_out,
-        money=reply.cost.money,
         conversation=chat_to_json(chat),
         settings=json.dumps(dataclasses.asdict(trial.settings)),
         seed=cell.seed,
         chunk=chunk,
-        reasoning=utf8(reply.reasoning),
         crafting=crafting_of(trial.attack, trial.target, ended.artefact),
-        helpers=json.dumps({key: dataclasses.asdict(cost) for key, cost in reply.helpers.items()}),
     )
     return Done(row, ended, record)
+
+
+def _of_bad(row: BadSample, cell: Cell) -> dict[str, Any]:
+    """The columns of a row that is no sample."""
+    names = {"sample_id": row.id, "cluster": row.id, "category": row.category, "source": row.dataset}
+    return {**names, "split": "", "expected": cell.rows.expected, "question": ""}

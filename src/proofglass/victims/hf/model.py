@@ -28,7 +28,7 @@ from proofglass.victims.hf.gradient import GradientStep
 from proofglass.victims.hf.loading import Options, Quantised, image_processor, load, positions_of
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
 from proofglass.victims.hf.pictures import Pictures
-from proofglass.victims.hf.thought import Marks, marks_of, spoken
+from proofglass.victims.hf.thought import marks_of, spoken
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import mean_std
 from proofglass.victims.shared.choosing import Rules, draw_seed
@@ -68,6 +68,7 @@ class HFModel:
         self.chats = Chats(path, self.tokenizer, self.family, self.processor, self.twin)
         self.max_positions = positions_of(self.model.config)
         self.pad = self.tokenizer.pad_token_id or 0
+        self.marks = marks_of(self.tokenizer, self.chats.template)
         self.remarks: list[str] = []
         self.batches = Batches(self._full)
         self.pictures = Pictures(self.family, self.twin, self.device, self.model.dtype)
@@ -211,14 +212,10 @@ class HFModel:
         ends = self.family.generation.eos_token_id
         return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
-    @cached_property
-    def _marks(self) -> Marks | None:
-        return marks_of(self.tokenizer, self.chats.template)
-
     def _read(self, tokens: list[int], prompt: Sequence[int], settings: Settings) -> Reply:
         stop = next((i for i, token in enumerate(tokens) if token in self._ends), None)
         said = tokens if stop is None else tokens[:stop]
-        thought, text = spoken(self._marks, self.tokenizer, said, prompt)
+        thought, text = spoken(self.marks, self.tokenizer, said, prompt)
         cut = next((at for mark in settings.stop if (at := text.find(mark)) >= 0), None)
         if cut is not None:
             text = text[:cut]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from proofglass.attacks.sanity import examine
 from proofglass.interfaces import Victim
 from proofglass.types import Finding, Image, Reply
+from proofglass.victims.sanity import examine
 from scripted_victims import Scripted, asked
 
 SIDE = 8

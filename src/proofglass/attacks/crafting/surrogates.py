@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from proofglass.attacks.image.pixels import grey
+from proofglass.engine.pictures import grey
+from proofglass.engine.seeds import stream
 from proofglass.errors import ClosedVictim, UsageError
 from proofglass.interfaces import Encoder, Model, Victim, WhiteBoxVictim, innermost
 from proofglass.registry import Kind, entries, entry
@@ -73,8 +74,6 @@ def check_apart(model: Model | Victim, victim: Victim) -> None:
 
 def _same_tower(model: Model | Victim, victim: Victim) -> bool:
     import torch
-
-    from proofglass.engine.seeds import stream
 
     if not (isinstance(model, (Encoder, WhiteBoxVictim)) and isinstance(victim, WhiteBoxVictim)):
         return False

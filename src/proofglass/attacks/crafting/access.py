@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
+from proofglass.engine.pictures import check_sees
 from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Victim, WhiteBoxVictim
-
-
-def check_sees(victim: Victim) -> None:
-    """Raises UsageError for a victim that takes text only."""
-    if not victim.sees_images:
-        raise UsageError(f"{victim.name}: takes text only, so there is no picture to attack; choose a victim that sees")
 
 
 def with_gradients(attack: Attack, victim: Victim) -> WhiteBoxVictim:

@@ -1,4 +1,4 @@
-"""What pixel attacks share: where they begin, and crafting picture by picture in batches."""
+"""Crafting by `minimise`: a picture for each sample, in batches, or one for all; and what their traces say."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
-from proofglass.attacks.image.scored import check_sees
+from proofglass.engine import On, minimise, seed_of
+from proofglass.engine.pictures import start_pixels
 from proofglass.interfaces import Victim, WhiteBoxVictim
 from proofglass.types import Artefact, Budget, Chat, Cost, Image, Sample
 
 if TYPE_CHECKING:
     import torch
 
-    from proofglass.engine import Check, Found, Objective, On
+    from proofglass.engine import Check, Found, Objective
     from proofglass.engine.constraints import Constraint
     from proofglass.engine.steps import Step
 
@@ -22,45 +23,6 @@ if TYPE_CHECKING:
     Others = Mapping[str, tuple[torch.Tensor, On]]
 
 DISTANCES = ("linf_levels", "l2")
-
-
-def start_pixels(victim: Victim, chats: Sequence[Chat], start: Image | None) -> tuple[list[Image], torch.Tensor]:
-    """Clean pictures and float32 [B, 3, H, W] in [0, 1]: each chat's own picture, else `start`, else mid-grey.
-
-    Pictures are taken at the size of the victim's tower, so that what is saved is what the model sees. Raises
-    UsageError for a victim that takes text only.
-    """
-    import torch
-
-    from proofglass.engine import quantise
-
-    check_sees(victim)
-    x = torch.cat([_pixels(victim, chat.images[0] if chat.images else start or grey(victim)) for chat in chats])
-    return quantise(x), x
-
-
-def grey(victim: Victim) -> Image:
-    """A mid-grey picture at the victim's own size."""
-    import numpy as np
-
-    width, height = victim.image_size or (224, 224)
-    return Image.from_array(np.full((height, width, 3), 128, np.uint8))
-
-
-def _pixels(victim: Victim, image: Image) -> torch.Tensor:
-    """`image` as the victim takes it. One that shows nothing of itself gets its stated size (bicubic, in 8 bit; the
-    sides are not kept in proportion), or, where it states none, the picture as it is."""
-    import numpy as np
-    import torch
-    from PIL import Image as Pillow
-
-    if isinstance(victim, WhiteBoxVictim):
-        return victim.pixels(image)
-    levels = image.array()
-    size = victim.image_size or (image.width, image.height)
-    if size != (image.width, image.height):
-        levels = np.asarray(Pillow.fromarray(levels).resize(size, Pillow.Resampling.BICUBIC))
-    return torch.from_numpy(levels.transpose(2, 0, 1)[None].astype(np.float32) / 255)
 
 
 def craft_each(
@@ -86,8 +48,6 @@ def craft_each(
     check(part, clean): the check of these samples. run: schedule, budget, select of `minimise`.
     A sample's seed is drawn from `seed` and its id alone, so that order and batch change no draw.
     """
-    from proofglass.engine import On, minimise, seed_of
-
     for part in alike(victim, samples, batch):
         clean, x0 = start_pixels(victim, [s.chat for s in part], start)
         seeds = [seed_of(seed, sample.id) for sample in part]
@@ -111,6 +71,37 @@ def craft_each(
             )
 
 
+def first_picture(victim: Victim, samples: Sequence[Sample], start: Image | None) -> tuple[Image, torch.Tensor]:
+    """Where a universal picture begins, 8-bit and float32 [1, 3, H, W]: `start`, else the picture of the first sample
+    that has one, else mid-grey."""
+    shown = next((s.chat for s in samples if s.chat.images), Chat.user(""))
+    (clean,), x0 = start_pixels(victim, [Chat.user("") if start else shown], start)
+    return clean, x0
+
+
+def craft_one(
+    victim: Victim,
+    objective: Objective,
+    clean: Image | None,
+    x0: torch.Tensor,
+    *,
+    asked: Cost | None = None,
+    **run: Any,
+) -> Artefact:
+    """One artefact that serves all samples: `minimise` from x0, float32 [1, 3, H, W].
+
+    clean: None for attacks that know no clean picture. asked: what was spent before. run: as for `minimise`.
+    """
+    found = minimise(objective, x0, **run)
+    return Artefact(
+        images=tuple(found.images()),
+        clean=clean,
+        crafted_on=victim.key,
+        cost=found.cost + (asked or Cost()),
+        trace=trace_of(found, victim, moved=clean is not None),
+    )
+
+
 def alike(victim: Victim, samples: Sequence[Sample], batch: int) -> Iterator[list[Sample]]:
     """Samples in order, at most `batch` at a time. A victim without a size of its own takes each picture at a size that
     depends on it: only pictures of one size make a batch then."""
@@ -123,26 +114,6 @@ def alike(victim: Victim, samples: Sequence[Sample], batch: int) -> Iterator[lis
     for _, group in groupby(samples, size):
         while part := list(islice(group, batch)):
             yield part
-
-
-def check_targets(samples: Sequence[Sample]) -> None:
-    """Raises ValueError for a sample without a target: asked before the first batch is paid for."""
-    for sample in samples:
-        if not sample.target:
-            raise ValueError(f"sample {sample.id!r}: target: the attack needs a text to teach, found none")
-
-
-def target_pairs(part: Sequence[Sample], clean: Sequence[Image]) -> list[list[tuple[Chat, str]]]:
-    """Each sample's own (chat, target); the picture in the chat is a place holder. Raises ValueError without one."""
-    check_targets(part)
-    return [[(s.chat.with_image(c), s.target)] for s, c in zip(part, clean, strict=True)]
-
-
-def texts(field: str, value: Sequence[str]) -> tuple[str, ...]:
-    """`value` as a tuple. Raises ValueError for a bare text, whose letters would pass for texts, and for empty ones."""
-    if isinstance(value, str) or not all(isinstance(text, str) and text.strip() for text in value):
-        raise ValueError(f"{field}: expected a list of texts, none of them empty, found {value!r}")
-    return tuple(value)
 
 
 def left_of(budget: Budget | None, spent: Cost, began: float) -> Budget | None:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from proofglass.attacks.image.pixels import start_pixels, target_pairs
 from proofglass.engine.gradients import vanished
 from proofglass.engine.minimise import minimise
+from proofglass.engine.pictures import start_pixels, target_pairs
 from proofglass.engine.points import IMAGE, named
 from proofglass.errors import ZeroGradient
 from proofglass.images import read, write
