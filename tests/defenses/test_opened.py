@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from proofglass import Lens, Opened
+from proofglass import Lens, Opened, Stack
 from proofglass.defenses.inference.none import NoDefense
 from proofglass.defenses.inference.self_moderation import SelfModeration
 from proofglass.defenses.inference.system_prompt import SystemPrompt
@@ -105,6 +105,8 @@ class Talking(WhiteBoxVictim):
         _say("target_logits"), _say("features"), _say("features_and_grad"),
     )  # fmt: skip
     next_token_logits, hidden_states, steering = _say("logits"), _say("hidden"), _say("steering")
+    embeddings, encode, decode, writable = _say("embeddings"), _say("encode"), _say("decode"), _say("writable")
+    losses_of = _say("losses_of")
     gradient_path = _say("plain")
 
 
@@ -116,7 +118,7 @@ def test_a_lens_that_changes_nothing_hands_everything_on() -> None:
         "fidelity": (([],), {}),
         "card": ((), {}),
         "pixels": ((PICTURE,), {}),
-        "prepare": ((PAIRS,), {"append_eos": True}),
+        "prepare": ((PAIRS,), {"append_eos": True, "slots": ("image", "image2"), "mark": "!"}),
         "loss_and_grad": ((x, "prepared"), {"weighting": "sum", "need_grad": False, "text": [[x]]}),
         "target_logits": ((x, "prepared"), {}),
         "features": ((x, "patches"), {}),
@@ -124,9 +126,14 @@ def test_a_lens_that_changes_nothing_hands_everything_on() -> None:
         "next_token_logits": (([CHAT],), {}),
         "hidden_states": (([CHAT], [1]), {}),
         "steering": (({1: x},), {}),
+        "embeddings": ((), {}),
+        "encode": (("text",), {}),
+        "decode": (([1, 2],), {}),
+        "writable": ((), {}),
+        "losses_of": ((x, "prepared", [[[1]]]), {"weighting": "sum"}),
     }
     values = {"embedding_width", "normalisation", "context_window", "inside", "gradient_path"} | STATED
-    asked_elsewhere = {"reply", "in_run", "margin_and_grad"}
+    asked_elsewhere = {"reply", "in_run", "margin_and_grad", "mark_gradient"}
     assert set(calls) | values | asked_elsewhere == set(ports()), "a new port: call it here too"
     for name, (given, named) in calls.items():
         model.calls.clear()
@@ -218,7 +225,10 @@ def test_losses_are_means_over_the_draws_and_gradients_follow_them_by_the_chain_
     with drawing([5, 6], 7):
         found = view.loss_and_grad(x, prepared)
     factor = torch.tensor(
-        [[0.5 + 0.5 * float(torch.rand((), generator=stream(defense.key, s, 7, k))) for s in (5, 6)] for k in range(3)]
+        [
+            [0.5 + 0.5 * float(torch.rand((), generator=stream(defense.key, "image", s, 7, k))) for s in (5, 6)]
+            for k in range(3)
+        ]
     )[..., None, None, None]
     each = [toy.loss_and_grad(x * c, prepared) for c in factor]
     torch.testing.assert_close(found.loss, torch.stack([e.loss for e in each]).mean(0))
@@ -370,6 +380,61 @@ def test_text_perturbations_get_the_mean_of_their_gradients(llava: HF) -> None:
     assert expected.text is not None
     torch.testing.assert_close(found.text[0][0], expected.text[0][0])
     assert view.loss_and_grad(x, prepared).text is None
+
+
+def test_candidates_are_compared_at_the_same_draws_and_behind_the_defense(llava: HF) -> None:
+    view = opened_through(Stack((SYSTEM, RandomResize(0.6, draws=2))), llava)
+    assert view is not None
+    chats = [Chat.user(PICTURE, "tell me ! ! now"), Chat.user(PICTURE, "why ! !")]
+    prepared = view.prepare([[(chat, "so")] for chat in chats], mark="! !")
+    x = torch.cat([llava.pixels(PICTURE)] * 2)
+    candidates = [[llava.encode(text) for text in ("? !", "x y")], [llava.encode("z z")]]
+    with drawing([1, 2], 3):
+        found = view.losses_of(x, prepared, candidates)
+        for c in range(2):
+            ids = [row[min(c, len(row) - 1)] for row in candidates]
+            loss = view.loss_and_grad(x, prepared.filled(ids), need_grad=False).loss
+            torch.testing.assert_close(found[0, c], loss[0])
+        torch.testing.assert_close(found[1, 0], loss[1])
+        losses, grads = view.mark_gradient(x, prepared)
+        torch.testing.assert_close(losses, view.loss_and_grad(x, prepared).loss)
+    assert bool(found[1, 1].isnan())
+    assert [grad.shape for grad in grads] == [(len(llava.encode("! !")), llava.embedding_width)] * 2
+    bare = llava.prepare([[(chat.with_system("be careful"), "so")] for chat in chats], mark="! !")
+    seen = SYSTEM.opened(llava)
+    by_hand = llava.mark_gradient(x, bare)[1]
+    through = seen.mark_gradient(x, seen.prepare([[(chat, "so")] for chat in chats], mark="! !"))[1]
+    for one, other in zip(through, by_hand, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_every_slot_is_looked_at_through_the_lens_and_draws_its_own(llava: HF) -> None:
+    other = Image.from_array(255 - PICTURE.array())
+    chat, slots = Chat.user(PICTURE, "what is it?").say("a dog").ask(other, "and this?"), ("image", "image2")
+    x = {"image": llava.pixels(PICTURE), "image2": llava.pixels(other)}
+    halves = Opened(llava, NoDefense(), Lens(pixels=lambda pixels, _: pixels / 2))
+    prepared = llava.prepare([[(chat, "so")]], slots=slots)
+    found = halves.loss_and_grad(x, prepared)
+    expected = llava.loss_and_grad({slot: pixels / 2 for slot, pixels in x.items()}, prepared)
+    torch.testing.assert_close(found.loss, expected.loss)
+    for slot in slots:
+        torch.testing.assert_close(found.pixels[slot], expected.pixels[slot] / 2)
+    factors: list[float] = []
+
+    def dim(pixels: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+        factors.append(float(torch.rand((), generator=draws)))
+        return pixels * factors[-1]
+
+    Opened(llava, NoDefense(), Lens(pixels=dim, draws=1)).loss_and_grad(x, prepared)
+    assert len(set(factors)) == 2
+
+
+def test_a_chat_without_a_slot_has_no_pixels_to_look_through(llava: HF) -> None:
+    view = Dimmed().opened(llava)
+    prepared = view.prepare([[(Chat.user("why ?"), "so")]], slots=())
+    found = view.loss_and_grad(None, prepared)
+    assert found.pixels is None
+    torch.testing.assert_close(found.loss, llava.loss_and_grad(None, prepared).loss)
 
 
 # ---------------------------------------------------------------- gates

@@ -48,7 +48,7 @@ class SelfModeration(Defense):
         first: Reply = yield ask
         if not first.is_said or self.rounds == 0:
             return first
-        answer = first
+        answer: Reply = first
         for _ in range(self.rounds):
             answer = yield ask.on(ask.chat.say(answer.text).ask(self.moderate))
             if not answer.is_said:

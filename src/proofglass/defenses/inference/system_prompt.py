@@ -45,7 +45,7 @@ class SystemPrompt(Defense):
     mode: Literal["replace", "append", "prepend"] = "replace"
 
     def flow(self, ask: Ask) -> Flow[Reply]:
-        reply = yield ask.on(self.placed(ask.chat))
+        reply: Reply = yield ask.on(self.placed(ask.chat))
         return reply
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
