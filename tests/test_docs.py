@@ -117,11 +117,14 @@ def test_the_method_pages_are_what_the_registry_says() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_the_study_of_the_docs_is_a_study(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)\n```", (ROOT / "docs" / "studies.md").read_text(), re.S)
-    (tmp_path / "study.yaml").write_text(text)
-    study = load(tmp_path / "study.yaml")
-    assert [item.label for item in study.attacks] == ["no-attack", "random-noise", "qi2023, 150 steps"]
+def test_the_studies_of_the_docs_are_studies(tmp_path: Path) -> None:
+    found = []
+    for text in re.findall(r"```yaml\n(.*?)\n```", (ROOT / "docs" / "studies.md").read_text(), re.S):
+        (tmp_path / "study.yaml").write_text(text)
+        found.append(load(tmp_path / "study.yaml").attacks)
+    first, both = found
+    assert [item.label for item in first] == ["no-attack", "random-noise", "qi2023, 150 steps"]
+    assert [(item.label, item.adaptive) for item in both] == [("pgd", None), ("pgd, static", False)]
 
 
 def test_the_docs_name_every_shipped_study_and_how_long_it_takes() -> None:
