@@ -21,7 +21,7 @@ TITLES: dict[Kind, str] = {
     "models": "Models",
 }
 
-TRAITS = ("access", "needs", "threat", "changes", "scope", "licence", "column", "aspect", "by", "range", "better")
+TRAITS = ("access", "threat", "changes", "scope", "licence", "column", "aspect", "by", "range", "better")
 
 
 def page() -> str:

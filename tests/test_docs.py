@@ -13,8 +13,8 @@ import yaml
 
 from conformance import fixtures
 from conformance.broken_plugs import Scripted
-from proofglass.conformance import checks
 from proofglass.studies import load, shipped
+from proofglass.testing import checks
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]

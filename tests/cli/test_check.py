@@ -10,7 +10,7 @@ import pytest
 
 from conformance import broken_plugs as plugs
 from proofglass.cli.main import main
-from proofglass.conformance import suite
+from proofglass.testing import suite
 
 
 @pytest.fixture

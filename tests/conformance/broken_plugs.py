@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from proofglass import images
-from proofglass.conformance.material import Scripted
 from proofglass.errors import ImageError
 from proofglass.evaluation.datasets.reading import picture_in
 from proofglass.flow import Flow
@@ -27,6 +26,7 @@ from proofglass.interfaces import (
     checked,
     key_of,
 )
+from proofglass.testing.material import Scripted
 from proofglass.types import Artefact, Ask, Attempt, BadSample, Chat, Image, Reply, Sample, Score, Settings
 from proofglass.victims.own import OwnModule
 

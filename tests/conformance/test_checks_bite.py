@@ -12,7 +12,7 @@ import torch
 
 from conformance import broken_plugs as plugs
 from conformance import fixtures
-from proofglass.conformance import checks, on_disk, white_box
+from proofglass.testing import checks, on_disk, white_box
 from proofglass.types import Artefact, Ask, Chat, Image, Settings
 
 ASK = Ask(Chat.user("how do i mend a kite ?"), Settings(max_new_tokens=6))
@@ -311,9 +311,9 @@ def test_every_check_is_shown_to_bite() -> None:
         name
         for module in (checks, on_disk, white_box)
         for name, found in inspect.getmembers(module, inspect.isfunction)
-        if found.__module__ == module.__name__ and not name.startswith("_")
+        if found.__module__.startswith(module.__name__) and not name.startswith("_")
     }
-    assert every - {"unreadable", "places_of"} == set(CASES)
+    assert every - {"places_of"} == set(CASES)
 
 
 @pytest.mark.parametrize("check", CASES)

@@ -14,10 +14,10 @@ from conformance import fixtures
 from conformance.broken_plugs import Scripted
 from conformance.fixtures import Bench, different_victims, names
 from proofglass import Stack
-from proofglass.conformance import checks, material, on_disk, opened, suite, white_box
 from proofglass.errors import MissingExtra
 from proofglass.interfaces import Detector, Encoder, WhiteBoxVictim, opened_through
 from proofglass.registry import BASES, Kind, build, entry
+from proofglass.testing import checks, material, on_disk, opened, suite, white_box
 from proofglass.types import Artefact, Ask, Chat, Settings
 from proofglass.victims.testbed import TestbedVictim
 from strangers.random_resize import RandomResize

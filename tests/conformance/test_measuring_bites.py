@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from proofglass.conformance import measuring, suite
 from proofglass.interfaces import Group, Measure, Metric
 from proofglass.registry import build, entries
+from proofglass.testing import measuring, suite
 from strangers.defense_gain import DefenseGain
 
 CHECKS = (

@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from proofglass import Lens, Opened
-from proofglass.conformance import opened, suite
-from proofglass.conformance.material import asks, picture
 from proofglass.defenses.inference.self_moderation import SelfModeration
 from proofglass.defenses.inference.system_prompt import SystemPrompt
 from proofglass.errors import ClosedVictim
 from proofglass.flow import Flow
 from proofglass.interfaces import WhiteBoxVictim
 from proofglass.registry import build
+from proofglass.testing import opened, suite
+from proofglass.testing.material import asks, picture
 from proofglass.types import Ask, Chat, Reply, Settings
 from strangers.random_resize import RandomResize
 

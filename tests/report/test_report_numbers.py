@@ -155,7 +155,7 @@ def test_counts_of_the_run_include_cells_without_a_rate(store):
 )
 def test_a_cell_says_what_was_recorded_of_its_crafting(store, told, mark):
     store.add(answers(1, 2), victim="w", attack="no-attack")
-    craft = {"artefact": "a", "crafted_on": "key-v", "access": "white", "forward": 1} | told
+    craft = {"artefact": "a", "crafted_on": "key-v", "opens": "gradients", "forward": 1} | told
     store.add(answers(1, 2), attack="qi2023", defense="system-prompt", craft=craft)
     assert Run(store).find("refuse", attack="qi2023")[0].crafted == mark
 

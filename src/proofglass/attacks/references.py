@@ -12,10 +12,9 @@ from typing import Literal
 from proofglass.attacks.crafting.access import with_losses
 from proofglass.attacks.crafting.fields import Epsilon
 from proofglass.attacks.crafting.pixels import apart
-from proofglass.engine import TargetNLL
+from proofglass.engine import A_LOSS, TargetNLL
 from proofglass.engine.pictures import target_pairs
 from proofglass.engine.rounding import whole_levels
-from proofglass.engine.schedule import A_LOSS
 from proofglass.interfaces import Attack, Count, Victim, WhiteBoxVictim
 from proofglass.interfaces.attacks import Opens, Scope
 from proofglass.types import Artefact, Budget, Chat, Cost, Image, Sample

@@ -46,7 +46,7 @@ class Record:
     that attack or defense asked -> what that cost (fields of `Cost`). Of the sample (`types.Sample`): its id, cluster,
     category, split, expected, group, target, references, `asked` (its chat before the attack), source (the name of its
     data set as it states it itself) and meta. Of the reply (`types.Reply`): outcome, finish, reason, decisions, fault,
-    reasoning. attempt: its key, of conversation and reply (`attempt_key`); the store fills it in. decisions,
+    reasoning. attempt: its key, of conversation and reply (`attempt_key`). decisions,
     conversation, asked, meta, settings: JSON.
     """
 

@@ -62,27 +62,26 @@ def agreed(scores: pl.DataFrame) -> pl.DataFrame:
 
     scores: cell, sample_id, judge, value and what else `Store.scores` has.
     """
-    import polars as pl
 
     place = ["cell", "sample_id", "judge"]
     raters = [*place, "rater"] if "rater" in scores.columns else place
     last = scores.unique(raters, keep="last", maintain_order=True)
     if last.select(place).n_unique() == last.height:
         return last
-    texts = [name for name in last.columns if name not in (*place, "value", "attempt")]
-    said = [_same(name) for name in texts if name != "reason"] + [
-        pl.col("reason").filter(pl.col("reason") != "").unique(maintain_order=True).str.join("; ")
-    ]
-    return (
-        last.group_by(place, maintain_order=True)
-        .agg(pl.col("value").mean(), *said, *(pl.col(n).first() for n in ("attempt",) if n in last.columns))
-        .select(last.columns)
-    )
+    told = [_told(name) for name in last.columns if name not in place]
+    return last.group_by(place, maintain_order=True).agg(told).select(last.columns)
 
 
-def _same(name: str) -> pl.Expr:
+def _told(name: str) -> pl.Expr:
+    """What several raters together say in a column."""
     import polars as pl
 
+    if name == "value":
+        return pl.col(name).mean()
+    if name == "attempt":
+        return pl.col(name).first()
+    if name == "reason":
+        return pl.col(name).filter(pl.col(name) != "").unique(maintain_order=True).str.join("; ")
     return pl.when(pl.col(name).n_unique() == 1).then(pl.col(name).first()).otherwise(pl.lit("")).alias(name)
 
 

@@ -21,7 +21,7 @@ from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Defense, Victim, opened_through, rebased
 from proofglass.records.columns import of_reply, of_sample
 from proofglass.records.crafts import Crafted
-from proofglass.records.schema import Record, chat_to_json, utf8
+from proofglass.records.schema import Record, attempt_key, chat_to_json, utf8
 from proofglass.studies.craft import craft
 from proofglass.studies.plan import Cell, looks_inside
 from proofglass.studies.progress import Progress
@@ -137,7 +137,7 @@ def crafting_of(attack: Attack, target: Target, artefact: Artefact | None) -> Cr
 
 def craft_all(trial: Trial, sink: Sink) -> Iterator[Crafted]:
     """Craft for all chunks of a cell before any of its samples is asked. Raises what crafting raises."""
-    if trial.attack.scope == "universal":
+    if trial.attack.scope != "sample":
         yield craft_universal(trial, sink, Progress())
         return
     for rows in trial.cell.rows.chunks():
@@ -152,7 +152,7 @@ def run_cell(trial: Trial, sink: Sink, watch: Progress | None = None) -> Iterato
     the sink cannot be written, and what stops a run (`faults.stops_the_run`).
     """
     watch = watch or Progress()
-    universal = craft_universal(trial, sink, watch) if trial.attack.scope == "universal" else None
+    universal = craft_universal(trial, sink, watch) if trial.attack.scope != "sample" else None
     watch.crafted(universal.seconds if universal else 0.0)
     seconds = 0.0
     for number, rows in enumerate(trial.cell.rows.chunks()):
@@ -285,6 +285,7 @@ def _done(trial: Trial, row: Row, chunk: int, ended: Ended, artefact_key: str) -
     if clean is None and ended.artefact and ended.artefact.clean:
         clean = ended.artefact.clean
     victim, attack, defense, dataset = cell.plug_keys
+    conversation = chat_to_json(chat)
     record = Record(
         cell=cell.key,
         victim=cell.victim.label,
@@ -302,7 +303,8 @@ def _done(trial: Trial, row: Row, chunk: int, ended: Ended, artefact_key: str) -
         **of_reply(reply),
         crafted_on=ended.artefact.crafted_on if ended.artefact else "",
         artefact=artefact_key or None,
-        conversation=chat_to_json(chat),
+        conversation=conversation,
+        attempt=attempt_key(conversation, utf8(reply.text), reply.outcome),
         settings=json.dumps(dataclasses.asdict(trial.settings)),
         seed=cell.seed,
         chunk=chunk,

@@ -147,7 +147,7 @@ def looks_inside(attack: Attack) -> bool:
 
 
 def _skip(victim: Victim, attack: Attack) -> str:
-    if attack.opens != "nothing" and not isinstance(victim, WhiteBoxVictim):
+    if looks_inside(attack) and not isinstance(victim, WhiteBoxVictim):
         return f"{attack.name} needs {NEEDS[attack.opens]} ({ACCESS[attack.opens]}), this victim gives replies only"
     if "image" in attack.changes and not victim.sees_images:
         return f"{attack.name} changes the picture, this victim takes text only"

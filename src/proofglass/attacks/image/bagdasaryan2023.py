@@ -20,7 +20,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from proofglass.attacks.crafting.access import with_gradients
 from proofglass.attacks.crafting.fields import StepSize
@@ -33,9 +33,6 @@ from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Count, Paper, Share, Steps, Text, Victim, WhiteBoxVictim
 from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Image, Reply, Sample
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

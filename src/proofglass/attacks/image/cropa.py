@@ -37,15 +37,14 @@ from proofglass.attacks.crafting.access import with_gradients
 from proofglass.attacks.crafting.apart import check_unseen, folded
 from proofglass.attacks.crafting.fields import Epsilon, StepSize
 from proofglass.attacks.crafting.pixels import craft_each, left_of
-from proofglass.engine import Evaluation, LInf, Objective, Schedule, SignStep, replies_cost
+from proofglass.engine import Evaluation, LInf, Objective, On, Schedule, SignStep, replies_cost
 from proofglass.engine.constraints import Between
 from proofglass.engine.memory import NOTHING, Memory
 from proofglass.engine.pictures import grey
 from proofglass.engine.points import IMAGE, Point, named, shaped
 from proofglass.engine.rounding import nearest, whole_levels
-from proofglass.engine.variables import On
 from proofglass.errors import UsageError
-from proofglass.interfaces import Attack, Count, NonNegative, Paper, Steps, Text, Victim, WhiteBoxVictim
+from proofglass.interfaces import Attack, Count, Paper, Share, Steps, Text, Victim, WhiteBoxVictim
 from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Image, Sample, Settings
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class CroPA(Attack):
     goal: Literal["targeted", "untargeted"] = "targeted"
     epsilon: Epsilon = 16 / 255
     alpha1: StepSize = 1 / 255
-    alpha2: NonNegative | None = None
+    alpha2: Share | None = None
     steps: Steps = 1700
     prompt_update: Literal["code", "interval"] = "code"
     prompt_interval: Count = 10

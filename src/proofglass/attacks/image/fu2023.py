@@ -39,6 +39,7 @@ from proofglass.engine import (
     check_radius,
     replies_cost,
 )  # fmt: skip
+from proofglass.engine.points import Point
 from proofglass.engine.rounding import fitted, nearest
 from proofglass.errors import UsageError
 from proofglass.interfaces import (
@@ -57,8 +58,6 @@ from proofglass.types import Artefact, Ask, Budget, Chat, Image, Sample, Setting
 
 if TYPE_CHECKING:
     import torch
-
-    from proofglass.engine.points import Point
 
 SLOT = "{question}"
 ABOUT_THE_PICTURE = (
@@ -262,4 +261,5 @@ def _levels(picture: Image) -> torch.Tensor:
     """Grey levels, float64 [1, 3, H, W]."""
     import torch
 
-    return torch.from_numpy(picture.array().copy()).permute(2, 0, 1)[None].double().contiguous()
+    levels: torch.Tensor = torch.from_numpy(picture.array().copy()).permute(2, 0, 1)[None].double().contiguous()
+    return levels

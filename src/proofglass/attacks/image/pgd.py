@@ -8,10 +8,9 @@ from typing import Literal
 
 from proofglass.attacks.crafting.access import with_gradients
 from proofglass.attacks.crafting.pixels import craft_each
-from proofglass.engine import L2, LInf, MomentumStep, NormalisedStep, Schedule, SignStep, TargetNLL
+from proofglass.engine import A_GRADIENT, L2, LInf, MomentumStep, NormalisedStep, Schedule, SignStep, TargetNLL
 from proofglass.engine.constraints import check_epsilon, check_radius
 from proofglass.engine.pictures import check_targets, target_pairs
-from proofglass.engine.schedule import A_GRADIENT
 from proofglass.engine.steps import Step
 from proofglass.interfaces import Attack, Count, NonNegative, Paper, Positive, Steps, Victim
 from proofglass.types import Artefact, Budget, Image, Sample

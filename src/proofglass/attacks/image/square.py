@@ -11,9 +11,8 @@ from annotated_types import Interval
 from proofglass.attacks.crafting.access import with_losses
 from proofglass.attacks.crafting.fields import Epsilon
 from proofglass.attacks.crafting.pixels import craft_each
-from proofglass.engine import LInf, Schedule, SquareStep, TargetNLL
+from proofglass.engine import A_LOSS, LInf, Schedule, SquareStep, TargetNLL
 from proofglass.engine.pictures import check_targets, target_pairs
-from proofglass.engine.schedule import A_LOSS
 from proofglass.interfaces import Attack, Count, Paper, Steps, Victim
 from proofglass.types import Artefact, Budget, Image, Sample
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +35,6 @@ def ssim(one: np.ndarray, other: np.ndarray) -> float:
         raise ValueError(f"ssim: expected two pictures [H, W, C] of one shape, found {one.shape} and {other.shape}")
     if min(one.shape[:2]) < WINDOW:
         raise ValueError(f"ssim: expected pictures of at least {WINDOW} x {WINDOW} pixels, found {one.shape[:2]}")
-    return float(
-        structural_similarity(
-            one, other, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, channel_axis=-1
-        )
-    )
+    alike: Callable[..., Any] = structural_similarity
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return float(alike(one, other, data_range=1, channel_axis=-1, **window))

@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from proofglass.conformance.checks import gives_gradients
 from proofglass.defenses.opened import Opened
 from proofglass.engine.seeds import drawing
 from proofglass.errors import ClosedVictim
 from proofglass.interfaces import Defense, Victim, WhiteBoxVictim, innermost, opened_through
+from proofglass.testing.checks import gives_gradients
 from proofglass.types import Ask, Chat, Image, Reply
 
 NUDGE = 5e-4  # an eighth of a grey level: far above what float32 rounds, far below what bends a loss

@@ -1,11 +1,4 @@
-"""Which checks a plug must pass, with something for each to work on.
-
-In a test of one's own package:
-
-    @pytest.mark.parametrize("case", suite.cases(lambda: AskTwice()), ids=str)
-    def test_ask_twice(case):
-        case()
-"""
+"""Which checks a plug must pass, with something for each to work on."""
 
 from __future__ import annotations
 
@@ -15,9 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
-from proofglass.conformance import checks, measuring, on_disk, opened, white_box
-from proofglass.conformance.material import Scripted, asks, attempts, picture, samples
-from proofglass.conformance.variants import keyed, variants
 from proofglass.console import REASON, cut
 from proofglass.faults import briefly, stops_the_run
 from proofglass.interfaces import (
@@ -33,6 +23,9 @@ from proofglass.interfaces import (
     opened_through,
 )
 from proofglass.registry import build
+from proofglass.testing import checks, measuring, on_disk, opened, white_box
+from proofglass.testing.material import Scripted, asks, attempts, picture, samples
+from proofglass.testing.variants import keyed, variants
 from proofglass.types import Artefact, Ask, Chat, Finding, Sample, Settings
 
 WHITE = "testbed-linear"  # the victim of attacks that look inside one
@@ -85,6 +78,15 @@ def cases(make: Callable[[], Any], off: Mapping[str, Any] | None = None) -> list
         found += _of_victim(plug)
     if isinstance(plug, (Encoder, Detector)):
         found.append(_case(checks.sees_pixels, plug, _pixels()))
+    return found
+
+
+def check(make: Callable[[], Any], off: Mapping[str, Any] | None = None) -> list[Finding]:
+    """Run the checks of the plug that `make` builds. Returns what was found, also what could not be looked at (`ok` is
+    None). make, off: as for `cases`. Raises AssertionError that names every check which failed, and why."""
+    found = list(findings(cases(make, off)))
+    if failed := [f"{each.check}: {each.measured}" for each in found if each.ok is False]:
+        raise AssertionError(f"{len(failed)} of {len(found)} checks failed:\n" + "\n".join(failed))
     return found
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from proofglass.interfaces import Victim
+from proofglass.errors import ImageError
+from proofglass.interfaces import Victim, key_of
 from proofglass.types import Ask, Attempt, Chat, Cost, Image, Reply, Sample, Settings
 
 
@@ -35,6 +36,37 @@ class Scripted(Victim):
 
     def card(self) -> dict[str, Any]:
         return {"name": self.name}
+
+
+@dataclass(frozen=True)
+class Counting(Victim):
+    """`victim`, with its asks counted."""
+
+    victim: Victim
+    asked: list[int] = field(default_factory=lambda: [0])
+    name = "counting"
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        self.asked[0] += len(asks)
+        return self.victim.reply(asks)
+
+    @property
+    def key(self) -> str:
+        return key_of(["counting", self.victim.key])
+
+
+def always_failing(asks: Sequence[Ask]) -> list[Reply]:
+    """The answers of a victim that is out of reach."""
+    return [Reply.error("the line is down") for _ in asks]
+
+
+def unreadable() -> Image:
+    """A picture whose file has gone."""
+
+    def gone() -> np.ndarray:
+        raise ImageError("gone.png: cannot be read")
+
+    return Image("0" * 64, 8, 8, gone)
 
 
 def picture(seed: int, side: int = 28) -> Image:
