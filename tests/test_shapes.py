@@ -17,7 +17,7 @@ from proofglass.victims.hf_folder import HF
 from proofglass.victims.own import OwnModule
 from proofglass.victims.testbed import TestbedVictim
 from scripted_victims import Scripted, grey
-from shapes import PORTS, is_held
+from shapes import PORTS, is_held, unheld
 
 X = torch.full((2, 3, 2, 2), 0.5)
 
@@ -58,7 +58,7 @@ def test_what_fits_passes() -> None:
         (lambda f: LossAndGrad(f.loss, f.loss, f.pixels), "return.nll: expected"),  # [B] for [B, P]
         (lambda f: LossAndGrad(f.nll, f.loss[:1], f.pixels), "return.loss: expected"),  # one loss for all pictures
         (lambda f: LossAndGrad(f.nll, f.loss, f.pixels[..., :1]), "return.pixels: expected"),  # of another width
-        (lambda f: LossAndGrad(f.nll, f.loss, f.pixels.double()), "return.pixels: expected"),
+        (lambda f: LossAndGrad(f.nll, f.loss, f.pixels.half()), "return.pixels: expected"),
         (lambda f: LossAndGrad(f.nll, f.loss, {"image": f.pixels[:, :1]}), "return.pixels: expected"),
         (lambda f: LossAndGrad(f.nll, f.loss, f.pixels, ((f.pixels,),)), "return.text: expected"),
         (lambda f: f.loss, "return: expected LossAndGrad"),
@@ -73,6 +73,13 @@ def test_a_wrong_shape_is_found(bend: Callable[[LossAndGrad[Any]], Any], found: 
 def test_sizes_hold_over_a_whole_call() -> None:
     with pytest.raises(TypeError, match=r"return\.nll: expected .* found torch.float32"):
         step(bent(), X[:1])  # one picture is asked, two are answered
+
+
+def test_a_call_that_raises_and_one_unheld_are_not_looked_at() -> None:
+    with pytest.raises(ValueError, match="expected values in"):
+        Scripted(lambda x, _: x.flatten(1).sum(1)).loss_and_grad(X[0] + 1, None)  # no batch, and too bright
+    with unheld():
+        assert step(bent(), X[:1]).nll.shape == (2, 1)
 
 
 def test_each_item_of_a_nested_list_is_looked_at() -> None:
