@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proofglass.report import write
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.sanity import sanity
 
 
@@ -22,7 +22,7 @@ def craft(opens="gradients", **trace):
 def test_a_healthy_run_hints_at_nothing(store):
     store.add(replies(12), attack="pgd", craft=craft())
     store.add(replies(1), attack="square", craft=craft("scores"))
-    assert sanity(Run(store)) == []
+    assert sanity(ReportedRun(store)) == []
     assert "Nothing in the traces or rates" in write(store).read_text()
 
 
@@ -37,7 +37,7 @@ def test_a_healthy_run_hints_at_nothing(store):
 )
 def test_each_symptom_in_a_trace_is_told(store, trace, told):
     store.add(replies(0), attack="pgd", craft=craft(**trace))
-    (finding,) = sanity(Run(store))
+    (finding,) = sanity(ReportedRun(store))
     assert finding.startswith("pgd on v: ")
     assert told in finding.replace("\u00a0", " ")
     assert told in write(store).read_text().replace("\u00a0", " ")
@@ -47,7 +47,7 @@ def test_a_black_box_attack_ahead_of_every_white_box_one_is_called_gradient_mask
     store.add(replies(2), attack="pgd", craft=craft())
     store.add(replies(9), attack="square", craft=craft("scores"))
     store.add(replies(20), attack="figstep")  # spends nothing: no search, no sign of masking
-    (finding,) = sanity(Run(store))
+    (finding,) = sanity(ReportedRun(store))
     assert "gradient masking" in finding
     assert "square" in finding
     assert "figstep" not in finding

@@ -21,12 +21,12 @@ from proofglass.victims.api import prices
 from proofglass.victims.api.cache import Cache
 from proofglass.victims.api.calls import reply_of
 from proofglass.victims.api.faults import Secrets, fault_of
-from proofglass.victims.api.ledger import Bill, Budget, BudgetSpent, Ledger
+from proofglass.victims.api.ledger import Bill, BudgetSpent, Caps, Ledger
 from proofglass.victims.api.limits import WINDOW_S, Backoff, Pace
 from proofglass.victims.api.prices import Price
 from proofglass.victims.api.provider import Answer, estimate, merged, said_in, thought_apart
 
-NO_LIMIT = Budget()
+NO_LIMIT = Caps()
 
 
 def picture(seed: int = 0, side: int = 8) -> Image:
@@ -237,8 +237,8 @@ def test_one_process_writes_a_ledger(tmp_path: Path) -> None:
     assert Ledger(tmp_path / "l").book.next == 0
 
 
-@pytest.mark.parametrize("budget", [Budget(money=1.0), Budget(tokens=200), Budget(calls=2)])
-def test_a_budget_is_kept_over_resumes(tmp_path: Path, budget: Budget) -> None:
+@pytest.mark.parametrize("budget", [Caps(money=1.0), Caps(tokens=200), Caps(calls=2)])
+def test_a_budget_is_kept_over_resumes(tmp_path: Path, budget: Caps) -> None:
     async def one(folder: Path) -> bool:
         try:
             await Ledger(folder).sent("a", 1, Bill(1, 100, 0.5), 90, budget)
@@ -252,7 +252,7 @@ def test_a_budget_is_kept_over_resumes(tmp_path: Path, budget: Budget) -> None:
 def test_attempts_wait_for_those_under_way_and_go_when_these_cost_less_than_feared() -> None:
     async def story() -> list[str]:
         ledger, told = Ledger(None), []
-        budget = Budget(tokens=150)
+        budget = Caps(tokens=150)
         first = await ledger.sent("a", 1, Bill(1, 100), 90, budget)
 
         async def second() -> None:

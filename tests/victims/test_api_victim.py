@@ -101,7 +101,7 @@ def book(folder: Path) -> Book:
 
 
 def test_the_api_gets_system_prompt_turns_pictures_and_settings(server: Flaky) -> None:
-    picture = next(iter(api_study.Pictures(1))).chat.images[0]
+    picture = next(iter(api_study.NoisePictures(1))).chat.images[0]
     chat = Chat.user("before", picture, "after").say("I see.").ask("What colour?").with_system("Be brief.")
     settings = Settings(max_new_tokens=7, temperature=0.0, top_p=0.9, stop=("###",))
     (reply,) = victim(server, options={"seed": 5}).reply([Ask(chat, settings)])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.records.manifest import read_json, write_json
-from proofglass.records.pictures import Pictures
+from proofglass.records.pictures import PictureFiles
 from proofglass.records.schema import plain
 from proofglass.types import Artefact, Cost
 
@@ -39,7 +39,7 @@ class Crafts:
     """The artefacts and pictures in the folder `artefacts` of a run."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.pictures = folder, Pictures(folder)
+        self.folder, self.pictures = folder, PictureFiles(folder)
 
     def path(self, key: str) -> Path:
         return self.folder / f"{key}.json"

@@ -14,7 +14,7 @@ _FIX = (
 )
 
 
-class Pictures:
+class PictureFiles:
     """The pictures of a run folder."""
 
     def __init__(self, folder: Path) -> None:

@@ -125,7 +125,7 @@ def settings(values: Mapping[str, Any], skip: Sequence[str] = ()) -> str:
 
 
 def money(told: Mapping[str, Any]) -> str:
-    """ "1.88 USD spent, up to 0.42 possibly paid, cap 3": what a ledger says. told: see `Run.money`."""
+    """ "1.88 USD spent, up to 0.42 possibly paid, cap 3": what a ledger says. told: see `ReportedRun.money`."""
     spent = f"{told['spent']:.4g} {told['currency']} spent"
     lost = f", up to {told['possibly_paid']:.4g} possibly paid (asked, no answer came)" if told["possibly_paid"] else ""
     return f"{spent}{lost}, " + (f"cap {told['cap']:.4g}" if told["cap"] is not None else "no cap")

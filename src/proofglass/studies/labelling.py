@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
-from proofglass.evaluation.correction.planning import GUESS, Plan, guessed, plan_labels
+from proofglass.evaluation.correction.planning import GUESS, LabelPlan, guessed, plan_labels
 from proofglass.evaluation.correction.result import WITHHELD
 from proofglass.evaluation.correction.rows import Rows, rows_of
 from proofglass.evaluation.metrics.kinds import HARM
@@ -38,8 +38,8 @@ class CellPlan:
     key: str
     place: str
     sizes: dict[str, int]
-    full: Plan
-    now: Plan
+    full: LabelPlan
+    now: LabelPlan
     labels: dict[str, int]
 
 

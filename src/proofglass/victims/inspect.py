@@ -25,7 +25,7 @@ from proofglass.victims.api import ledger as ledgers
 from proofglass.victims.api import loop, prices
 from proofglass.victims.api.cache import Cache
 from proofglass.victims.api.calls import Calls
-from proofglass.victims.api.ledger import Budget, Ledger
+from proofglass.victims.api.ledger import Caps, Ledger
 from proofglass.victims.api.limits import Backoff, Pace
 from proofglass.victims.api.prices import Price
 from proofglass.victims.api.provider import Provider, check_options
@@ -151,7 +151,7 @@ class ApiVictim(Victim):
         return Calls(
             provider=provider,
             ledger=_opened(self.ledger_folder),
-            budget=Budget(self.budget_usd, self.budget_tokens, self.budget_calls),
+            budget=Caps(self.budget_usd, self.budget_tokens, self.budget_calls),
             pace=Pace(self.requests_per_minute, self.tokens_per_minute),
             cache=Cache(self.cache, origin) if self.cache else None,
             price=price,

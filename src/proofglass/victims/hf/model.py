@@ -24,7 +24,7 @@ from proofglass.victims.hf.chats import Chats
 from proofglass.victims.hf.decoding import Row, decode, prefill
 from proofglass.victims.hf.families.base import Family, Picture
 from proofglass.victims.hf.generation import Scores, not_followed
-from proofglass.victims.hf.gradient import GradientStep
+from proofglass.victims.hf.gradient import GradientPass
 from proofglass.victims.hf.loading import Options, Quantised, image_processor, load, positions_of
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
 from proofglass.victims.hf.pictures import Pictures
@@ -42,7 +42,7 @@ UNASKABLE = (ValueError, ImageError, TemplateError)  # what templates, twins and
 class HFModel:
     """Weights, tokenizer and image processor of one folder, loaded once (`loading.Options` says how).
 
-    micro, images_per_pass: what a gradient step holds in memory at once (`GradientStep`). remarks: what went other than
+    micro, images_per_pass: what a gradient step holds in memory at once (`GradientPass`). remarks: what went other than
     asked for, such as a batch that did not fit into memory.
     Raises UsageError for an unknown architecture or a missing chat template, UnsafeWeights for pickles.
     """
@@ -72,7 +72,7 @@ class HFModel:
         self.remarks: list[str] = []
         self.batches = Batches(self._full)
         self.pictures = Pictures(self.family, self.twin, self.device, self.model.dtype)
-        self.step = GradientStep(self.model, self.family, self.pictures, self.device, self.pad, micro, images_per_pass)
+        self.step = GradientPass(self.model, self.family, self.pictures, self.device, self.pad, micro, images_per_pass)
         self.candidates = Candidates(self.step)
 
     # ---- text -------------------------------------------------------------------------------------------------
