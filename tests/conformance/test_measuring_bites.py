@@ -74,7 +74,7 @@ def test_a_sound_metric_passes(check):
         check(metric, measuring.scored(metric))
 
 
-@pytest.mark.parametrize(("fault", "check"), FAULTS.items(), ids=str)
+@pytest.mark.parametrize(("fault", "check"), FAULTS.items(), ids=list(FAULTS))
 def test_a_broken_metric_is_found(fault, check):
     metric = Share(fault)
     with pytest.raises(AssertionError):

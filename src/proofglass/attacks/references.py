@@ -96,7 +96,7 @@ class RandomNoise(Attack):
         if budget is not None and budget.unit == "seconds":
             until = time.perf_counter() + budget.amount
         elif budget is not None and budget.of(A_LOSS):  # a try has no tokens and costs no money
-            tries = max(1, min(tries, int(budget.amount)))
+            tries = max(1, min(tries, int(budget.amount) // victim.passes))
         while len(losses) < tries and (not losses or time.perf_counter() < until):
             some = range(len(losses), min(len(losses) + AT_ONCE, tries))
             x = torch.cat([victim.pixels(self._noisy(clean, seed, sample.id, k)) for k in some])

@@ -150,6 +150,11 @@ class WhiteBoxVictim(Victim):
 
     draws: int = 0
 
+    @property
+    def passes(self) -> int:
+        """Passes through the model that one look at a picture takes: one, or one for each of its draws."""
+        return max(self.draws, 1)
+
     @abstractmethod
     def pixels(self, image: Image) -> Float32[Tensor, "1 3 H W"]:
         """`image` as this model takes it, in [0, 1], at the tower's own size."""

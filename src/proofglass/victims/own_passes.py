@@ -143,7 +143,7 @@ def device_of(net: Any) -> torch.device:
 
 def features_of(net: Any, pixels: torch.Tensor) -> torch.Tensor:
     """What `net` sees in pixels [N, 3, H, W]. Raises ValueError unless there is one row for each picture."""
-    found = net.see(pixels)
+    found: torch.Tensor = net.see(pixels)
     if len(found) != len(pixels):
         raise ValueError(f"see: expected features of {len(pixels)} pictures, found shape {list(found.shape)}")
     return found
@@ -153,7 +153,7 @@ def logits_of(net: Any, ids: torch.Tensor, features: torch.Tensor | None) -> tor
     """float32 (of float64 weights float64) [R, T, V]. Raises ValueError unless each token has a row of logits."""
     import torch
 
-    found = net(ids, features)
+    found: torch.Tensor = net(ids, features)
     if found.dim() != 3 or found.shape[:2] != ids.shape:
         raise ValueError(f"forward: expected logits [{len(ids)}, {ids.shape[1]}, V], found shape {list(found.shape)}")
     return found if found.dtype == torch.float64 else found.float()

@@ -57,7 +57,8 @@ class TestbedVictim(HFVictim):
         return key_of([type(self).__name__, self.variant, self.version, self.weights_hash, texts, self.device])
 
     def card(self) -> dict[str, Any]:
-        return json.loads((self.folder / "card.json").read_text())
+        found: dict[str, Any] = json.loads((self.folder / "card.json").read_text())
+        return found
 
     @cached_property
     def layout(self) -> Layout | None:  # type: ignore[override]

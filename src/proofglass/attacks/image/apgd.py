@@ -75,7 +75,9 @@ class APGD(Attack):
             if self.norm == "linf"
             else L2(self.epsilon, "uniform" if self.init == "random" else "clean"),
             step=self.rule(),
-            schedule=Schedule(self.steps, restarts=self.restarts).within(budget, price=A_GRADIENT),
+            schedule=Schedule(self.steps, restarts=self.restarts).within(
+                budget, price=A_GRADIENT, passes=victim.passes
+            ),
             budget=budget,
             select="best",
         )

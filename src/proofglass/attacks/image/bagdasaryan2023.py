@@ -98,7 +98,7 @@ class Bagdasaryan2023(Attack):
                 step=SignStep(self.step_size),
                 # A budget shortens the cosine too: a search that is cut off would never have taken its small steps.
                 schedule=Schedule(self.epochs * length, "cosine", self.floor, period=length).within(
-                    budget, price=A_GRADIENT, end=Cost()
+                    budget, price=A_GRADIENT, end=Cost(), passes=victim.passes
                 ),
                 budget=budget,
             ):

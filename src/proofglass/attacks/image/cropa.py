@@ -268,22 +268,25 @@ class CrossPrompt(Objective):
         text = None if moved is None else [[moved[at]] for at in seen_at]
         one = self.prepared.select([[p] for p in places])
         seen = self.victim.loss_and_grad(pixels.clamp(0, 1), one, need_grad=need_grad, text=text)
+        passes = len(pixels) * self.victim.passes
         if not need_grad:
-            return Evaluation(self.sign * seen.loss, None, len(pixels), 0)
+            return Evaluation(self.sign * seen.loss, None, passes, 0)
         grads = {IMAGE: self.sign * seen.pixels}
         if moved is not None and seen.text is not None:
             grads[PROMPT] = torch.zeros_like(moved)
             for at, (grad,) in zip(seen_at, seen.text, strict=True):
                 grads[PROMPT][at] = self.sign * grad.to(moved)
-        return Evaluation(self.sign * seen.loss, shaped(grads, x), len(pixels), len(pixels))
+        return Evaluation(self.sign * seen.loss, shaped(grads, x), passes, passes)
 
     def value(self, x: Point) -> Evaluation:
         pixels = named(x)[IMAGE].clamp(0, 1)
         seen = self.victim.loss_and_grad(pixels, self.prepared, weighting="pair", need_grad=False)
-        return Evaluation(self.sign * seen.loss, None, sum(map(len, self.prepared.text_tokens)), 0)
+        passes = sum(map(len, self.prepared.text_tokens)) * self.victim.passes
+        return Evaluation(self.sign * seen.loss, None, passes, 0)
 
     def price(self, need_grad: bool) -> Cost:
-        return super().price(need_grad) * (1 if need_grad else len(self.prepared.text_tokens[0]))
+        looks = 1 if need_grad else len(self.prepared.text_tokens[0])
+        return super().price(need_grad) * (looks * self.victim.passes)
 
     def rows(self, picks: Sequence[int]) -> Self:
         return dataclasses.replace(self, prepared=self.prepared.rows(picks), seeds=[self.seeds[b] for b in picks])

@@ -72,7 +72,7 @@ class PGD(Attack):
         ball = LInf if self.norm == "linf" else L2
         schedule = Schedule(self.steps, self.decay, restarts=self.restarts)
         if self.decay == "cosine":  # cut off instead, a search would never take its small steps
-            schedule = schedule.within(budget, price=A_GRADIENT)
+            schedule = schedule.within(budget, price=A_GRADIENT, passes=victim.passes)
         yield from craft_each(
             victim,
             samples,

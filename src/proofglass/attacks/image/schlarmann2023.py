@@ -168,7 +168,7 @@ class Schlarmann2023(Attack):
     def _run(self, victim: WhiteBoxVictim, name: str, cases: Sequence[Case], budget: Budget | None) -> None:
         import torch
 
-        schedule = self._schedule(budget)
+        schedule = self._schedule(victim, budget)
         if schedule.steps == 0 or (budget is not None and budget.amount == 0):
             return
         pairs = [[(case.sample.chat.with_image(case.clean), self._text(case, name))] for case in cases]
@@ -188,9 +188,9 @@ class Schlarmann2023(Attack):
             trace = found.trace(b) | {"pass": name}
             cases[b].scored(name, look, found.x[b : b + 1], pictures[b], found.costs[b], trace)
 
-    def _schedule(self, budget: Budget | None) -> Schedule:
+    def _schedule(self, victim: WhiteBoxVictim, budget: Budget | None) -> Schedule:
         steps = {"untargeted": 100, "targeted": 10_000}[self.goal] if self.steps is None else self.steps
-        return Schedule(steps).within(budget, price=A_GRADIENT)
+        return Schedule(steps).within(budget, price=A_GRADIENT, passes=victim.passes)
 
     def _check(self, sample: Sample) -> None:
         if self.goal == "targeted" and not (self.target or sample.target):

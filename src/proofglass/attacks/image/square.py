@@ -70,7 +70,7 @@ class Square(Attack):
             start=self.start,
             constraint=LInf(self.epsilon, "clean"),
             step=self.rule(),
-            schedule=Schedule(self.steps).within(budget, price=A_LOSS),
+            schedule=Schedule(self.steps).within(budget, price=A_LOSS, passes=open_victim.passes),
             budget=budget,
             select="best",
         )

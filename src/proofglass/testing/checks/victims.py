@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from proofglass.errors import ClosedVictim
 from proofglass.interfaces import (
@@ -80,7 +81,7 @@ def gives_gradients(victim: WhiteBoxVictim, image: Image, chat: Chat, target: st
     torch.testing.assert_close(two.pixels[1:], one.pixels, rtol=1e-3, atol=1e-6)
     step = (pixels - 2e-3 * one.pixels.sign()).clamp(0, 1)
     assert victim.loss_and_grad(step, victim.prepare([pair]), need_grad=False).loss < one.loss, "uphill"
-    ports = {
+    ports: dict[str, Callable[[Any], object]] = {
         "loss_and_grad": lambda x: victim.loss_and_grad(x, victim.prepare([pair])),
         "target_logits": lambda x: victim.target_logits(x, victim.prepare([pair])),
         "features": victim.features,

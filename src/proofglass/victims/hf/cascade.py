@@ -62,7 +62,7 @@ class Behind(Roomy):
     """A layer's own keys and values of each row, behind `shared` ones [1, heads, P, d] that all rows have."""
 
     def __init__(self, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.shared = (keys[0], values[0])
         self.before = keys.shape[-2]
 

@@ -91,7 +91,8 @@ class Chats:
         found: Any = self.tokenizer.apply_chat_template(
             messages, chat_template=template or self.template, add_generation_prompt=asks, tokenize=False
         )
-        return found
+        made: str = found
+        return made
 
     @property
     def template_source(self) -> str:

@@ -240,7 +240,8 @@ def plain_reply(model: HFModel, chat: Chat, tokens: int) -> list[int]:
     told = {"max_new_tokens": tokens, "do_sample": False, "pad_token_id": model.pad}
     whole = model.model.generate(**inputs, generation_config=model.family.generation, **told)[0].tolist()
     start = inputs["input_ids"].shape[1]
-    return whole[start:] if whole[:start] == inputs["input_ids"][0].tolist() else whole
+    found: list[int] = whole[start:] if whole[:start] == inputs["input_ids"][0].tolist() else whole
+    return found
 
 
 def png_difference(model: HFModel, chat: Chat, target: str) -> float:

@@ -226,7 +226,7 @@ def image_processor(path: Path, form: str = "pil") -> Any:
 
 def default_form() -> str:
     """The form of image processors that transformers loads here if it is not told: "torchvision" or "pil"."""
-    from transformers.utils import is_torchvision_available
+    from transformers.utils.import_utils import is_torchvision_available
 
     return "torchvision" if is_torchvision_available() else "pil"
 

@@ -42,7 +42,8 @@ def family_of(architecture: str) -> type[Any] | None:
     if not target:
         return None
     module, _, name = target.partition(":")
-    return getattr(importlib.import_module(f"{_HERE}.{module}"), name)
+    found: type[Any] | None = getattr(importlib.import_module(f"{_HERE}.{module}"), name)
+    return found
 
 
 def nearest(architecture: str) -> list[str]:

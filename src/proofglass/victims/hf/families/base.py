@@ -76,7 +76,8 @@ class Family:
     @property
     def dtype(self) -> torch.dtype:
         """Of the language model's weights; some other parts keep float32 beside float16 (BLIP-2's Q-Former)."""
-        return self.body.dtype
+        found: torch.dtype = self.body.dtype
+        return found
 
     @property
     def writer(self) -> Any:
@@ -164,11 +165,15 @@ class Family:
     def official(self, processor: Any, text: str, images: Sequence[Any]) -> Mapping[str, Any]:
         """All inputs of plain transformers for one chat, by calling the processor as its documentation does. text: as
         the template writes it; images: Pillow's."""
-        return processor(text=[text], images=[list(images)] if images else None, return_tensors="pt")
+        found: Mapping[str, Any] = processor(
+            text=[text], images=[list(images)] if images else None, return_tensors="pt"
+        )
+        return found
 
     def plain_loss(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         """The loss that plain transformers gives for `official` inputs, what adapters are checked against."""
-        return self.model(**inputs, labels=labels, use_cache=False).loss
+        found: Tensor = self.model(**inputs, labels=labels, use_cache=False).loss
+        return found
 
     def bare(self, ids: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What plain transformers takes besides ids [1, T] and their mask, for a folder without a processor of text and
@@ -224,7 +229,8 @@ class Family:
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states. Most classes with pictures take their head's output as it is, whatever the
         configuration of their language model says of caps and scales."""
-        return self.writer.get_output_embeddings()(hidden)
+        found: Tensor = self.writer.get_output_embeddings()(hidden)
+        return found
 
 
 def scatter(embeds: Tensor, places: Tensor, pictures: Sequence[Picture], shown: Shown) -> Tensor:
@@ -252,7 +258,8 @@ def scatter(embeds: Tensor, places: Tensor, pictures: Sequence[Picture], shown: 
 def run(body: Any, embeds: Tensor, mask: Any, positions: Tensor | None, cache: Any, **more: Any) -> Tensor:
     """Last hidden states [R, T, d] of a language model's body."""
     given = {} if positions is None else {"position_ids": positions}
-    return body(inputs_embeds=embeds, attention_mask=mask, **given, **cached(cache), **more).last_hidden_state
+    found: Tensor = body(inputs_embeds=embeds, attention_mask=mask, **given, **cached(cache), **more).last_hidden_state
+    return found
 
 
 def cached(cache: Any) -> dict[str, Any]:
@@ -264,4 +271,5 @@ def scaled_logits(writer: Any, hidden: Tensor) -> Tensor:
     found, config = writer.get_output_embeddings()(hidden), writer.config.get_text_config()
     if cap := getattr(config, "final_logit_softcapping", None):
         found = cap * torch.tanh(found / cap)
-    return found * (getattr(config, "logit_scale", None) or 1) / (getattr(config, "logits_scaling", None) or 1)
+    made: Tensor = found * (getattr(config, "logit_scale", None) or 1) / (getattr(config, "logits_scaling", None) or 1)
+    return made

@@ -84,16 +84,21 @@ class Blip2(Family):
     def official(self, processor: Any, text: str, images: Sequence[Any]) -> Mapping[str, Any]:
         begun = text.startswith(processor.tokenizer.bos_token or "\0")
         if text.startswith(MARK) or self.chats.template_source == "family":
-            return processor(text=[bare(processor, text)], images=list(images) or None, return_tensors="pt")
+            found: Mapping[str, Any] = processor(
+                text=[bare(processor, text)], images=list(images) or None, return_tensors="pt"
+            )
+            return found
         written = text.replace(MARK, MARK * processor.num_query_tokens)
         said = processor.tokenizer([written], add_special_tokens=not begun, return_tensors="pt")
         if not images:
-            return said
+            made: Mapping[str, Any] = said
+            return made
         return {**said, **processor.image_processor(list(images), return_tensors="pt")}
 
     def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:
         seen = self.model.vision_model(**values)
-        return seen.pooler_output if layer == "pooled" else seen.last_hidden_state
+        found: Tensor = seen.pooler_output if layer == "pooled" else seen.last_hidden_state
+        return found
 
     def head(self, hidden: Tensor) -> Tensor:
         return scaled_logits(self.writer, hidden)

@@ -83,7 +83,8 @@ class Idefics(Family):
         left = list(images)
         said = PICTURE.split(text.removeprefix(processor.tokenizer.bos_token))
         parts = [said[0], *(part for each in said[1:] for part in (left.pop(0), each))]
-        return processor(text=[part for part in parts if not isinstance(part, str) or part])
+        found: Mapping[str, Any] = processor(text=[part for part in parts if not isinstance(part, str) or part])
+        return found
 
     def bare(self, ids: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not values:
@@ -96,15 +97,18 @@ class Idefics(Family):
     def plain_loss(self, inputs: Mapping[str, Tensor], labels: Tensor) -> Tensor:
         # Given labels, the class would fold logits by the size of its vocabulary without the added tokens, and fail.
         found = self.model(**inputs, use_cache=False).logits
-        return self.model.loss_function(logits=found, labels=labels, vocab_size=self.vocabulary)
+        made: Tensor = self.model.loss_function(logits=found, labels=labels, vocab_size=self.vocabulary)
+        return made
 
     def encode(self, values: Mapping[str, Tensor]) -> Tensor:
         seen = self.model.model.vision_model(**values).last_hidden_state
-        return self.model.model.perceiver_resampler(seen) if self.model.config.use_resampler else seen
+        found: Tensor = self.model.model.perceiver_resampler(seen) if self.model.config.use_resampler else seen
+        return found
 
     def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:
         seen = self.model.model.vision_model(**values)
-        return seen.pooler_output if layer == "pooled" else seen.last_hidden_state
+        found: Tensor = seen.pooler_output if layer == "pooled" else seen.last_hidden_state
+        return found
 
     def _features(self, pictures: Sequence[Picture], shown: Shown, like: Tensor) -> Tensor:
         """Each row's pictures [R, M, n, d], zeros for none."""
@@ -154,7 +158,7 @@ class Idefics(Family):
         name = "perceiver_embeddings" if self.model.config.use_resampler else "image_encoder_embeddings"
         packed = mask is not None and mask.dim() == 4
         behind = cache is not None and cache.get_seq_length() > 0
-        return self.model.model(
+        found: Tensor = self.model.model(
             inputs_embeds=embeds if added is None else embeds + added.to(embeds.dtype),
             attention_mask=mask,
             position_ids=positions,
@@ -162,6 +166,8 @@ class Idefics(Family):
             **{name: features},
             **cached(cache),
         ).last_hidden_state
+        return found
 
     def head(self, hidden: Tensor) -> Tensor:
-        return self.model.lm_head(hidden)
+        found: Tensor = self.model.lm_head(hidden)
+        return found

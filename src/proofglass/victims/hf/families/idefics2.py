@@ -45,14 +45,16 @@ class Idefics2(Family):
     def encode(self, values: Mapping[str, Tensor]) -> Tensor:
         seen, patches = self._parts(values)
         found = self.model.model.connector(seen, attention_mask=patches)
-        return found.unflatten(0, values["pixel_values"].shape[:2]).flatten(1, 2)
+        made: Tensor = found.unflatten(0, values["pixel_values"].shape[:2]).flatten(1, 2)
+        return made
 
     def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:
         seen, patches = self._parts(values)
         several = values["pixel_values"].shape[:2]
         every, own = (t.unflatten(0, several).flatten(1, 2) for t in (seen, patches))
         found = every[:, own[0]]  # pictures of one size are padded alike
-        return found.mean(1) if layer == "pooled" else found
+        made: Tensor = found.mean(1) if layer == "pooled" else found
+        return made
 
     def _parts(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What the tower makes of every part of N pictures [N n, p, d], and which patches are no padding [N n, p]."""

@@ -23,14 +23,17 @@ class Idefics3(Family):
         return self.model.model.text_model
 
     def encode(self, values: Mapping[str, Tensor]) -> Tensor:
-        return (
+        found: Tensor = (
             self.model.model.connector(self._tiles(values)).unflatten(0, values["pixel_values"].shape[:2]).flatten(1, 2)
         )
+        return found
 
     def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:
         seen = self._tiles(values).unflatten(0, values["pixel_values"].shape[:2]).flatten(1, 2)
-        return seen.mean(1) if layer == "pooled" else seen
+        found: Tensor = seen.mean(1) if layer == "pooled" else seen
+        return found
 
     def _tiles(self, values: Mapping[str, Tensor]) -> Tensor:
         """What the tower makes of every tile of N pictures [N n, p, d]; tiles are full, so there is no mask."""
-        return self.model.model.vision_model(values["pixel_values"].flatten(0, 1)).last_hidden_state
+        found: Tensor = self.model.model.vision_model(values["pixel_values"].flatten(0, 1)).last_hidden_state
+        return found

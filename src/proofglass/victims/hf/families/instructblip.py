@@ -33,7 +33,8 @@ class InstructBlip(Blip2):
     )
 
     def encode(self, values: Mapping[str, Tensor]) -> Tensor:
-        return self.model.vision_model(**values).last_hidden_state
+        found: Tensor = self.model.vision_model(**values).last_hidden_state
+        return found
 
     def check(self, ids: Sequence[int]) -> None:
         most, found = self.model.config.qformer_config.max_position_embeddings, len(self._instruction(ids))

@@ -18,7 +18,8 @@ class InternVL(Tower):
 
     def encode(self, values: Mapping[str, Tensor]) -> Tensor:
         tiles = super().encode({"pixel_values": values["pixel_values"]})
-        return tiles.unflatten(0, (len(values["num_patches"]), -1)).flatten(1, 2)
+        found: Tensor = tiles.unflatten(0, (len(values["num_patches"]), -1)).flatten(1, 2)
+        return found
 
     def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:
         views = values["pixel_values"].unflatten(0, (len(values["num_patches"]), -1))
@@ -27,4 +28,5 @@ class InternVL(Tower):
     def read(self, seen: Any) -> Tensor:
         if self.model.config.vision_feature_layer != -1:
             return super().read(seen)
-        return seen.last_hidden_state[:, int(self.strategy == "default") :]  # behind the last norm
+        found: Tensor = seen.last_hidden_state[:, int(self.strategy == "default") :]
+        return found

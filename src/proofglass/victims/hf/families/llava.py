@@ -21,8 +21,10 @@ class Tower(Family):
         if layer == "pooled":
             pooled = seen.pooler_output
             pooled = seen.last_hidden_state.mean(1) if pooled is None else pooled  # a tower without its head
-            return pooled.unflatten(0, (len(pixels), -1)).mean(1)
-        return self.read(seen).unflatten(0, (len(pixels), -1)).flatten(1, 2)
+            found: Tensor = pooled.unflatten(0, (len(pixels), -1)).mean(1)
+            return found
+        made: Tensor = self.read(seen).unflatten(0, (len(pixels), -1)).flatten(1, 2)
+        return made
 
     def read(self, seen: Any) -> Tensor:
         """The hidden states that the projector takes, [views, n, d], of what the tower gives."""
@@ -32,7 +34,8 @@ class Tower(Family):
 
     @property
     def strategy(self) -> str:
-        return self.model.config.vision_feature_select_strategy
+        found: str = self.model.config.vision_feature_select_strategy
+        return found
 
 
 class Llava(Tower):

@@ -130,7 +130,8 @@ def _checked(path: Path, sha256: str) -> Mapping[str, Any]:
             "give its sha256, from a source that you trust"
         )
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
+        made: Mapping[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        return made
     except Exception as error:
         if is_environment(error):
             raise

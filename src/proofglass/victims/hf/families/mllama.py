@@ -42,7 +42,8 @@ class Mllama(Family):
 
     def encode(self, values: Mapping[str, Tensor]) -> Tensor:
         seen = self.model.model.vision_model(**values).last_hidden_state.flatten(0, 1)  # [N, tiles, n, d]
-        return self.model.model.multi_modal_projector(seen).flatten(1, 2)
+        found: Tensor = self.model.model.multi_modal_projector(seen).flatten(1, 2)
+        return found
 
     def grid(self, values: Mapping[str, Tensor]) -> tuple[int, ...]:
         return (int(values["aspect_ratio_mask"].flatten(0, -2)[0].sum()),)
@@ -50,7 +51,8 @@ class Mllama(Family):
     def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:
         seen = self.model.model.vision_model(**values).last_hidden_state.flatten(0, 1)
         patches = seen[:, : self.grid(values)[0]].flatten(1, 2)
-        return patches.mean(1) if layer == "pooled" else patches
+        found: Tensor = patches.mean(1) if layer == "pooled" else patches
+        return found
 
     def hidden(
         self,
@@ -132,7 +134,8 @@ class Mllama(Family):
         own = self._own_layer
         if cache is None or len(cache.layers) <= own or cache.layers[own].keys is None:
             return None
-        return cache.layers[own].keys[:, 0, -1:] > 0
+        found: Tensor | None = cache.layers[own].keys[:, 0, -1:] > 0
+        return found
 
 
 def _masks(

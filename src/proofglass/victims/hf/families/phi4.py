@@ -32,13 +32,16 @@ class Phi4Multimodal(Family):
         ids = torch.full((1, int(counts.sum())), self.image_token, device=counts.device)
         blank = torch.zeros(*ids.shape, self.model.config.hidden_size, dtype=self.model.dtype, device=counts.device)
         given = {name: value for name, value in values.items() if name != "num_img_tokens"}
-        return self._eye(ids, blank, **given)[0].unflatten(0, (len(counts), -1))
+        found: Tensor = self._eye(ids, blank, **given)[0].unflatten(0, (len(counts), -1))
+        return found
 
     def look(self, values: Mapping[str, Tensor], layer: str) -> Tensor:
         tiles = values["image_pixel_values"]
         mask = values["image_attention_mask"].flatten(0, 1).bool()
         if layer == "pooled":
             seen = self._eye.img_processor(tiles.flatten(0, 1), patch_attention_mask=mask).pooler_output
-            return seen.unflatten(0, (len(tiles), -1)).mean(1)
+            found: Tensor = seen.unflatten(0, (len(tiles), -1)).mean(1)
+            return found
         seen = self._eye.get_img_features(tiles.flatten(0, 1), attention_mask=mask)
-        return seen.unflatten(0, (len(tiles), -1)).flatten(1, 2)
+        made: Tensor = seen.unflatten(0, (len(tiles), -1)).flatten(1, 2)
+        return made

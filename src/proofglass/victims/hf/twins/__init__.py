@@ -45,4 +45,5 @@ def twin_of(processor: Any) -> Twin:
         hint = f" (the nearest that has one: {', '.join(near)})" if near else ""
         raise UsageError(f"image processor {name!r}: has no differentiable twin{hint}; `twins/` in the docs adds one")
     module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(f"{_HERE}.{module}"), attribute)(processor)
+    found: Twin = getattr(importlib.import_module(f"{_HERE}.{module}"), attribute)(processor)
+    return found

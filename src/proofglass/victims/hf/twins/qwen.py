@@ -26,7 +26,10 @@ class SmartResize(Twin):
         if not self.processor.do_resize:
             return height, width
         size = self.processor.size
-        return smart_resize(height, width, self.patch * self.merge, size["shortest_edge"], size["longest_edge"])
+        found: tuple[int, int] = smart_resize(
+            height, width, self.patch * self.merge, size["shortest_edge"], size["longest_edge"]
+        )
+        return found
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         resized = self._resized(height, width)
@@ -56,4 +59,5 @@ class SmartResize(Twin):
         cut = pixels.unflatten(2, (rows // m, m, p)).unflatten(-1, (columns // m, m, p))
         cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7)  # N, rows, columns, within a merge (rows, columns), 3, patch, patch
         cut = cut.unsqueeze(6).expand(-1, -1, -1, -1, -1, -1, self.frames, -1, -1)
-        return cut.flatten(5).flatten(0, 4)
+        found: Tensor = cut.flatten(5).flatten(0, 4)
+        return found

@@ -122,4 +122,5 @@ def centred(pixels: Tensor, height: int, width: int) -> Tensor:
 def split(pixels: Tensor, height: int, width: int) -> Tensor:
     """[N, 3, rows * height, columns * width] -> [N, rows * columns, 3, height, width], row by row."""
     cut = pixels.unflatten(-2, (-1, height)).unflatten(-1, (-1, width))
-    return cut.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    found: Tensor = cut.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
+    return found
