@@ -181,6 +181,8 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
         {
             "hides a picture": applies(checks.changes_what_it_says, plugs.HidesAPicture()),
             "float picture": applies(checks.changes_what_it_says, plugs.FloatPicture()),
+            "changes no text": applies(checks.changes_what_it_says, plugs.PromisesText()),
+            "shows a picture later": applies(checks.changes_what_it_says, plugs.ShowsItLater()),
         },
     ),
     "converse_ends_with_the_victims_reply": (
@@ -329,3 +331,7 @@ def test_fails_on_a_broken_plug(check: str, fault: str) -> None:
     # A victim that raises for one ask fails its check by that very error. The check itself is to find a wrong shape.
     with unheld(), pytest.raises((AssertionError, ImageError) if fault == "raises" else AssertionError):
         CASES[check][1][fault]()
+
+
+def test_an_attack_may_word_its_question_while_it_talks() -> None:
+    applies(checks.changes_what_it_says, plugs.WordsItLater())()

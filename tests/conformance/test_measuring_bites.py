@@ -90,9 +90,3 @@ def test_every_registered_metric_keeps_its_contract(name):
     for case in suite.cases(lambda: build("metrics", name)):
         if not case.why_not:
             case()
-
-
-def test_a_strangers_metric_keeps_its_contract():
-    for case in suite.cases(DefenseGain):
-        if not case.why_not:
-            case()

@@ -115,20 +115,6 @@ def test_a_closed_defense_is_not_looked_through(model: WhiteBoxVictim) -> None:
     assert len(why) == 3
 
 
-@pytest.mark.parametrize("case", suite.cases(lambda: RandomResize(0.8)), ids=str)
-def test_a_strangers_defense_keeps_the_contract(case: suite.Case) -> None:
-    if not case.why_not:
-        case()
-
-
-def test_the_strangers_defense_is_as_short_as_promised() -> None:
-    import inspect
-
-    import strangers.random_resize as module
-
-    assert len(inspect.getsource(module).splitlines()) <= 40
-
-
 def test_the_chat_is_left_alone(model: WhiteBoxVictim) -> None:
     before = Chat.user(SHOWN, "what is it ?")
     RandomResize()(model).reply([Ask(before, Settings(2))])

@@ -48,6 +48,31 @@ class HidesAPicture(Suffix):
         return sample.chat.with_image(grey())
 
 
+class PromisesText(Suffix):
+    """Says that it changes text, and changes nothing: neither at once nor in its dialogue."""
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return sample.chat
+
+
+class WordsItLater(PromisesText):
+    """Leaves the text to its dialogue."""
+
+    def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        chat = sample.chat.with_text(f"{sample.chat.last_text} now")
+        reply = yield ask.on(chat)
+        return chat, reply
+
+
+class ShowsItLater(WordsItLater):
+    """Shows a picture in its dialogue, and says that it changes text alone."""
+
+    def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        chat = sample.chat.with_image(grey()).with_text("look")
+        reply = yield ask.on(chat)
+        return chat, reply
+
+
 class FloatPicture(Suffix):
     changes = ("image",)
 

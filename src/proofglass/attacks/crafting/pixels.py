@@ -44,7 +44,8 @@ def craft_each(
 
     objective(part, clean, x0, seeds): the objective of these samples, whose clean pictures (8-bit, and float32
     [B, 3, H, W]) and seeds stand in the same order. keeps_clean: False for attacks that know no clean picture.
-    constraint, step: of the picture. others(objective): variables beside the picture, such as a second player's.
+    constraint, step: of the picture. others(objective): variables beside the picture, such as a second player's. Those
+    that are pictures ("image2", ...) follow it in the artefact.
     check(part, clean): the check of these samples. run: schedule, budget, select of `minimise`.
     A sample's seed is drawn from `seed` and its id alone, so that order and batch change no draw.
     """
@@ -60,10 +61,11 @@ def craft_each(
             values = {"image": x0} | {name: first for name, (first, _) in more.items()}
             moves = {"image": On(constraint, step)} | {name: on for name, (_, on) in more.items()}
             found = minimise(of_part, values, moves, seed=seeds, check=looks, **run)
-        for b, (sample, before, after) in enumerate(zip(part, clean, found.images(), strict=True)):
+        pictures = zip(*(found.images(name) for name in found.pictures), strict=True)
+        for b, (sample, before, after) in enumerate(zip(part, clean, pictures, strict=True)):
             yield Artefact(
                 sample.id,
-                (after,),
+                after,
                 clean=before if keeps_clean else None,
                 crafted_on=victim.key,
                 cost=found.costs[b],

@@ -7,7 +7,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from proofglass.flow import drive
+from proofglass.flow import Driven, drive
 from proofglass.interfaces import (
     Attack,
     Victim,
@@ -18,6 +18,7 @@ from proofglass.testing.material import always_failing
 from proofglass.types import (
     Artefact,
     Ask,
+    Chat,
     Image,
     Reply,
     Sample,
@@ -73,11 +74,19 @@ def apply_survives_the_store(attack: Attack, artefact: Artefact, sample: Sample)
 
 
 def changes_what_it_says(attack: Attack, artefact: Artefact, sample: Sample) -> None:
-    """`changes` is the truth: pictures and text differ if they are named there, and only then."""
+    """`changes` is the truth: pictures and text differ if they are named there, and only then. What an attack changes
+    while it talks counts, too; further turns alone are no change of text."""
     chat = attack.apply(artefact, sample)
-    assert (chat.images != sample.chat.images) == ("image" in attack.changes), "pictures against `changes`"
-    texts = [m.text for m in chat.messages] != [m.text for m in sample.chat.messages]
-    assert texts == ("text" in attack.changes), "text against `changes`"
+    later = [ask.chat for ask in _dialogue(attack, artefact, Ask(sample.chat), sample)[0]]
+    foreign = {image.sha256 for each in later for image in each.images} - {i.sha256 for i in sample.chat.images}
+    shown = chat.images != sample.chat.images or bool(foreign)
+    assert shown == ("image" in attack.changes), "pictures against `changes`"
+    if "text" in attack.changes:
+        assert any(_texts(each) != _texts(sample.chat) for each in (chat, *later)), (
+            "names text in `changes`, changes none"
+        )
+    else:
+        assert _texts(chat) == _texts(sample.chat), "changes text, and does not say so in `changes`"
     for image in chat.images:
         is_8_bit(image)
 
@@ -85,6 +94,19 @@ def changes_what_it_says(attack: Attack, artefact: Artefact, sample: Sample) -> 
 def converse_ends_with_the_victims_reply(attack: Attack, artefact: Artefact, sample: Sample) -> None:
     """The dialogue is driven by asks only, keeps the settings of the study, and a failed ask stays an error."""
     ask = Ask(sample.chat, Settings(max_new_tokens=7))
+    asked, end = _dialogue(attack, artefact, ask, sample)
+    assert end.value is not None, end.failure
+    assert "an answer" in end.value[1].text  # or several of them, where it asks several prompts
+    assert asked, "asked nothing"
+    assert all(a.settings == ask.settings for a in asked), "settings of its own"
+    (end,) = drive([attack.converse(artefact, sample, ask)], always_failing)
+    assert end.value is None or end.value[1].outcome == "error", "an error became an answer"
+
+
+def _dialogue(
+    attack: Attack, artefact: Artefact, ask: Ask, sample: Sample
+) -> tuple[list[Ask], Driven[tuple[Chat, Reply]]]:
+    """What the victim is asked, which answers all alike, and how it ends. Helpers answer for themselves."""
     asked: list[Ask] = []
 
     def answer(asks: Sequence[Ask]) -> list[Reply]:
@@ -92,12 +114,11 @@ def converse_ends_with_the_victims_reply(attack: Attack, artefact: Artefact, sam
         return [Reply("an answer") for _ in asks]
 
     (end,) = drive([attack.converse(artefact, sample, ask)], answer)
-    assert end.value is not None, end.failure
-    assert "an answer" in end.value[1].text  # or several of them, where it asks several prompts
-    assert asked, "asked nothing"
-    assert all(a.settings == ask.settings for a in asked), "settings of its own"
-    (end,) = drive([attack.converse(artefact, sample, ask)], always_failing)
-    assert end.value is None or end.value[1].outcome == "error", "an error became an answer"
+    return asked, end
+
+
+def _texts(chat: Chat) -> list[str]:
+    return [message.text for message in chat.messages]
 
 
 def _bought(artefact: Artefact) -> str:
