@@ -30,13 +30,13 @@ def test_a_plan_says_the_split_the_interval_and_the_way_on(proofglass, run: Path
     sheet = run / "labels" / "not-refused.csv"
     assert lines[-2] == f"sheet: {sheet}, 20 rows; write 1 into its column 'not-refused' for: not refused; else 0"
     assert lines[-1] == f"then: proofglass labels add {run} {sheet}, and plan again"
-    assert len(list(csv.reader(sheet.open()))) == 21
+    assert len(list(csv.reader(sheet.read_text().splitlines()))) == 21
 
 
 def test_bad_rows_end_with_one_and_the_others_are_taken(proofglass, run: Path) -> None:
     proofglass("labels", "plan", str(run), "--judge", "not-refused", "--budget", "40", "--no-pilot")
     sheet = run / "labels" / "not-refused.csv"
-    head, *rows = list(csv.reader(sheet.open()))
+    head, *rows = list(csv.reader(sheet.read_text().splitlines()))
     with sheet.open("w", newline="") as file:
         csv.writer(file).writerows([head, *([*row[:-1], "1"] for row in rows[1:]), [*rows[0][:-1], "perhaps"]])
     code, out, err = proofglass("labels", "add", str(run), str(sheet))
