@@ -74,6 +74,7 @@ def test_the_examples_run(name: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore:font 'FreeMonoBold' is not installed")
 def test_the_examples_attack_keeps_the_contract_of_attacks() -> None:
     import runpy
 

@@ -17,6 +17,8 @@ import judges
 import linear
 import wordings
 
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse CSR:UserWarning")  # torch's own
+
 
 def replies():
     """24 questions, four models, three hazards: half of the replies refuse."""

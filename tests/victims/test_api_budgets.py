@@ -18,6 +18,8 @@ from victims import api_study
 from victims.api_victims import asks, book, victim
 from victims.flaky_server import Flaky
 
+pytestmark = pytest.mark.filterwarnings("ignore:measure:UserWarning")  # the study counts with not-refused
+
 
 @pytest.fixture
 def priced(tmp_path: Path) -> Path:

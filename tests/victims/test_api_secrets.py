@@ -17,6 +17,8 @@ from victims import api_study
 from victims.api_victims import answer, asks, saying, victim
 from victims.flaky_server import Flaky
 
+pytestmark = pytest.mark.filterwarnings("ignore:measure:UserWarning")  # the study counts with not-refused
+
 KEY = "sk-test-0123456789abcdef"
 
 
@@ -104,9 +106,9 @@ def test_a_missing_package_is_named_with_the_command_that_gets_it(
         ({"model": "a/b", "base_url": "http://me:secret@host/v1"}, "base_url: expected no user or password"),
         ({"model": "a/b", "auth_env": KEY}, "auth_env: expected the name of an environment variable"),
         ({"model": "a/b", "connections": 0}, "connections: expected at least 1"),
-        ({"model": "a/b", "budget_calls": 0}, "budget_calls: expected more than 0"),
-        ({"model": "a/b", "budget_usd": float("nan")}, "budget_usd: expected more than 0, found nan"),
-        ({"model": "a/b", "attempts": float("nan")}, "attempts: expected at least 1, found nan"),
+        ({"model": "a/b", "budget_calls": 0}, "budget_calls: expected at least 1 or None, found 0"),
+        ({"model": "a/b", "budget_usd": float("nan")}, "budget_usd: expected more than 0 or None, found nan"),
+        ({"model": "a/b", "attempts": float("nan")}, "attempts: expected a whole number, found nan"),
     ],
 )
 def test_a_field_that_cannot_be_is_refused(fields: dict[str, Any], told: str) -> None:

@@ -29,6 +29,8 @@ from victims import api_study
 from victims.api_victims import answer, asks, book, saying, victim
 from victims.flaky_server import DEFAULT, LASTING, LOST, TRANSIENT, Flaky, serving
 
+pytestmark = pytest.mark.filterwarnings("ignore:measure:UserWarning")  # the study counts with not-refused
+
 # ------------------------------------------------------------------------------------------------------- one attempt
 
 
