@@ -34,7 +34,7 @@ def everywhere(store):
     console = Console(file=io.StringIO(), width=1000)
     console.print(terminal(store))
     page, printed = (folder / "index.html").read_text(), console.file.getvalue()
-    rows = list(csv.DictReader((folder / "tables" / "differences.csv").open()))
+    rows = list(csv.DictReader((folder / "tables" / "differences.csv").read_text().splitlines()))
     told = json.loads((folder / "report.json").read_text())
     return page.replace("\u00a0", " "), printed.replace("\u00a0", " "), rows, told
 
