@@ -12,6 +12,9 @@ from conformance.broken_plugs import Long, Scripted, Suffix, Three
 from proofglass.errors import NothingMeasured, UsageError
 from proofglass.evaluation.metrics.success import Rate
 
+# That a rate is no success rate is said on purpose; one test here looks at it.
+pytestmark = pytest.mark.filterwarnings("ignore:measure:UserWarning")
+
 
 def cell(**changed: object) -> dict[str, Rate]:
     given: dict = {"victim": Scripted(), "attack": Suffix("now"), "dataset": Three(), "judges": [Long()]}
