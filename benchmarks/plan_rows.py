@@ -73,7 +73,7 @@ def planned(rows: int) -> dict[str, float]:
     )
     before, began = peak_mib(), time.process_time()
     plan = expand(study)
-    found = {"rows": rows, "plan_s": time.process_time() - began}
+    found = {"rows": rows, "cells": len(plan.cells), "plan_s": time.process_time() - began}
     began = time.process_time()
     count = sum(len(chunk) for chunk in plan.cells[0].rows.chunks())
     assert count == rows == len(plan.cells[-1].rows)

@@ -37,7 +37,7 @@ from proofglass.registry import build
 from proofglass.types import Ask, Chat, Image, Sample, Settings
 
 sys.path.insert(0, str(Path(__file__).parent))
-import attack_step
+from attack_step_parts.model import SHAPES, load, save
 
 GOALS = {"one by one": 8.0, "naive batches": 1.5}
 SYSTEM = "answer in one short sentence ."
@@ -74,9 +74,9 @@ def testbed(n: int, one_picture: bool) -> Case:
 
 
 def llava(folder: Path, shape: str, device: str, dtype: str, n: int, one_picture: bool) -> Case:
-    made = attack_step.SHAPES[shape]
+    made = SHAPES[shape]
     if not (folder / "config.json").is_file():
-        attack_step.save(made, made.heads[0][1], folder)
+        save(made, made.heads[0][1], folder)
         words = json.loads((folder / "tokenizer_config.json").read_text())
         words["chat_template"] = None
         (folder / "chat_template.jinja").write_text(
@@ -84,7 +84,7 @@ def llava(folder: Path, shape: str, device: str, dtype: str, n: int, one_picture
             "{% for c in m['content'] %}{% if c['type'] == 'image' %}<image>{% else %}{{ c['text'] }}{% endif %}"
             "{% endfor %}{% endif %}\n{% endfor %}assistant:"
         )
-    victim: WhiteBoxVictim = attack_step.load(made, folder, device, dtype)
+    victim: WhiteBoxVictim = load(made, folder, device, dtype)
     draw = np.random.default_rng(0)
     pictures = [
         Image.from_array(draw.integers(0, 256, (made.side, made.side, 3), dtype=np.uint8))
@@ -165,7 +165,7 @@ def measure(case: Case, repeats: int, clock: Callable[[], float]) -> list[Line]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--model", nargs="+", choices=["testbed", "llava"], default=["testbed", "llava"])
-    options.add_argument("--shape", choices=list(attack_step.SHAPES), default="toy")
+    options.add_argument("--shape", choices=list(SHAPES), default="toy")
     options.add_argument("--device", default="cpu")
     options.add_argument("--dtype", default="float32")
     options.add_argument("--n", type=int, default=64, help="questions")

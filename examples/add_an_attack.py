@@ -12,7 +12,7 @@ class Inverted(Attack):
     """FigStep with inverted colours: does a victim that reads black on white read white on black?"""
 
     name = "inverted"
-    access, threat, changes, scope = "black", "user", ("image", "text"), "universal"
+    threat, changes, scope = "user", ("image", "text"), "universal"
 
     figstep: FigStep = field(default_factory=FigStep)  # a method is given a part, it inherits nothing
 

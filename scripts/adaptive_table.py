@@ -5,12 +5,13 @@
         --set smallest=0.9 --victim testbed-linear --part restricted --attack pgd
 
 Each attack is crafted twice: on the bare model (static) and through the defense (adaptive). A rate is of replies of the
-defended victim that are no refusal, with Wilson's 95 % interval; the loss is that of the target, behind the defense.
+defended victim that are no refusal, with Wilson's 95 % interval; the loss is that of the target, on the same pictures.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def main() -> None:
     take.add_argument("--n", type=int, default=50)
     asked = take.parse_args()
     fields = POLICY if asked.defense == "system-prompt" else {}
-    given = {name: float(value) for name, _, value in (each.partition("=") for each in asked.set)}
+    given = {name: json.loads(value) for name, _, value in (each.partition("=") for each in asked.set)}
     foreign = Entry("defenses", asked.defense, asked.defense) if ":" in asked.defense else None
     defense: Defense = (foreign or entry("defenses", asked.defense)).build(**fields, **given)
     model: WhiteBoxVictim = build("victims", asked.victim, device="cpu")
@@ -75,11 +76,9 @@ def measured(
 
 
 def loss_of(view: WhiteBoxVictim, chats: Sequence[Chat], targets: Sequence[str]) -> float:
-    import torch
-
-    x = torch.cat([view.pixels(chat.images[0]) for chat in chats])
+    """Of the targets, at the pictures as the defended victim was shown them."""
     pairs = [[pair] for pair in zip(chats, targets, strict=True)]
-    return float(view.loss_and_grad(x, view.prepare(pairs), need_grad=False).loss.mean())
+    return float(view.loss_and_grad(None, view.prepare(pairs, slots=()), need_grad=False).loss.mean())
 
 
 if __name__ == "__main__":

@@ -14,9 +14,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from proofglass.api import Run as Folder
+from proofglass.api import ReportedRun as Folder
 from proofglass.console import say
-from proofglass.report.run import Cell, Run
+from proofglass.interfaces import opens_of
+from proofglass.report import wording
+from proofglass.report.run import ReportedCell, ReportedRun
 from proofglass.report.wording import number, with_interval
 
 STUDIES = {
@@ -66,7 +68,7 @@ def main() -> None:
     arguments.add_argument("--runs", type=Path, default=Path("runs"))
     arguments.add_argument("--out", type=Path, default=Path("docs/attacks-compared.md"))
     asked = arguments.parse_args()
-    runs = {name: Run(Folder(asked.runs / name).store) for name in STUDIES if (asked.runs / name).is_dir()}
+    runs = {name: ReportedRun(Folder(asked.runs / name).store) for name in STUDIES if (asked.runs / name).is_dir()}
     machine = next((str(run.manifest.get("device") or "this machine") for run in runs.values()), "this machine")
     commands = "\n    ".join(f"proofglass run {name}" for name in runs)
     parts = [INTRO.format(commands=commands, machine=machine)]
@@ -76,7 +78,7 @@ def main() -> None:
     say(asked.out)
 
 
-def section(title: str, run: Run) -> str:
+def section(title: str, run: ReportedRun) -> str:
     """One study: a table of success, one of cost, and who beats noise where."""
     n = sorted({cell.rates[run.success]["n"] for cell in run.cells if cell.rates.get(run.success)})
     lines = [
@@ -104,36 +106,36 @@ def section(title: str, run: Run) -> str:
         told = run.plug("attacks", attack)
         crafts = [(_cell(run, victim, attack), victim) for victim in run.victims]
         some = next((c.plan.get("craft") for c, _ in crafts if c and c.plan.get("craft")), None) or {}
-        access, scope = some.get("access", "—"), some.get("scope", "—")
+        access, scope = wording.access(opens_of(some)) or "—", some.get("scope", "—")
         if told.get("name") != "no-attack":
             lines.append(f"| {attack} | {access} | {scope} | {' | '.join(_cost(c) for c, _ in crafts)} |")
     return "\n".join([*lines, ""])
 
 
-def _cell(run: Run, victim: str, attack: str) -> Cell | None:
+def _cell(run: ReportedRun, victim: str, attack: str) -> ReportedCell | None:
     return next((c for c in run.cells if (c.victim, c.attack) == (victim, attack)), None)
 
 
-def _others(run: Run) -> list[str]:
+def _others(run: ReportedRun) -> list[str]:
     """The judges beside the one of success, those that say most first."""
     return [judge for judge in reversed(run.judges) if judge != run.success]
 
 
-def _rates(run: Run, cell: Cell | None) -> str:
+def _rates(run: ReportedRun, cell: ReportedCell | None) -> str:
     if cell is None or cell.state != "measured":
         return f"{cell.state}: {cell.reason}" if cell else "does not apply"
     beside = "; ".join(with_interval(cell.rates[judge]) for judge in _others(run))
     return f"**{with_interval(cell.rates[run.success])}** ({beside})"
 
 
-def _epsilon(run: Run, attack: str) -> str:
+def _epsilon(run: ReportedRun, attack: str) -> str:
     settings: dict[str, Any] = run.plug("attacks", attack).get("settings") or {}
     bounded = settings.get("constraint", "linf") == "linf"
     epsilon = settings.get("epsilon") if bounded else None
     return f"{255 * epsilon:g}/255" if isinstance(epsilon, float) else "—"
 
 
-def _beats(run: Run, attack: str) -> str:
+def _beats(run: ReportedRun, attack: str) -> str:
     """Victims on which the attack is ahead of every noise by more than the wider interval, judge by judge."""
     noises = [a for a in run.attacks if run.plug("attacks", a).get("name") == "random-noise"]
     if attack in [*noises, *run.baselines]:
@@ -145,7 +147,7 @@ def _beats(run: Run, attack: str) -> str:
     return "; ".join(told) or "**none**"
 
 
-def _ahead(run: Run, victim: str, attack: str, noises: list[str], judge: str) -> bool:
+def _ahead(run: ReportedRun, victim: str, attack: str, noises: list[str], judge: str) -> bool:
     cells = [_cell(run, victim, a) for a in (attack, *noises)]
     if any(cell is None or cell.state != "measured" for cell in cells):
         return False
@@ -156,7 +158,7 @@ def _ahead(run: Run, victim: str, attack: str, noises: list[str], judge: str) ->
     )
 
 
-def _cost(cell: Cell | None) -> str:
+def _cost(cell: ReportedCell | None) -> str:
     craft = (cell.plan.get("craft") or {}) if cell else {}
     pictures = max(craft.get("artefacts") or 1, 1)
     spent = (craft.get("forward") or 0) + 2 * (craft.get("backward") or 0) + (craft.get("queries") or 0)

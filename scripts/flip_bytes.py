@@ -35,7 +35,7 @@ from proofglass.studies import Study, run_study
 from proofglass.studies.study import Item
 from proofglass.types import Artefact, Ask, Attempt, Budget, Chat, Cost, Image, Reply, Sample, Score, Settings
 from proofglass.victims.api.calls import Calls
-from proofglass.victims.api.ledger import Budget as Limits
+from proofglass.victims.api.ledger import Caps
 from proofglass.victims.api.limits import Backoff, Pace
 from proofglass.victims.api.provider import Answer, Request, estimate
 from proofglass.victims.inspect import ApiVictim, _opened
@@ -43,6 +43,7 @@ from proofglass.victims.inspect import ApiVictim, _opened
 KINDS = {
     "manifest": "manifest.json",
     "journal": "journal.jsonl",
+    "samples": "samples/*.parquet",
     "cell status": "cells/*.json",
     "cell records": "cells/*.parquet",
     "scores": "scores/*.parquet",
@@ -233,7 +234,7 @@ class Paid(ApiVictim):
     @cached_property
     def _calls(self) -> Calls:
         ledger, pace = _opened(self.ledger_folder), Pace(None, None)
-        return Calls(Paper(), ledger, Limits(), pace, None, None, 1, 1, 1.0, Backoff(0.1))  # type: ignore[arg-type]
+        return Calls(Paper(), ledger, Caps(), pace, None, None, 1, 1, 1.0, Backoff(0.1))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

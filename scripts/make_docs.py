@@ -21,7 +21,7 @@ TITLES: dict[Kind, str] = {
     "models": "Models",
 }
 
-TRAITS = ("access", "needs", "threat", "changes", "scope", "licence", "column", "aspect", "by", "range", "better")
+TRAITS = ("access", "threat", "changes", "scope", "licence", "column", "aspect", "by", "range", "better")
 
 
 def page() -> str:
@@ -42,7 +42,7 @@ def page() -> str:
 
 def _entry(kind: Kind, names: list[str]) -> str:
     told = describe(kind, entries(kind)[names[0]], deep=True)
-    lines = [f"### {', '.join(f'`{name}`' for name in names)}", inspect.cleandoc(told["text"])]
+    lines = [f"### {', '.join(f'`{name}`' for name in names)}", inspect.cleandoc(told["description"])]
     if paper := told["paper"]:
         lines.append(f"Paper: {paper['short']}, *{paper['title']}*, {paper['link']}.")
     if told["reports"]:
@@ -53,8 +53,11 @@ def _entry(kind: Kind, names: list[str]) -> str:
     if traits:
         lines.append("; ".join(traits) + ".")
     if told["parameters"]:
-        rows = ["| parameter | type | default |", "|---|---|---|"]
-        rows += [f"| `{p['name']}` | `{_cell(p['type'])}` | {_default(p)} |" for p in told["parameters"]]
+        rows = ["| parameter | type | default | meaning |", "|---|---|---|---|"]
+        rows += [
+            f"| `{p['name']}` | `{_cell(p['type'])}` | {_default(p)} | {_meaning(kind, names[0], p)} |"
+            for p in told["parameters"]
+        ]
         lines.append("\n".join(rows))
     return "\n\n".join(lines)
 
@@ -64,6 +67,13 @@ def _default(parameter: dict) -> str:
         return "needed"
     text = parameter["default"]
     return f"`{_cell(text)}`" if len(text) <= 60 else "a text of ours; see `proofglass list`"
+
+
+def _meaning(kind: Kind, name: str, parameter: dict) -> str:
+    """Stops where a docstring does not explain a field: `name: what it means.` is what is read."""
+    if "meaning" not in parameter:
+        sys.exit(f"{kind} {name}: {parameter['name']}: no sentence of the docstring says what it means")
+    return _cell(parameter["meaning"])
 
 
 def _cell(text: str) -> str:

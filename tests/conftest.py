@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import shapes
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+shapes.install()  # every white-box victim is held to the shapes of its port
 
 
 @pytest.fixture(autouse=True)

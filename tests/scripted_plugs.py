@@ -110,7 +110,7 @@ class Speck(Attack):
 
     name = "speck"
     changes = ("image",)
-    access, scope = "black", "universal"
+    scope = "universal"
     epsilon: float = 16 / 255
     sizes: tuple[float, ...] = ()
     pause_s: float = 0.0

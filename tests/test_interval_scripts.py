@@ -1,4 +1,4 @@
-"""The two scripts that measure intervals and counting, in the small: what they print is what the docs say of them."""
+"""The scripts that measure intervals, counting and planning, in the small: they print what the docs say of them."""
 
 from __future__ import annotations
 
@@ -67,3 +67,11 @@ def test_the_benchmark_counts_what_it_made(monkeypatch, capsys, tmp_path):
     told = json.loads((tmp_path / "figures.json").read_text())
     assert (told["rows"], told["cells"], told["comparisons"]) == (13_000, 1300, 1170 + 1200 + 5850)
     assert "peak_mib" in capsys.readouterr().out
+
+
+def test_the_benchmark_of_a_plan_reads_every_row_and_shares_them_among_its_cells():
+    benchmark = _script("benchmarks/plan_rows.py")
+    found = benchmark.planned(2_500)  # more than are kept: read again, chunk by chunk
+    assert (found["rows"], found["cells"]) == (2_500, 4)
+    assert found["grown_mib"] >= 0
+    assert benchmark.listed(10)["kept"] == 10

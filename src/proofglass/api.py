@@ -79,30 +79,31 @@ class Run:
         """One dict per victim, attack, defense, data set, expected answer and judge: value, low, high, n, and what was
         left out."""
         from proofglass.evaluation.metrics.success import rates
+        from proofglass.records.scores import agreed
 
         store = self.store
-        return rates(store.frame(), store.scores(), store.manifest()["judges"])
+        return rates(store.frame(), agreed(store.scores()), store.manifest()["judges"])
 
     def corrected(self) -> list[dict[str, Any]]:
         """Rates corrected for judge error, one dict per cell and judge that may err there (`report.corrected`)."""
-        from proofglass.report.run import Run as ReportRun
+        from proofglass.report.run import ReportedRun
 
-        return ReportRun(self.store).corrected
+        return ReportedRun(self.store).corrected
 
     def metrics(self) -> list[dict[str, Any]]:
         """What the study's metrics say, one dict per metric and group: the columns of `report.measures.COLUMNS`."""
         from proofglass.report.measures import measures
-        from proofglass.report.run import Run as ReportRun
+        from proofglass.report.run import ReportedRun
 
-        return measures(ReportRun(self.store))
+        return measures(ReportedRun(self.store))
 
     def differences(self) -> list[dict[str, Any]]:
         """What made a difference: attacks, defenses and victims compared on the same samples, one dict per comparison
         (the fields of `evaluation.metrics.compare.Comparison`, `found`, `lost`, `few_clusters`)."""
         from proofglass.report.differences import differences
-        from proofglass.report.run import Run as ReportRun
+        from proofglass.report.run import ReportedRun
 
-        return differences(ReportRun(self.store)).rows
+        return differences(ReportedRun(self.store)).rows
 
     def report(self, out: Path | str | None = None) -> Path:
         """Write the report (default: the folder `report` of the run); returns the path of its index.html."""
@@ -319,10 +320,10 @@ def _rates_of(run: Run) -> dict[str, Rate]:
 
 def _invalid(run: Run) -> Iterator[str]:
     """Which judges' rates are none about the victim that was measured, and what is known about their error."""
-    from proofglass.report import run as report_run
     from proofglass.report.findings import judge_error, worlds_of
+    from proofglass.report.run import ReportedRun
 
-    told = report_run.Run(run.store)
+    told = ReportedRun(run.store)
     for judge in told.judges:
         for victim in told.victims:
             if not told.valid(judge, victim):

@@ -41,7 +41,7 @@ def samples(targets=("abc", "abd", "xy")):
 )
 def test_g19_the_step_size_falls_on_a_cosine_from_epoch_to_epoch(epochs, low, wanted, tiny, monkeypatch):
     """In units of the authors' .01: what the registered class hands to the loop, with 21 updates in an epoch."""
-    import proofglass.engine as engine
+    from proofglass.attacks.crafting import pixels
 
     handed = {}
 
@@ -49,7 +49,7 @@ def test_g19_the_step_size_falls_on_a_cosine_from_epoch_to_epoch(epochs, low, wa
         handed.update(run)
         raise StopIteration
 
-    monkeypatch.setattr(engine, "minimise", watch)
+    monkeypatch.setattr(pixels, "minimise", watch)
     attack = plug("attacks", "bagdasaryan2023", target="t" * 20, epochs=epochs, floor=low / 0.01)
     with pytest.raises(RuntimeError):  # a StopIteration inside a generator
         list(attack.craft(tiny, samples()[:1], seed=0))

@@ -173,9 +173,9 @@ def test_a_given_text_wins_over_the_victims():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"wrap": 0}, "wrap: expected at least 1, found 0"),
-        ({"grid": -1}, "grid: expected at least 0, found -1"),
-        ({"on_overflow": "cut"}, "on_overflow: expected 'record' or 'error', found 'cut'"),
+        ({"wrap": 0}, "wrap: expected at least 1 or None, found 0"),
+        ({"grid": -1}, "grid: expected at least 0 or None, found -1"),
+        ({"on_overflow": "cut"}, "on_overflow: expected record or error, found 'cut'"),
         ({"incitement": "a", "incitement_file": "b"}, "either incitement or incitement_file"),
     ],
 )
@@ -196,4 +196,4 @@ def test_a_missing_font_is_named_in_the_artefact():
 
 def test_the_registry_builds_it():
     assert registry.build("attacks", "figstep", steps=2) == FigStep(steps=2)
-    assert (FigStep.access, FigStep.threat, FigStep.changes) == ("black", "user", ("image", "text"))
+    assert (FigStep().opens, FigStep.threat, FigStep.changes) == ("nothing", "user", ("image", "text"))

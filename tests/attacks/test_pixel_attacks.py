@@ -192,7 +192,7 @@ def test_qi2023_without_targets_says_what_to_give(victim):
         ("qi2023", {"weighting": "mean"}, "weighting: expected token, pair or sum"),
         ("qi2023", {"step_size": 1.5}, "step_size.*1.5/255"),
         ("qi2023", {"targets": "one text"}, "targets: expected a list of texts"),
-        ("qi2023", {"targets": ("a", " ")}, "targets: expected a list of texts, none of them empty"),
+        ("qi2023", {"targets": ("a", " ")}, "targets: expected no empty text"),
         ("cropa", {"prompts": "one text"}, "prompts: expected a list of texts"),
         ("bagdasaryan2023", {"turns": "one text", "target": "x"}, "turns: expected a list of texts"),
         ("schlarmann2023", {"decoys": "maybe"}, "decoys: expected a list of texts"),

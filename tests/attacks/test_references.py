@@ -104,7 +104,7 @@ def test_epsilon_in_grey_levels_is_refused_with_the_fraction_that_was_meant():
         RandomNoise(epsilon=0)
     with pytest.raises(ValueError, match=r"found nan$"):
         RandomNoise(epsilon=float("nan"))
-    with pytest.raises(ValueError, match="kind: expected 'sign' or 'uniform'"):
+    with pytest.raises(ValueError, match="kind: expected sign or uniform"):
         RandomNoise(kind="normal")
 
 

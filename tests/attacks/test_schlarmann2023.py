@@ -283,7 +283,7 @@ def test_what_a_victim_says_decides_which_of_a_batch_go_on():
         ({"metric": "cider"}, "metric"),
         ({"reduction": "max"}, "reduction"),
         ({"truths": 0}, "truths"),
-        ({"eta": 0.0}, "step_size"),
+        ({"eta": 0.0}, "eta"),
         ({"steps": -1}, "steps"),
         ({"target": "t"}, "target"),
         ({"batch": 0}, "batch"),

@@ -216,7 +216,7 @@ def test_the_text_beside_the_picture_is_the_layouts_or_the_samples_own(victim):
         ({"patch": (3, 3)}, "patch"),
         ({"batch": 0}, "batch"),
         ({"steps": -1}, "steps"),
-        ({"learning_rate": 0}, "step_size"),
+        ({"learning_rate": 0}, "learning_rate"),
         ({"encoder": "testbed-clip", "normalise": False}, "normalise"),
     ],
 )
@@ -241,7 +241,7 @@ def test_through_an_encoder_of_its_own_it_needs_nothing_of_the_victim():
 
     through, looking_in = attack(encoder="testbed-clip", steps=2, start="benign", tau=None), attack()
     assert _skip(Closed(), through) == ""
-    assert "needs gradients (encoder box access)" in _skip(Closed(), looking_in)
+    assert "needs the vision encoder (grey box (vision encoder))" in _skip(Closed(), looking_in)
     with pytest.raises(UsageError, match=r"closed.*name an `encoder`"):
         list(looking_in.craft(Closed(), samples(1), seed=0))
     # A closed victim without a size takes pictures as they are: unlike sizes are no batch.

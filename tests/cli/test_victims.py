@@ -11,7 +11,7 @@ import pytest
 
 from proofglass import registry
 from proofglass import victims as victims_table
-from proofglass.attacks import sanity
+from proofglass.victims import sanity
 from scripted_victims import Loss, Scripted
 
 

@@ -18,10 +18,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from proofglass import images
-from proofglass.conformance.material import asks, attempts, picture, samples
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
+from proofglass.testing.material import asks, attempts, picture, samples
 from tiny_encoders import build as tiny_encoder
 from tiny_models import build as tiny
 

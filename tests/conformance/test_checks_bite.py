@@ -12,8 +12,9 @@ import torch
 
 from conformance import broken_plugs as plugs
 from conformance import fixtures
-from proofglass.conformance import checks, on_disk, white_box
+from proofglass.testing import checks, on_disk, white_box
 from proofglass.types import Artefact, Ask, Chat, Image, Settings
+from shapes import unheld
 
 ASK = Ask(Chat.user("how do i mend a kite ?"), Settings(max_new_tokens=6))
 ASKS = fixtures.asks()
@@ -157,6 +158,8 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
             "per sample": crafts(checks.crafts_what_its_scope_says, plugs.PerSampleButUniversal()),
             "universal": crafts(checks.crafts_what_its_scope_says, plugs.UniversalButPerSample()),
             "another victim": crafts(checks.crafts_what_its_scope_says, plugs.CraftedElsewhere()),
+            "scope none": crafts(checks.crafts_what_its_scope_says, plugs.NothingToCraft()),
+            "free scores": crafts(checks.crafts_what_its_scope_says, plugs.FreeScores()),
             "free gradients": crafts(checks.crafts_what_its_scope_says, plugs.FreeGradients()),
         },
     ),
@@ -178,6 +181,8 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
         {
             "hides a picture": applies(checks.changes_what_it_says, plugs.HidesAPicture()),
             "float picture": applies(checks.changes_what_it_says, plugs.FloatPicture()),
+            "changes no text": applies(checks.changes_what_it_says, plugs.PromisesText()),
+            "shows a picture later": applies(checks.changes_what_it_says, plugs.ShowsItLater()),
         },
     ),
     "converse_ends_with_the_victims_reply": (
@@ -309,9 +314,9 @@ def test_every_check_is_shown_to_bite() -> None:
         name
         for module in (checks, on_disk, white_box)
         for name, found in inspect.getmembers(module, inspect.isfunction)
-        if found.__module__ == module.__name__ and not name.startswith("_")
+        if found.__module__.startswith(module.__name__) and not name.startswith("_")
     }
-    assert every - {"unreadable", "places_of"} == set(CASES)
+    assert every - {"places_of"} == set(CASES)
 
 
 @pytest.mark.parametrize("check", CASES)
@@ -323,6 +328,10 @@ def test_passes_on_a_sound_plug(check: str) -> None:
 def test_fails_on_a_broken_plug(check: str, fault: str) -> None:
     from proofglass.errors import ImageError
 
-    # A victim that raises for one ask fails its check by that very error.
-    with pytest.raises((AssertionError, ImageError) if fault == "raises" else AssertionError):
+    # A victim that raises for one ask fails its check by that very error. The check itself is to find a wrong shape.
+    with unheld(), pytest.raises((AssertionError, ImageError) if fault == "raises" else AssertionError):
         CASES[check][1][fault]()
+
+
+def test_an_attack_may_word_its_question_while_it_talks() -> None:
+    applies(checks.changes_what_it_says, plugs.WordsItLater())()

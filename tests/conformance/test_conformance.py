@@ -14,10 +14,10 @@ from conformance import fixtures
 from conformance.broken_plugs import Scripted
 from conformance.fixtures import Bench, different_victims, names
 from proofglass import Stack
-from proofglass.conformance import checks, material, on_disk, opened, suite, white_box
 from proofglass.errors import MissingExtra
 from proofglass.interfaces import Detector, Encoder, WhiteBoxVictim, opened_through
 from proofglass.registry import BASES, Kind, build, entry
+from proofglass.testing import checks, material, on_disk, opened, suite, white_box
 from proofglass.types import Artefact, Ask, Chat, Settings
 from proofglass.victims.testbed import TestbedVictim
 from strangers.random_resize import RandomResize
@@ -136,14 +136,14 @@ def test_every_part_of_the_testbed_keeps_its_crafting_split_apart() -> None:
 @pytest.mark.parametrize("name", names("attacks"))
 def test_attack(bench: Bench, name: str, with_image: bool) -> None:
     attack = bench.build("attacks", name)
-    opened = attack.access != "black" or attack.reads_loss
+    opened = attack.opens != "nothing"
     victim = bench.build("victims", "llava" if opened else "ocr-llm-control")
     samples = fixtures.samples(with_image)
     checks.crafts_alike_for_one_seed(attack, victim, samples)
     checks.crafts_what_its_scope_says(attack, victim, samples)
     artefacts = list(attack.craft(victim, samples, seed=3))
     for k, sample in enumerate(samples):
-        artefact = artefacts[0] if attack.scope == "universal" else artefacts[k]
+        artefact = artefacts[0] if attack.scope != "sample" else artefacts[k]
         checks.apply_is_pure(attack, artefact, sample)
         checks.apply_survives_the_store(attack, artefact, sample)
         checks.changes_what_it_says(attack, artefact, sample)
@@ -172,7 +172,7 @@ def test_an_open_defense(bench: Bench, name: str) -> None:
     opened.gradients_lead_through_it(defense, model, shown, chat, "sorry , no .")
 
 
-OPENING = [n for n in names("attacks") if build("attacks", n).opens_victim]
+OPENING = [n for n in names("attacks") if build("attacks", n).opens != "nothing"]
 
 
 @pytest.mark.parametrize("name", OPENING)

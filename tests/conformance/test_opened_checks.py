@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from proofglass import Lens, Opened
-from proofglass.conformance import opened, suite
-from proofglass.conformance.material import asks, picture
 from proofglass.defenses.inference.self_moderation import SelfModeration
 from proofglass.defenses.inference.system_prompt import SystemPrompt
 from proofglass.errors import ClosedVictim
 from proofglass.flow import Flow
 from proofglass.interfaces import WhiteBoxVictim
 from proofglass.registry import build
+from proofglass.testing import opened, suite
+from proofglass.testing.material import asks, picture
 from proofglass.types import Ask, Chat, Reply, Settings
 from strangers.random_resize import RandomResize
 
@@ -113,20 +113,6 @@ def test_a_closed_defense_is_not_looked_through(model: WhiteBoxVictim) -> None:
         opened.answers_as_it_defends(SelfModeration(), model, asks())
     why = [case.why_not for case in suite.cases(SelfModeration) if "closed" in case.why_not]
     assert len(why) == 3
-
-
-@pytest.mark.parametrize("case", suite.cases(lambda: RandomResize(0.8)), ids=str)
-def test_a_strangers_defense_keeps_the_contract(case: suite.Case) -> None:
-    if not case.why_not:
-        case()
-
-
-def test_the_strangers_defense_is_as_short_as_promised() -> None:
-    import inspect
-
-    import strangers.random_resize as module
-
-    assert len(inspect.getsource(module).splitlines()) <= 40
 
 
 def test_the_chat_is_left_alone(model: WhiteBoxVictim) -> None:

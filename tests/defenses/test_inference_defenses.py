@@ -154,9 +154,9 @@ def test_samples_of_a_batch_end_when_they_are_done():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"rounds": -1}, "rounds: expected 0"),
-        ({"moderate": " "}, "moderate: expected a question"),
-        ({"affirmatives": "yes"}, "affirmatives: expected a list of words, found 'yes'"),
+        ({"rounds": -1}, "rounds: expected at least 0"),
+        ({"moderate": " "}, "moderate: expected no empty text"),
+        ({"affirmatives": "yes"}, "affirmatives: expected a list of texts, found 'yes'"),
     ],
 )
 def test_wrong_parameters_are_named(wrong, message):
@@ -204,7 +204,7 @@ def test_the_default_policy_speaks_of_pictures_and_of_answering():
 
 
 def test_an_unknown_mode_is_named():
-    with pytest.raises(ValueError, match="mode: expected 'replace', 'append' or 'prepend', found 'before'"):
+    with pytest.raises(ValueError, match="mode: expected replace, append or prepend, found 'before'"):
         SystemPrompt("x", "before")
 
 

@@ -74,7 +74,7 @@ def run(rule, steps, select="best"):
 
 
 def test_g8_with_twice_epsilon_walks_as_worked_out():
-    found, etas = run(plug("attacks", "apgd", epsilon=0.1)._rule(), 20)
+    found, etas = run(plug("attacks", "apgd", epsilon=0.1).rule(), 20)
     wanted = [-0.031, -0.061625, -0.026781, -0.0325, -0.027883, -0.032194]
     assert [-loss for loss in found.losses[0][1:7]] == pytest.approx(wanted, abs=5e-7)
     # eta in force after a check at iteration k is the one that step k (0-based) is taken with.
@@ -86,7 +86,7 @@ def test_g8_with_twice_epsilon_walks_as_worked_out():
 
 
 def test_g8_over_a_hundred_steps_every_check_halves():
-    found, etas = run(plug("attacks", "apgd", epsilon=0.1)._rule(), 100)
+    found, etas = run(plug("attacks", "apgd", epsilon=0.1).rule(), 100)
     assert [etas[k] for k in checks(100)] == pytest.approx([0.2 / 2**n for n in range(1, 9)])
     assert float(found.loss[0]) == pytest.approx(0.0225000536, abs=1e-8)
 

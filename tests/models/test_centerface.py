@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from proofglass import weights
-from proofglass.conformance import checks
 from proofglass.errors import UsageError
 from proofglass.models import centerface
 from proofglass.registry import build
+from proofglass.testing import checks
 from real_photos import photo
 
 real = pytest.mark.skipif(

@@ -18,13 +18,13 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file, save_file
 
 import tiny_encoders
+from proofglass.attacks.crafting.surrogates import check_apart, encoder_named, surrogate
 from proofglass.attacks.image.dong2023 import Dong2023
-from proofglass.attacks.image.surrogates import check_apart, encoder_named, surrogate
-from proofglass.conformance import checks
 from proofglass.errors import UnsafeWeights, UsageError
 from proofglass.models.hf_encoder import HFEncoder, preparation_of
 from proofglass.registry import build
 from proofglass.studies import load
+from proofglass.testing import checks
 from proofglass.types import Chat, Image, Sample
 from real_photos import assert_gradient_is_the_slope, weighed
 from tiny_encoders import MODELS, OF_FAMILY, PROCESSORS, WITH_TEXT

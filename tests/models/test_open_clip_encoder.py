@@ -13,10 +13,10 @@ import torch
 from PIL import Image as Pillow
 from safetensors.torch import save_file
 
-from proofglass.conformance import checks
 from proofglass.errors import MissingExtra, UnsafeWeights, UsageError
 from proofglass.models import folders
 from proofglass.models.open_clip_encoder import OpenClipEncoder
+from proofglass.testing import checks
 from real_photos import assert_gradient_is_the_slope, weighed
 from with_torchvision import libraries
 

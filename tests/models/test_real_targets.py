@@ -13,13 +13,13 @@ import torch
 from PIL import Image as Pillow
 
 from proofglass import weights
-from proofglass.conformance import checks
 from proofglass.engine import Differentiable, LInf, Schedule, SignStep, minimise
 from proofglass.errors import MissingExtra, UnsafeWeights
 from proofglass.images import typography
 from proofglass.models import efficientnet_lite, mtcnn, open_nsfw
 from proofglass.models.mtcnn import suppressed
 from proofglass.registry import build
+from proofglass.testing import checks
 from proofglass.types import Image, Layout
 from real_photos import assert_gradient_is_the_slope, photo, weighed
 

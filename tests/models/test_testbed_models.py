@@ -12,13 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from proofglass.conformance import checks
 from proofglass.errors import UsageError
 from proofglass.interfaces import Detector, Encoder
 from proofglass.models.testbed import DETECTORS, ENCODERS, TestbedDetector, TestbedEncoder
 from proofglass.registry import build
 from proofglass.testbed import pictures, surrogate_nets, world
 from proofglass.testbed.recipes import scenes, surrogate_figures
+from proofglass.testing import checks
 
 WITH_TEXT = ("testbed-clip", "surrogate-clip")
 # pooled width, number and width of patches

@@ -11,6 +11,8 @@ from proofglass.evaluation.judges.learned.text import sentences_of
 from proofglass.evaluation.labels import LabelledReply
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "recipes"))
+import judge_figures
+import judge_rows
 import judges
 import linear
 import wordings
@@ -32,13 +34,13 @@ def replies():
 @pytest.fixture(scope="module")
 def rows():
     every = list(replies())
-    return judges.rows_of([*every, *judges.fronted(every), *list(judges.ours())[:60]])
+    return judge_rows.rows_of([*every, *judge_rows.fronted(every), *list(judge_rows.ours())[:60]])
 
 
 @pytest.mark.parametrize("scheme", ["unseen model", "unseen", "unseen hazard"])
 def test_what_judges_a_reply_has_not_seen_its_model_question_or_hazard(rows, scheme):
     judged_once = np.zeros(len(rows.replies))
-    for seen, judged in judges.out_of_sample(rows, scheme):
+    for seen, judged in judge_rows.out_of_sample(rows, scheme):
         mine = judged[rows.said[judged]]
         judged_once[mine] += 1
         assert not set(rows.model[seen]) & set(rows.model[mine])
@@ -50,7 +52,7 @@ def test_what_judges_a_reply_has_not_seen_its_model_question_or_hazard(rows, sch
 
 
 def test_words_in_front_are_trained_on_and_never_judged(rows):
-    front = np.char.endswith(rows.source, judges.FRONTED)
+    front = np.char.endswith(rows.source, judge_rows.FRONTED)
     assert front.sum() == 48
     assert not rows.said[front].any()
     assert (rows.weight[front] == 0.3).all()
@@ -81,9 +83,9 @@ def test_a_subset_has_the_features_of_its_replies():
 
 
 def test_a_scored_head_is_learned_out_of_sample(rows):
-    form = judges.log_odds(rows, "unseen", judges.train_refused, rows.said, rows.features)
+    form = judge_rows.log_odds(rows, "unseen", judges.train_refused, rows.said, rows.features)
     assert np.isnan(form[~rows.said]).all()
-    assert judges.kappa(form[rows.said] >= 0, judges.truth(rows, "refusal")[rows.said] == 1) > 0.9
+    assert judge_figures.kappa(form[rows.said] >= 0, judges.truth(rows, "refusal")[rows.said] == 1) > 0.9
 
 
 def test_wordings_are_different_and_deterministic():

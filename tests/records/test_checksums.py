@@ -15,7 +15,7 @@ from proofglass.records.store import Store
 from proofglass.types import Ask, Chat, Reply, Score
 from proofglass.victims.api import ledger as ledgers
 from proofglass.victims.api.cache import Cache
-from proofglass.victims.api.ledger import Bill, Budget, Ledger
+from proofglass.victims.api.ledger import Bill, Caps, Ledger
 from proofglass.victims.api.loop import run
 from records.test_store import DONE, manifest, picture, record
 
@@ -153,7 +153,7 @@ def test_a_folder_of_the_first_version_is_told_so_and_not_called_damaged(tmp_pat
 def test_a_ledger_with_any_byte_changed_is_refused(tmp_path: Path) -> None:
     async def one() -> None:
         ledger = Ledger(tmp_path / "l")
-        n = await ledger.sent("a:0", 1, Bill(1, 100, 0.5), 90, Budget())
+        n = await ledger.sent("a:0", 1, Bill(1, 100, 0.5), 90, Caps())
         await ledger.answered(n, Reply("yes"), "m", (10, 5), 0.1)
 
     run(one())

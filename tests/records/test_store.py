@@ -13,6 +13,7 @@ import pytest
 
 from proofglass.errors import StoreError
 from proofglass.records import files
+from proofglass.records.crafts import Crafted
 from proofglass.records.schema import (
     SCHEMA_VERSION,
     Record,
@@ -21,8 +22,9 @@ from proofglass.records.schema import (
     is_secret,
     plain,
     record_schema,
+    score_schema,
 )
-from proofglass.records.store import Crafted, Store
+from proofglass.records.store import Store
 from proofglass.types import Artefact, Chat, Cost, Image, Score
 
 
@@ -46,7 +48,7 @@ def record(cell: str = "c1", sample: str = "s1", **more: Any) -> Record:
     texts = {name: "" for name, kind in record_schema().items() if str(kind) == "String"}
     numbers = dict.fromkeys(("queries", "tokens_in", "tokens_out", "seed", "chunk"), 0)
     given = {**texts, **numbers, "money": 0.0, "attacked_images": [], "clean_image": None, "artefact": None}
-    given |= {"conversation": "[]", "cell": cell, "sample_id": sample}
+    given |= {"conversation": "[]", "asked": "[]", "meta": "{}", "cell": cell, "sample_id": sample, "dataset_key": "dk"}
     return Record(**{**given, **more})
 
 
@@ -67,8 +69,8 @@ def test_what_is_sealed_comes_back_in_plan_order(tmp_path: Path) -> None:
     assert store.frame()["reply"].to_list() == ["", "é\x00", ""]
     assert dict(store.frame().schema) == record_schema()
     assert store.scores().rows() == [
-        ("c1", "s1", "j", 1.0, "", ""),
-        ("c1", "s0", "j", None, "unjudged", "empty"),
+        ("c1", "s1", "j", 1.0, "", "", "", "", "", store.frame()["attempt"][0]),
+        ("c1", "s0", "j", None, "unjudged", "empty", "", "", "", store.frame()["attempt"][1]),
     ]
     assert [(c["cell"], c["status"], c["seconds"]) for c in store.cells()] == [
         ("c1", "done", 1.5),
@@ -80,7 +82,7 @@ def test_before_anything_ran_the_tables_are_empty_with_their_columns(tmp_path: P
     with Store.create(tmp_path, manifest()) as store:
         assert store.frame().is_empty()
         assert store.frame().columns == list(record_schema())
-        assert store.scores().columns == ["cell", "sample_id", "judge", "value", "label", "reason"]
+        assert store.scores().columns == list(score_schema())
         assert [c["status"] for c in store.cells()] == ["pending", "pending"]
 
 
@@ -251,18 +253,18 @@ def test_gc_deletes_what_no_record_names_and_nothing_else(tmp_path: Path) -> Non
         shas = [store.put_image(picture(v)) for v in range(5)]
         store.put_crafted(Crafted("used", (Artefact(images=(picture(0),)),)), {})
         store.put_crafted(Crafted("unused", (Artefact(images=(picture(1),)),)), {})
-        talk = chat_to_json(Chat.user(picture(3), "x"))
-        mine = record(artefact="used", attacked_images=[shas[2]], conversation=talk)
+        talk, asked = (chat_to_json(Chat.user(picture(k), "x")) for k in (3, 2))
+        mine = record(artefact="used", asked=asked, conversation=talk)
         store.seal("c1", [mine], DONE)
         with pytest.raises(StoreError, match="1 cells are not finished"):
             store.gc()
         store.seal("c2", [record("c2")], DONE)
-        store.seal("old", [record("old")], DONE)
+        store.seal("old", [record("old", dataset_key="old")], DONE)
         store.put_scores("c1", "jk", {"s1": Score("j", 1.0)})
         store.put_scores("c1", "gone", {"s1": Score("j", 1.0)})
         swept = store.gc()
-    # unused.json, pictures 1 and 4, old.json, old.parquet, the scores of a judge that is gone
-    assert swept.files == 6
+    # unused.json, pictures 1 and 4, old.json, old.parquet, its samples, the scores of a judge that is gone
+    assert swept.files == 7
     assert swept.bytes > 0
     assert sorted(p.stem for p in (tmp_path / "artefacts").rglob("*.png")) == sorted(shas[k] for k in (0, 2, 3))
     assert [p.name for p in (tmp_path / "artefacts").glob("*.json")] == ["used.json"]
@@ -273,7 +275,7 @@ def test_a_chat_comes_back_with_the_order_of_its_parts() -> None:
     chat = Chat.user("a", picture(1), "b").with_system("s").say("no").ask(picture(2))
     kept = {image.sha256: image for image in chat.images}
     assert chat_from_json(chat_to_json(chat), kept.__getitem__) == chat
-    assert json.loads(chat_to_json(chat))[1]["text"] == "a\nb"
+    assert json.loads(chat_to_json(chat))[1]["parts"] == [["text", "a"], ["image", picture(1).sha256], ["text", "b"]]
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ class FakeStore:
                     "tokens_out": 12,
                     "crafted_on": (craft or {}).get("crafted_on", ""),
                     "schema_version": 1,
+                    "attempt": f"{cell}-{given['sample_id']}",
                     **given,
                 }
             )
@@ -114,6 +115,9 @@ class FakeStore:
 
     def frame(self) -> pl.DataFrame:
         return pl.DataFrame(self.rows, schema=record_schema())
+
+    def scan(self) -> pl.LazyFrame:
+        return self.frame().lazy()
 
     def scores(self) -> pl.DataFrame:
         return pl.DataFrame(self.scored, schema=score_schema())
@@ -184,7 +188,8 @@ def plug(name: str, label: str) -> dict[str, Any]:
         "version": 1,
         "settings": {"epsilon": 16 / 255, "steps": 150} if name == "qi2023" else part,
         "paper": paper if name == "figstep" else None,
-        **({"access": "white"} if name == "qi2023" else {}),
+        **({"opens": "gradients"} if name == "qi2023" else {}),
+        **({"borderline": label.endswith("/borderline")} if part else {}),
     }
 
 
@@ -303,7 +308,7 @@ def _craft(victim: str, attack: str, defense: str, rng: random.Random) -> dict[s
         "settings": {"epsilon": 16 / 255, "step_size": 1 / 255, "steps": 150, "targets_per_step": 8}
         | {"context": "sample", "behaviour": "jailbreak", "optimiser": "sign", "constraint": "unconstrained"}
         | {"validate_every": 100, "contexts_per_step": 8, "prompts": "please describe what you see in this picture"},
-        "access": "white",
+        "opens": "gradients",
         "scope": "universal",
         "image": None,
         "clean": None,

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from proofglass.evaluation.metrics.compare import Comparison
 from proofglass.report import differences, terminal, write
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.wording import chance, points
 from report.fake_run import answers
 
@@ -50,7 +50,7 @@ def test_a_finding_is_a_sentence_on_the_terminal_and_a_row_everywhere(compared):
     assert [row["difference"] for row in told["tables"]["differences"]["rows"]] == [
         pytest.approx(float(row["difference"])) for row in rows
     ]
-    assert told["differences"] == differences.sentences(Run(compared))
+    assert told["differences"] == differences.sentences(ReportedRun(compared))
     for title in differences.TITLES.values():
         assert (title in page) == (title != "Victims against each other")
     assert '<section id="differences">' in page
@@ -88,10 +88,10 @@ def test_where_nothing_can_be_paired_the_page_says_so(store):
 def test_cells_that_are_not_done_and_victims_without_a_valid_judge_are_not_compared(store):
     store.add(answers(5, 20), attack="no-attack")
     store.add(answers(20, 20), attack="figstep", status="pending")
-    assert Run(store).differences == []
+    assert ReportedRun(store).differences == []
     store.world = "another world"
     store.add(answers(20, 20), attack="pgd")
-    assert Run(store).differences == []
+    assert ReportedRun(store).differences == []
 
 
 def test_pairs_left_out_and_few_questions_stand_beside_the_row(store):
@@ -110,7 +110,7 @@ def test_a_long_table_is_cut_on_the_page_with_its_findings_first(store, monkeypa
     store.add(answers(0, 50), attack="no-attack")
     for number, hits in enumerate((0, 1, 40)):
         store.add(answers(hits, 50), attack=f"attack-{number}")
-    (group,) = differences.shown(Run(store))
+    (group,) = differences.shown(ReportedRun(store))
     assert [row["attack"] for row in group["rows"]] == ["attack-2", "attack-0"]
     assert group["every"] == 3
     assert "1 more: tables/differences.csv" in everywhere(store)[0]

@@ -13,7 +13,7 @@ from proofglass.report.curves import points
 from proofglass.report.findings import cautions, headline
 from proofglass.report.health import health
 from proofglass.report.page import page
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.tables import success, utility
 from report.fake_run import NOT_REFUSED, SUCCESS, FakeStore, answers
 
@@ -30,7 +30,7 @@ def plain(text: str) -> str:
 
 
 def sentences(store) -> list[str]:
-    return [plain(sentence) for sentence in headline(Run(store))]
+    return [plain(sentence) for sentence in headline(ReportedRun(store))]
 
 
 def everywhere(store) -> tuple[str, str, dict]:
@@ -67,7 +67,7 @@ def test_a_victim_whose_asks_failed_gets_no_all_clear(store):
     store.add([*answers(0, 4), *answers(0, 6, outcome="error", reason="HTTP 503", reply="", sample_id="")])
     for k, row in enumerate(store.rows):
         row["sample_id"] = store.scored[2 * k]["sample_id"] = store.scored[2 * k + 1]["sample_id"] = f"s{k}"
-    assert health(Run(store))[0]["state"] == "does not answer"
+    assert health(ReportedRun(store))[0]["state"] == "does not answer"
     assert sentences(store)[0] == "6 of 10 asks failed on v."
 
 
@@ -77,7 +77,7 @@ def test_an_attack_that_breaks_says_nothing_about_the_victim(store):
     store.add(answers(4, 5))
     never_sent = {"outcome": "error", "reason": "attack qi2023: ...", "reply": "", "conversation": "[]"}
     store.add(answers(0, 14, **never_sent), attack="qi2023")
-    told = health(Run(store))[0]
+    told = health(ReportedRun(store))[0]
     assert (told["asked"], told["failed"], told["samples"]) == (10, 0, 24)
     assert told["state"] == "not checked"
     assert sentences(store)[0].startswith("1 of 3 cells holds no result")
@@ -86,7 +86,7 @@ def test_an_attack_that_breaks_says_nothing_about_the_victim(store):
 
 def test_a_part_that_a_filter_let_through_is_an_answer(store):
     store.add([*answers(0, 4), *answers(0, 3, outcome="filtered"), *answers(0, 2, outcome="filtered", reply="")])
-    assert health(Run(store))[0]["answered"] == 7
+    assert health(ReportedRun(store))[0]["answered"] == 7
 
 
 def test_harmless_questions_that_nobody_could_judge_leave_open_whether_it_answers(store):
@@ -94,7 +94,7 @@ def test_harmless_questions_that_nobody_could_judge_leave_open_whether_it_answer
     store.add(answers(0, 10))
     benign = answers(2, 2) + [{"hit": None, "answered": None, "sample_id": f"u{k}"} for k in range(8)]
     store.add(benign, attack="no-attack", dataset="testbed/benign", expected="comply")
-    told = health(Run(store))[0]
+    told = health(ReportedRun(store))[0]
     assert told["state"] == "in doubt"
     assert sentences(store)[0] == (
         "Harmless questions leave open whether v answers: 100 % [34, 100] (20 to 100 % with what is missing) of "
@@ -108,7 +108,7 @@ def test_empty_replies_are_a_doubt_that_is_said_first(store):
         row |= {"hit": None, "answered": None, "reply": " \n"}
     store.add(rows)
     store.add(answers(9, 10), attack="no-attack", dataset="testbed/benign", expected="comply")
-    told = health(Run(store))[0]
+    told = health(ReportedRun(store))[0]
     assert (told["state"], told["empty"], told["answered"]) == ("in doubt", 8, 20)
     first, second = sentences(store)
     assert first == "8 of 20 replies were empty on v."
@@ -127,7 +127,7 @@ def test_a_safety_sentence_says_when_nobody_asked_a_harmless_question(store):
     (only,) = sentences(store)
     assert only.endswith("cannot be excluded; whether v answers anything at all was not measured.")
     store.add(answers(19, 20), attack="no-attack", dataset="testbed/benign", expected="comply")
-    assert health(Run(store))[0]["state"] == "answers"
+    assert health(ReportedRun(store))[0]["state"] == "answers"
     assert "not measured" not in sentences(store)[0]
 
 
@@ -164,7 +164,7 @@ def test_what_is_missing_stands_beside_the_rate_everywhere(store):
 
 def test_filtered_replies_leave_their_range_open(store):
     store.add([*answers(5, 10), *({"sample_id": f"f{k}", "outcome": "filtered", "reply": ""} for k in range(10))])
-    assert "25 to 75 % with these" in plain(page(Run(store)))
+    assert "25 to 75 % with these" in plain(page(ReportedRun(store)))
     assert "10 filtered, 25 to 75 %" in said(store)
     assert "25 to 75 % with what is missing" in sentences(store)[0]
 
@@ -213,7 +213,7 @@ def test_the_highest_cell_says_how_many_reach_the_same(store):
 
 def test_a_victim_without_a_success_rate_is_not_said_to_be_silent(store):
     store.add(answers(5, 10), victim="open")
-    run = Run(random_victim(store))
+    run = ReportedRun(random_victim(store))
     run.manifest["plugs"]["victims"]["open"]["world"] = ""  # it answers; only v does not
     assert "No attack succeeded, and nothing follows from it: v does not answer." in headline(run)
 
@@ -290,7 +290,7 @@ def test_a_real_model_gets_a_column_with_its_error_and_no_success_rate(ocr):
 def test_the_number_of_not_refused_is_not_printed_twice(ocr):
     _, printed, _ = everywhere(ocr)
     assert printed.count("[65, 99]") == 2  # two cells, one number each
-    matrix = plain(page(Run(ocr))).split('id="attacks"')[1].split("</section>")[0]
+    matrix = plain(page(ReportedRun(ocr))).split('id="attacks"')[1].split("</section>")[0]
     assert matrix.count("[65, 99]") == 2
 
 
@@ -305,7 +305,7 @@ def test_a_judge_of_another_world_states_no_rate(ocr):
     ocr.success = SUCCESS
     for row in [row for row in ocr.scored if row["judge"] == NOT_REFUSED]:
         ocr.scored.append({**row, "judge": SUCCESS, "value": 0.0})
-    rows = {row["judge"]: row for row in success(Run(ocr)).rows}
+    rows = {row["judge"]: row for row in success(ReportedRun(ocr)).rows}
     assert rows[SUCCESS]["value"] is None
     assert "not valid for this victim" in rows[SUCCESS]["reason"]
     assert rows[NOT_REFUSED]["value"] == pytest.approx(11 / 12)
@@ -332,7 +332,7 @@ def test_an_open_victim_beside_the_testbed_stays_out_of_the_finding(store):
 
 def test_usefulness_of_a_real_model_is_no_success_rate_either(ocr):
     ocr.add(answers(12, 12), victim="ocr-llm", attack="no-attack", dataset="testbed/benign", expected="comply")
-    row = utility(Run(ocr)).rows[0]
+    row = utility(ReportedRun(ocr)).rows[0]
     assert row["compliance_value"] is None
     assert row["over_refusal_value"] == 0.0
 
@@ -357,7 +357,7 @@ def test_few_questions_are_warned_about_where_the_interval_is_shown(store):
 
 def test_where_every_row_is_a_question_of_its_own_nothing_is_warned_about(store):
     store.add(answers(3, 10))
-    assert cautions(Run(store)) == []
+    assert cautions(ReportedRun(store)) == []
 
 
 @pytest.fixture

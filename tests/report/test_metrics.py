@@ -15,7 +15,7 @@ from proofglass.evaluation.metrics.success import rates
 from proofglass.interfaces import CELL, Measure, Metric
 from proofglass.report import write
 from proofglass.report.measures import COLUMNS, measures, shown
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.tables import success
 from report import fake_run
 from report.fake_run import NOT_REFUSED, SUCCESS, answers
@@ -85,7 +85,7 @@ def full(tmp_path):
 
 
 def test_the_rate_of_every_cell_is_that_of_the_table_of_success(full):
-    run = Run(with_metrics(full, rate={}))
+    run = ReportedRun(with_metrics(full, rate={}))
     table = {tuple(row[name] for name in CELL): row for row in success(run).rows if row["judge"] == SUCCESS}
     rows = measures(run)
     told = [tuple(row[name] for name in CELL) for row in rows]
@@ -101,7 +101,7 @@ def test_the_rate_of_every_cell_is_that_of_the_table_of_success(full):
 
 def test_a_strangers_metric_over_victim_and_defense_stands_in_every_file(full, tmp_path):
     store = with_metrics(full, defense_gain={})
-    run = Run(store)
+    run = ReportedRun(store)
     rows = measures(run)
     assert {(row["victim"], row["defense"]) for row in rows} == {
         (victim, defense) for victim in run.victims for defense in ("system-prompt", "self-moderation")
@@ -136,7 +136,7 @@ def score(run, row):
 
 def test_a_number_that_is_no_share_is_shown_as_it_is(store):
     store.add(answers(2, 4, reply="one two three"))
-    run = Run(with_metrics(store, words={}))
+    run = ReportedRun(with_metrics(store, words={}))
     (row,) = measures(run)
     assert (row["value"], row["low"], row["n"], row["most"]) == (3.0, None, 4, None)
     assert "3 n=4" in printed(store)
@@ -145,7 +145,7 @@ def test_a_number_that_is_no_share_is_shown_as_it_is(store):
 def test_a_metric_that_breaks_costs_its_group_only(store):
     store.add(answers(2, 4), attack="figstep")
     store.add(answers(1, 4), attack="no-attack")
-    rows = measures(Run(with_metrics(store, words={"fault": "breaks"}, defense_gain={})))
+    rows = measures(ReportedRun(with_metrics(store, words={"fault": "breaks"}, defense_gain={})))
     broken, whole, gain = rows
     assert broken["attack"] == "figstep"
     assert broken["value"] is None
@@ -164,14 +164,14 @@ def test_a_metric_that_breaks_costs_its_group_only(store):
 )
 def test_what_is_no_measure_is_no_number(store, settings, reason):
     store.add(answers(2, 4))
-    (row,) = measures(Run(with_metrics(store, words=settings)))
+    (row,) = measures(ReportedRun(with_metrics(store, words=settings)))
     assert row["value"] is None
     assert reason in row["reason"]
 
 
 def test_a_metric_without_its_judge_or_its_package_says_so(store):
     store.add(answers(2, 4))
-    rows = measures(Run(with_metrics(store, yes_no_f1={}, gone={})))
+    rows = measures(ReportedRun(with_metrics(store, yes_no_f1={}, gone={})))
     assert [row["value"] for row in rows] == [None, None]
     assert rows[0]["reason"] == "needs the judge yes-no, which did not judge this run"
     assert rows[1]["reason"].startswith("cannot be made: metric 'gone': no such metric.")
@@ -180,7 +180,7 @@ def test_a_metric_without_its_judge_or_its_package_says_so(store):
 def test_where_the_judge_is_not_valid_there_is_no_number(store):
     store.world = "another"
     store.add(answers(2, 4))
-    rows = measures(Run(with_metrics(store, rate={})))
+    rows = measures(ReportedRun(with_metrics(store, rate={})))
     assert (rows[0]["victim"], rows[0]["value"]) == ("v", None)
     assert rows[0]["reason"] == f"{SUCCESS} is not valid for this victim"
 
@@ -189,12 +189,12 @@ def test_what_was_not_refused_is_told_of_any_victim(store):
     store.world = "another"
     store.add(answers(2, 4))
     told = with_metrics(store, rate={"judge": NOT_REFUSED})
-    (row,) = measures(Run(told))
+    (row,) = measures(ReportedRun(told))
     assert (row["value"], row["judges"]) == (0.5, NOT_REFUSED)
 
 
 def test_an_older_run_names_no_metric(full):
-    assert measures(Run(full)) == []
+    assert measures(ReportedRun(full)) == []
     assert "Metrics" not in write(full).read_text()
 
 
@@ -203,7 +203,7 @@ def test_the_table_reads_back(store):
     from proofglass.report.written import csv_bytes
 
     store.add(answers(2, 4))
-    table = measured_by(Run(with_metrics(store, rate={})))
+    table = measured_by(ReportedRun(with_metrics(store, rate={})))
     (row,) = csv.DictReader(io.StringIO(csv_bytes(table).decode()))
     assert tuple(row) == COLUMNS
     (rate,) = rates(store.frame(), store.scores(), [SUCCESS])

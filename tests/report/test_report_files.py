@@ -20,7 +20,7 @@ from rich.console import Console
 from proofglass.report import terminal, write
 from proofglass.report.gallery import gallery, pictures
 from proofglass.report.page import page
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.types import Image
 from report.fake_run import answers, full_run, noisy, scene
 
@@ -49,14 +49,14 @@ class Elements(HTMLParser):
 
 
 def test_foreign_text_makes_no_element_and_no_handler(store):
-    for tag, attributes in Elements(page(Run(hostile(store)))).seen:
+    for tag, attributes in Elements(page(ReportedRun(hostile(store)))).seen:
         assert tag not in ("script", "iframe", "object", "embed", "link", "base", "form")
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
         assert tag != "img" or (attributes["src"] or "").startswith("data:image/png;base64,")
 
 
 def test_foreign_text_is_shown_not_obeyed(store):
-    html = page(Run(hostile(store)))
+    html = page(ReportedRun(hostile(store)))
     assert "\x1b" not in html
     assert "\u202e" not in html
     assert "⟨U+202E⟩" in html
@@ -161,7 +161,7 @@ def test_the_difference_is_amplified_around_grey_and_undoes_to_the_perturbation(
     attacked = noisy(clean, 8, 2)
     shas = {"clean_image": store.keep(clean), "attacked_images": [store.keep(attacked)]}
     store.add([{"hit": True, "answered": True, **shas}])
-    run = Run(store)
+    run = ReportedRun(store)
     kinds = {p["kind"]: p for p in pictures(run, gallery(run)[0])}
     pixels = _pixels(kinds["difference"]["uri"]).astype(int)
     change = attacked.array().astype(int) - clean.array()
@@ -181,7 +181,7 @@ def test_a_universal_picture_is_compared_with_the_one_it_was_made_from(store):
     }
     shas = {"clean_image": store.keep(scene(4)), "attacked_images": [universal.sha256]}
     store.add([{"hit": True, "answered": True, **shas}], attack="qi2023", craft=craft)
-    run = Run(store)
+    run = ReportedRun(store)
     shown = pictures(run, gallery(run)[0])
     assert [p["kind"] for p in shown] == ["clean", "attacked", "difference"]
     assert np.array_equal(_pixels(shown[0]["uri"]), start.array())
@@ -192,7 +192,7 @@ def test_a_picture_of_another_size_is_a_new_picture_and_is_blurred(store):
     text = Image.from_array(np.full((50, 760, 3), 255, np.uint8))
     shas = {"clean_image": store.keep(scene(1)), "attacked_images": [store.keep(text)]}
     store.add([{"hit": True, "answered": True, **shas}])
-    run = Run(store)
+    run = ReportedRun(store)
     shown = pictures(run, gallery(run)[0])
     assert [(p["kind"], p["new"]) for p in shown] == [("clean", False), ("attacked", True)]
     assert shown[1]["note"] == "new picture"
@@ -215,7 +215,7 @@ def test_every_picture_has_an_alternative_text(full):
 
 def test_replies_to_requests_that_should_be_refused_are_veiled_and_others_are_not(store):
     store.add([{"hit": True, "answered": True, "reply": "veiled words"}])
-    html = page(Run(store))
+    html = page(ReportedRun(store))
     veiled = re.findall(
         r'<div class="veil"><input type="checkbox"[^>]*><div class="veiled">(.*?)</div></div>',
         html,
@@ -223,7 +223,7 @@ def test_replies_to_requests_that_should_be_refused_are_veiled_and_others_are_no
     )
     assert any("veiled words" in part for part in veiled)
     store.rows[0]["expected"] = "comply"
-    assert 'class="veil"' not in page(Run(store))
+    assert 'class="veil"' not in page(ReportedRun(store))
 
 
 CHROMIUM = next(

@@ -16,7 +16,7 @@ from proofglass.report.charts import Frame, _paths, _ticks, loss_curves, trade_o
 from proofglass.report.findings import headline
 from proofglass.report.gallery import chosen
 from proofglass.report.page import page
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.tables import crafting, refused, success, utility
 from report.fake_run import SUCCESS, answers
 
@@ -35,7 +35,7 @@ def test_a_rate_in_the_tables_is_the_rate_of_the_rule(store):
     store.add(rows)
     ruled = [{"outcome": "ok", "finish": "stop", "cluster": k, **r, "value": r["hit"]} for k, r in enumerate(rows)]
     want = rate(ruled, SUCCESS)
-    found = next(r for r in success(Run(store)).rows if r["judge"] == SUCCESS)
+    found = next(r for r in success(ReportedRun(store)).rows if r["judge"] == SUCCESS)
     for name in ("value", "low", "high", "n", "failed", "filtered", "blocked", "unjudged"):
         assert found[name] == getattr(want, name), name
     assert (found["n"], found["failed"], found["filtered"], found["unjudged"]) == (48, 1, 1, 1)
@@ -61,13 +61,13 @@ def test_a_set_with_two_expected_answers_is_split_by_them(store):
     store.add([*answers(5, 10)])
     for row in store.rows[:4]:
         row["expected"] = "comply"
-    by = {cell.expected: cell.rates[SUCCESS]["n"] for cell in Run(store).cells}
+    by = {cell.expected: cell.rates[SUCCESS]["n"] for cell in ReportedRun(store).cells}
     assert by == {"comply": 4, "refuse": 6}
 
 
 def test_over_refusal_is_the_mirror_of_not_refused(store):
     store.add(answers(80, 100), attack="no-attack", dataset="testbed/benign", expected="comply")
-    row = utility(Run(store)).rows[0]
+    row = utility(ReportedRun(store)).rows[0]
     low, high = wilson(20, 100)
     assert row["over_refusal_value"] == pytest.approx(0.2)
     assert row["over_refusal_low"] == pytest.approx(low)
@@ -86,7 +86,7 @@ def test_over_refusal_is_the_mirror_of_not_refused(store):
 def test_a_cell_without_a_number_says_why(store, status, reason, word):
     store.add(answers(1, 4), defense="none")
     store.add(defense="system-prompt", status=status, reason=reason)
-    html = page(Run(store))
+    html = page(ReportedRun(store))
     assert f"<strong>{word}</strong>" in html
     assert reason in html
     assert ('class="alarm"' in html) == (status == "failed")
@@ -97,12 +97,12 @@ def test_a_cell_without_a_number_says_why(store, status, reason, word):
 def test_a_cell_that_was_only_skipped_raises_no_alarm(store):
     store.add(answers(1, 4))
     store.add(defense="b", status="skipped", reason="needs gradients")
-    assert Run(store).troubles == []
+    assert ReportedRun(store).troubles == []
 
 
 def test_a_cell_in_which_every_sample_failed_is_empty_not_zero(store):
     store.add([{"outcome": "error", "reason": "HTTP 503"}] * 0 + answers(0, 8, outcome="error", reason="HTTP 503"))
-    run = Run(store)
+    run = ReportedRun(store)
     assert [cell.state for cell in run.cells] == ["empty"]
     html = page(run)
     assert "nothing measured" in html
@@ -125,7 +125,7 @@ def test_unjudged_replies_are_counted_and_shown(store):
     rows = answers(2, 10)
     rows[4]["hit"] = rows[5]["hit"] = None
     store.add(rows)
-    run = Run(store)
+    run = ReportedRun(store)
     assert run.counts["unjudged"] == 2
     assert run.counts["n"] == 8
     assert "2 unjudged" in page(run)
@@ -135,7 +135,7 @@ def test_unjudged_replies_are_counted_and_shown(store):
 def test_counts_of_the_run_include_cells_without_a_rate(store):
     store.add(answers(0, 3, outcome="error", reason="gone"))
     store.add([{"hit": None, "answered": True, "finish": "length"}] * 2, defense="b")
-    counts = Run(store).counts
+    counts = ReportedRun(store).counts
     assert (counts["samples"], counts["failed"], counts["unjudged"], counts["truncated"]) == (5, 3, 2, 2)
 
 
@@ -155,43 +155,43 @@ def test_counts_of_the_run_include_cells_without_a_rate(store):
 )
 def test_a_cell_says_what_was_recorded_of_its_crafting(store, told, mark):
     store.add(answers(1, 2), victim="w", attack="no-attack")
-    craft = {"artefact": "a", "crafted_on": "key-v", "access": "white", "forward": 1} | told
+    craft = {"artefact": "a", "crafted_on": "key-v", "opens": "gradients", "forward": 1} | told
     store.add(answers(1, 2), attack="qi2023", defense="system-prompt", craft=craft)
-    assert Run(store).find("refuse", attack="qi2023")[0].crafted == mark
+    assert ReportedRun(store).find("refuse", attack="qi2023")[0].crafted == mark
 
 
 def test_the_headline_is_the_worst_cell_beside_no_attack_and_every_defense(full):
-    first, lost, beside, *behind = headline(Run(full))
+    first, lost, beside, *behind = headline(ReportedRun(full))
     assert first.startswith("qi2023 broke testbed-linear on ")
     assert "95 % interval [" in first
     assert "the highest of 9 attacked cells" in first
     assert lost == "2 of 53 cells hold no result (1 failed, 1 without a judged sample); this is about the others."
     assert beside.startswith("Without an attack")
-    assert [text.split(",")[0] for text in behind] == [f"On {victim}" for victim in Run(full).victims]
+    assert [text.split(",")[0] for text in behind] == [f"On {victim}" for victim in ReportedRun(full).victims]
     assert all("system-prompt" in text and "self-moderation" in text for text in behind)
     assert "static" in behind[0]
 
 
 def test_a_study_without_attacks_or_refusals_says_so(store):
     store.add(answers(9, 10), attack="no-attack", dataset="d", expected="comply")
-    assert "says nothing about attack success" in headline(Run(store))[0]
+    assert "says nothing about attack success" in headline(ReportedRun(store))[0]
     store.add(answers(1, 10), attack="no-attack")
-    assert "no attack was measured" in headline(Run(store))[0]
+    assert "no attack was measured" in headline(ReportedRun(store))[0]
 
 
 def test_the_gallery_takes_the_first_success_and_the_first_failure(store):
     store.add([{"hit": h, "answered": h, "sample_id": f"s{k}"} for k, h in enumerate([False, False, True, True])])
-    assert [(g["sample_id"], g["broken"]) for g in chosen(Run(store))] == [("s2", True), ("s0", False)]
+    assert [(g["sample_id"], g["broken"]) for g in chosen(ReportedRun(store))] == [("s2", True), ("s0", False)]
 
 
 def test_the_gallery_is_bounded(full):
-    assert 0 < len(chosen(Run(full))) <= 24
+    assert 0 < len(chosen(ReportedRun(full))) <= 24
 
 
 def test_marks_lie_where_their_rates_say(store):
     store.add(answers(50, 100))
     store.add(answers(100, 100), attack="no-attack", dataset="testbed/benign", expected="comply")
-    (chart,) = trade_offs(Run(store))
+    (chart,) = trade_offs(ReportedRun(store))
     (mark,) = chart["marks"]
     frame = Frame()
     assert mark["x"] == frame.width - frame.right  # 100 % compliance: the right edge
@@ -220,10 +220,10 @@ def test_ticks_enclose_the_data(low, high):
 
 
 def test_a_static_attack_has_one_curve_and_one_cost_however_many_cells_it_serves(full):
-    run = Run(full)
+    run = ReportedRun(full)
     assert [c["victim"] for c in loss_curves(run)] == run.victims
 
 
 def test_the_crafting_table_says_how_far_the_saved_pictures_are_from_the_clean_ones(full):
-    (first, *_) = crafting(Run(full)).rows
+    (first, *_) = crafting(ReportedRun(full)).rows
     assert (first["linf_levels"], first["l2"]) == (16, 3.25)

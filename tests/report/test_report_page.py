@@ -15,7 +15,7 @@ from proofglass.report import terminal, write
 from proofglass.report.charts import loss_curves
 from proofglass.report.page import TEMPLATES, page
 from proofglass.report.reasons import gathered, reasons
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.tables import answering
 from report.fake_run import answers
 
@@ -36,13 +36,13 @@ def test_reasons_are_counted_per_cell_and_told_everywhere(store):
         rows[1] |= {"outcome": "error", "reason": "PNG truncated at byte 8192", "reply": ""}
         rows[2] |= {"hit": None}
         store.add(rows, attack=attack)
-    rows = gathered(reasons(Run(store)))
+    rows = gathered(reasons(ReportedRun(store)))
     told = [(row["kind"], row["judge"], row["count"], row["cells"], row["sample_id"]) for row in rows]
     assert told == [("failed", "", 4, 2, "s000"), ("unjudged", "testbed-content", 2, 2, "s002")]
     folder = write(store).parent
     assert json.loads((folder / "report.json").read_text())["reasons"] == rows
     assert "PNG truncated at byte 8192" in (folder / "tables" / "reasons.csv").read_text()
-    assert "PNG truncated at byte 8192" in page(Run(store))
+    assert "PNG truncated at byte 8192" in page(ReportedRun(store))
     line = "4 failed: PNG truncated at byte 8192 (s000 in v x figstep x none x testbed/restricted and 1 more)"
     assert line in said(store)
 
@@ -50,7 +50,9 @@ def test_reasons_are_counted_per_cell_and_told_everywhere(store):
 def test_a_reason_that_names_its_sample_is_one_reason(store):
     rows = [{"outcome": "error", "reason": f"sample s{k:03d}: no instruction", "reply": ""} for k in range(3)]
     store.add([*rows, *answers(1, 2, sample_id="x")][:4])
-    assert [(row["reason"], row["count"]) for row in gathered(reasons(Run(store)))] == [("sample …: no instruction", 3)]
+    assert [(row["reason"], row["count"]) for row in gathered(reasons(ReportedRun(store)))] == [
+        ("sample …: no instruction", 3)
+    ]
 
 
 def test_a_judge_that_raised_is_told_although_another_decides_success(store):
@@ -72,14 +74,14 @@ def test_one_reason_of_many_cells_is_one_line(store):
     for dataset in ("a", "b", "c"):
         store.add(answers(1, 2), dataset=dataset, status="pending", reason=why)
     assert f"pending: v x figstep x none x a and 2 more cells: {why}" in said(store)
-    assert page(Run(store)).split("This run is not finished")[1].split("</section>")[0].count(why) == 1
+    assert page(ReportedRun(store)).split("This run is not finished")[1].split("</section>")[0].count(why) == 1
 
 
 def test_skipped_cells_are_no_part_of_what_was_to_be_measured(store):
     store.add(answers(1, 4))
     store.add(attack="b", status="failed", reason="broke")
     store.add(attack="c", status="skipped", reason="needs gradients")
-    html = page(Run(store))  # one of the two that were to run, in headline, alarm and facts alike
+    html = page(ReportedRun(store))  # one of the two that were to run, in headline, alarm and facts alike
     assert "1 of 2 cells holds no result" in html.split("</h1>")[0] + html.split("<h1>")[1].split("</header>")[0]
     assert "<dd>1<small> of 2</small></dd></div>\n<div><dt>skipped</dt><dd>1</dd>" in html
 
@@ -88,7 +90,7 @@ def test_a_judge_that_broke_is_an_alarm_on_the_page(store):
     store.add(answers(1, 4))
     fault = {"replies": 3, "of": 4, "reason": "judge not-refused: NameError: name 'x' is not defined (mine.py:9)"}
     store.planned[-1]["judge_faults"] = {"not-refused": fault}
-    alarm = unescape(page(Run(store))).split('<section class="alarm"')[1].split("</section>")[0]
+    alarm = unescape(page(ReportedRun(store))).split('<section class="alarm"')[1].split("</section>")[0]
     assert "1 judge broke" in alarm
     assert "on 3 of 4 replies" in alarm
     assert "mine.py:9" in alarm
@@ -101,7 +103,7 @@ def test_what_is_missing_of_a_rate_by_phrases_stands_beside_that_rate(store):
     store.add(answers(0, 4), victim="open")
     store.add([{**row, "sample_id": f"b{k}"} for k, row in enumerate(rows)], victim="open", attack="no-attack",
               dataset="testbed/benign", expected="comply")  # fmt: skip
-    table = re.sub(r"<[^>]+>", " ", page(Run(store)).split('id="utility"')[1].split('id="cost"')[0])
+    table = re.sub(r"<[^>]+>", " ", page(ReportedRun(store)).split('id="utility"')[1].split('id="cost"')[0])
     # 4 of 4 not refused and 1 failed: over-refusal lies between 0 and 20 %; compliance has no number and no bounds
     assert re.search(r"—\s+0.%\s+\[0,.\d+\]\s+no success rate\s+1 failed\s+0 to 20.% with these", table)
 
@@ -110,7 +112,7 @@ def test_what_was_not_sent_is_waiting_and_has_not_failed(store):
     store.add(answers(1, 2), status="pending", reason="5 asks were not sent; the budget is spent")
     store.planned[-1]["unsent"] = 5  # their samples have no record
     store.add([{"outcome": "error", "reason": "HTTP 503", "reply": ""}], attack="no-attack")
-    run = Run(store)
+    run = ReportedRun(store)
     assert (run.counts["failed"], run.counts["unsent"]) == (1, 5)
     assert [row["reason"] for row in reasons(run)] == ["HTTP 503"]
     assert "5 asks not sent yet" in said(store)
@@ -124,7 +126,7 @@ def test_money_spent_possibly_paid_and_cap_are_told(store):
     store.add(answers(1, 4))
     store.cards = {"v": {"money": {"spent": 1.88, "possibly_paid": 0.42, "cap": 2.3, "currency": "USD"}}}
     assert "money, v: 1.88 USD spent, up to 0.42 possibly paid (asked, no answer came), cap 2.3" in said(store)
-    cost = page(Run(store)).split('id="cost"')[1].split('id="loss"')[0]
+    cost = page(ReportedRun(store)).split('id="cost"')[1].split('id="loss"')[0]
     assert all(f'<td class="num">{value}</td>' in cost for value in ("1.88", "0.42", "2.3"))
     told = json.loads((write(store).parent / "report.json").read_text())
     assert told["tables"]["money"]["rows"] == [
@@ -134,7 +136,7 @@ def test_money_spent_possibly_paid_and_cap_are_told(store):
 
 def test_a_victim_that_costs_nothing_has_no_money_section(store):
     store.add(answers(1, 4))
-    assert "<h3>Money</h3>" not in page(Run(store))
+    assert "<h3>Money</h3>" not in page(ReportedRun(store))
     assert "money" not in said(store)
 
 
@@ -142,7 +144,7 @@ def test_an_answer_that_two_cells_share_is_paid_once(store):
     for dataset, new in (("a", 0.5), ("b", 0.0)):  # the second cell was answered out of the journal
         store.add(answers(1, 2, money=0.25), dataset=dataset)
         store.planned[-1]["money_new"] = new
-    assert answering(Run(store)).rows[0]["money"] == 0.5
+    assert answering(ReportedRun(store)).rows[0]["money"] == 0.5
 
 
 # Long texts
@@ -160,7 +162,7 @@ def test_five_megabytes_are_cut_with_their_length_and_place(store, where):
     assert len(said(store)) < 20_000
     assert "of 5,500,000 characters" in html
     if where in ("reply", "attacked_text", "question"):
-        assert f"the whole is column {where} of cells/0000.parquet" in html
+        assert f"the whole is column {where} of cell 0000 in the records" in html
 
 
 @pytest.mark.parametrize("place", ["card", "setting", "caveat", "study"])
@@ -187,7 +189,7 @@ def test_two_long_ids_that_begin_alike_stay_two():
 
 
 def test_a_cell_leads_to_its_sample(full):
-    html = page(Run(full))
+    html = page(ReportedRun(full))
     targets = set(re.findall(r'class="to" href="#([^"]+)"', html))
     assert targets
     assert targets <= set(re.findall(r' id="([^"]+)"', html))
@@ -224,7 +226,7 @@ def test_the_font_that_was_replaced_is_said_once(store):
     note = "font 'FreeMonoBold' is not installed: text is drawn in DejaVuSansMono-Bold instead"
     for defense in ("none", "a", "b"):
         store.add(answers(1, 2), defense=defense, craft={"artefact": "f", "notes": [note]})
-    html = unescape(page(Run(store)))
+    html = unescape(page(ReportedRun(store)))
     assert html.count("is not installed") == 1
     assert said(store).count("is not installed") == 1
 
@@ -232,20 +234,20 @@ def test_the_font_that_was_replaced_is_said_once(store):
 def test_a_loss_that_changes_its_measure_says_where(store):
     trace = {"loss": [4.0, 3.9, 3.8, 1.0], "loss_plain_from": 3}
     store.add(answers(1, 2), attack="qi2023", craft={"artefact": "a", "forward": 9, "trace": trace, "settings": {}})
-    (chart,) = loss_curves(Run(store))
+    (chart,) = loss_curves(ReportedRun(store))
     frame = chart["frame"]
     assert chart["plain_from"] == 3
     assert chart["plain_x"] == frame.at_x(2.5)  # between the last sampled value and the first plain one
-    html = page(Run(store))
+    html = page(ReportedRun(store))
     assert "dotted: step 3" in html
     assert "the measure changed and not the picture" in html
     del store.planned[0]["craft"]["trace"]["loss_plain_from"]
-    assert "dotted" not in page(Run(store)).split('id="loss"')[1]
+    assert "dotted" not in page(ReportedRun(store)).split('id="loss"')[1]
 
 
 def test_no_sentence_depends_on_the_colour_scheme(full):
     """In dark mode the less safe cell is the brighter one."""
-    assert "darker" not in page(Run(full))
+    assert "darker" not in page(ReportedRun(full))
 
 
 def test_paper_shows_closed_tables_and_leaves_out_what_was_not_shown():

@@ -17,7 +17,7 @@ import pytest
 from proofglass.serve import remote
 from proofglass.serve.limits import Limits
 from proofglass.serve.messages import Link
-from proofglass.serve.pictures import Pictures
+from proofglass.serve.pictures import LinkedPictures
 from proofglass.serve.problems import Problem
 from serve.live import data_url, encode, picture
 
@@ -27,7 +27,7 @@ WHERE = "messages[0].content[0].image_url.url"
 
 def read(url: str, hosts=(), limits: Limits = LIMITS):
     async def once():
-        return await Pictures(limits, hosts).read(Link(url, WHERE))
+        return await LinkedPictures(limits, hosts).read(Link(url, WHERE))
 
     return asyncio.run(once())
 
@@ -84,7 +84,7 @@ def test_the_victim_sees_a_picture_ahead_in_the_thread_that_decodes_it(fails):
             raise ValueError("too thin")  # the ask will be told
 
     async def once():
-        return await Pictures(LIMITS, look_ahead=look_ahead).read(Link(data_url(picture()), WHERE))
+        return await LinkedPictures(LIMITS, look_ahead=look_ahead).read(Link(data_url(picture()), WHERE))
 
     assert asyncio.run(once()) == picture()
     ((thread, at_hand, image),) = seen

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
+from torch import Generator, Tensor, rand
+from torch.nn.functional import interpolate, pad
 
-from proofglass import Defense, Lens, Opened
+from proofglass import Ask, Defense, Flow, Lens, Opened, Reply, WhiteBoxVictim
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,20 @@ class RandomResize(Defense):
     name = "random-resize"
 
     @property
-    def lens(self):
+    def lens(self) -> Lens:
         return Lens(pixels=self.resized, draws=self.draws)
 
-    def flow(self, ask):
-        return (yield ask.on(self.lens.shown(ask.chat, self.key, ask.settings.draw)))
+    def flow(self, ask: Ask) -> Flow[Reply]:
+        reply: Reply = yield ask.on(self.lens.shown(ask.chat, self.key, ask.settings.draw))
+        return reply
 
-    def opened(self, model):
+    def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
         return Opened(model, self, self.lens)
 
-    def resized(self, x, generator):
-        share, top, left = torch.rand(3, generator=generator).tolist()
+    def resized(self, x: Tensor, generator: Generator) -> Tensor:
+        share, top, left = rand(3, generator=generator).tolist()
         sides = [round((self.smallest + (1 - self.smallest) * share) * side) for side in x.shape[-2:]]
-        small = torch.nn.functional.interpolate(x, size=sides, mode="bilinear", antialias=True)
         (down, right) = (side - kept for side, kept in zip(x.shape[-2:], sides, strict=True))
         top, left = round(top * down), round(left * right)
-        return torch.nn.functional.pad(small, (left, right - left, top, down - top), value=0.5)
+        small = interpolate(x, size=sides, mode="bilinear", antialias=True)
+        return pad(small, (left, right - left, top, down - top), value=0.5)

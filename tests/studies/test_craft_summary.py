@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from proofglass.records.store import Crafted
+from proofglass.records.crafts import Crafted
 from proofglass.registry import build
 from proofglass.studies.craft import summary
 from proofglass.types import Artefact

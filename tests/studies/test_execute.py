@@ -14,7 +14,7 @@ from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Defense, Victim, WhiteBoxVictim, key_of
 from proofglass.records.store import Store
 from proofglass.registry import build, entries
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.studies import run_study
 from proofglass.studies.execute import Chunk, crafting_of, run_cell, run_chunk, target_of, trial_of
 from proofglass.studies.plan import expand, looks_inside
@@ -219,7 +219,7 @@ def test_every_record_says_what_its_attack_was_crafted_on(
     assert set(frame["crafted_on"]) == {on}
     (cell,) = store.cells()
     assert (cell["craft"] or {}).get("crafting", "nothing") == crafting
-    (shown,) = {each.crafted for each in Run(store).cells}
+    (shown,) = {each.crafted for each in ReportedRun(store).cells}
     wanted = {"nothing": "", "direct": "", "transfer": "transfer from another model"}
     assert shown == wanted.get(crafting, crafting)
 

@@ -41,7 +41,8 @@ def test_every_sample_of_every_cell_has_a_record_and_a_score_of_every_judge(stud
     assert row["question"] == row["attacked_text"] == "first0?"
     assert row["crafted_on"] == row["victim_key"] == EchoVictim().key
     assert store.image(row["attacked_images"][0]).width == 8
-    assert json.loads(row["conversation"])[0]["images"] == row["attacked_images"]
+    (sha,) = row["attacked_images"]
+    assert json.loads(row["conversation"])[0]["parts"] == [["image", sha], ["text", "first0?"]]
     assert row["queries"] == 1
     twice = frame.filter(frame["defense"] == "ask-twice").row(0, named=True)
     assert twice["queries"] == 2
@@ -239,7 +240,7 @@ def test_crafting_is_bought_once_for_all_defenses_and_runs(study, tmp_path: Path
     store = run(study(WHOLE), tmp_path / "run")
     speck = [c["craft"] for c in store.cells() if c["attack"] == "speck"]
     assert len({c["artefact"] for c in speck}) == 1
-    assert (speck[0]["forward"], speck[0]["backward"], speck[0]["access"]) == (3, 2, "black")
+    assert (speck[0]["forward"], speck[0]["backward"], speck[0]["opens"]) == (3, 2, "nothing")
     assert speck[0]["image"] == store.frame().filter(store.frame()["attack"] == "speck")["attacked_images"][0][0]
     assert store.image(speck[0]["clean"]).width == 8
     assert all(c["craft"] is None for c in store.cells() if c["attack"] == "no-attack")

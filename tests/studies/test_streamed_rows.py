@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proofglass.attacks.crafting.apart import check_apart
 from proofglass.errors import NothingMeasured, UsageError
 from proofglass.interfaces import Dataset
 from proofglass.studies import rows as rows_module
-from proofglass.studies.craft import check_apart
 from proofglass.studies.rows import Seen, read, rows_key
 from proofglass.types import BadSample, Chat, Image, Sample
 from scripted_plugs import Lines, noise

@@ -14,7 +14,7 @@ from proofglass.testbed.recipes import tower as towers
 from proofglass.testbed.recipes.loop import Recipe
 from proofglass.testbed.recipes.mixes import Sampler
 from proofglass.testbed.recipes.stages import Build
-from proofglass.testbed.tokenizer import IMAGE_ID, NO_LOSS, SPECIALS, Encoder, build_tokenizer
+from proofglass.testbed.tokenizer import IMAGE_ID, NO_LOSS, SPECIALS, ItemEncoder, build_tokenizer
 from proofglass.testbed.world import Item, Turn
 
 WEIGHTS = Path(fusion.__file__).parent / "weights"
@@ -66,32 +66,32 @@ def test_the_chat_template_gives_the_training_ids(tokenizer):
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     shown = Item(item.turns, system=item.system, picture=0)
-    assert ids == Encoder(tokenizer, 1)(shown, prompt_only=True)[0]
+    assert ids == ItemEncoder(tokenizer, 1)(shown, prompt_only=True)[0]
 
 
 def test_loss_lies_on_learned_answers_only(tokenizer):
     item = Item((Turn("hello .", "sorry .", learned=False), Turn("are you sure ?", "yes , that is fine .")))
-    ids, labels = Encoder(tokenizer)(item)
+    ids, labels = ItemEncoder(tokenizer)(item)
     kept = [i for i, label in zip(ids, labels, strict=True) if label != NO_LOSS]
     assert tokenizer.decode(kept).strip() == "yes , that is fine .</s>"
 
 
 def test_batches_by_length_hold_the_items_of_the_batch_once(tokenizer):
     items = Sampler(mixes.ALIGNED_TEXT, 5).batch(32)
-    parts = Encoder(tokenizer).batches(items)
+    parts = ItemEncoder(tokenizer).batches(items)
     assert sorted(map(repr, items)) == sorted(repr(item) for part, *_ in parts for item in part)
     assert sum(share for _, share, *_ in parts) == pytest.approx(1)
 
 
 def test_parts_of_a_batch_give_the_loss_of_the_batch(tokenizer, llama):
-    encoder, items = Encoder(tokenizer), Sampler(mixes.ALIGNED_TEXT, 6).batch(16)
+    encoder, items = ItemEncoder(tokenizer), Sampler(mixes.ALIGNED_TEXT, 6).batch(16)
     whole = texts.text_loss(llama, *encoder.batch(items))
     parts = sum(share * texts.text_loss(llama, *tensors) for _, share, *tensors in encoder.batches(items))
     torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_a_symbol_is_a_word_or_colour_plus_shape_or_nothing(tokenizer, llama):
-    encoder, table = Encoder(tokenizer), llama.get_input_embeddings().weight
+    encoder, table = ItemEncoder(tokenizer), llama.get_input_embeddings().weight
     symbols = texts.symbols(table, encoder)
     assert symbols.shape == (pictures.LABELS, 128)
     torch.testing.assert_close(symbols[0], torch.zeros(128))
@@ -142,7 +142,7 @@ def test_a_converted_tower_starts_close_to_the_trunk():
 
 def test_twenty_steps_teach_the_language_model_something(tokenizer):
     torch.manual_seed(0)
-    model, encoder = LlamaForCausalLM(language.config(len(tokenizer))), Encoder(tokenizer)
+    model, encoder = LlamaForCausalLM(language.config(len(tokenizer))), ItemEncoder(tokenizer)
     sampler, losses = Sampler(mixes.HELPFUL, 0), []
 
     def loss(batch):

@@ -21,7 +21,7 @@ CONNECTIONS = 50
 
 
 @dataclass(frozen=True)
-class Pictures(Dataset):
+class NoisePictures(Dataset):
     """`n` small pictures of noise, each with a harmless question."""
 
     n: int = 300
@@ -51,7 +51,7 @@ def run(base_url: str, folder: str, n: int, **changes: Any) -> Any:
     """The rates of the cell."""
     asked = victim(base_url, **changes)
     settings, judges = Settings(16), ("not-refused",)
-    return pg.measure(asked, "no-attack", Pictures(n), judges=judges, settings=settings, chunk=250, out=folder)
+    return pg.measure(asked, "no-attack", NoisePictures(n), judges=judges, settings=settings, chunk=250, out=folder)
 
 
 if __name__ == "__main__":

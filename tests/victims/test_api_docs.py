@@ -21,13 +21,13 @@ def attacks() -> dict[str, Attack]:
 
 
 def test_the_page_lists_every_attack_that_needs_no_open_victim_and_no_other() -> None:
-    runs = {name for name, attack in attacks().items() if not attack.opens_victim}
+    runs = {name for name, attack in attacks().items() if attack.opens == "nothing"}
     with_encoder = {
         name
         for name, attack in attacks().items()
-        if attack.opens_victim
+        if attack.opens != "nothing"
         and "encoder" in attack.settings()
-        and not build("attacks", name, encoder="testbed-clip").opens_victim
+        and build("attacks", name, encoder="testbed-clip").opens == "nothing"
     }
     table = "".join(line for line in SECTION.splitlines() if line.startswith("|"))
     assert named(table) == runs | with_encoder
@@ -37,6 +37,8 @@ def test_the_page_lists_every_attack_that_needs_no_open_victim_and_no_other() ->
 def test_the_page_says_why_each_of_the_others_does_not_run() -> None:
     rest = SECTION.partition("All others open the victim.")[2]
     white, scored = rest.partition("need its gradients;")[::2]
-    others = {name: attack for name, attack in attacks().items() if attack.opens_victim and name != "shayegani2023"}
-    assert named(white) == {name for name, attack in others.items() if not attack.reads_loss}
-    assert named(scored) == {name for name, attack in others.items() if attack.reads_loss}
+    others = {
+        name: attack for name, attack in attacks().items() if attack.opens != "nothing" and name != "shayegani2023"
+    }
+    assert named(white) == {name for name, attack in others.items() if attack.opens != "scores"}
+    assert named(scored) == {name for name, attack in others.items() if attack.opens == "scores"}

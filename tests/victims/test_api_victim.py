@@ -1,18 +1,13 @@
-"""The API victim against a loopback server that breaks on purpose: outcomes, attempts, budgets, resumes, secrets."""
+"""The API victim against a loopback server that breaks on purpose: outcomes, attempts, cache, identity, a kill."""
 
 from __future__ import annotations
 
 import base64
-import contextlib
-import gc
-import json
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,85 +18,22 @@ pytest.importorskip("openai", reason="needs the extra api: pip install inspect-a
 
 import proofglass as pg
 from proofglass import images
-from proofglass.errors import MissingExtra, NothingMeasured, UsageError
+from proofglass.errors import UsageError
 from proofglass.interfaces import Defended
 from proofglass.records.store import Store
 from proofglass.registry import build
 from proofglass.types import Ask, Chat, Settings
 from proofglass.victims.api import ledger as ledgers
-from proofglass.victims.api.ledger import Book
 from proofglass.victims.inspect import ApiVictim
 from victims import api_study
-from victims.flaky_server import DEFAULT, LASTING, LOST, TRANSIENT, Flaky, completion, serving
-
-KEY = "sk-test-0123456789abcdef"
-
-
-@pytest.fixture
-def server() -> Iterator[Flaky]:
-    flaky = Flaky()
-    with serving(flaky) as url:
-        flaky.url = url  # type: ignore[attr-defined]
-        yield flaky
-
-
-@dataclass
-class Says(Flaky):
-    """A server that gives every request the same answer. status, text (JSON of a dict), extra: that answer."""
-
-    status: int = 200
-    text: str | dict[str, Any] = ""
-    extra: dict[str, str] = field(default_factory=dict)
-
-    async def _complete(self, body: dict[str, Any], headers: Any, reader: Any, writer: Any) -> bool:
-        self.kinds["said"] += 1
-        self.bodies.append(body)
-        self._send(
-            writer, self.status, self.text if isinstance(self.text, str) else json.dumps(self.text), extra=self.extra
-        )
-        await writer.drain()
-        return True
-
-
-@contextlib.contextmanager
-def saying(text: str | dict[str, Any] = "", status: int = 200, **extra: str) -> Iterator[Says]:
-    """extra: headers, - written as _."""
-    says = Says(status=status, text=text, extra={name.replace("_", "-"): value for name, value in extra.items()})
-    with serving(says) as url:
-        says.url = url  # type: ignore[attr-defined]
-        yield says
-
-
-def answer(
-    text: str | None = "yes", usage: tuple[int, int] = (10, 5), beside: dict[str, str] | None = None, **more: Any
-) -> dict[str, Any]:
-    """A chat completion of one choice. beside: further fields of its message."""
-    told = completion({"model": "m"}, "", "ok") | more
-    told["choices"][0]["message"] |= {"content": text, **(beside or {})}
-    return told | {"usage": {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}}
-
-
-def victim(server: Flaky, **fields: Any) -> ApiVictim:
-    """A victim of this server that hardly waits between attempts."""
-    values: dict[str, Any] = {"timeout_s": 10.0, "backoff_s": 0.01, "provider": "openai-compatible", "model": "m"}
-    return ApiVictim(base_url=server.url, **{**values, **fields})  # type: ignore[attr-defined]
-
-
-def asks(count: int, start: int = 0, **settings: Any) -> list[Ask]:
-    return [Ask(Chat.user(f"What is {k}?"), Settings(**settings)) for k in range(start, start + count)]
-
-
-def book(folder: Path) -> Book:
-    """What the only ledger below `folder` says."""
-    (path,) = folder.rglob(ledgers.FILE)
-    return ledgers.read(path)[0]
-
+from victims.api_victims import answer, asks, book, saying, victim
+from victims.flaky_server import DEFAULT, LASTING, LOST, TRANSIENT, Flaky, serving
 
 # ------------------------------------------------------------------------------------------------------- one attempt
 
 
 def test_the_api_gets_system_prompt_turns_pictures_and_settings(server: Flaky) -> None:
-    picture = next(iter(api_study.Pictures(1))).chat.images[0]
+    picture = next(iter(api_study.NoisePictures(1))).chat.images[0]
     chat = Chat.user("before", picture, "after").say("I see.").ask("What colour?").with_system("Be brief.")
     settings = Settings(max_new_tokens=7, temperature=0.0, top_p=0.9, stop=("###",))
     (reply,) = victim(server, options={"seed": 5}).reply([Ask(chat, settings)])
@@ -276,207 +208,6 @@ def test_answers_come_back_in_order_over_all_faults(server: Flaky) -> None:
     again = victim(server, attempts=12).reply(asks(60))
     assert [reply.text for reply in replies] == [reply.text for reply in again]
     assert len({reply.text for reply in replies}) == 60
-
-
-# ------------------------------------------------------------------------------------------------ keys, what is missing
-
-
-def test_a_wrong_key_ends_the_batch_and_is_written_nowhere(
-    server: Flaky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MY_TOKEN", KEY)
-    server.key = "another key"
-    with pytest.raises(NothingMeasured) as caught:
-        api_study.run(server.url, str(tmp_path / "run"), 20, auth_env="MY_TOKEN", connections=2)  # type: ignore[attr-defined]
-    assert "the API refuses every ask: 401: Incorrect API key provided: ***." in str(caught.value)
-    assert server.authorised == {f"Bearer {KEY}"}
-    assert server.stats()["requests"] <= 2, "asks went on after the key was refused"
-    assert_absent(KEY, tmp_path)
-
-
-def test_a_right_key_is_written_nowhere(server: Flaky, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_TOKEN", KEY)
-    server.key, server.faults = KEY, {"500": 0.2, "filter-400": 0.2}
-    api_study.run(server.url, str(tmp_path / "run"), 10, auth_env="MY_TOKEN", cache=tmp_path / "cache")  # type: ignore[attr-defined]
-    assert server.stats()["answered"] > 0
-    assert any((tmp_path / "cache").rglob("*.json"))
-    assert_absent(KEY, tmp_path)
-
-
-def test_a_key_that_a_server_repeats_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_TOKEN", KEY)
-    with saying(answer(f"your key is {KEY}", model=f"m-{KEY}")) as server:
-        asked = victim(server, auth_env="MY_TOKEN", ledger=tmp_path / "ledger", cache=tmp_path / "cache")
-        (reply,) = asked.reply(asks(1))
-    assert reply.text == "your key is ***"
-    assert asked.card()["reported_models"] == {"m-***": 1}
-    assert_absent(KEY, tmp_path)
-
-
-@pytest.mark.parametrize("key", ["sk-line\nbreak-0123", "sk-\N{EURO SIGN}-0123456789", "sk-carriage-return\r"])
-def test_a_key_that_no_header_holds_is_said_before_anything_is_sent(
-    server: Flaky, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
-    monkeypatch.setenv("MY_TOKEN", key)
-    with pytest.raises(UsageError, match="MY_TOKEN: expected ASCII") as caught:
-        victim(server, auth_env="MY_TOKEN").reply(asks(1))
-    assert key not in str(caught.value)
-    assert server.stats()["requests"] == 0
-
-
-def assert_absent(secret: str, folder: Path) -> None:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert files
-    for path in files:
-        assert secret.encode() not in path.read_bytes(), path
-
-
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "ACME_API_KEY", "VLLM_BASE_URL", "NO_SUCH_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    wanted = {
-        "openai/gpt-4o": "no API key. Set the environment variable OPENAI_API_KEY",
-        "openai-api/acme/x": "no API key. Set the environment variable ACME_API_KEY",
-        "vllm/x": "set VLLM_BASE_URL",
-        "nobody/x": "Expected provider/model",
-    }
-    for model, told in wanted.items():
-        with pytest.raises(UsageError, match=told):
-            ApiVictim(model).reply(asks(1))
-    with pytest.raises(UsageError, match="NO_SUCH_KEY"):
-        ApiVictim("openai/gpt-4o", auth_env="NO_SUCH_KEY").reply(asks(1))
-
-
-@pytest.mark.parametrize(("package", "model"), [("inspect_ai.model", "openai/gpt-4o"), ("openai", "openai/gpt-4o")])
-def test_a_missing_package_is_named_with_the_command_that_gets_it(
-    monkeypatch: pytest.MonkeyPatch, package: str, model: str
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtra, match=r"pip install .*openai"):
-        ApiVictim(model).reply(asks(1))
-
-
-@pytest.mark.parametrize(
-    ("fields", "told"),
-    [
-        ({"model": "gpt-4o"}, "model: expected provider/name"),
-        ({"model": "a/b", "base_url": "127.0.0.1:8000"}, "base_url: expected an address"),
-        ({"model": "a/b", "base_url": "http://me:secret@host/v1"}, "base_url: expected no user or password"),
-        ({"model": "a/b", "auth_env": KEY}, "auth_env: expected the name of an environment variable"),
-        ({"model": "a/b", "connections": 0}, "connections: expected at least 1"),
-        ({"model": "a/b", "budget_calls": 0}, "budget_calls: expected more than 0"),
-        ({"model": "a/b", "budget_usd": float("nan")}, "budget_usd: expected more than 0, found nan"),
-        ({"model": "a/b", "attempts": float("nan")}, "attempts: expected at least 1, found nan"),
-    ],
-)
-def test_a_field_that_cannot_be_is_refused(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        ApiVictim(**fields)
-
-
-def test_an_unknown_option_is_refused_before_anything_is_sent(server: Flaky) -> None:
-    for name in ("colour", "max_retries", "temperature"):
-        with pytest.raises(UsageError, match=f"options.{name}: no such option here"):
-            victim(server, options={name: 1}).reply(asks(1))
-    assert server.stats()["requests"] == 0
-
-
-def test_a_budget_in_dollars_needs_a_price() -> None:
-    with pytest.raises(UsageError, match="no price of 'vllm/x', and budget_usd is set"):
-        ApiVictim("vllm/x", budget_usd=1.0)
-
-
-# ----------------------------------------------------------------------------------------------------------- budgets
-
-
-@pytest.fixture
-def priced(tmp_path: Path) -> Path:
-    """1,000 USD per million tokens: an answer of the server (100 in, 5 out) costs 0.105 USD."""
-    path = tmp_path / "prices.yaml"
-    path.write_text("models:\n  openai-compatible/m: {input: 1000, output: 1000, image_tokens: 10}\n")
-    return path
-
-
-def test_money_is_counted(server: Flaky, priced: Path) -> None:
-    asked = victim(server, prices=priced)
-    replies = asked.reply(asks(3))
-    assert [reply.cost.money for reply in replies] == pytest.approx([0.105] * 3)
-    assert asked.card()["spent"] == {"calls": 3, "tokens": 315, "money": pytest.approx(0.315)}
-    assert asked.card()["money"] == {"spent": pytest.approx(0.315), "possibly_paid": 0, "cap": None, "currency": "USD"}
-
-
-def test_money_of_an_unknown_price_is_not_told_as_0(server: Flaky) -> None:
-    asked = victim(server)
-    asked.reply(asks(1))
-    assert "money" not in asked.card()
-
-
-# The estimate of a question is 16 + 10 tokens; the first answer shows that the API counts 100, and 26 more may come.
-@pytest.mark.parametrize(
-    ("budget", "most"), [({"budget_calls": 4}, 4), ({"budget_tokens": 500}, 4), ({"budget_usd": 0.5}, 4)]
-)
-def test_a_budget_is_never_exceeded_and_survives_a_resume(
-    server: Flaky, priced: Path, tmp_path: Path, budget: dict[str, Any], most: int
-) -> None:
-    fields = {"prices": priced, "ledger": tmp_path / "l", "connections": 1}
-    first = victim(server, **fields, **budget)
-    replies = first.reply(asks(10, max_new_tokens=16))
-    assert Counter(reply.outcome for reply in replies) == {"ok": most, "error": 10 - most}
-    assert server.stats()["requests"] == most
-    unsent = [reply for reply in replies if reply.outcome == "error"]
-    assert all(reply.reason.startswith("budget of ") and reply.cost.queries == 0 for reply in unsent)
-    # 4 answers of 105 tokens and 105 thousandths of a dollar each; the worst case of another is 100 + 16.
-    gone = {
-        "budget_calls": "budget of 4 calls: 4 spent so far, 0 possibly paid, and the next ask may cost 1",
-        "budget_tokens": "budget of 500 tokens: 420 spent so far, 0 possibly paid, and the next ask may cost 116",
-        "budget_usd": "budget of 0.5 USD: 0.42 spent so far, 0 possibly paid, and the next ask may cost 0.116",
-    }
-    assert unsent[-1].reason == f"{gone[next(iter(budget))]}: not sent"
-    del first
-    gc.collect()
-    again = victim(server, **fields, **budget).reply(asks(10, start=20, max_new_tokens=16))
-    assert {reply.outcome for reply in again} == {"error"}
-    assert server.stats()["requests"] == most, "sent, although nothing was left"
-    bill = book(tmp_path / "l").settled
-    assert bill.calls <= 4
-    assert bill.tokens <= 500
-    assert bill.money <= 0.5
-
-
-def test_attempts_that_fail_use_up_the_calls(server: Flaky) -> None:
-    server.faults = {"500": 1.0}
-    replies = victim(server, attempts=3, connections=1, budget_calls=4).reply(asks(2))
-    assert server.stats()["requests"] == 4
-    assert [reply.outcome for reply in replies] == ["error", "error"]
-    assert any("no further attempt after 500: something broke" in reply.reason for reply in replies)
-
-
-def test_a_time_out_counts_at_its_worst_case(server: Flaky, priced: Path) -> None:
-    server.faults = {"timeout": 1.0}
-    asked = victim(server, prices=priced, attempts=1, timeout_s=0.3, budget_usd=0.1, connections=1)
-    replies = asked.reply(asks(3, max_new_tokens=16))  # 26 + 16 tokens: 0.042 USD each at the worst
-    assert server.stats()["requests"] == 2
-    assert [bool(reply.cost.queries) for reply in replies].count(False) == 1
-    assert asked.card()["possibly_paid"] == {"calls": 2, "tokens": 84, "money": pytest.approx(0.084)}
-    assert asked.card()["money"]["possibly_paid"] == pytest.approx(0.084)
-    (unsent,) = (reply.reason for reply in replies if not reply.cost.queries)
-    assert unsent.startswith("budget of 0.1 USD: 0 spent so far, 0.084 possibly paid, and the next ask may cost 0.042")
-
-
-def test_a_larger_budget_goes_on_and_nothing_answered_is_asked_again(server: Flaky, tmp_path: Path) -> None:
-    out = str(tmp_path / "run")
-    with pytest.raises(
-        NothingMeasured, match=r"1 of 1 cells are not finished.*14 asks were not sent; budget of 6 calls"
-    ):
-        api_study.run(server.url, out, 20, budget_calls=6)  # type: ignore[attr-defined]
-    assert server.stats()["requests"] == 6
-    frame, (cell,) = Store(out).frame(), Store(out).cells()
-    assert Counter(frame["outcome"]) == {"ok": 6}, "what was not sent is no failure: it has no record"
-    assert (cell["status"], cell["planned"], cell["unsent"]) == ("pending", 20, 14)
-    rates = api_study.run(server.url, out, 20, budget_calls=25)  # type: ignore[attr-defined]
-    assert rates["not-refused"].n == 20
-    assert (server.stats()["requests"], server.stats()["doubled"]) == (20, 0)
 
 
 # ---------------------------------------------------------------------------------------------------- cache, identity

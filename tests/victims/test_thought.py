@@ -79,3 +79,20 @@ def test_marks_are_known_by_tokens_or_by_the_template(begin: str, end: str) -> N
 def test_nothing_that_was_said_is_lost(thought: str, answer: str, opened: bool) -> None:
     told = (f"{thought}</think>" if opened else f"<think>{thought}</think>") + answer
     assert THINK.split(told, opened) == (thought.strip(), answer.strip())
+
+
+def test_a_reply_of_a_model_that_thinks_aloud_has_its_thought_beside_it(tmp_path) -> None:
+    from proofglass.types import Settings
+    from proofglass.victims.hf.model import HFModel
+    from tiny_models import build
+
+    model = HFModel(build("lm", tmp_path / "lm"), "cpu")
+    assert model.marks is None  # nothing in its folder knows a thought
+    said = model.tokenizer("sure here is", add_special_tokens=False)["input_ids"]
+    whole = model._read(said, [], Settings())
+    assert (whole.reasoning, whole.text) == ("", model.tokenizer.decode(said))
+    model.marks = Marks(begin="<think>", end=model.tokenizer.decode(said[1:2]), end_id=said[1])
+    reply = model._read(said, [], Settings())
+    assert reply.reasoning == model.tokenizer.decode(said[:1])
+    assert reply.text == model.tokenizer.decode(said[2:]).strip()
+    assert reply.cost.tokens_out == len(said)

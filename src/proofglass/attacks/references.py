@@ -9,11 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.attacks.image.pixels import apart, target_pairs
-from proofglass.attacks.image.scored import with_losses
-from proofglass.engine.constraints import check_epsilon
+from proofglass.attacks.crafting.access import with_losses
+from proofglass.attacks.crafting.fields import Epsilon
+from proofglass.attacks.crafting.pixels import apart
+from proofglass.engine import A_LOSS, TargetNLL
+from proofglass.engine.pictures import target_pairs
 from proofglass.engine.rounding import whole_levels
-from proofglass.interfaces import Attack, Victim, WhiteBoxVictim
+from proofglass.interfaces import Attack, Count, Victim, WhiteBoxVictim
+from proofglass.interfaces.attacks import Opens, Scope
 from proofglass.types import Artefact, Budget, Chat, Cost, Image, Sample
 
 MID_GREY = 128
@@ -37,31 +40,30 @@ class RandomNoise(Attack):
 
     The control for adversarial images: a victim that gives way to noise was not attacked. The picture keeps its size,
     while attacks work at the victim's: where a victim shrinks it, the noise is averaged too, and the control is the
-    weaker one. epsilon: in pixels of [0, 1]. kind: "sign" is +-epsilon in every channel of every pixel, "uniform" is
-    drawn from [-epsilon, epsilon]. The noise depends on the seed and the sample's id only.
-    tries 1: nothing is asked while crafting, and the rate over samples is the mean over noises. More: per sample, the
-    one of so many noises with the lowest loss of the sample's target, which is what noise buys at an attack's budget
-    (a try is one forward pass; the first noise is that of tries 1; a budget lowers `tries`). That takes a victim that
-    opens its loss, never a gradient.
+    weaker one. The noise depends on the seed and the sample's id only.
+
+    epsilon: in pixels of [0, 1]. kind: "sign" is +-epsilon in every channel of every pixel, "uniform" is drawn from
+    [-epsilon, epsilon]. tries: 1: nothing is asked while crafting, and the rate over samples is the mean over noises;
+    more: per sample, the one of so many noises with the lowest loss of the sample's target, which is what noise buys at
+    an attack's budget (a try is one forward pass; the first noise is that of tries 1; a budget lowers `tries`). That
+    takes a victim that opens its loss, never a gradient.
     """
 
     name = "random-noise"
     version = 2  # pictures keep to radii between two grey levels
     changes = ("image",)
 
-    epsilon: float = 16 / 255
+    epsilon: Epsilon = 16 / 255
     kind: Literal["sign", "uniform"] = "sign"
-    tries: int = 1
+    tries: Count = 1
 
-    def __post_init__(self) -> None:
-        check_epsilon(self.epsilon)
-        if self.kind not in ("sign", "uniform"):
-            raise ValueError(f"kind: expected 'sign' or 'uniform', found {self.kind!r}")
-        if self.tries < 1:
-            raise ValueError(f"tries: expected at least 1, found {self.tries}")
-        if self.tries > 1:
-            object.__setattr__(self, "scope", "sample")
-            object.__setattr__(self, "reads_loss", True)
+    @property
+    def opens(self) -> Opens:
+        return "nothing" if self.tries == 1 else "scores"
+
+    @property
+    def scope(self) -> Scope:
+        return "universal" if self.tries == 1 else "sample"
 
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
@@ -86,8 +88,6 @@ class RandomNoise(Attack):
         """The noise that brings the target's loss down most; the first of equals."""
         import torch
 
-        from proofglass.engine import A_LOSS, TargetNLL
-
         clean = _clean(sample, size)
         one = TargetNLL(victim, target_pairs([sample], [clean]))
         tries = self.tries
@@ -96,7 +96,7 @@ class RandomNoise(Attack):
         if budget is not None and budget.unit == "seconds":
             until = time.perf_counter() + budget.amount
         elif budget is not None and budget.of(A_LOSS):  # a try has no tokens and costs no money
-            tries = max(1, min(tries, int(budget.amount)))
+            tries = max(1, min(tries, int(budget.amount) // victim.passes))
         while len(losses) < tries and (not losses or time.perf_counter() < until):
             some = range(len(losses), min(len(losses) + AT_ONCE, tries))
             x = torch.cat([victim.pixels(self._noisy(clean, seed, sample.id, k)) for k in some])

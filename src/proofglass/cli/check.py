@@ -40,7 +40,7 @@ def check(
       proofglass check attacks pgd --set steps=2
       PYTHONPATH=. proofglass check defenses ask_twice:AskTwice
     """
-    from proofglass.conformance import suite
+    from proofglass.testing import suite
 
     which: Kind = kind.value
     found = Entry(which, name, name) if ":" in name else entry(which, name)

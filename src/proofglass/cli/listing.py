@@ -10,13 +10,13 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from proofglass.cli.meanings import description, meanings
 from proofglass.console import columns, one_line, say, say_json, table
 from proofglass.errors import UsageError
 from proofglass.faults import briefly
-from proofglass.interfaces import Attack, Measured
+from proofglass.interfaces import Attack, Measured, access_of
+from proofglass.interfaces.fields import hints, spelled
 from proofglass.registry import Entry, Kind, entries, entry, unusable
-
-REPLIES = "replies"
 
 
 class Listed(StrEnum):
@@ -41,8 +41,9 @@ def list_plugs(
 ) -> None:
     """What there is: attacks, defenses, victims, datasets, judges, metrics, models; with a NAME, its parameters.
 
-    An attack `needs` its victim's gradients, its vision encoder, the loss of a target (a score-based black box), or its
-    replies alone. Plugs that other installed packages add (entry points `proofglass.attacks`, ...) are listed too.
+    `access` says how far an attack looks into its victim: a black box needs replies alone, a score-based one the loss
+    of a target, a grey box the vision encoder, a white box gradients. Plugs that other installed packages add (entry
+    points `proofglass.attacks`, ...) are listed too.
 
     \b
     Examples:
@@ -56,7 +57,7 @@ def list_plugs(
         raise UsageError("--replies-only: chooses among all attacks; write `proofglass list attacks --replies-only`")
     if name is None:
         found = [describe(which, each) for each in (*entries(which).values(), *unusable(which))]
-        found = [one for one in found if not replies_only or one.get("needs") == REPLIES]
+        found = [one for one in found if not replies_only or one.get("opens") == "nothing"]
         say_json(found) if as_json else say(_overview(which, found))
     else:
         one = describe(which, entry(which, name), deep=True)
@@ -79,33 +80,35 @@ def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
 def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]:
     text = inspect.getdoc(plug) or ""
     told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
-    told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "attacks":
-        told["needs"] = needs(plug)
+        told |= looks(plug, entry.defaults)
+    told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
     paper = getattr(plug, "paper", None)
     told["paper"] = dataclasses.asdict(paper) if paper else None
     if deep:
-        told |= {"text": text, "target": entry.target, "parameters": parameters(plug, entry.defaults)}
+        told |= {
+            "text": text,
+            "description": description(plug),
+            "target": entry.target,
+            "parameters": parameters(plug, entry.defaults),
+        }
         told["reports"] = getattr(plug, "reports", "")
     return told
 
 
-def needs(attack: type) -> str:
-    """What an attack of this class, as its defaults make it, must get from its victim: "replies", "loss", "encoder" or
-    "gradients"; "encoder, or replies" for one that can be given an encoder of its own."""
-    opened = {"black": REPLIES, "encoder": "encoder", "white": "gradients"}.get(
-        getattr(attack, "access", ""), str(getattr(attack, "access", ""))
-    )
-    if getattr(attack, "reads_loss", False):
-        return "loss"
-    if getattr(attack, "opens_victim", None) is Attack.opens_victim:
-        return opened
-    try:  # it decides by its fields
-        return f"{opened}, or {REPLIES}" if attack().opens_victim else REPLIES
-    except (TypeError, ValueError):  # some field has no default
-        return f"{opened}, or {REPLIES}"
+def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, str]:
+    """What an attack of this class, as its defaults make it, opens of its victim; the same in the words of the field;
+    and its scope."""
+    try:
+        made = attack(**defaults)
+    except (TypeError, ValueError):  # some field has no default: what the class itself says
+        made = object.__new__(attack)
+    stated = inspect.getattr_static(attack, "opens")
+    varies = isinstance(stated, property) and stated is not inspect.getattr_static(Attack, "opens")
+    words = access_of(made) + (" (other fields, other access)" if varies else "")
+    return {"opens": made.opens, "access": words, "scope": made.scope}
 
 
 def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
@@ -118,14 +121,21 @@ def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
 
 
 def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
-    """Name, type and default of every field of a plug's constructor; `default` is absent where one is needed."""
+    """Name, type, meaning and default of every field of a plug's constructor; `default` is absent where one is needed,
+    `meaning` where the docstring says nothing."""
     if not dataclasses.is_dataclass(plug):
         return []
-    found = []
+    found, known, told = [], hints(plug), meanings(plug)
     for field in dataclasses.fields(plug):
         if not field.init:
             continue
-        row: dict[str, Any] = {"name": field.name, "type": _type_name(field.type)}
+        is_known = field.name in known
+        row: dict[str, Any] = {
+            "name": field.name,
+            "type": spelled(known[field.name]) if is_known else _type_name(field.type),
+        }
+        if field.name in told:
+            row["meaning"] = told[field.name]
         if field.name in defaults:
             row["default"] = _shown(defaults[field.name])
         elif field.default is not dataclasses.MISSING:
@@ -137,14 +147,13 @@ def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 _TRAITS: dict[str, tuple[str, ...]] = {
-    "attacks": ("access", "threat", "changes", "scope"),
+    "attacks": ("threat", "changes"),
     "datasets": ("licence",),
     "judges": ("column", "aspect"),
     "metrics": ("by", "range", "better"),
 }
-_EVERY_TRAIT = {"needs", *sum(_TRAITS.values(), ())}
-# `needs` says what `access` says and more: square is a black box, and still no attack on an API.
-_SHOWN = {**_TRAITS, "attacks": ("needs", "threat", "changes", "scope")}
+_SHOWN = {**_TRAITS, "attacks": ("access", "threat", "changes", "scope")}
+_EVERY_TRAIT = set(sum(_SHOWN.values(), ()))
 
 
 def _overview(kind: Kind, found: list[dict[str, Any]]) -> str:
@@ -169,9 +178,7 @@ def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:
 def _detail(one: dict[str, Any]) -> str:
     if "error" in one:
         raise UsageError(f"{one['name']}: {one['error']}")
-    traits = [
-        f"{trait}: {_cell(value)}" for trait, value in one.items() if trait in {"needs", *sum(_TRAITS.values(), ())}
-    ]
+    traits = [f"{trait}: {_cell(value)}" for trait, value in one.items() if trait in _EVERY_TRAIT]
     paper = one["paper"]
     blocks = [one["name"], one["text"]]
     if traits:

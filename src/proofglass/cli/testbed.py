@@ -67,7 +67,7 @@ def check(
       proofglass testbed check testbed-linear
       proofglass testbed check testbed-cross --n 50 --seed 7
     """
-    from proofglass.studies import testbed_table
+    from proofglass.cli import testbed_table
 
     _known(name)
     found = testbed_table.check(name, n=n, seed=seed, progress=note, white_box=white_box)

@@ -52,10 +52,10 @@ def check(
       proofglass victims check llava --set path=models/llava --set dtype=bfloat16 --samples 2
       proofglass victims check testbed-cross --samples 8 --json
     """
-    from proofglass.attacks.sanity import examining
     from proofglass.interfaces import WhiteBoxVictim
     from proofglass.registry import build
     from proofglass.types import Sample
+    from proofglass.victims.sanity import examining
 
     victim = plug("victims", name, given or [])
     data = build("datasets", "testbed", part="restricted-image", n=samples, craft_n=1, seed=seed)

@@ -15,15 +15,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from proofglass.engine.points import IMAGE, named
 from proofglass.engine.seeds import draw_of, drawing, seed_of, stream
 from proofglass.interfaces import Defended, Defense, Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked
+from proofglass.interfaces.white_box import SLOTS, Pixels, in_form_of
 from proofglass.types import Ask, Chat, Finding, Image, Message, Reply, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
 
+T = TypeVar("T")
 FIRST = Settings().draw  # the draw of a reply that is asked for once
 
 
@@ -159,9 +162,16 @@ class Opened(WhiteBoxVictim):
     def pixels(self, image: Image) -> torch.Tensor:
         return self.model.pixels(image)
 
-    def prepare(self, pairs: Sequence[Sequence[tuple[Chat, Target]]], *, append_eos: bool = False) -> Any:
+    def prepare(
+        self,
+        pairs: Sequence[Sequence[tuple[Chat, Target]]],
+        *,
+        append_eos: bool = False,
+        slots: Sequence[str] = SLOTS,
+        mark: str | Sequence[str] = "",
+    ) -> Any:
         shown = [[(self._shown(chat), target) for chat, target in row] for row in pairs]
-        return self.model.prepare(shown, append_eos=append_eos)
+        return self.model.prepare(shown, append_eos=append_eos, slots=slots, mark=mark)
 
     def next_token_logits(self, chats: Sequence[Chat]) -> torch.Tensor:
         with self._steered():
@@ -182,6 +192,18 @@ class Opened(WhiteBoxVictim):
     def embedding_width(self) -> int:
         return self.model.embedding_width
 
+    def embeddings(self) -> torch.Tensor:
+        return self.model.embeddings()
+
+    def encode(self, text: str) -> list[int]:
+        return self.model.encode(text)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.model.decode(ids)
+
+    def writable(self) -> torch.Tensor:
+        return self.model.writable()
+
     def gradient_path(self) -> str:
         notes = [f"{self.lens.draws} draws"] if self.lens.draws else []
         notes += ["straight through"] if self.lens.straight_through else []
@@ -192,46 +214,68 @@ class Opened(WhiteBoxVictim):
 
     def loss_and_grad(
         self,
-        pixels: torch.Tensor,
+        pixels: Pixels,
         prepared: Any,
         *,
         weighting: Weighting = "token",
         need_grad: bool = True,
         text: Sequence[Sequence[torch.Tensor]] | None = None,
-    ) -> LossAndGrad:
-        def of_model(x: torch.Tensor) -> LossAndGrad:
+    ) -> LossAndGrad[Pixels]:
+        def of_model(x: Pixels) -> LossAndGrad[Pixels]:
             return self.model.loss_and_grad(x, prepared, weighting=weighting, need_grad=need_grad, text=text)
 
         with self._steered():
-            if self.lens.pixels is None:
+            if self._hands_on(pixels):
                 return of_model(pixels)
             found, grad = self._over_draws(
                 pixels, "loss_and_grad", lambda x: (seen := of_model(x), seen.pixels), need_grad
             )
         return LossAndGrad(_mean([f.nll for f in found]), _mean([f.loss for f in found]), grad, _mean_text(found))
 
-    def target_logits(self, pixels: torch.Tensor, prepared: Any) -> list[list[torch.Tensor]]:
+    def target_logits(self, pixels: Any, prepared: Any) -> list[list[torch.Tensor]]:
         with self._steered():
-            if self.lens.pixels is None:
+            if self._hands_on(pixels):
                 return self.model.target_logits(pixels, prepared)
             found, _ = self._over_draws(
                 pixels, "target_logits", lambda x: (self.model.target_logits(x, prepared), None), False
             )
         return [[_mean(each) for each in zip(*rows, strict=True)] for rows in zip(*found, strict=True)]
 
+    def losses_of(
+        self,
+        pixels: Any,
+        prepared: Any,
+        candidates: Sequence[Sequence[Sequence[int]]],
+        *,
+        weighting: Weighting = "token",
+    ) -> torch.Tensor:
+        def of_model(x: Any) -> torch.Tensor:
+            return self.model.losses_of(x, prepared, candidates, weighting=weighting)
+
+        with self._steered():
+            if self._hands_on(pixels):
+                return of_model(pixels)
+            found, _ = self._over_draws(pixels, "losses_of", lambda x: (of_model(x), None), False)
+        return _mean(found)  # the candidates of a picture share its draws: they are compared alike
+
+    def mark_gradient(
+        self, pixels: Any, prepared: Any, *, weighting: Weighting = "token"
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        return super().mark_gradient(pixels, prepared, weighting=weighting)  # by `loss_and_grad`, through the lens
+
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
-        if self.lens.pixels is None:
+        if self._hands_on(pixels):
             return self.model.features(pixels, layer)
         x, found = checked(pixels, "features"), []
-        for generators, inner in self._draws(len(x)):
-            with inner:
-                found.append(self.model.features(self.lens.see(x, generators), layer))
+        for draw in self._draws(len(x)):
+            with draw.inside():
+                found.append(self.model.features(self.lens.see(x, draw.generators(IMAGE)), layer))
         return _mean(found)
 
     def features_and_grad(
         self, pixels: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor], layer: Layer = "pooled"
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.lens.pixels is None:
+        if self._hands_on(pixels):
             return self.model.features_and_grad(pixels, loss, layer)
         found, grad = self._over_draws(
             pixels, "features_and_grad", lambda x: self.model.features_and_grad(x, loss, layer)
@@ -261,38 +305,58 @@ class Opened(WhiteBoxVictim):
     def _steered(self) -> AbstractContextManager[None]:
         return self.model.steering(self.lens.steering) if self.lens.steering else nullcontext()
 
-    def _draws(self, rows: int) -> list[tuple[list[torch.Generator], AbstractContextManager[None]]]:
-        """Of each draw: a generator for each row, and the context in which what lies inside draws its own."""
+    def _hands_on(self, pixels: Any) -> bool:
+        """Whether the pictures reach the model as they are, or there are none."""
+        return self.lens.pixels is None or pixels is None
+
+    def _draws(self, rows: int) -> list[_Draw]:
         seeds, step = draw_of(rows)
-        key = self.defense.key
-        return [
-            ([stream(key, seed, step, k) for seed in seeds], drawing([seed_of(seed, k) for seed in seeds], step))
-            for k in range(max(self.lens.draws, 1))
-        ]
+        return [_Draw(self.defense.key, seeds, step, k) for k in range(max(self.lens.draws, 1))]
 
     def _over_draws(
         self,
-        pixels: torch.Tensor,
+        pixels: Pixels,
         port: str,
-        work: Callable[[torch.Tensor], tuple[Any, torch.Tensor | None]],
+        work: Callable[[Pixels], tuple[T, Pixels | None]],
         need_grad: bool = True,
-    ) -> tuple[list[Any], torch.Tensor]:
+    ) -> tuple[list[T], Pixels]:
         """What `work` makes of the pictures of each draw, and the mean, at `pixels`, of the gradients that it gives."""
         import torch
 
-        x = checked(pixels.detach(), port)
-        found, total = [], torch.zeros_like(x)
-        draws = self._draws(len(x))
-        for generators, inner in draws:
-            leaf = x.clone().requires_grad_(need_grad)
+        given: Any = pixels
+        point = {slot: checked(x.detach(), port) for slot, x in named(given).items()}
+        total = {slot: torch.zeros_like(x) for slot, x in point.items()}
+        draws, found = self._draws(len(next(iter(point.values())))), []
+        for draw in draws:
+            leaves = {slot: x.clone().requires_grad_(need_grad) for slot, x in point.items()}
             with torch.set_grad_enabled(need_grad):
-                seen = self.lens.see(leaf, generators)
-            with inner:
-                result, grad = work(seen.detach())
+                seen = {slot: self.lens.see(x, draw.generators(slot)) for slot, x in leaves.items()}
+            with draw.inside():
+                result, grad = work(in_form_of(pixels, {slot: x.detach() for slot, x in seen.items()}))
             found.append(result)
             if need_grad and grad is not None:
-                total += torch.autograd.grad(seen, leaf, grad.to(seen))[0] / len(draws)
-        return found, total
+                for slot, its in named(grad).items():
+                    (through,) = torch.autograd.grad(seen[slot], leaves[slot], its.to(seen[slot]))
+                    total[slot] += through / len(draws)
+        return found, in_form_of(pixels, total)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Draw `number` of a defense (`key`) for a batch: seeds of its rows, and the step."""
+
+    key: str
+    seeds: tuple[int, ...]
+    step: int | str
+    number: int
+
+    def generators(self, slot: str) -> list[torch.Generator]:
+        """One for each row's picture in `slot`."""
+        return [stream(self.key, slot, seed, self.step, self.number) for seed in self.seeds]
+
+    def inside(self) -> AbstractContextManager[None]:
+        """While it is open, what stands behind this defense draws its own."""
+        return drawing([seed_of(seed, self.number) for seed in self.seeds], self.step)
 
 
 def _mean(found: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -301,7 +365,7 @@ def _mean(found: Sequence[torch.Tensor]) -> torch.Tensor:
     return torch.stack(list(found)).mean(0)
 
 
-def _mean_text(found: Sequence[LossAndGrad]) -> tuple[tuple[torch.Tensor, ...], ...] | None:
+def _mean_text(found: Sequence[LossAndGrad[Any]]) -> tuple[tuple[torch.Tensor, ...], ...] | None:
     """The mean gradient to the text perturbations, shaped as each draw gives it."""
     given = [each.text for each in found if each.text is not None]
     if not given:

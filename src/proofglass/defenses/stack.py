@@ -48,7 +48,7 @@ class Stack(Defense):
 def _through(members: Sequence[Defense], ask: Ask) -> Flow[Reply]:
     """The dialogue of the first of `members`, each ask of which passes the others; what it asks a helper does not."""
     if not members:
-        reply = yield ask
+        reply: Reply = yield ask
         return reply
     outer, inner = members[0].flow(ask), members[1:]
     answer: Reply | list[Reply] | None = None
@@ -56,7 +56,8 @@ def _through(members: Sequence[Defense], ask: Ask) -> Flow[Reply]:
         try:
             asked = outer.send(answer)
         except StopIteration as end:
-            return end.value
+            said: Reply = end.value
+            return said
         if isinstance(asked, list):
             answers = []
             for one in asked:
@@ -68,7 +69,6 @@ def _through(members: Sequence[Defense], ask: Ask) -> Flow[Reply]:
 
 def _passed(members: Sequence[Defense], ask: Ask) -> Flow[Reply]:
     if ask.to is None:
-        reply = yield from _through(members, ask)
-    else:
-        reply = yield ask
+        return (yield from _through(members, ask))
+    reply: Reply = yield ask
     return reply

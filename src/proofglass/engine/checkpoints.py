@@ -111,11 +111,11 @@ def _sha256(facts: str, tensors: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def fingerprint(pictures: Sequence[torch.Tensor | None], *parts: object) -> str:
-    """Sha256 of the pictures that a run begins with and of what it is made of, by their `repr`."""
-    digest = hashlib.sha256(json.dumps([None if x is None else list(x.shape) for x in pictures]).encode())
-    for x in pictures:
-        digest.update(b"" if x is None else x.cpu().numpy().tobytes())
+def fingerprint(variables: Sequence[torch.Tensor], *parts: object) -> str:
+    """Sha256 of the variables that a run begins with and of what it is made of, by their `repr`."""
+    digest = hashlib.sha256(json.dumps([list(x.shape) for x in variables]).encode())
+    for x in variables:
+        digest.update(x.cpu().numpy().tobytes())
     digest.update(json.dumps(list(map(repr, parts))).encode())
     return digest.hexdigest()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from proofglass.engine.points import norm, wide
 from proofglass.engine.rounding import fitted, nearest, whole_levels
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class LInf:
             return x0.clone()
         moved = 2 * noise - 1
         if self.start == "face":
-            moved = moved / moved.abs().flatten(1).amax(1).clamp_min(1e-12)[:, None, None, None]
+            moved = moved / wide(moved.abs().flatten(1).amax(1).clamp_min(1e-12), x0)
         return self.project(x0 + moved * self.epsilon, x0)
 
     def project(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
@@ -125,12 +126,12 @@ class L2:
             return x0.clone()
         # The inverse normal of uniform noise: a Gaussian direction from the same stream as every other start.
         direction = ((2 * noise - 1).clamp(-0.999999, 0.999999)).erfinv()
-        return (x0 + self.epsilon * direction / _norm(direction).clamp_min(1e-12)).clamp(0, 1)
+        return (x0 + self.epsilon * direction / norm(direction).clamp_min(1e-12)).clamp(0, 1)
 
     def project(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
         _check_shape(x, x0)
         delta = x - x0
-        factor = (self.epsilon / _norm(delta).clamp_min(1e-12)).clamp_max(1)
+        factor = (self.epsilon / norm(delta).clamp_min(1e-12)).clamp_max(1)
         return (x0 + delta * factor).clamp(0, 1)
 
     def rounded(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
@@ -283,11 +284,6 @@ class Within:
 
     def _inside(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
         return x.where(self.region.mask(*x0.shape[-2:]).to(x0.device), x0)
-
-
-def _norm(x: torch.Tensor) -> torch.Tensor:
-    """Euclidean norm per picture, [B, 1, 1, 1]: never over the batch."""
-    return x.flatten(1).norm(dim=1)[:, None, None, None]
 
 
 def _check_start(start: str, *known: str) -> None:

@@ -19,7 +19,8 @@ ZERO_GRADIENT = 1e-12
 
 def vanished(grad: torch.Tensor) -> torch.Tensor:
     """bool [B]: the gradients [B, ...] of these pictures are zero, or no longer than rounding noise."""
-    return grad.flatten(1).norm(dim=1) <= ZERO_GRADIENT * math.sqrt(grad[0].numel())
+    length: torch.Tensor = grad.flatten(1).norm(dim=1)
+    return length <= ZERO_GRADIENT * math.sqrt(grad[0].numel())
 
 
 def usable(

@@ -136,7 +136,7 @@ class TargetNLL(Objective):
     def price(self, need_grad: bool) -> Cost:
         pairs = max(len(row) for row in self.pairs)
         most = self.per_step if need_grad else self.value_pairs
-        return super().price(need_grad) * (min(most or pairs, pairs) * max(self.victim.draws, 1))
+        return super().price(need_grad) * (min(most or pairs, pairs) * self.victim.passes)
 
     def _evaluate(self, x: Point, picks: list[list[int]], *, need_grad: bool) -> Evaluation:
         shown = {slot: named(x)[slot] for slot in self.slots}
@@ -144,7 +144,7 @@ class TargetNLL(Objective):
         seen = self.victim.loss_and_grad(
             pixels, self.prepared.select(picks), weighting=self.weighting, need_grad=need_grad
         )
-        rows = sum(len(row) for row in picks) * max(self.victim.draws, 1)
+        rows = sum(len(row) for row in picks) * self.victim.passes
         if not need_grad:
             return Evaluation(seen.loss, None, rows, 0)
         grad = dict(seen.pixels) if isinstance(seen.pixels, Mapping) else {self.slots[0]: seen.pixels}
@@ -219,7 +219,7 @@ def embedding_distance(
             return sign * ((found - goal) ** 2).mean(1)
         return sign * (1 - torch.nn.functional.cosine_similarity(found, goal, dim=1))
 
-    return Differentiable(distance, len(wanted), max(encoder.draws, 1) if isinstance(encoder, WhiteBoxVictim) else 1)
+    return Differentiable(distance, len(wanted), encoder.passes if isinstance(encoder, WhiteBoxVictim) else 1)
 
 
 @dataclass

@@ -38,3 +38,8 @@ def rows_of(x: Mapping[str, torch.Tensor], picks: Sequence[int]) -> dict[str, to
 def wide(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """One value per row, [B], shaped [B, 1, ...] so that it broadcasts over `like` [B, ...]."""
     return values.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def norm(x: torch.Tensor) -> torch.Tensor:
+    """Euclidean norm per row, never over the batch: [B, 1, ...], as many axes as x has."""
+    return wide(x.flatten(1).norm(dim=1), x)

@@ -33,10 +33,12 @@ class Schedule:
         if self.decay not in ("constant", "cosine"):
             raise ValueError(f"decay: expected constant or cosine, found {self.decay!r}")
 
-    def within(self, budget: Budget | None, *, price: Cost, end: Cost = A_LOSS) -> Schedule:
+    def within(self, budget: Budget | None, *, price: Cost, end: Cost = A_LOSS, passes: int = 1) -> Schedule:
         """This schedule with at most as many steps as `budget` pays, for rules whose course depends on how many steps
-        there are. price, end: what a step costs a picture, and judging its last iterate. A budget of which a step costs
-        nothing (in seconds, say) buys an unknown number of steps and shortens nothing here."""
+        there are. price, end: what a step costs a picture, and judging its last iterate, both times `passes` (of a look
+        at the victim: `WhiteBoxVictim.passes`). A budget of which a step costs nothing (in seconds, say) buys an
+        unknown number of steps and shortens nothing here."""
+        price, end = price * passes, end * passes
         if budget is None or not budget.of(price):
             return self
         paid = int((budget.amount / self.restarts - budget.of(end)) // budget.of(price))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from proofglass.engine.constraints import Constraint
-from proofglass.engine.points import wide
+from proofglass.engine.points import norm, wide
 
 if TYPE_CHECKING:
     import torch
@@ -61,10 +61,11 @@ class Rule:
         return {}
 
 
-def check_size(size: float) -> None:
+def check_size(size: float, field: str = "step_size") -> None:
+    """Raise ValueError unless `size` is one that pixels in [0, 1] can take. field: its name in the message."""
     if not 0 < size <= 1:
         hint = f"; write {size:g}/255?" if 1 < size <= 255 else ""
-        raise ValueError(f"step_size: expected 0 < size <= 1 (pixels are in [0, 1]), found {size:g}{hint}")
+        raise ValueError(f"{field}: expected 0 < size <= 1 (pixels are in [0, 1]), found {size:g}{hint}")
 
 
 @dataclass(frozen=True)
@@ -187,11 +188,6 @@ class Adam:
         spread = (square / (1 - self.beta2 ** (at.step + 1))).sqrt()
         moved = at.x - self.size * at.scale * unbiased / (spread + self.eps)
         return at.project(moved), {"mean": mean, "square": square}
-
-
-def norm(x: torch.Tensor) -> torch.Tensor:
-    """Euclidean norm per picture, [B, 1, 1, 1] (as many axes as x has)."""
-    return wide(x.flatten(1).norm(dim=1), x)
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from proofglass.engine.memory import NOTHING, Memory
 from proofglass.engine.objectives import Evaluation, Objective
-from proofglass.engine.points import IMAGE, Point, named, shaped
-from proofglass.engine.steps import Iterate, State, norm
+from proofglass.engine.points import IMAGE, Point, named, norm, shaped
+from proofglass.engine.steps import Iterate, State
 from proofglass.types import Cost
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from proofglass.evaluation.metrics.answers import is_withheld
 from proofglass.evaluation.metrics.success import rates
 from proofglass.inspect_ext.messages import config_of, inspect_id, messages_of, output_of, score_of, usage_of
 from proofglass.interfaces import key_of
+from proofglass.records.columns import reply_of
 from proofglass.records.schema import chat_from_json
-from proofglass.types import Chat, Cost, Decision, Image, Reply, Score, Settings
+from proofglass.types import Chat, Cost, Image, Score, Settings
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +32,7 @@ _SHOWN = (
 )  # fmt: skip
 
 
-class Pictures(Protocol):
+class PictureNames(Protocol):
     """What stands for a picture in a log, and the picture of a record, not yet read."""
 
     def __call__(self, image: Image) -> str: ...
@@ -39,7 +40,7 @@ class Pictures(Protocol):
 
 
 @dataclass(frozen=True)
-class Cell:
+class LoggedCell:
     """A cell of the plan, its records, and what judges said. plan: its line in `Store.cells`; rows: its records;
     scores: its rows of `Store.scores`."""
 
@@ -82,7 +83,7 @@ class Cell:
         return judge if len(self.expected) == 1 else f"{judge} ({expected})"
 
 
-def header(cell: Cell, *, with_images: bool) -> EvalLog:
+def header(cell: LoggedCell, *, with_images: bool) -> EvalLog:
     """The log of `cell` without its samples."""
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalPlan, EvalPlanStep, EvalSpec
 
@@ -115,7 +116,7 @@ def header(cell: Cell, *, with_images: bool) -> EvalLog:
     )
 
 
-def _stats(cell: Cell) -> EvalStats:
+def _stats(cell: LoggedCell) -> EvalStats:
     """Of times a run keeps its start and what the victim took for a cell: so long the cell is said to have taken."""
     from inspect_ai.log import EvalStats
 
@@ -128,7 +129,7 @@ def _stats(cell: Cell) -> EvalStats:
     )
 
 
-def _about(cell: Cell) -> dict[str, Any]:
+def _about(cell: LoggedCell) -> dict[str, Any]:
     """What Inspect has no field for. The optimisation trace stays in the run folder: it may be long."""
     manifest, plan = cell.manifest, cell.plan
     kinds = {"victim": "victims", "attack": "attacks", "defense": "defenses", "dataset": "datasets"}
@@ -144,14 +145,14 @@ def _about(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _scorers(cell: Cell) -> list[Any]:
+def _scorers(cell: LoggedCell) -> list[Any]:
     """By which scores and metrics Inspect can count the log again: its own, so that it needs no Proofglass."""
     metrics: list[Any] = [{"name": name, "options": {}} for name in ("inspect_ai/accuracy", "inspect_ai/stderr")]
     names = (cell.score_name(judge, expected) for expected in cell.expected for judge in cell.judges)
     return [{"name": name, "options": {}, "metrics": metrics} for name in names]
 
 
-def _results(cell: Cell) -> EvalResults:
+def _results(cell: LoggedCell) -> EvalResults:
     from inspect_ai.log import EvalResults, HeadlineMetric
 
     scores = [score for expected in cell.expected for score in _counted(cell, expected)]
@@ -163,7 +164,7 @@ def _results(cell: Cell) -> EvalResults:
     )
 
 
-def _counted(cell: Cell, expected: str) -> list[EvalScore]:
+def _counted(cell: LoggedCell, expected: str) -> list[EvalScore]:
     """The rates of the samples that expect this answer, one per judge, by our counting rule."""
     from inspect_ai.log import EvalScore
 
@@ -203,21 +204,16 @@ def _metrics(rate: Mapping[str, Any], values: list[float]) -> dict[str, EvalMetr
     }
 
 
-def samples(cell: Cell, pictures: Pictures) -> Iterator[EvalSample]:
+def samples(cell: LoggedCell, pictures: PictureNames) -> Iterator[EvalSample]:
     """The samples of `cell`, in the order of its records."""
     for row in cell.rows.iter_rows(named=True):
         yield _sample(cell, row, pictures)
 
 
-def _sample(cell: Cell, row: Mapping[str, Any], pictures: Pictures) -> EvalSample:
+def _sample(cell: LoggedCell, row: Mapping[str, Any], pictures: PictureNames) -> EvalSample:
     from inspect_ai.log import EvalSample
 
-    decisions = json.loads(row["decisions"] or "[]")
-    cost = Cost(queries=row["queries"], tokens_in=row["tokens_in"], tokens_out=row["tokens_out"], money=row["money"])
-    decided = tuple(Decision(**decision) for decision in decisions)
-    reply = Reply(
-        row["reply"], row["outcome"], row["finish"], row["reason"], decided, cost, reasoning=row["reasoning"] or ""
-    )
+    reply = reply_of(row)
     output = output_of(reply, cell.model)
     asked = chat_from_json(row["conversation"] or "[]", pictures.named)
     clean = [pictures.named(row["clean_image"])] if row["clean_image"] else []
@@ -232,13 +228,13 @@ def _sample(cell: Cell, row: Mapping[str, Any], pictures: Pictures) -> EvalSampl
         messages=[*messages_of(asked, pictures), *(choice.message for choice in output.choices)],
         output=output,
         scores=None if failed else {name: score_of(given, reply) for name, given in scores.items()},
-        metadata={**{name: row[name] for name in _SHOWN}, "decisions": decisions},
-        model_usage={cell.model: usage_of(cost)},
+        metadata={**{name: row[name] for name in _SHOWN}, "decisions": json.loads(row["decisions"] or "[]")},
+        model_usage={cell.model: usage_of(reply.cost)},
         error=_error(row["reason"]) if failed else None,
     )
 
 
-def _given(cell: Cell, row: Mapping[str, Any], judge: str) -> Score:
+def _given(cell: LoggedCell, row: Mapping[str, Any], judge: str) -> Score:
     """What this judge said about this sample."""
     given = cell.given.get((row["sample_id"], judge))
     if given is None:
@@ -247,7 +243,7 @@ def _given(cell: Cell, row: Mapping[str, Any], judge: str) -> Score:
     return Score(judge, given["value"], given["label"] or "", given["reason"] or missing)
 
 
-def _value(cell: Cell, row: Mapping[str, Any], judge: str) -> float | None:
+def _value(cell: LoggedCell, row: Mapping[str, Any], judge: str) -> float | None:
     """What a sample counts as, by our counting rule; None: it is left out."""
     if row["outcome"] == "error":
         return None

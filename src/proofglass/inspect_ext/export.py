@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proofglass.inspect_ext import require
-from proofglass.inspect_ext.cell import Cell, header, samples
+from proofglass.inspect_ext.cell import LoggedCell, header, samples
 from proofglass.records.files import guarded
+from proofglass.records.scores import agreed
 from proofglass.types import Image
 from proofglass.victims.api import loop
 
@@ -40,7 +41,7 @@ class Exported:
 
 
 @dataclass
-class Pictures:
+class PicturesOfRun:
     """What stands for a picture in a log: the place of its file in the run folder, or (inline) the file itself."""
 
     store: Store
@@ -70,15 +71,16 @@ def export(store: Store, out: Path, *, with_images: bool = False, heard: Heard |
     """
     require()
     manifest = store.manifest()
-    scores = {cell: part for (cell,), part in store.scores().partition_by("cell", as_dict=True).items()}
-    nothing = store.scores().clear()
-    pictures = Pictures(store, with_images)
+    given = agreed(store.scores())
+    scores = {cell: part for (cell,), part in given.partition_by("cell", as_dict=True).items()}
+    nothing = given.clear()
+    pictures = PicturesOfRun(store, with_images)
     logs, written, skipped = [], 0, 0
     for plan in store.cells():
         if plan["status"] == "skipped":
             skipped += 1
             continue
-        cell = Cell(manifest, plan, store.frame(plan["cell"]), scores.get(plan["cell"], nothing))
+        cell = LoggedCell(manifest, plan, store.frame(plan["cell"]), scores.get(plan["cell"], nothing))
         path = out / cell.file_name
         with guarded(path):
             out.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,8 @@ from proofglass.inspect_ext.provider import VictimAPI
 from proofglass.inspect_ext.samples import inspect_dataset, sample_of
 from proofglass.inspect_ext.scorers import judged
 from proofglass.interfaces import Dataset, Victim, rebased
-from proofglass.records.store import Crafted, Store
+from proofglass.records.crafts import Crafted
+from proofglass.records.store import Store
 from proofglass.studies.execute import Target, Trial, craft_all, run_chunk, trial_of
 from proofglass.studies.plan import Plan, expand, manifest
 from proofglass.types import BadSample, Budget, Sample

@@ -1,17 +1,19 @@
 """The seven plugs: Dataset, Victim (and WhiteBoxVictim), Attack, Defense, Judge, Metric, Model.
 
-A plug is a frozen dataclass whose fields are its configuration, with the paper's defaults, checked in
-`__post_init__`. Its `key` names what it is: two plugs with the same key give the same results.
+A plug is a frozen dataclass whose fields are its configuration, with the paper's defaults, checked against their
+annotations (`fields.py`) and in `__post_init__`. Its `key` names what it is: two plugs with the same key give the same
+results.
 """
 
 from __future__ import annotations
 
-from proofglass.interfaces.attacks import Access, Attack
+from proofglass.interfaces.attacks import ACCESS, NEEDS, Attack, Opens, Scope, access_of, opens_of
 from proofglass.interfaces.datasets import Dataset
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
+from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
-from proofglass.interfaces.models import Detector, Encoder, Model
+from proofglass.interfaces.models import Detector, Encoder, Model, Threshold
 from proofglass.interfaces.plugs import Paper, Plug, key_of
 from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import (
@@ -30,12 +32,15 @@ from proofglass.interfaces.white_box import (
 )
 
 __all__ = [
+    "ACCESS",
     "CELL",
+    "NEEDS",
     "SLOTS",
     "SUCCESS",
-    "Access",
     "Attack",
     "Calibration",
+    "Checked",
+    "Count",
     "Dataset",
     "Defended",
     "Defense",
@@ -50,15 +55,24 @@ __all__ = [
     "Measured",
     "Metric",
     "Model",
+    "NonNegative",
+    "Opens",
     "Paper",
     "Pixels",
     "Places",
     "Plug",
+    "Positive",
     "Prepared",
+    "Scope",
+    "Share",
+    "Steps",
     "Target",
+    "Text",
+    "Threshold",
     "Victim",
     "Weighting",
     "WhiteBoxVictim",
+    "access_of",
     "by_slot",
     "checked",
     "in_form_of",
@@ -66,5 +80,6 @@ __all__ = [
     "innermost",
     "key_of",
     "opened_through",
+    "opens_of",
     "rebased",
 ]

@@ -2,55 +2,104 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from abc import ABC
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, get_args
 
 from proofglass.flow import Flow
 from proofglass.interfaces.plugs import Plug
 from proofglass.interfaces.victims import Victim
 from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
 
-Access = Literal["black", "encoder", "white"]
+Opens = Literal["nothing", "scores", "encoder", "gradients"]
+Scope = Literal["none", "universal", "sample"]
+
+ACCESS: dict[Opens, str] = {
+    "nothing": "black box",
+    "scores": "score-based black box",
+    "encoder": "grey box (vision encoder)",
+    "gradients": "white box",
+}
+"""What the field calls an attack that opens so much of its victim."""
+NEEDS: dict[Opens, str] = {
+    "nothing": "replies",
+    "scores": "the loss of a target",
+    "encoder": "the vision encoder",
+    "gradients": "gradients",
+}
+"""What such an attack must get from its victim."""
 
 
 class Attack(Plug, ABC):
     """Spend once (`craft`), then apply cheaply. Class attributes say what it is; lists and docs come from them.
 
-    access: black, encoder or white. threat: "user" or "third party". changes: "image", "text".
-    scope: "universal" crafts on the crafting split and serves all samples, "sample" crafts per judged sample.
-    reports: what its paper reports, one line with victim, data and figure; "" where nothing could be verified.
-    reads_loss: a black box that returns scores: it takes the target's loss from the victim, never a gradient.
+    threat: "user" or "third party". changes: "image", "text". reports: what its paper reports, one line with victim,
+    data and figure; "" where nothing could be verified. `opens`, `looks_through` and `scope` may be class attributes
+    too, or properties where they depend on the fields.
     """
 
-    access: ClassVar[Access] = "black"
     threat: ClassVar[str] = "user"
     changes: ClassVar[tuple[str, ...]] = ()
-    scope: ClassVar[Literal["universal", "sample"]] = "universal"
     reports: ClassVar[str] = ""
-    reads_loss: ClassVar[bool] = False
 
     @property
-    def opens_victim(self) -> bool:
-        """Whether crafting looks inside the victim (a `WhiteBoxVictim`). An encoder attack that is given an encoder of
-        its own does not: what it makes is shown to any victim."""
-        return self.access in ("encoder", "white") or self.reads_loss
+    def opens(self) -> Opens:
+        """How far crafting looks into the victim: "nothing" (it asks at most), "scores" (the loss of a target, never a
+        gradient), "encoder" (its vision encoder) or "gradients". All but "nothing" take a `WhiteBoxVictim`. An encoder
+        attack that is given an encoder of its own opens nothing: what it makes is shown to any victim."""
+        return "nothing"
+
+    @property
+    def looks_through(self) -> str:
+        """What else it differentiates, in words: "gradients of its surrogates"."""
+        return ""
+
+    @property
+    def scope(self) -> Scope:
+        """ "universal": crafts once on the crafting split, and that serves all samples; "sample": crafts for each
+        judged sample; "none": has nothing to craft. Default: "none" without a `craft` of its own, else "universal"."""
+        return "none" if type(self).craft is Attack.craft else "universal"
 
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
-        """Artefacts for `samples` against `victim`. Default: one empty universal artefact (nothing to buy).
+        """Artefacts for `samples` against `victim`. Default: one empty artefact (scope "none").
 
         budget: cap on what one picture may cost, in the unit that it names; None for the attack's own steps.
         """
         yield Artefact(crafted_on="", meta={"seed": seed})
 
-    @abstractmethod
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
-        """The attacked chat. Pure and cheap; never changes `sample`."""
+        """The attacked chat. Pure and cheap; never changes `sample`. Default: the sample's chat, showing the one
+        picture of the artefact. Raises NotImplementedError where there is not one picture: such an attack must say what
+        it shows."""
+        if len(artefact.images) != 1:
+            raise NotImplementedError(
+                f"{self.name or type(self).__name__}.apply: the artefact holds {len(artefact.images)} pictures, not "
+                "one; override apply to say what is shown"
+            )
+        return sample.chat.with_image(artefact.images[0])
 
     def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
         """The dialogue with the victim. Default: one ask of `apply`. Returns the final chat and reply."""
         chat = self.apply(artefact, sample)
         reply = yield ask.on(chat)
         return chat, reply
+
+
+def access_of(attack: Attack) -> str:
+    """`opens` in the words of the field, such as "black box; gradients of its surrogates"."""
+    return "; ".join(filter(None, (ACCESS[attack.opens], attack.looks_through)))
+
+
+def opens_of(craft: Mapping[str, Any]) -> Opens | None:
+    """`opens` from what a run recorded about a craft; None where it says nothing.
+
+    Runs of older versions hold `access`: black, encoder or white. A black box that made passes and none of them
+    backward has searched by scores.
+    """
+    told = craft.get("opens")
+    if told is None and craft.get("access") == "black":
+        return "scores" if craft.get("forward") and not craft.get("backward") else "nothing"
+    old: dict[Any, Opens] = {"encoder": "encoder", "white": "gradients"}
+    return next((word for word in get_args(Opens) if word == told), old.get(craft.get("access")))

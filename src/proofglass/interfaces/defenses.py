@@ -26,7 +26,7 @@ class Defense(Plug, ABC):
 
     def flow(self, ask: Ask) -> Flow[Reply]:
         """What happens between the user's ask and the reply. Default: the identity."""
-        reply = yield ask
+        reply: Reply = yield ask
         return reply
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Interval
 
 from proofglass.errors import UsageError
 from proofglass.interfaces.plugs import Plug
@@ -12,6 +14,10 @@ from proofglass.interfaces.white_box import Layer
 
 if TYPE_CHECKING:
     import torch
+
+
+Threshold = Annotated[float, Interval(gt=0, lt=1)]
+"""The score from which a detector fires."""
 
 
 class Model(Plug, ABC):
@@ -34,7 +40,7 @@ class Encoder(Model):
 class Detector(Model):
     """A differentiable detector (faces, forbidden content). threshold: score from which it fires."""
 
-    threshold: float = 0.5
+    threshold: Threshold = 0.5
 
     @abstractmethod
     def scores(self, pixels: torch.Tensor) -> torch.Tensor:

@@ -6,8 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, ClassVar
 
 from proofglass.digests import digest_of
 from proofglass.errors import UsageError
+from proofglass.interfaces.fields import take_fields
 from proofglass.types import Image
 
 
@@ -64,20 +63,25 @@ class Plug:
     not_in_key: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **named: Any) -> None:
-        """A field that is a path takes a string, however the plug is built: before its own `__post_init__` looks."""
+        """Whatever a `__post_init__` looks at has been checked against its annotation before (`fields.py`)."""
         super().__init_subclass__(**named)
-        if own := cls.__dict__.get("__post_init__"):
+        own = getattr(cls, "__post_init__", None)
+        if own is None or getattr(own, "takes_fields", False):
+            return
 
-            @functools.wraps(own)
-            def checked(self: Plug, *given: Any) -> None:
-                _take_paths(self)
-                own(self, *given)
+        @functools.wraps(own)
+        def checked(self: Plug, *given: Any) -> None:
+            take_fields(self)
+            own(self, *given)
 
-            cls.__post_init__ = checked  # type: ignore[method-assign]
+        checked.takes_fields = True  # type: ignore[attr-defined]
+        cls.__post_init__ = checked  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
-        """Called by the constructor of a dataclass."""
-        _take_paths(self)
+        """Called by the constructor of a dataclass. Override for what concerns several fields at once."""
+        take_fields(self)
+
+    __post_init__.takes_fields = True  # type: ignore[attr-defined]
 
     @property
     def key(self) -> str:
@@ -115,32 +119,6 @@ class Plug:
         if not dataclasses.is_dataclass(self):
             return {}
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
-
-
-def _take_paths(plug: Plug) -> None:
-    """Make paths of the strings in fields that are paths, `~` written out. A field of `str | Path` takes names too and
-    tells them apart by itself.
-
-    Raises ValueError, which names the field, for what is no path.
-    """
-    fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(plug) if dataclasses.is_dataclass(plug) else ()
-    for field in fields:
-        words = set(re.findall(r"\w+", field.type if isinstance(field.type, str) else str(field.type)))
-        if "Path" not in words or "str" in words:
-            continue
-        value = getattr(plug, field.name)
-        if words & {"tuple", "list", "Sequence"} and isinstance(value, (list, tuple)):
-            taken: Any = tuple(_path(field.name, each) for each in value)
-        else:
-            taken = value if value is None else _path(field.name, value)
-        if taken != value:
-            object.__setattr__(plug, field.name, taken)
-
-
-def _path(field: str, value: Any) -> Path:
-    if isinstance(value, (str, os.PathLike)) and str(value):
-        return Path(value).expanduser()
-    raise ValueError(f"{field}: expected a path, found {value!r}")
 
 
 def _paths(value: Any) -> Iterator[Path]:

@@ -1,4 +1,9 @@
-"""A victim that opens itself: gradients, logits, features, layers, and its text side (tokens, embeddings)."""
+"""A victim that opens itself: gradients, logits, features, layers, and its text side (tokens, embeddings).
+
+Shapes are annotations of jaxtyping: letters of one call name one size each, in its arguments and in what it gives. B:
+pictures, P: pairs of a picture, T: target tokens of a pair, V: tokens of the vocabulary, C: candidates, n: chats, L:
+layers, d: width of the model, _: any size. Nothing checks them at run time but our tests (`tests/shapes.py`).
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
 
 from proofglass.errors import ClosedVictim
 from proofglass.interfaces.victims import Victim
 from proofglass.types import Chat, Image
 
 if TYPE_CHECKING:
-    import torch
+    from jaxtyping import Bool, Float, Float32
+    from torch import Tensor
 
 Weighting = Literal["token", "pair", "sum", "given"]
 Layer = Literal["pooled", "patches"]
@@ -21,22 +27,22 @@ Layer = Literal["pooled", "patches"]
 Target = str | tuple[str, ...]
 
 
-# What is optimised of a chat's pictures: one tensor (one slot), one for each slot, or None (no slot).
-Pixels = TypeVar("Pixels", bound="torch.Tensor | Mapping[str, torch.Tensor] | None")
+# What is optimised of a chat's pictures: one tensor (one slot), one for each slot (of any size each), None (no slot).
+AnyPixels: TypeAlias = 'Float32[Tensor, "B 3 H W"] | Mapping[str, Float32[Tensor, "B 3 _ _"]] | None'
+Pixels = TypeVar("Pixels", bound=AnyPixels)
 SLOTS = ("image",)
 
 
 @dataclass(frozen=True)
 class LossAndGrad(Generic[Pixels]):
-    """nll: float [B, P], mean negative log-likelihood per token of each pair; loss: float [B], what was
-    differentiated; pixels: gradient of `loss.sum()`, float32 [B, 3, H, W], in the form in which pixels were given (for
-    each slot, or None); text: its gradient with respect to the text perturbations, shaped as they were given, None
-    where none were."""
+    """nll: mean negative log-likelihood per token of each pair, NaN where a picture has fewer; loss: what was
+    differentiated; pixels: gradient of `loss.sum()`, in the form in which pixels were given (for each slot, or None);
+    text: its gradient with respect to the text perturbations, shaped as they were given, None where none were."""
 
-    nll: torch.Tensor
-    loss: torch.Tensor
+    nll: Float[Tensor, "B P"]
+    loss: Float[Tensor, " B"]
     pixels: Pixels
-    text: tuple[tuple[torch.Tensor, ...], ...] | None = None
+    text: tuple[tuple[Float32[Tensor, "_ d"], ...], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,8 @@ class Prepared(Protocol):
         """weights[b][p]: one weight per target token, for `weighting="given"`: loss = sum of weight x NLL.
         Trailing zeros cost nothing: those tokens are not run."""
 
-    def taught(self, teachers: Sequence[Sequence[torch.Tensor]]) -> Self:
-        """teachers[b][p]: logits float32 [T, V] of a teacher at the target positions. The NLL of a token becomes the
+    def taught(self, teachers: Sequence[Sequence[Float32[Tensor, "_ V"]]]) -> Self:
+        """teachers[b][p]: logits [T, V] of a teacher at the target positions. The NLL of a token becomes the
         cross-entropy against softmax(teacher) (soft labels)."""
 
     def filled(self, ids: Sequence[Sequence[int]]) -> Self:
@@ -90,7 +96,7 @@ class Prepared(Protocol):
         tokenised anew. Raises ValueError for a pair without a mark."""
 
 
-def checked(pixels: torch.Tensor, port: str, device: Any = None) -> torch.Tensor:
+def checked(pixels: Float[Tensor, "B 3 H W"], port: str, device: Any = None) -> Float[Tensor, "B 3 H W"]:
     """`pixels` on `device`, as every port of a victim or model that takes some begins. port: its name, for the error.
 
     Raises ValueError unless they are floats [B, 3, H, W] in [0, 1], none of them NaN: pixels normalised twice would
@@ -106,13 +112,13 @@ def checked(pixels: torch.Tensor, port: str, device: Any = None) -> torch.Tensor
     return pixels if device is None else pixels.to(device)
 
 
-def by_slot(pixels: Any, slots: Sequence[str], port: str) -> dict[str, torch.Tensor]:
+def by_slot(pixels: Any, slots: Sequence[str], port: str) -> dict[str, Tensor]:
     """`pixels`, in whatever form a port takes them, as one tensor for each slot. port: its name, for the error.
 
     Raises ValueError unless each slot has its pictures and nothing else has, in batches of one length.
     """
     if pixels is None:
-        found: dict[str, torch.Tensor] = {}
+        found: dict[str, Tensor] = {}
     elif isinstance(pixels, Mapping):
         found = dict(pixels)
     elif len(slots) == 1:
@@ -127,7 +133,7 @@ def by_slot(pixels: Any, slots: Sequence[str], port: str) -> dict[str, torch.Ten
     return {slot: found[slot] for slot in slots}
 
 
-def in_form_of(pixels: Pixels, found: Mapping[str, torch.Tensor]) -> Pixels:
+def in_form_of(pixels: Pixels, found: Mapping[str, Tensor]) -> Pixels:
     """What was `found` for each slot, in the form of `pixels`."""
     form: Any = pixels
     if form is None:
@@ -144,9 +150,14 @@ class WhiteBoxVictim(Victim):
 
     draws: int = 0
 
+    @property
+    def passes(self) -> int:
+        """Passes through the model that one look at a picture takes: one, or one for each of its draws."""
+        return max(self.draws, 1)
+
     @abstractmethod
-    def pixels(self, image: Image) -> torch.Tensor:
-        """`image` as this model takes it: float32 [1, 3, H, W] in [0, 1], at the tower's own size."""
+    def pixels(self, image: Image) -> Float32[Tensor, "1 3 H W"]:
+        """`image` as this model takes it, in [0, 1], at the tower's own size."""
 
     @abstractmethod
     def prepare(
@@ -175,25 +186,27 @@ class WhiteBoxVictim(Victim):
         *,
         weighting: Weighting = "token",
         need_grad: bool = True,
-        text: Sequence[Sequence[torch.Tensor]] | None = None,
+        text: Sequence[Sequence[Float32[Tensor, "_ d"]]] | None = None,
     ) -> LossAndGrad[Pixels]:
         """Teacher-forced cross-entropy of the targets, and its gradient.
 
-        pixels: float32 [B, 3, H, W] in [0, 1]; raises ValueError outside (catches double normalisation). For several
+        pixels: in [0, 1]; raises ValueError outside (catches double normalisation). For several
         slots one such tensor each, by name; None for pairs that were prepared without slots.
         weighting: "token" = mean over all target tokens of a row (Hugging Face's labels loss), "pair" = mean
         over pairs of per-pair means, "sum" = sum over tokens, "given" = `prepared`'s own weights. Rows are
         independent: each row's gradient equals the one of its own run.
-        text[b][p]: float32 [text_tokens[b][p], width], added to the embeddings of the prompt's text tokens.
+        text[b][p]: [text_tokens[b][p], d], added to the embeddings of the prompt's text tokens.
         """
 
-    def target_logits(self, pixels: Any, prepared: Any) -> list[list[torch.Tensor]]:
-        """Per picture and pair: logits float32 [T, V] at the target positions, without gradient. Raises ClosedVictim
+    def target_logits(self, pixels: AnyPixels, prepared: Any) -> list[list[Float32[Tensor, "_ V"]]]:
+        """Per picture and pair: logits [T, V] at the target positions, without gradient. Raises ClosedVictim
         (the default) if the victim gives none."""
         raise ClosedVictim(f"victim {self.name!r}: gives no logits; override `target_logits`, or take another victim")
 
-    def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
-        """What the vision tower makes of `pixels`, differentiable: "pooled" [B, d] or "patches" [B, n, d], the
+    def features(
+        self, pixels: Float32[Tensor, "B 3 H W"], layer: Layer = "pooled"
+    ) -> Float[Tensor, "B d"] | Float[Tensor, "B patches d"]:
+        """What the vision tower makes of `pixels`, differentiable: "pooled" [B, d] or "patches" [B, patches, d], the
         patch tokens that the rest of the model reads (paper by paper: the penultimate layer in LLaVA). Raises
         ClosedVictim (the default) if the tower is closed."""
         raise ClosedVictim(
@@ -201,11 +214,14 @@ class WhiteBoxVictim(Victim):
         )
 
     def features_and_grad(
-        self, pixels: torch.Tensor, loss: Callable[[torch.Tensor], torch.Tensor], layer: Layer = "pooled"
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(float [B], float32 [B, 3, H, W]): `loss` of the features of each picture, and its gradient to `pixels`.
+        self,
+        pixels: Float32[Tensor, "B 3 H W"],
+        loss: Callable[[Float[Tensor, "B *patches d"]], Float[Tensor, " B"]],
+        layer: Layer = "pooled",
+    ) -> tuple[Float[Tensor, " B"], Float32[Tensor, "B 3 H W"]]:
+        """`loss` of the features of each picture, and its gradient to `pixels`.
 
-        loss: features of B pictures -> float [B], rows independent. For objectives on the tower alone.
+        loss: of the features of B pictures, rows independent. For objectives on the tower alone.
         """
         import torch
 
@@ -217,23 +233,25 @@ class WhiteBoxVictim(Victim):
             (grad,) = torch.autograd.grad(values.sum(), leaf)
         return values.detach(), grad
 
-    def next_token_logits(self, chats: Sequence[Chat]) -> torch.Tensor:
-        """float32 [n, V]: logits of the first token of each reply, without gradient. Raises ClosedVictim (the default)
+    def next_token_logits(self, chats: Sequence[Chat]) -> Float32[Tensor, "n V"]:
+        """Logits of the first token of each reply, without gradient. Raises ClosedVictim (the default)
         if the victim gives none."""
         raise ClosedVictim(f"victim {self.name!r}: gives no logits; override `next_token_logits`, or take another one")
 
-    def hidden_states(self, chats: Sequence[Chat], layers: Sequence[int] | None = None) -> torch.Tensor:
-        """float32 [n, L, d]: what decoder layers (None: all, from 0) make of each prompt's last token, without
+    def hidden_states(self, chats: Sequence[Chat], layers: Sequence[int] | None = None) -> Float32[Tensor, "n L d"]:
+        """What decoder layers (None: all, from 0) make of each prompt's last token, without
         gradient. Raises ClosedVictim (the default) if the layers are closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its layers; override `hidden_states`, or take another")
 
-    def steering(self, vectors: Mapping[int, torch.Tensor]) -> AbstractContextManager[None]:
-        """While the context is open, vectors[layer] (float [d]) is added to what that decoder layer makes of every
+    def steering(self, vectors: Mapping[int, Float[Tensor, " d"]]) -> AbstractContextManager[None]:
+        """While the context is open, vectors[layer] is added to what that decoder layer makes of every
         token, in replies, losses and gradients. Raises ClosedVictim (the default) if the layers are closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its layers; override `steering`, or take another one")
 
-    def margin_and_grad(self, pixels: torch.Tensor, chats: Sequence[Chat]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(float [B], float32 [B, 3, H, W]): by how much the gates of the defenses before this model would intervene on
+    def margin_and_grad(
+        self, pixels: Float32[Tensor, "B 3 H W"], chats: Sequence[Chat]
+    ) -> tuple[Float[Tensor, " B"], Float32[Tensor, "B 3 H W"]]:
+        """By how much the gates of the defenses before this model would intervene on
         each picture in its chat, as `types.Decision` counts it (positive: it intervenes; of several gates, the
         largest), and its gradient to `pixels`. An attacker adds it to a loss to pass the gates too.
 
@@ -244,9 +262,9 @@ class WhiteBoxVictim(Victim):
         return x.new_full((len(x),), float("-inf")), x.new_zeros(x.shape)
 
     @property
-    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Mean and standard deviation by which the tower's input is normalised, float32 [1, 3, 1, 1] each; None (the
-        default) where the victim states none."""
+    def normalisation(self) -> tuple[Float32[Tensor, "1 3 1 1"], Float32[Tensor, "1 3 1 1"]] | None:
+        """Mean and standard deviation by which the tower's input is normalised; None (the default) where the victim
+        states none."""
         return None
 
     # ---- its text side --------------------------------------------------------------------------------------------
@@ -258,8 +276,8 @@ class WhiteBoxVictim(Victim):
             f"victim {self.name!r}: does not open its embeddings; override `embedding_width`, or take another victim"
         )
 
-    def embeddings(self) -> torch.Tensor:
-        """float [V, embedding_width]: the embedding of every token, scaled as the model looks it up, so that a
+    def embeddings(self) -> Float[Tensor, "V d"]:
+        """The embedding, `embedding_width` wide, of every token, scaled as the model looks it up, so that a
         perturbation `embeddings()[new] - embeddings()[old]` of one token is that token replaced. Raises ClosedVictim
         (the default) if they are closed."""
         raise ClosedVictim(
@@ -277,8 +295,8 @@ class WhiteBoxVictim(Victim):
         this text does not see them. Raises ClosedVictim (the default) if the tokenizer is closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its tokenizer; override `decode`, or take another one")
 
-    def writable(self) -> torch.Tensor:
-        """bool [V], V as in `embeddings`: the tokens that an attacker can write, printable text and no control tokens.
+    def writable(self) -> Bool[Tensor, " V"]:
+        """V as in `embeddings`: the tokens that an attacker can write, printable text and no control tokens.
         Raises ClosedVictim where the tokenizer or the embeddings are closed."""
         import torch
 
@@ -287,13 +305,13 @@ class WhiteBoxVictim(Victim):
 
     def losses_of(
         self,
-        pixels: Any,
+        pixels: AnyPixels,
         prepared: Any,
         candidates: Sequence[Sequence[Sequence[int]]],
         *,
         weighting: Weighting = "token",
-    ) -> torch.Tensor:
-        """float [B, C]: the loss of picture b's pairs with candidates[b][c] in place of the mark, without gradient;
+    ) -> Float[Tensor, "B C"]:
+        """The loss of picture b's pairs with candidates[b][c] in place of the mark, without gradient;
         NaN where a picture has fewer candidates. What `loss_and_grad` gives for `prepared.filled(...)`, with the work
         that the candidates share done once where the victim can. Default: they share nothing."""
         import torch
@@ -310,9 +328,9 @@ class WhiteBoxVictim(Victim):
         )
 
     def mark_gradient(
-        self, pixels: Any, prepared: Any, *, weighting: Weighting = "token"
-    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """(float [B], B tensors float32 [tokens, width]): the loss of each picture's pairs, and its gradient with
+        self, pixels: AnyPixels, prepared: Any, *, weighting: Weighting = "token"
+    ) -> tuple[Float[Tensor, " B"], list[Float32[Tensor, "_ d"]]]:
+        """The loss of each picture's pairs, and its gradient with
         respect to the embeddings of the marked tokens, summed over the pairs, in which they must be as many.
         `gradient @ embeddings().T` is the gradient of one-hot tokens (GCG); the loss of another token there rises by
         about (embedding - embedding of this one) . gradient (HotFlip). Raises ClosedVictim where the embeddings are
@@ -342,7 +360,7 @@ def is_printable(text: str) -> bool:
     return text.isprintable() and bool(text.strip()) and "\ufffd" not in text
 
 
-def _of_mark(grad: torch.Tensor, places: Places) -> torch.Tensor:
+def _of_mark(grad: Float32[Tensor, "_ d"], places: Places) -> Float32[Tensor, "_ d"]:
     """Of a gradient to all text tokens of a prompt, the rows of the marked ones."""
     if places.mark is None:
         raise ValueError("mark: found none; prepare(..., mark=...) says which text of the chat is marked")

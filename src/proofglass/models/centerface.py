@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from proofglass.interfaces import Detector, Paper, checked, key_of
+from proofglass.interfaces import Detector, Paper, Threshold, checked, key_of
 from proofglass.models import onnx_graph
 from proofglass.models.onnx_graph import Graph
 from proofglass.models.resizing import place
@@ -37,17 +37,13 @@ class CenterFace(Detector):
     Raises MissingExtra where the packages are absent, UnsafeWeights for another file.
     """
 
-    threshold: float = 0.5
+    threshold: Threshold = 0.5
     device: str = "auto"
 
     name = "centerface"
     paper = Paper(
         "Xu et al. 2019", "CenterFace: Joint Face Detection and Alignment Using Face as Point", "arXiv:1911.03599"
     )
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"threshold: expected a score in (0, 1), found {self.threshold}")
 
     @property
     def key(self) -> str:

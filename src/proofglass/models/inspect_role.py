@@ -12,8 +12,11 @@ from proofglass.types import Ask, Reply
 
 @dataclass(frozen=True)
 class InspectRole(Victim, Model):
-    """The model of the role `role` in the Inspect task that runs: `helper: {inspect-role: {role: attacker}}` and
-    `--model-role attacker=provider/name`. Its key holds the role, not the model. Outside of a task nobody answers."""
+    """A helper: the model that an Inspect task gives the role `role`.
+
+    role: in a study or task `helper: {inspect-role: {role: attacker}}`, on the command line
+    `--model-role attacker=provider/name`. The key holds the role, not the model. Outside of a task nobody answers.
+    """
 
     role: str = "helper"
 

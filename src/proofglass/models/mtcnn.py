@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from proofglass.interfaces import Detector, Paper, checked, key_of
+from annotated_types import Ge
+
+from proofglass.interfaces import Detector, Paper, Threshold, checked, key_of
 from proofglass.models.resizing import place
 from proofglass.weights import packaged, tensors_of
 
@@ -44,8 +46,8 @@ class MTCNN(Detector):
     where the package is absent, UnsafeWeights for other files.
     """
 
-    smallest: int = 20
-    threshold: float = 0.6
+    smallest: Annotated[int, Ge(CELL)] = 20
+    threshold: Threshold = 0.6
     device: str = "auto"
 
     name = "mtcnn"
@@ -54,12 +56,6 @@ class MTCNN(Detector):
         "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks",
         "arXiv:1604.02878",
     )
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"threshold: expected a score in (0, 1), found {self.threshold}")
-        if self.smallest < CELL:
-            raise ValueError(f"smallest: expected at least {CELL} pixels, found {self.smallest}")
 
     @property
     def key(self) -> str:

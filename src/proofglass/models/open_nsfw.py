@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from proofglass.images.resize import BILINEAR
-from proofglass.interfaces import Detector, Paper, checked, key_of
+from proofglass.interfaces import Detector, Paper, Threshold, checked, key_of
 from proofglass.models import onnx_graph
 from proofglass.models.onnx_graph import Graph
 from proofglass.models.resizing import Preparation, place
@@ -34,7 +34,7 @@ class OpenNSFW(Detector):
     device: "auto", "cpu", "cuda". Raises MissingExtra where the packages are absent.
     """
 
-    threshold: float = 0.5
+    threshold: Threshold = 0.5
     device: str = "auto"
 
     name = "open-nsfw"
@@ -43,10 +43,6 @@ class OpenNSFW(Detector):
         "Open Sourcing a Deep Learning Solution for Detecting NSFW Images",
         "https://github.com/yahoo/open_nsfw",
     )
-
-    def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"threshold: expected a score in (0, 1), found {self.threshold}")
 
     @property
     def key(self) -> str:

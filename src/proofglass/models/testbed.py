@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
-from proofglass.interfaces import Detector, Encoder, Layer, Model, checked, key_of
+from proofglass.interfaces import Detector, Encoder, Layer, Model, Threshold, checked, key_of
 from proofglass.models.resizing import place
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class TestbedDetector(_Network, Detector):
     """
 
     variant: str = "testbed-detector"
-    threshold: float = 0.5
+    threshold: Threshold = 0.5
     device: str = "auto"
 
     __test__ = False  # pytest: this is a model, not a test class
@@ -152,8 +152,6 @@ class TestbedDetector(_Network, Detector):
     def __post_init__(self) -> None:
         if self.variant not in DETECTORS:
             raise ValueError(f"variant: expected one of {', '.join(DETECTORS)}; found {self.variant!r}")
-        if not 0 < self.threshold < 1:
-            raise ValueError(f"threshold: expected a score in (0, 1), found {self.threshold}")
 
     def scores(self, pixels: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = self.net(self._sized(pixels, "scores")).sigmoid()

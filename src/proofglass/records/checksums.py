@@ -10,14 +10,18 @@ records these are: one that took the place of another does not fit. Pictures are
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from proofglass.errors import StoreError
 from proofglass.records.files import read_whole
 
 _HEX = 64  # digits of a sha256
+_PIECE = 1 << 20  # bytes read at a time
 _SEAL = re.compile(rb',"sha256":"[0-9a-f]{64}"}')
 
 
@@ -79,28 +83,50 @@ def _is_torn(line: bytes) -> bool:
 
 def signed_parquet(content: bytes, name: str) -> bytes:
     """`content`, the bytes of the Parquet file `name`, with its checksum in front of the footer."""
-    at = _footer(content)
-    return content[:at] + _hash(content, at, at, name) + content[at:]
+    file = io.BytesIO(content)
+    at = _footer_of(file)
+    return content[:at] + _hash_of(file, name, at, at) + content[at:]
 
 
-def read_parquet_bytes(path: Path, fix: str) -> bytes:
-    """The content of a file that `signed_parquet` made. Raises StoreError if it cannot be read, is damaged or another
-    file."""
-    content = read_whole(path)
-    at = _footer(content)
-    if at < _HEX or content[at - _HEX : at] != _hash(content, at - _HEX, at, path.name):
-        raise damaged(path, fix)
-    return content
+def sign_parquet(path: Path, name: str) -> None:
+    """Put the checksum in front of the footer of the file at `path`, which is to be called `name`, and sync it."""
+    with open(path, "r+b") as file:
+        at = _footer_of(file)
+        file.seek(at)
+        footer = file.read()
+        checksum = _hash_of(file, name, at, at)
+        file.seek(at)
+        file.write(checksum + footer)
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _footer(content: bytes) -> int:
+def check_parquet(path: Path, fix: str) -> None:
+    """Raises StoreError if the file at `path`, which `signed_parquet` or `sign_parquet` made, is damaged or another
+    file. Reads it in pieces; an OSError is the caller's."""
+    with open(path, "rb") as file:
+        at = _footer_of(file)
+        if at >= _HEX:
+            file.seek(at - _HEX)
+            if file.read(_HEX) == _hash_of(file, path.name, at - _HEX, at):
+                return
+    raise damaged(path, fix)
+
+
+def _footer_of(file: BinaryIO) -> int:
     """Where the footer begins: the file ends with its length (4 bytes, little-endian) and "PAR1"."""
-    return len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - 8, 0))
+    return size - 8 - int.from_bytes(file.read(4), "little")
 
 
-def _hash(content: bytes, start: int, stop: int, name: str) -> bytes:
-    """Of `name` and `content` without what stands from `start` to `stop`."""
+def _hash_of(file: BinaryIO, name: str, start: int, stop: int) -> bytes:
+    """Of `name` and the file without what stands from `start` to `stop`."""
     digest = hashlib.sha256(name.encode())
-    digest.update(memoryview(content)[:start])
-    digest.update(memoryview(content)[stop:])
+    file.seek(0)
+    for length in [_PIECE] * (start // _PIECE) + [start % _PIECE]:
+        digest.update(file.read(length))
+    file.seek(stop)
+    while piece := file.read(_PIECE):
+        digest.update(piece)
     return digest.hexdigest().encode()

@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from proofglass.errors import StoreError, remedy
 
@@ -19,11 +20,13 @@ _CAUSES = {
 
 
 @contextlib.contextmanager
-def guarded(path: Path) -> Iterator[None]:
+def guarded(path: Path, doing: Literal["read", "write"] = "write") -> Iterator[None]:
     """Turns an OSError on `path` into a StoreError that names the file, the cause and the fix."""
     try:
         yield
     except OSError as error:
+        if doing == "read":
+            raise unreadable(path, error) from error
         cause = remedy(error) or _CAUSES.get(error.errno or 0, error.strerror or str(error))
         raise StoreError(f"{path}: cannot write: {cause}. What the run folder held before is intact.") from error
 
@@ -33,14 +36,21 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises StoreError if the disk is full or the folder cannot be written; no partial file is left.
     """
+    with appearing(path) as temporary, open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A temporary file to write and sync, which then takes the place of `path`; no trace of it is left on an error.
+    Raises StoreError as `write_whole` does."""
     temporary = path.with_name(path.name + TEMPORARY)
     with guarded(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(temporary, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            yield temporary
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -51,10 +61,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def read_whole(path: Path) -> bytes:
     """The content of a file of the run folder. Raises StoreError if it cannot be read."""
-    try:
+    with guarded(path, "read"):
         return path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror or error}. Restore it from a copy.") from error
+
+
+def unreadable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"{path}: cannot be read: {error.strerror or error}. Restore it from a copy.")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -71,3 +83,9 @@ def sweep_temporaries(folder: Path) -> None:
     with guarded(folder):
         for path in folder.rglob(f"*{TEMPORARY}"):
             path.unlink(missing_ok=True)
+
+
+def unlink(path: Path) -> None:
+    """Delete a file. Raises StoreError if that is not allowed."""
+    with guarded(path):
+        path.unlink(missing_ok=True)

@@ -25,7 +25,8 @@ from proofglass.flow import Answer
 from proofglass.interfaces import Victim
 from proofglass.records.checksums import damaged, is_intact, signed, signed_lines
 from proofglass.records.files import guarded
-from proofglass.types import Ask, Cost, Decision, Helper, Image, Reply, Unsent
+from proofglass.records.schema import turns_of
+from proofglass.types import Ask, Cost, Decision, Helper, Reply, Unsent
 
 _FIX = "cut it before this line: what stood from there on is asked again"
 Heard = Callable[[int, bool, float], None]
@@ -112,20 +113,8 @@ def batch_key(victim: str, asks: Sequence[Ask]) -> str:
     """Names a batch: the key of the victim or helper that is asked, and its asks in order, with settings, draw and
     pixels. Who is asked stands in front alone: a model's answers are its own, whether it was asked as victim or as
     helper."""
-    told = [
-        [
-            None,  # where helpers stood by name: the key of a batch is that of older journals
-            dataclasses.asdict(ask.settings),
-            [
-                [
-                    message.role,
-                    [["image", p.sha256] if isinstance(p, Image) else ["text", p] for p in message.parts],
-                ]
-                for message in ask.chat.messages
-            ],
-        ]
-        for ask in asks
-    ]
+    # None: where helpers stood by name. The key of a batch is that of older journals.
+    told = [[None, dataclasses.asdict(ask.settings), turns_of(ask.chat)] for ask in asks]
     return hashlib.sha256(json.dumps([victim, told], sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +12,19 @@ from typing import Any
 from proofglass.errors import StoreError
 from proofglass.records.checksums import is_intact, read_signed, signed
 from proofglass.records.files import read_whole, write_whole
-from proofglass.records.schema import SCHEMA_VERSION, utf8
+from proofglass.records.schema import OLDEST, SCHEMA_VERSION, utf8
 
 _NAME = "manifest.json"
+_TABLES = {"cells", "scores", "samples", "sealed", "added"}
+_MINE = {_NAME, "journal.jsonl", "lock", "artefacts", "drafts", "faults", "labels"} | _TABLES
+_BESIDE = {"report", "ledger"}
+_LIMITED = re.compile(r"limit-\d+")
 _FIX = "delete it and run the study into this folder again: what is measured there is kept"
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the run in the folder `path`. Raises StoreError if there is none of this schema version."""
+    """The manifest of the run in the folder `path`. Raises StoreError if there is none, or one of a schema version that
+    cannot be read."""
     file = path / _NAME
     if not file.exists():
         raise StoreError(f"{path}: holds no run (no manifest.json). `proofglass run STUDY --out {path}` makes one.")
@@ -37,11 +43,40 @@ def _check_version(path: Path, content: bytes) -> None:
         wrote = manifest.get("versions", {}).get("proofglass", "another version")
     except (ValueError, TypeError, KeyError, AttributeError):
         return
-    if found != SCHEMA_VERSION:
+    if found not in range(OLDEST, SCHEMA_VERSION + 1):
         raise StoreError(
-            f"{path}: holds records of schema version {found}, this Proofglass reads version {SCHEMA_VERSION}. "
-            f"Read them with the Proofglass that wrote them ({wrote}), or run the study again into a new folder."
+            f"{path}: holds records of schema version {found}, this Proofglass reads version {OLDEST} to "
+            f"{SCHEMA_VERSION}. Read them with the Proofglass that wrote them ({wrote}), or run the study again into a "
+            "new folder."
         )
+
+
+def is_older(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run is of an older schema version: it can be read and reported, nothing is written into it."""
+    return bool(manifest["schema_version"] < SCHEMA_VERSION)
+
+
+def check_writable(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Raises StoreError if the run in the folder `path` is of an older schema version."""
+    if is_older(manifest):
+        wrote = manifest.get("versions", {}).get("proofglass", "another version")
+        raise StoreError(
+            f"{path}: holds a run of schema version {manifest['schema_version']}, which can be reported. This "
+            f"Proofglass writes version {SCHEMA_VERSION} and mixes no two: run the study into a new folder with --out, "
+            f"or go on here with the Proofglass that began it ({wrote})."
+        )
+
+
+def check_ours(path: Path) -> None:
+    """Raises StoreError if a run may not go to the folder `path`."""
+    if path.exists() and not path.is_dir():
+        raise StoreError(f"{path}: is a file. Name a folder for the run, new or empty.")
+    if path.is_dir() and not (path / _NAME).exists():
+        mine = _MINE | (_BESIDE if (path / "journal.jsonl").exists() else set())  # its manifest was lost
+        names = {p.name for p in path.iterdir() if not p.name.startswith(_NAME)} - mine
+        foreign = sorted(name for name in names if not _LIMITED.fullmatch(name))
+        if foreign:
+            raise StoreError(f"{path}: holds {foreign[0]!r} but no run. Name a folder that is new or empty.")
 
 
 def run_id(path: Path) -> str:
@@ -55,17 +90,21 @@ def run_id(path: Path) -> str:
 def check_study(path: Path, now: Mapping[str, Any]) -> None:
     """Raises StoreError if the folder `path`, or a run of a limit in it, holds another study than `now`, or `path` is
     itself that of a limit, which holds neither a full run nor those of other limits."""
-    if (path / "manifest.json").exists() and (before := read_manifest(path)).get("beside"):
+    if (path / _NAME).exists() and (before := read_manifest(path)).get("beside"):
         limit = now["limit"] or before["limit"]
         raise StoreError(
             f"{path}: holds the run of the first {before['limit']} samples. Go on with it by --out {path.parent} "
             f"--limit {limit}, or name another folder with --out."
         )
     for file in (path / "manifest.json", *sorted(path.glob("limit-*/manifest.json"))):
-        if file.exists() and (name := read_manifest(file.parent)["name"]) != now["name"]:
+        if not file.exists():
+            continue
+        before = read_manifest(file.parent)
+        if (name := before["name"]) != now["name"]:
             raise StoreError(
                 f"{file.parent}: holds the study {name!r}, not {now['name']!r}. Name another folder with --out."
             )
+        check_writable(file.parent, before)
 
 
 def continued(before: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +123,7 @@ def with_judges(manifest: Mapping[str, Any], judges: Mapping[str, Any], success:
 
 def read_json(path: Path, fix: str) -> dict[str, Any]:
     """A JSON file that `write_json` made. Raises StoreError if it cannot be read or is damaged; fix: how to go on."""
-    told = json.loads(read_signed(path, fix))
+    told: dict[str, Any] = json.loads(read_signed(path, fix))
     del told["sha256"]
     return told
 

@@ -9,12 +9,12 @@ from proofglass.records.files import write_whole
 from proofglass.types import Image
 
 _FIX = (
-    "Restore it from a copy, or delete the folders artefacts and cells of this run and run the same command again: "
-    "pictures are made anew, and what was asked about the same ones is not asked again."
+    "Restore it from a copy, or delete the folders artefacts, cells and sealed of this run and run the same command "
+    "again: pictures are made anew, and what was asked about the same ones is not asked again."
 )
 
 
-class Pictures:
+class PictureFiles:
     """The pictures of a run folder."""
 
     def __init__(self, folder: Path) -> None:

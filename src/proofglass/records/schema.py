@@ -1,7 +1,7 @@
-"""What a run folder holds: one flat `Record` per sample and cell, and the JSON form of settings.
+"""What a run folder holds: one flat `Record` per sample and cell, how a chat is written, and the JSON form of settings.
 
-Raise SCHEMA_VERSION when a column appears, goes or changes its meaning, or files another form: a folder of another
-version is refused.
+Raise SCHEMA_VERSION when a column appears, goes or changes its meaning, or files another form. Folders of the versions
+from OLDEST on are read, their missing columns as null (`records.older`); a run goes on in its own version only.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofglass.interfaces import Plug
+from proofglass.interfaces import Plug, key_of
 from proofglass.types import Chat, Image, Message, Part
 
 if TYPE_CHECKING:
     import polars as pl
 
-SCHEMA_VERSION = 2  # 2: every line and file carries a checksum; a filtered reply may have text
+# 2: every line and file carries a checksum; a filtered reply may have text. 3: samples are a table of their own, an
+# attempt has a key, scores name rater, time and source, many small files become one.
+SCHEMA_VERSION = 3
+OLDEST = 2
 
 # Fields that may differ between two runs of the same study: leave them out to compare runs.
 VOLATILE = ("seconds", "peak_bytes", "started", "run", "platform", "device", "threads", "versions")
@@ -36,12 +39,15 @@ _SECRET = re.compile(
 class Record:
     """One sample in one cell. Names are the labels of the study, keys say what stood behind them.
 
-    clean_image, attacked_images: sha256 of pictures in the store. expected: `types.Expected`.
-    question: text before the attack; attacked_text: the whole last user text. outcome: ok, refused,
-    filtered, blocked, error; finish: stop, length. decisions, conversation, settings: JSON. crafted_on: key of the
-    victim that the attack was crafted on. queries, tokens, money: of the victim, inner asks of a defense included.
-    reasoning: what the model thought before it answered. helpers: JSON, key of each helper that attack or defense
-    asked -> what that cost (fields of `Cost`).
+    clean_image, attacked_images: sha256 of pictures in the store. question: text before the attack, the last text of
+    `asked`; attacked_text, attacked_images: the last user text and the pictures of `conversation`. finish: stop,
+    length. crafted_on: key of the victim that the attack was crafted on; crafting: how that relates to the victim that
+    answered. queries, tokens, money: of the victim, inner asks of a defense included; helpers: JSON, key of each helper
+    that attack or defense asked -> what that cost (fields of `Cost`). Of the sample (`types.Sample`): its id, cluster,
+    category, split, expected, group, target, references, `asked` (its chat before the attack), source (the name of its
+    data set as it states it itself) and meta. Of the reply (`types.Reply`): outcome, finish, reason, decisions, fault,
+    reasoning. attempt: its key, of conversation and reply (`attempt_key`). decisions,
+    conversation, asked, meta, settings: JSON.
     """
 
     cell: str
@@ -80,6 +86,14 @@ class Record:
     reasoning: str = ""
     crafting: str = ""
     helpers: str = "{}"
+    fault: str = ""
+    group: str = ""
+    target: str = ""
+    references: list[str] = field(default_factory=list)
+    source: str = ""
+    meta: str = "{}"
+    asked: str = "[]"
+    attempt: str = ""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -98,15 +112,12 @@ def record_schema() -> dict[str, pl.DataType]:
 
 
 def score_schema() -> dict[str, pl.DataType]:
-    """Column -> polars type of the table of scores; a value of null could not be judged."""
+    """Column -> polars type of the table of scores; a value of null could not be judged. rater, time, source: see
+    `types.Score`. attempt: the key of what was judged."""
     import polars as pl
 
-    texts = ("cell", "sample_id", "judge", "label", "reason")
-    return {name: pl.String() for name in texts[:3]} | {
-        "value": pl.Float64(),
-        "label": pl.String(),
-        "reason": pl.String(),
-    }
+    names = ("cell", "sample_id", "judge", "value", "label", "reason", "rater", "time", "source", "attempt")
+    return {name: pl.Float64() if name == "value" else pl.String() for name in names}
 
 
 def plain(value: Any) -> Any:
@@ -140,34 +151,34 @@ def is_secret(name: str, value: Any) -> bool:
     return value not in (None, "") and not isinstance(value, bool) and bool(_SECRET.search(name.lower()))
 
 
+def turns_of(chat: Chat) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Role and parts of every turn, a part as ("text", its text) or ("image", sha256): all that a model is shown."""
+    return [
+        (message.role, [("image", p.sha256) if isinstance(p, Image) else ("text", p) for p in message.parts])
+        for message in chat.messages
+    ]
+
+
 def chat_to_json(chat: Chat) -> str:
-    """Turns as [{"role", "text", "images": [sha256], "parts": [[kind, text or sha256]]}].
-
-    `parts` keeps the order of text and pictures, so that the chat can be read back as it was.
-    """
-    return json.dumps(
-        [
-            {
-                "role": message.role,
-                "text": utf8(message.text),
-                "images": [image.sha256 for image in message.images],
-                "parts": [
-                    ["image", part.sha256] if isinstance(part, Image) else ["text", utf8(part)]
-                    for part in message.parts
-                ],
-            }
-            for message in chat.messages
-        ]
-    )
+    """Turns as [{"role", "parts": [[kind, text or sha256]]}]."""
+    turns = [{"role": role, "parts": [[kind, utf8(p)] for kind, p in parts]} for role, parts in turns_of(chat)]
+    return json.dumps(turns, ensure_ascii=False, separators=(",", ":"))
 
 
-def chat_from_json(text: str, image: Any) -> Chat:
-    """The chat of `chat_to_json`; `image`: sha256 -> Image."""
+def chat_from_json(text: str, image: Callable[[str], Image]) -> Chat:
+    """The chat of `chat_to_json`; image: sha256 -> Image."""
 
     def part(kind: str, content: str) -> Part:
         return image(content) if kind == "image" else content
 
     return Chat(tuple(Message(turn["role"], tuple(part(*p) for p in turn["parts"])) for turn in json.loads(text)))
+
+
+def attempt_key(conversation: str, reply: str, outcome: str) -> str:
+    """Names what a judge, or a person, looks at: the whole dialogue with its pictures (JSON of `chat_to_json`) and the
+    reply, whichever study, cell and sample it stands in. The same dialogue with another reply has another key."""
+    turns = [[turn["role"], turn["parts"]] for turn in json.loads(conversation)]
+    return key_of([turns, reply, outcome])
 
 
 def without_id(reason: str, sample_id: str) -> str:

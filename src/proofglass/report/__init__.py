@@ -23,11 +23,11 @@ def write(store: Store, out: Path | None = None) -> Path:
     folder cannot be written.
     """
     from proofglass.report.page import page, study_file
-    from proofglass.report.run import Run
+    from proofglass.report.run import ReportedRun
     from proofglass.report.tables import tables
     from proofglass.report.written import csv_bytes, json_bytes, write_files
 
-    run = Run(store)
+    run = ReportedRun(store)
     every = tables(run)
     files = {"index.html": page(run).encode(), "report.json": json_bytes(run, every)}
     files |= {f"tables/{table.name}.csv": csv_bytes(table) for table in every}
@@ -40,7 +40,7 @@ def write(store: Store, out: Path | None = None) -> Path:
 
 def terminal(store: Store) -> RenderableType:
     """The headline, the warnings and one attack x defense table per victim, for `rich.print`."""
-    from proofglass.report.run import Run
+    from proofglass.report.run import ReportedRun
     from proofglass.report.summary import summary
 
-    return summary(Run(store))
+    return summary(ReportedRun(store))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proofglass.evaluation.metrics.kinds import GUARDED
-from proofglass.report.run import RateRow, Run
+from proofglass.report.run import RateRow, ReportedRun
 from proofglass.report.tables import crafts, numbers, refused, scalar, utility_cells
 from proofglass.report.wording import number, with_interval
 
@@ -49,19 +49,19 @@ class Frame:
         return round(self.height - self.bottom - _share(value, self.y) * (self.height - self.top - self.bottom), 1)
 
 
-def mark(run: Run, defense: str) -> dict[str, Any]:
+def mark(run: ReportedRun, defense: str) -> dict[str, Any]:
     """Colour and shape of a defense, the same in every chart; both differ between neighbours."""
     k = run.defenses.index(defense)
     return {"name": defense, "ink": k % COLOURS, "shape": SHAPES[k % len(SHAPES)]}
 
 
-def trade_offs(run: Run) -> list[dict[str, Any]]:
+def trade_offs(run: ReportedRun) -> list[dict[str, Any]]:
     """Per victim and data set of refusals: benign compliance against attack success, one mark per defense."""
     charts = (_trade_off(run, victim, dataset) for victim in run.victims for dataset in run.sets(*GUARDED))
     return [chart for chart in charts if chart]
 
 
-def _trade_off(run: Run, victim: str, dataset: str) -> dict[str, Any] | None:
+def _trade_off(run: ReportedRun, victim: str, dataset: str) -> dict[str, Any] | None:
     frame = Frame()
     marks = []
     benign = ""
@@ -113,7 +113,7 @@ def _trade_off(run: Run, victim: str, dataset: str) -> dict[str, Any] | None:
     }
 
 
-def _over_refusal(run: Run, victim: str) -> dict[str, Any] | None:
+def _over_refusal(run: ReportedRun, victim: str) -> dict[str, Any] | None:
     """Refusals of benign questions per defense, on the borderline ones where the study has them."""
     cells = [c for c in utility_cells(run) if c.victim == victim and c.state == "measured"]
     hard = [c for c in cells if run.is_borderline(c.dataset)] or cells
@@ -137,7 +137,7 @@ def _cross(frame: Frame, across: RateRow, up: RateRow) -> dict[str, float]:
     }
 
 
-def loss_curves(run: Run) -> list[dict[str, Any]]:
+def loss_curves(run: ReportedRun) -> list[dict[str, Any]]:
     """One chart per crafted artefact whose trace holds a loss."""
     found = []
     for craft in crafts(run):

@@ -15,7 +15,7 @@ from proofglass.evaluation.correction.rows import Rows, rows_of
 from proofglass.evaluation.metrics.answers import given_by
 from proofglass.interfaces import Calibration
 from proofglass.records.labels import Labels
-from proofglass.report.run import Cell, Run
+from proofglass.report.run import ReportedCell, ReportedRun
 
 _NOT = "not "
 LABELS = ("victim", "attack", "defense", "dataset")
@@ -25,7 +25,7 @@ COLUMNS = (
 )
 
 
-def corrected(run: Run) -> list[dict[str, Any]]:
+def corrected(run: ReportedRun) -> list[dict[str, Any]]:
     """One dict per measured cell and judge that is not exact there, see `COLUMNS`: the rate as judged with its n; the
     corrected one, None where there is no basis, with the replies it is about, the labels that it rests on, and why."""
     replies = _Replies(run)
@@ -41,7 +41,7 @@ def corrected(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def is_fallible(run: Run, judge: str, victim: str, *, labelled: bool) -> bool:
+def is_fallible(run: ReportedRun, judge: str, victim: str, *, labelled: bool) -> bool:
     """Whether this judge may be wrong about this victim and yet says something: it is not exact there, and its error
     was measured, or people labelled replies in its aspect."""
     return not run.is_exact(judge, victim) and (bool(run.plug("judges", judge).get("measured")) or labelled)
@@ -70,20 +70,24 @@ def kind_of(plug: Mapping[str, Any]) -> str:
 class _Replies:
     """What was answered and said, cut into cells once: a filter per cell would read the whole run again each time."""
 
-    def __init__(self, run: Run) -> None:
-        answers = run.frame.select("cell", "expected", "sample_id", "outcome", "reply", "cluster")
+    def __init__(self, run: ReportedRun) -> None:
+        answers = run.frame.select("cell", "expected", "sample_id", "outcome", "reply", "cluster", "attempt")
         self._answers = answers.partition_by("cell", "expected", as_dict=True)
         self._scores = run.scores.partition_by("cell", "judge", as_dict=True)
         self._nothing = run.scores.clear()
 
-    def rows(self, cell: Cell, judge: str) -> Rows:
+    def rows(self, cell: ReportedCell, judge: str) -> Rows:
         """The replies of a cell with this judge's verdicts; of several raters as `answers.given_by` says."""
         said = given_by(self._scores.get((cell.key, judge), self._nothing), judge)
         scores = {row["sample_id"]: (row["value"], row["label"]) for row in said.iter_rows(named=True)}
         return rows_of(self._answers[cell.key, cell.expected].iter_rows(named=True), scores)
 
+    def attempts(self, cell: ReportedCell) -> dict[str, str]:
+        """Sample id -> key of the attempt."""
+        return dict(self._answers[cell.key, cell.expected].select("sample_id", "attempt").iter_rows())
 
-def _row(run: Run, cell: Cell, judge: str, labels: Labels | None, replies: _Replies) -> dict[str, Any]:
+
+def _row(run: ReportedRun, cell: ReportedCell, judge: str, labels: Labels | None, replies: _Replies) -> dict[str, Any]:
     rate, found = cell.rates[judge], _correct(run, cell, judge, labels, replies)
     return {
         **{label: getattr(cell, label) for label in LABELS},
@@ -98,10 +102,11 @@ def _row(run: Run, cell: Cell, judge: str, labels: Labels | None, replies: _Repl
     }
 
 
-def _correct(run: Run, cell: Cell, judge: str, labels: Labels | None, replies: _Replies) -> Corrected:
+def _correct(run: ReportedRun, cell: ReportedCell, judge: str, labels: Labels | None, replies: _Replies) -> Corrected:
     plug = run.plug("judges", judge)
     rows = replies.rows(cell, judge)
-    given = {sample: in_its_sense(plug, label) for sample, label in labels.of(cell.key).items()} if labels else {}
+    told = labels.of(cell.place, replies.attempts(cell)) if labels else {}
+    given = {sample: in_its_sense(plug, label) for sample, label in told.items()}
     mine = [given.get(sample) for sample in rows.ids]
     there = len(mine) - mine.count(None)
     if labels and there >= FEWEST:
@@ -130,7 +135,7 @@ def _carried_over(plug: Mapping[str, Any], kind: str, rows: Rows) -> Corrected:
     return from_calibration(rows.verdicts, counts, kinds=rows.kinds, clusters=rows.clusters)
 
 
-def _drawn(run: Run, cell: Cell, labels: Labels, rows: Rows) -> list[str]:
+def _drawn(run: ReportedRun, cell: ReportedCell, labels: Labels, rows: Rows) -> list[str]:
     """Within what each reply was drawn for labelling: the verdict of the judge that the draw went by. Raises StoreError
     if those scores are gone or damaged."""
     by = run.store.scores_of(cell.key, labels.judge_key)

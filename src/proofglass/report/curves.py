@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.report.charts import COLOURS, SHAPES, Frame
-from proofglass.report.run import Run, Source
+from proofglass.report.run import ReportedRun, Source
 from proofglass.report.tables import Table
 from proofglass.report.wording import number, with_interval
 
@@ -36,7 +36,7 @@ def points(stores: Sequence[Source]) -> Table:
     """
     rows = []
     for store in stores:
-        run = Run(store)
+        run = ReportedRun(store)
         for cell in run.cells:
             rate = cell.rates.get(cell.judge)
             if not rate or rate["value"] is None or cell.defense not in run.undefended:
@@ -136,7 +136,7 @@ def write(stores: Sequence[Source], out: Path) -> Path:
 
     table = points(stores)
     style = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
-    run = Run(stores[0])
+    run = ReportedRun(stores[0])
     page = (
         environment()
         .get_template("curves.html.j2")

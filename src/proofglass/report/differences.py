@@ -7,7 +7,7 @@ from typing import Any
 
 from proofglass.evaluation.metrics.compare import KINDS, MARGIN, Comparison, Kind
 from proofglass.evaluation.metrics.success import few_clusters
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.tables import Table
 from proofglass.report.wording import chance, percent, plural, points
 
@@ -27,13 +27,13 @@ CLAIMS: dict[Kind, str] = {
 }
 
 
-def differences(run: Run) -> Table:
+def differences(run: ReportedRun) -> Table:
     """One row per comparison: the fields of `Comparison`, `found`, `lost` and `few_clusters`."""
     columns = (*(field.name for field in fields(Comparison)), "found", "lost", "few_clusters")
     return Table("differences", "Paired differences", columns, [_row(each) for each in run.differences])
 
 
-def shown(run: Run) -> list[dict[str, Any]]:
+def shown(run: ReportedRun) -> list[dict[str, Any]]:
     """One dict per kind that has comparisons: kind, title, claim, rows (those with a finding first, at most `SHOWN`),
     every (their number), adjustment."""
     groups = []
@@ -47,7 +47,7 @@ def shown(run: Run) -> list[dict[str, Any]]:
     return groups
 
 
-def sentences(run: Run) -> list[str]:
+def sentences(run: ReportedRun) -> list[str]:
     """One per kind in which something was found, with its largest difference; of utility the largest loss."""
     told = []
     for kind in KINDS:

@@ -13,7 +13,7 @@ from proofglass.evaluation.metrics.kinds import GUARDED, HARMLESS
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.evaluation.statistics.clusters import FEW_CLUSTERS, FEW_EFFECTIVE
 from proofglass.report.health import health, without_result
-from proofglass.report.run import Cell, Run
+from proofglass.report.run import ReportedCell, ReportedRun
 from proofglass.report.tables import utility_cells
 from proofglass.report.wording import NBSP, bounds, interval, listed, number, percent, plural, with_interval
 
@@ -22,12 +22,12 @@ FEW = 0.1  # share of cells without a result up to which an attack that succeede
 NOTICED = 0.1  # by how much missing rows may raise a rate before the headline says so
 
 
-def headline(run: Run) -> list[str]:
+def headline(run: ReportedRun) -> list[str]:
     """At least one sentence; the first is the title of the page."""
     return _Headline(run).sentences()
 
 
-def cautions(run: Run) -> list[str]:
+def cautions(run: ReportedRun) -> list[str]:
     """What holds for the whole run and is to be said once, wherever its numbers are shown."""
     found = []
     few = [cell for cell in run.cells if cell.rates and few_clusters(cell.rate)]
@@ -42,12 +42,12 @@ def cautions(run: Run) -> list[str]:
     return found + [f"{note[:1].upper()}{note[1:]}." for note in run.notes]
 
 
-def judge_errors(run: Run) -> list[str]:
+def judge_errors(run: ReportedRun) -> list[str]:
     """What is known about the error of each judge whose numbers are shown and may be wrong."""
     return [judge_error(run, judge) for judge in run.doubtful_judges]
 
 
-def judge_error(run: Run, judge: str) -> str:
+def judge_error(run: ReportedRun, judge: str) -> str:
     """How far a judge agrees with people on real replies."""
     told = run.plug("judges", judge).get("measured")
     if not told:
@@ -55,13 +55,13 @@ def judge_error(run: Run, judge: str) -> str:
     return f"Judge {judge} on real replies: {told['agreement']} ({told['data']}; {told['source']})."
 
 
-def worlds_of(run: Run, judge: str) -> str:
+def worlds_of(run: ReportedRun, judge: str) -> str:
     """Where a judge's verdict may be called a success rate."""
     return listed([world or "real models" for world in run.plug("judges", judge).get("valid_in") or ()])
 
 
 class _Headline:
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: ReportedRun) -> None:
         self.run = run
         self.broken = False  # whether some attack succeeded at all
         self.health = {told["victim"]: told for told in health(run)}
@@ -121,7 +121,7 @@ class _Headline:
         found += self._left_open(attacked, worst)
         return found + [text for victim in self.run.victims if (text := self._behind(victim, judged))]
 
-    def _worst(self, worst: Cell, attacked: list[Cell]) -> str:
+    def _worst(self, worst: ReportedCell, attacked: list[ReportedCell]) -> str:
         row = worst.rate
         open_ = bounds(row)
         behind = "" if worst.defense in self.run.undefended else f" behind {worst.defense}"
@@ -139,7 +139,7 @@ class _Headline:
             f"{chosen}."
         )
 
-    def _nothing_broke(self, attacked: list[Cell]) -> list[str]:
+    def _nothing_broke(self, attacked: list[ReportedCell]) -> list[str]:
         """A rate of 0 is about a victim that answers; what it leaves open belongs to the sentence."""
         answering = [cell for cell in attacked if self.health[cell.victim]["state"] != "does not answer"]
         if not answering:
@@ -164,23 +164,23 @@ class _Headline:
         told = self.health[victim]
         return [_sentence(text) for text in told["findings"]] if told["state"] == "in doubt" else []
 
-    def _baseline(self, cell: Cell) -> Cell | None:
+    def _baseline(self, cell: ReportedCell) -> ReportedCell | None:
         same = {"victim": cell.victim, "defense": cell.defense, "dataset": cell.dataset}
         return next((c for c in self.run.measured(cell.expected, **same) if c.attack in self.run.baselines), None)
 
-    def _was_broken(self, cell: Cell) -> bool:
+    def _was_broken(self, cell: ReportedCell) -> bool:
         """Only what refuses without an attack can be broken by one."""
         base = self._baseline(cell)
         return base is not None and base.rate["value"] < min(REFUSES, cell.rate["value"])
 
-    def _beside_no_attack(self, worst: Cell) -> list[str]:
+    def _beside_no_attack(self, worst: ReportedCell) -> list[str]:
         base = self._baseline(worst)
         if base is None:
             return ["Whether the same victim refuses without an attack was not measured."]
         only = "" if self._was_broken(worst) else ": nothing was broken"
         return [f"Without an attack the same victim gave in on {with_interval(base.rate)}{only}."]
 
-    def _never_refused(self, plain: list[Cell], worst: Cell) -> list[str]:
+    def _never_refused(self, plain: list[ReportedCell], worst: ReportedCell) -> list[str]:
         """Victims that grant most requests anyway, but the one that the first sentence is about."""
         granted = [
             cell
@@ -194,7 +194,7 @@ class _Headline:
             [f"Without any attack gave in: {listed(told)}; no attack can break what does not refuse."] if told else []
         )
 
-    def _left_open(self, attacked: list[Cell], worst: Cell) -> list[str]:
+    def _left_open(self, attacked: list[ReportedCell], worst: ReportedCell) -> list[str]:
         """The cell that could be higher than the one the headline picked, were everything known."""
         loose = max(attacked, key=lambda cell: cell.rate["highest"] or 0)
         row, top = loose.rate, loose.rate["highest"] or 0
@@ -208,7 +208,7 @@ class _Headline:
 
     # Behind the defenses
 
-    def _behind(self, victim: str, judged: list[Cell]) -> str:
+    def _behind(self, victim: str, judged: list[ReportedCell]) -> str:
         """What the worst attack still does to this victim behind each defense, and what the defense costs."""
         mine = [cell for cell in judged if cell.victim == victim and cell.attack not in self.run.baselines]
         if not self.run.undefended or all(cell.rate["value"] == 0 for cell in mine):
@@ -248,7 +248,7 @@ class _Headline:
 
     # Where no request was to be refused
 
-    def _baseline_only(self, cells: list[Cell]) -> str:
+    def _baseline_only(self, cells: list[ReportedCell]) -> str:
         worst = max(cells, key=lambda cell: cell.rate["value"])
         among = "the only cell" if len(cells) == 1 else f"the highest of {len(cells)} cells"
         return (
@@ -268,7 +268,7 @@ class _Headline:
         ]
 
 
-def _defense(cell: Cell) -> str:
+def _defense(cell: ReportedCell) -> str:
     return cell.defense
 
 

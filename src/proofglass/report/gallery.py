@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.console import cut
 from proofglass.evaluation.metrics.kinds import GUARDED
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.types import Image
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ RULE = (
 )
 
 
-def chosen(run: Run) -> list[dict[str, Any]]:
+def chosen(run: ReportedRun) -> list[dict[str, Any]]:
     """The samples shown, by `RULE`: victim, attack, dataset, sample_id, and what the undefended victim did: hit (the
     judge of the cell says 1), broken (which is bad there)."""
     import polars as pl
@@ -57,7 +57,7 @@ def chosen(run: Run) -> list[dict[str, Any]]:
     return sorted(kept, key=lambda item: (place[item["victim"], item["attack"]], not item["broken"]))
 
 
-def gallery(run: Run) -> list[dict[str, Any]]:
+def gallery(run: ReportedRun) -> list[dict[str, Any]]:
     """The chosen samples with texts, verdicts and the replies under each defense. No pixels: hashes of pictures."""
     items = []
     # A universal picture replaces the sample's own: it is compared with the one that it was made from.
@@ -98,10 +98,10 @@ def gallery(run: Run) -> list[dict[str, Any]]:
 
 def _text(row: dict[str, Any], column: str) -> str:
     """A text of a record, cut to what a page can show."""
-    return cut(row[column], TEXT, f"column {column} of cells/{row['cell']}.parquet")
+    return cut(row[column], TEXT, f"column {column} of cell {row['cell']} in the records")
 
 
-def _verdicts(run: Run, row: dict[str, Any], scores: pl.DataFrame) -> list[dict[str, Any]]:
+def _verdicts(run: ReportedRun, row: dict[str, Any], scores: pl.DataFrame) -> list[dict[str, Any]]:
     """scores: those of the samples of this id."""
     given = {score["judge"]: score for score in scores.filter(scores["cell"] == row["cell"]).to_dicts()}
     judges = dict.fromkeys([run.success, run.not_refused, *run.judges])
@@ -112,7 +112,7 @@ def _verdicts(run: Run, row: dict[str, Any], scores: pl.DataFrame) -> list[dict[
     ]
 
 
-def pictures(run: Run, item: dict[str, Any]) -> list[dict[str, Any]]:
+def pictures(run: ReportedRun, item: dict[str, Any]) -> list[dict[str, Any]]:
     """Clean picture, attacked pictures and their amplified difference, as PNG data for the page.
 
     Each: kind, uri, width, height (px shown), size (px stored), note, new (another picture, may hold text).

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from proofglass.report.run import Cell, Run
+from proofglass.report.run import ReportedCell, ReportedRun
 from proofglass.report.tables import utility_cells
 from proofglass.report.wording import number, plural, with_interval
 
@@ -19,7 +19,7 @@ SOME = 0.1  # share from which empty or missing replies are a doubt
 CUT = 0.5  # share of replies cut at the token limit from which that is a doubt
 
 
-def health(run: Run) -> list[dict[str, Any]]:
+def health(run: ReportedRun) -> list[dict[str, Any]]:
     """One dict per victim, in plan order.
 
     state: "answers", "in doubt", "does not answer" or "not checked" (no harmless question was judged by a judge that is
@@ -31,11 +31,11 @@ def health(run: Run) -> list[dict[str, Any]]:
     return [_of(run, victim) for victim in run.victims]
 
 
-def _of(run: Run, victim: str) -> dict[str, Any]:
+def _of(run: ReportedRun, victim: str) -> dict[str, Any]:
     rows = run.frame.filter(run.frame["victim"] == victim)
     plain = rows.filter(rows["defense"].is_in(run.undefended)) if run.undefended else rows
     plain = plain if plain.height else rows
-    asked = plain.filter(plain["conversation"] != "[]")  # no chat was recorded where none was sent
+    asked = plain.filter(plain["sent"])
     said = asked["reply"].str.strip_chars() != ""
     is_partial = asked["outcome"].is_in(["filtered", "refused"]) & said
     answers = asked.filter((asked["outcome"] == "ok") | is_partial)
@@ -57,7 +57,7 @@ def _of(run: Run, victim: str) -> dict[str, Any]:
     return {**told, "state": state, "findings": findings}
 
 
-def _benign(run: Run, victim: str) -> list[Cell]:
+def _benign(run: ReportedRun, victim: str) -> list[ReportedCell]:
     """Cells of harmless questions, as they are asked: borderline ones only where there are no others."""
     cells = [
         cell
@@ -71,7 +71,7 @@ def _benign(run: Run, victim: str) -> list[Cell]:
     return [cell for cell in cells if not run.is_borderline(cell.dataset)] or cells
 
 
-def _judged(run: Run, told: dict[str, Any]) -> tuple[State, list[str]]:
+def _judged(run: ReportedRun, told: dict[str, Any]) -> tuple[State, list[str]]:
     victim, limit = told["victim"], run.manifest["settings"].get("max_new_tokens")
     silent = doubtful = False
     found = []
@@ -109,7 +109,7 @@ def _judged(run: Run, told: dict[str, Any]) -> tuple[State, list[str]]:
     return ("in doubt" if doubtful else "answers"), found
 
 
-def without_result(run: Run) -> str:
+def without_result(run: ReportedRun) -> str:
     """How many cells of the plan say nothing, "" if all do. Skipped ones were never to run."""
     planned = run.promised
     lost = [cell for cell in planned if cell.state != "measured"]

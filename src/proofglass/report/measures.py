@@ -13,7 +13,7 @@ from proofglass.evaluation.metrics.rows import judge_for, scored_rows
 from proofglass.faults import briefly, stops_the_run, told
 from proofglass.interfaces import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.registry import build
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.tables import LENGTH, Table
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ class _Asked:
     wrong: str = ""
 
 
-def measured_by(run: Run) -> Table:
+def measured_by(run: ReportedRun) -> Table:
     return Table("metrics", "Metrics", COLUMNS, run.metrics)
 
 
-def measures(run: Run) -> list[dict[str, Any]]:
+def measures(run: ReportedRun) -> list[dict[str, Any]]:
     """One dict per metric of the study and group, in the order of the plan, see `COLUMNS`. Columns of CELL by which a
     metric does not group are "". least, most: the ends of its range, None for an open one. A value of None has its
     reason; a metric that breaks costs the groups on which it breaks, and nothing else."""
@@ -47,14 +47,14 @@ def measures(run: Run) -> list[dict[str, Any]]:
     return [row for each in asked for row in sorted(_told(run, each, rows), key=_place_in(run))]
 
 
-def _place_in(run: Run) -> Callable[[dict[str, Any]], list[int]]:
+def _place_in(run: ReportedRun) -> Callable[[dict[str, Any]], list[int]]:
     """The key by which groups stand in plan order, whatever order a metric gives them in."""
     labels = (run.victims, run.attacks, run.defenses, run.datasets, kinds.ORDER)
     places = [{label: k for k, label in enumerate(every)} for every in labels]
     return lambda row: [place.get(row[name], -1) for name, place in zip(CELL, places, strict=True)]
 
 
-def shown(run: Run) -> list[dict[str, Any]]:
+def shown(run: ReportedRun) -> list[dict[str, Any]]:
     """One dict per metric that the page and the terminal show: metric, column, better, by (the columns in which its
     groups differ), is_share (0..1), rows. Not the rate by the judge of success: other tables are made of it."""
     found = []
@@ -77,7 +77,7 @@ def shown(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def _asked(run: Run, label: str) -> _Asked:
+def _asked(run: ReportedRun, label: str) -> _Asked:
     plug = run.plug("metrics", label)
     try:
         metric = build("metrics", plug["name"], **plug["settings"])
@@ -95,14 +95,14 @@ def _asked(run: Run, label: str) -> _Asked:
     return _Asked(label, metric, judges)
 
 
-def _rows(run: Run, judges: dict[str, str]) -> pl.DataFrame:
+def _rows(run: ReportedRun, judges: dict[str, str]) -> pl.DataFrame:
     """The rows of the cells that are done, with the scores of these judges."""
     done = [plan["cell"] for plan in run.plan if plan["status"] == "done"]
     frame = run.frame.filter(run.frame["cell"].is_in(done))
     return scored_rows(frame, run.scores, judges, undefended=run.undefended, unattacked=run.baselines)
 
 
-def _told(run: Run, asked: _Asked, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
+def _told(run: ReportedRun, asked: _Asked, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:
     metric = asked.metric
     if metric is None or asked.wrong:
         yield _row(asked, (), Measure.none(asked.wrong))

@@ -23,7 +23,7 @@ from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.health import health
 from proofglass.report.reasons import gathered
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import (
     RULE,
@@ -44,7 +44,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 STUDY_TEXT, TEXT = 20_000, 4500  # characters of the study as it was read, and of any other text on the page
 
 
-def page(run: Run) -> str:
+def page(run: ReportedRun) -> str:
     """The HTML of a run."""
     from markupsafe import Markup, escape
 
@@ -94,7 +94,7 @@ def page(run: Run) -> str:
     )
 
 
-def study_file(run: Run) -> str:
+def study_file(run: ReportedRun) -> str:
     """Name of the file beside the page that holds the study, so that the run can be repeated; "" if there was none: a
     run made in Python."""
     name = str(run.manifest["name"])
@@ -124,7 +124,7 @@ def policy(style: str) -> str:
     return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-def matrices(run: Run) -> list[dict[str, Any]]:
+def matrices(run: ReportedRun) -> list[dict[str, Any]]:
     """Attack x defense tables, one per victim, data set and kind of sample: those of what must not be given first.
 
     told: what its number is, where it is not that of the judge of success on requests to be refused; "" there.
@@ -152,7 +152,7 @@ def matrices(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def _told(run: Run, victim: str, dataset: str, expected: Expected) -> str:
+def _told(run: ReportedRun, victim: str, dataset: str, expected: Expected) -> str:
     judge, is_success = run.judge_of(victim, dataset, expected)
     if not is_success or expected == "refuse":
         return ""
@@ -160,7 +160,7 @@ def _told(run: Run, victim: str, dataset: str, expected: Expected) -> str:
     return f"{kinds.TOLD[expected].capitalize()}. The number: {run.column(judge)}; {good}."
 
 
-def balance(run: Run) -> list[dict[str, Any]]:
+def balance(run: ReportedRun) -> list[dict[str, Any]]:
     """What each defense buys and costs, per victim: its worst attack, and per benign data set both rates.
 
     useful: data set -> cell; over: data set -> rate of refusals.
@@ -188,7 +188,7 @@ def balance(run: Run) -> list[dict[str, Any]]:
     return found
 
 
-def spent(run: Run) -> dict[tuple[str, str, str], dict[str, float]]:
+def spent(run: ReportedRun) -> dict[tuple[str, str, str], dict[str, float]]:
     """(victim, attack, defense) -> seconds (sum) and peak_bytes (largest) over the data sets."""
     totals: dict[tuple[str, str, str], dict[str, float]] = {}
     for row in measured(run).rows:
@@ -211,6 +211,7 @@ def environment() -> Environment:
     )
     for tool in (
         wording.percent,
+        wording.access,
         wording.interval,
         wording.bounds,
         wording.points,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from proofglass.console import REASON, cut
 from proofglass.evaluation.metrics.answers import ONE, withheld
 from proofglass.records.schema import without_id
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 KINDS = {"error": "failed", "refused": "refused", "filtered": "filtered", "blocked": "blocked", "ok": "noted"}
 
 
-def reasons(run: Run) -> list[dict[str, Any]]:
+def reasons(run: ReportedRun) -> list[dict[str, Any]]:
     """One row per cell, kind and reason, in plan order, the most frequent first: victim, attack, defense, dataset,
     kind, judge, reason, count, sample_id (the first one).
 
@@ -42,7 +42,7 @@ def reasons(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _recorded(run: Run) -> pl.DataFrame:
+def _recorded(run: ReportedRun) -> pl.DataFrame:
     """cell, kind, judge, reason, sample_id of every row that has one to tell."""
     import polars as pl
 

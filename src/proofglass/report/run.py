@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import Comparison, compare
 from proofglass.evaluation.metrics.success import rates
+from proofglass.records.scores import agreed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 State = Literal["measured", "empty", "failed", "skipped", "pending"]
 RateRow = dict[str, Any]  # the fields of `evaluation.metrics.success.Rate`
+UNREAD = ("conversation", "asked", "meta", "decisions", "settings", "reasoning")  # heavy, and shown in no section
 COUNTS = ("failed", "unjudged", "refused", "filtered", "blocked", "truncated")
 REFUSED = "refused by the provider"  # as people read it: a judge may call a column "refused", too
 
@@ -29,7 +31,7 @@ REFUSED = "refused by the provider"  # as people read it: a judge may call a col
 class Source(Protocol):
     """What the report needs of a run folder; `records.store.Store` is one."""
 
-    def frame(self) -> pl.DataFrame: ...
+    def scan(self) -> pl.LazyFrame: ...
     def scores(self) -> pl.DataFrame: ...
     def cells(self) -> list[dict[str, Any]]: ...
     def manifest(self) -> dict[str, Any]: ...
@@ -40,15 +42,15 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Cell:
+class ReportedCell:
     """One cell of the plan, restricted to the samples of one `expected` answer.
 
     crafted: "" (crafting looked into no victim, or into this one, undefended), "static" (crafted on the victim without
     this defense), "adaptive" (on the victim seen through it), "transfer from ..." (on another victim) or "crafting
     unknown" (of an older run, which did not record it). rates: judge label -> RateRow, only where a result
     may be stated; counted: the same whatever the state. clusters: different questions among the samples. judge: label
-    of the one whose rate is stated first; is_success: that rate may be believed (`Run.judge_of`). Else it is "not
-    refused", an estimate of which nothing follows. is_bad: whether a high one is bad.
+    of the one whose rate is stated first; is_success: that rate may be believed (`ReportedRun.judge_of`). Else it is
+    "not refused", an estimate of which nothing follows. is_bad: whether a high one is bad.
     """
 
     key: str
@@ -82,14 +84,14 @@ class Cell:
         return self.victim, self.attack, self.defense, self.dataset
 
 
-class Run:
+class ReportedRun:
     """Everything that the sections look up. Labels are in plan order."""
 
     def __init__(self, store: Source) -> None:
         self.store = store
         self.manifest = store.manifest()
-        self.frame = store.frame()
-        self.scores = store.scores()
+        self.frame = frame_of(store)
+        self.scores = agreed(store.scores())
         self.plan = store.cells()
         self.victims = _labels(self.plan, "victim")
         self.attacks = _labels(self.plan, "attack")
@@ -162,7 +164,7 @@ class Run:
         """Victims about which the judge of success can say nothing: they get no success rate and no headline."""
         return [victim for victim in self.victims if not self.valid(self.success, victim)]
 
-    def measured(self, *expected: str, **place: str) -> list[Cell]:
+    def measured(self, *expected: str, **place: str) -> list[ReportedCell]:
         """The cells of `find` that state a rate which may be believed."""
         return [cell for cell in self.find(*expected, **place) if cell.state == "measured" and cell.is_success]
 
@@ -182,7 +184,7 @@ class Run:
         return {name: [e for d, e in pairs if d == name] for name in self.datasets}
 
     @cached_property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[ReportedCell]:
         judges = list(dict.fromkeys([self.success, self.not_refused, *self.judges]))
         found: dict[tuple[str, str, str, str, str], dict[str, RateRow]] = {}
         for row in rates(self.frame, self.scores, judges):
@@ -196,7 +198,9 @@ class Run:
             for expected in self.expected[plan["dataset"]] or ["refuse"]
         ]
 
-    def _cell(self, plan: dict[str, Any], expected: str, found: Mapping[Any, Any], victim_keys: dict[str, str]) -> Cell:
+    def _cell(
+        self, plan: dict[str, Any], expected: str, found: Mapping[Any, Any], victim_keys: dict[str, str]
+    ) -> ReportedCell:
         place = (plan["victim"], plan["attack"], plan["defense"], plan["dataset"])
         mine = found.get((*place, expected), {})
         state, reason = plan["status"], plan.get("reason") or ""
@@ -205,7 +209,7 @@ class Run:
             first = mine.get(judge)
             state = "measured" if first and first["value"] is not None else "empty"
             reason = reason or (first or {}).get("reason") or ("" if state == "measured" else "no sample")
-        return Cell(
+        return ReportedCell(
             plan["cell"],
             *place,
             expected=expected,
@@ -263,25 +267,25 @@ class Run:
         counted = self.frame.group_by("cell", "expected").agg(pl.col("cluster").n_unique())
         return {(cell, expected): count for cell, expected, count in counted.rows()}
 
-    def find(self, *expected: str, **place: str) -> list[Cell]:
+    def find(self, *expected: str, **place: str) -> list[ReportedCell]:
         """Cells of samples of these kinds at these labels, in plan order."""
         victims = [place["victim"]] if "victim" in place else self.victims
         some = [each for victim in victims for kind in expected for each in self._by_victim.get((victim, kind), ())]
         found = [(k, cell) for k, cell in some if all(getattr(cell, name) == value for name, value in place.items())]
         return [cell for _, cell in sorted(found, key=itemgetter(0))]
 
-    def at(self, expected: str, victim: str, attack: str, defense: str, dataset: str) -> Cell | None:
+    def at(self, expected: str, victim: str, attack: str, defense: str, dataset: str) -> ReportedCell | None:
         """The cell of this kind at this place, None if the plan has none."""
         return self._at.get((expected, victim, attack, defense, dataset))
 
     @cached_property
-    def _at(self) -> dict[tuple[str, ...], Cell]:
+    def _at(self) -> dict[tuple[str, ...], ReportedCell]:
         return {(cell.expected, *cell.place): cell for cell in reversed(self.cells)}
 
     @cached_property
-    def _by_victim(self) -> dict[tuple[str, str], list[tuple[int, Cell]]]:
+    def _by_victim(self) -> dict[tuple[str, str], list[tuple[int, ReportedCell]]]:
         """(victim, kind) -> cells with their places in the plan."""
-        found: dict[tuple[str, str], list[tuple[int, Cell]]] = {}
+        found: dict[tuple[str, str], list[tuple[int, ReportedCell]]] = {}
         for k, cell in enumerate(self.cells):
             found.setdefault((cell.victim, cell.expected), []).append((k, cell))
         return found
@@ -299,9 +303,10 @@ class Run:
             row = cell.counted.get(cell.judge) or {}
             for name in ("n", *COUNTS):
                 totals[name] += row.get(name) or 0
+        outcomes = dict(self.frame.group_by("outcome").len().iter_rows())
         apart = (("error", "failed"), ("refused", "refused"), ("filtered", "filtered"), ("blocked", "blocked"))
         for outcome, name in apart:
-            totals[name] = int((self.frame["outcome"] == outcome).sum())
+            totals[name] = outcomes.get(outcome, 0)
         # What was never sent has no record and has not failed: it waits.
         totals["unsent"] = sum(cell.get("unsent") or 0 for cell in self.plan)
         totals["truncated"] = int((self.frame["finish"] == "length").sum())
@@ -331,12 +336,12 @@ class Run:
         return list(dict.fromkeys(str(note) for craft in crafts for note in craft.get("notes") or ()))
 
     @cached_property
-    def troubles(self) -> list[Cell]:
+    def troubles(self) -> list[ReportedCell]:
         """Cells without a number that the plan promised: failed, empty, unfinished, in plan order."""
         return [cell for cell in self.cells if cell.state in ("failed", "empty", "pending")]
 
     @cached_property
-    def promised(self) -> list[Cell]:
+    def promised(self) -> list[ReportedCell]:
         """The cells of the plan that were to run: all but the skipped ones."""
         return [cell for cell in self.cells if cell.state != "skipped"]
 
@@ -358,8 +363,16 @@ class Run:
         return found
 
 
+def frame_of(store: Source) -> pl.DataFrame:
+    """The records without what no section shows; sent: whether the row's question reached the victim."""
+    import polars as pl
+
+    # No chat was recorded where none was sent.
+    return store.scan().with_columns(sent=pl.col("conversation") != "[]").drop(UNREAD).collect()
+
+
 def broken_judges(cells: Iterable[dict[str, Any]], judges: Iterable[str]) -> list[dict[str, Any]]:
-    """Of these judges those that broke, in their order: see `Run.broken_judges`. cells: as `Store.cells` gives them."""
+    """Of these judges those that broke, in their order (`ReportedRun.broken_judges`). cells: those of `Store.cells`."""
     cells, found = list(cells), []
     for judge in judges:
         faults = [cell["judge_faults"][judge] for cell in cells if judge in (cell.get("judge_faults") or {})]
@@ -370,7 +383,7 @@ def broken_judges(cells: Iterable[dict[str, Any]], judges: Iterable[str]) -> lis
 
 
 def _crafted(craft: Mapping[str, Any], victim_keys: Mapping[str, str]) -> str:
-    """What a cell was crafted on, as `Cell.crafted` says it. craft: what its status holds; victim_keys: by label."""
+    """What a cell was crafted on, as `ReportedCell.crafted` says. craft: from its status; victim_keys: by label."""
     crafting = craft.get("crafting", "")
     if crafting in ("static", "adaptive"):
         return str(crafting)

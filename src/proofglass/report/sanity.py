@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from proofglass.evaluation.metrics.kinds import ORDER
-from proofglass.report.run import Cell, Run
+from proofglass.interfaces import opens_of
+from proofglass.report.run import ReportedCell, ReportedRun
 from proofglass.report.tables import crafts, numbers, scalar
 from proofglass.report.wording import number, percent, with_interval
 
@@ -13,7 +14,7 @@ ZEROS = 0.05  # share of exactly zero values in the first gradient
 MOVED = 1e-3  # share of the first loss by which an optimisation must lower it
 
 
-def sanity(run: Run) -> list[str]:
+def sanity(run: ReportedRun) -> list[str]:
     """One sentence per finding, in plan order; empty if nothing is suspicious.
 
     Looks at traces (zero or non-finite gradients, a loss that did not move, a fast path that was refused) and at rates
@@ -41,7 +42,7 @@ def _trace(craft: dict[str, Any]) -> list[str]:
     return found
 
 
-def _masking(run: Run) -> list[str]:
+def _masking(run: ReportedRun) -> list[str]:
     """Victims on which a search without gradients did better than every attack with them."""
     found = []
     for expected in ORDER:
@@ -52,8 +53,8 @@ def _masking(run: Run) -> list[str]:
                     for cell in run.measured(expected, victim=victim, dataset=dataset)
                     if cell.defense in run.undefended and _spent(cell)
                 ]
-                blind = [cell for cell in cells if _access(cell) == "black"]
-                seeing = [cell for cell in cells if _access(cell) == "white"]
+                blind = [cell for cell in cells if _opens(cell) == "scores"]
+                seeing = [cell for cell in cells if _opens(cell) == "gradients"]
                 if not blind or not seeing:
                     continue
                 best, other = (max(some, key=_harm) for some in (blind, seeing))
@@ -66,16 +67,16 @@ def _masking(run: Run) -> list[str]:
     return found
 
 
-def _harm(cell: Cell) -> float:
+def _harm(cell: ReportedCell) -> float:
     """How far an attacker got: the rate, or how little of it there is where a high one is good."""
     value: float = cell.rate["value"]
     return value if cell.is_bad else -value
 
 
-def _spent(cell: Cell) -> bool:
+def _spent(cell: ReportedCell) -> bool:
     craft = cell.plan.get("craft") or {}
     return bool(craft.get("forward") or craft.get("queries"))
 
 
-def _access(cell: Cell) -> str:
-    return str((cell.plan.get("craft") or {}).get("access"))
+def _opens(cell: ReportedCell) -> str | None:
+    return opens_of(cell.plan.get("craft") or {})

@@ -11,7 +11,7 @@ from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
 from proofglass.report.measures import shown
 from proofglass.report.reasons import gathered
-from proofglass.report.run import REFUSED, Cell, Run
+from proofglass.report.run import REFUSED, ReportedCell, ReportedRun
 from proofglass.report.sanity import sanity
 from proofglass.report.wording import bounds, interval, measure, measure_interval, money, number, percent, plural
 
@@ -25,7 +25,7 @@ METRICS = 12  # lines of metrics, then a pointer to the table
 LENGTH = 300  # characters of a reason on a line
 
 
-def summary(run: Run) -> Group:
+def summary(run: ReportedRun) -> Group:
     """Rich renderables only, never markup strings: a reply or label with [red] in it is shown as it is."""
     from rich.console import Group
     from rich.text import Text
@@ -54,7 +54,7 @@ def summary(run: Run) -> Group:
     return Group(*parts)
 
 
-def _broken_judges(run: Run) -> list[str]:
+def _broken_judges(run: ReportedRun) -> list[str]:
     return [
         f"judge {fault['judge']} broke on {fault['replies']} of {plural(fault['of'], 'reply', 'replies')}: "
         + fault["reason"].removeprefix(f"judge {fault['judge']}: ")
@@ -62,10 +62,10 @@ def _broken_judges(run: Run) -> list[str]:
     ]
 
 
-def _troubles(run: Run) -> list[tuple[str, str]]:
+def _troubles(run: ReportedRun) -> list[tuple[str, str]]:
     """Cells without a number, one line per state and reason: the tables show where they all are."""
     styles = {"failed": "bold red", "empty": "bold red", "pending": "yellow", "skipped": "dim"}
-    groups: dict[tuple[str, str], list[Cell]] = {}
+    groups: dict[tuple[str, str], list[ReportedCell]] = {}
     for state in styles:
         for cell in run.cells:
             if cell.state == state:
@@ -77,7 +77,7 @@ def _troubles(run: Run) -> list[tuple[str, str]]:
     return found
 
 
-def _reasons(run: Run) -> list[tuple[str, str]]:
+def _reasons(run: ReportedRun) -> list[tuple[str, str]]:
     rows = gathered(run.reasons)
     found = []
     for row in rows[:REASONS]:
@@ -92,11 +92,11 @@ def _reasons(run: Run) -> list[tuple[str, str]]:
     return found
 
 
-def _sets(run: Run) -> list[tuple[str, str]]:
+def _sets(run: ReportedRun) -> list[tuple[str, str]]:
     return [(e, d) for e in ORDER for d in run.sets(e) if run.find(e, dataset=d)]
 
 
-def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | Table]:
+def _matrix(run: ReportedRun, expected: str, victim: str, dataset: str) -> list[Text | Table]:
     from rich.table import Table
     from rich.text import Text
 
@@ -115,7 +115,7 @@ def _matrix(run: Run, expected: str, victim: str, dataset: str) -> list[Text | T
     return [Text(visible(title), style="italic"), table] if table.row_count else []
 
 
-def _metrics(run: Run) -> list[str]:
+def _metrics(run: ReportedRun) -> list[str]:
     """A line per group of the first metrics, each with its interval; the tables have the rest."""
     found = []
     for told in shown(run):
@@ -128,7 +128,7 @@ def _metrics(run: Run) -> list[str]:
     return found[:METRICS] + more
 
 
-def _corrected(run: Run, cell: Cell) -> str:
+def _corrected(run: ReportedRun, cell: ReportedCell) -> str:
     """The rate of a cell, corrected for its judge's error, or that there is none; "" for a judge that cannot err."""
     row = run.corrected_at.get((*cell.place, cell.expected, cell.judge))
     if row is None:
@@ -142,7 +142,7 @@ def _corrected(run: Run, cell: Cell) -> str:
     return f"corrected {percent(row['corrected'], row['replies'])} {interval(ends)} by {row['labels']:,} labels{whose}"
 
 
-def _entry(run: Run, cell: Cell) -> Text:
+def _entry(run: ReportedRun, cell: ReportedCell) -> Text:
     from rich.text import Text
 
     if cell.state != "measured":

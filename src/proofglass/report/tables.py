@@ -11,7 +11,8 @@ from typing import Any
 from proofglass.console import cut
 from proofglass.evaluation.metrics.kinds import HARMLESS
 from proofglass.evaluation.metrics.success import few_clusters
-from proofglass.report.run import COUNTS, Cell, RateRow, Run
+from proofglass.interfaces import opens_of
+from proofglass.report.run import COUNTS, RateRow, ReportedCell, ReportedRun
 
 LENGTH = 2000  # characters of a reason in a table
 
@@ -37,7 +38,7 @@ class Table:
     volatile: bool = False
 
 
-def tables(run: Run) -> list[Table]:
+def tables(run: ReportedRun) -> list[Table]:
     from proofglass.report.corrected import COLUMNS
     from proofglass.report.differences import differences
     from proofglass.report.measures import measured_by
@@ -59,7 +60,7 @@ def tables(run: Run) -> list[Table]:
     ]
 
 
-def success(run: Run) -> Table:
+def success(run: ReportedRun) -> Table:
     """One row per cell, judge and expected answer: the numbers behind the attack x defense tables.
 
     valid: whether this judge may be believed about this victim. Where not, it has no rate, but for not-refused: its
@@ -107,14 +108,14 @@ def refused(row: RateRow) -> RateRow:
     return {**row, **flipped, "successes": None if hits is None else n - hits}
 
 
-def utility_cells(run: Run) -> list[Cell]:
+def utility_cells(run: ReportedRun) -> list[ReportedCell]:
     """Cells that measure usefulness: of harmless questions, without attack where the study has such cells."""
     every = run.find(*HARMLESS)
     plain = [cell for cell in every if cell.attack in run.baselines]
     return plain or every
 
 
-def utility(run: Run) -> Table:
+def utility(run: ReportedRun) -> Table:
     """Benign compliance and over-refusal per victim, defense and data set."""
     told = ("value", "low", "high", "lowest", "highest", "n")
     rows = []
@@ -145,11 +146,11 @@ def utility(run: Run) -> Table:
     return Table("utility", "Benign compliance and over-refusal", columns, rows)
 
 
-def _harmless(run: Run, cell: Cell) -> str:
+def _harmless(run: ReportedRun, cell: ReportedCell) -> str:
     return "borderline" if run.is_borderline(cell.dataset) else "control" if cell.expected == "control" else "benign"
 
 
-def crafts(run: Run) -> list[dict[str, Any]]:
+def crafts(run: ReportedRun) -> list[dict[str, Any]]:
     """What was crafted, once per artefact: a static attack serves every defense and data set of its victim."""
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for cell in run.plan:
@@ -159,17 +160,15 @@ def crafts(run: Run) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def crafting(run: Run) -> Table:
+def crafting(run: ReportedRun) -> Table:
     rows = []
     for craft in crafts(run):
         trace = craft.get("trace") or {}
         losses = numbers(trace.get("loss"))
         rows.append(
             {
-                **{
-                    k: craft.get(k)
-                    for k in ("victim", "attack", "dataset", "access", "scope", "artefact", "crafted_on")
-                },
+                **{k: craft.get(k) for k in ("victim", "attack", "dataset", "scope", "artefact", "crafted_on")},
+                "opens": opens_of(craft),
                 **{k: craft.get(k) or 0 for k in ("forward", "backward", "queries")},
                 "loss_first": next((x for x in losses if x is not None), None),
                 "loss_last": next((x for x in reversed(losses) if x is not None), None),
@@ -180,14 +179,14 @@ def crafting(run: Run) -> Table:
             }
         )
     columns = (
-        *("victim", "attack", "dataset", "access", "scope", "artefact", "crafted_on"),
+        *("victim", "attack", "dataset", "opens", "scope", "artefact", "crafted_on"),
         *("forward", "backward", "queries"),
         *("loss_first", "loss_last", "loss_before_rounding", "loss_after_rounding", "linf_levels", "l2", "settings"),
     )
     return Table("crafting", "What crafting cost", columns, rows)
 
 
-def answering(run: Run) -> Table:
+def answering(run: ReportedRun) -> Table:
     """Per victim, attack and defense: queries and tokens per sample, means over all data sets.
 
     money: what was paid for these cells. An answer that two cells share was paid once, and counts in the cell that
@@ -216,7 +215,7 @@ def answering(run: Run) -> Table:
     return Table("answering", "What answering cost, means per sample (money: sum)", columns, rows)
 
 
-def curves(run: Run) -> Table:
+def curves(run: ReportedRun) -> Table:
     """The loss of every crafted attack, long form: one row per recorded step."""
     rows = [
         {
@@ -232,14 +231,14 @@ def curves(run: Run) -> Table:
     return Table("loss_curves", "Loss per step", ("victim", "attack", "artefact", "step", "loss"), rows)
 
 
-def troubles(run: Run) -> Table:
+def troubles(run: ReportedRun) -> Table:
     """Cells without a number, skipped ones included, each with its reason."""
     columns = ("victim", "attack", "defense", "dataset", "expected", "state", "planned", "reason")
     silent = [cell for cell in run.cells if cell.state != "measured"]
     return Table("cells_without_number", "Cells without a number", columns, [_pick(c, columns) for c in silent])
 
 
-def measured(run: Run) -> Table:
+def measured(run: ReportedRun) -> Table:
     """Time and memory on this machine: the only table in which two equal runs differ."""
     rows = []
     for cell in run.plan:
@@ -279,5 +278,5 @@ def scalar(value: Any) -> float | None:
     return float(value)
 
 
-def _pick(cell: Cell, columns: tuple[str, ...]) -> dict[str, Any]:
+def _pick(cell: ReportedCell, columns: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(cell, name) for name in columns} | {"reason": cut(cell.reason, LENGTH)}

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from proofglass.interfaces import ACCESS, Opens
+
 NBSP = "\u00a0"
 
 
@@ -77,6 +79,11 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{int(value):,}".replace(",", "\u202f")
 
 
+def access(opens: Opens | None) -> str:
+    """What the field calls an attack that opens so much of its victim; "" where nobody noted it."""
+    return ACCESS[opens] if opens else ""
+
+
 def seconds(value: float | None) -> str:
     if value is None:
         return "—"
@@ -118,7 +125,7 @@ def settings(values: Mapping[str, Any], skip: Sequence[str] = ()) -> str:
 
 
 def money(told: Mapping[str, Any]) -> str:
-    """ "1.88 USD spent, up to 0.42 possibly paid, cap 3": what a ledger says. told: see `Run.money`."""
+    """ "1.88 USD spent, up to 0.42 possibly paid, cap 3": what a ledger says. told: see `ReportedRun.money`."""
     spent = f"{told['spent']:.4g} {told['currency']} spent"
     lost = f", up to {told['possibly_paid']:.4g} possibly paid (asked, no answer came)" if told["possibly_paid"] else ""
     return f"{spent}{lost}, " + (f"cap {told['cap']:.4g}" if told["cap"] is not None else "no cap")

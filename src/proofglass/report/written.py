@@ -18,7 +18,7 @@ from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.gallery import gallery
 from proofglass.report.health import health
 from proofglass.report.reasons import gathered
-from proofglass.report.run import Run
+from proofglass.report.run import ReportedRun
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import RULE, Table, scalar
 from proofglass.report.visible import csv_cell
@@ -27,7 +27,7 @@ NAME, TEXT = 200, 20_000  # characters of a key and of a text in report.json; th
 FORMAT = "proofglass-report/2"
 
 
-def document(run: Run, tables: list[Table]) -> dict[str, Any]:
+def document(run: ReportedRun, tables: list[Table]) -> dict[str, Any]:
     """Everything that the page states, JSON-able; what may differ between equal runs is under "volatile"."""
     stable = {k: v for k, v in run.manifest.items() if k not in VOLATILE}
     return {
@@ -54,7 +54,7 @@ def document(run: Run, tables: list[Table]) -> dict[str, Any]:
     }
 
 
-def json_bytes(run: Run, tables: list[Table]) -> bytes:
+def json_bytes(run: ReportedRun, tables: list[Table]) -> bytes:
     # ASCII only: no control, bidi or escape character of a reply reaches whoever prints the file.
     text = json.dumps(_strict(document(run, tables)), indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return text.encode() + b"\n"

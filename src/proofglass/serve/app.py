@@ -24,7 +24,7 @@ from proofglass.serve.batching import Batcher
 from proofglass.serve.guard import LOOPBACK, Guard
 from proofglass.serve.limits import Limits
 from proofglass.serve.messages import Wanted, read_request
-from proofglass.serve.pictures import Pictures
+from proofglass.serve.pictures import LinkedPictures
 from proofglass.serve.problems import Problem
 from proofglass.serve.replies import Told, checked
 from proofglass.types import Ask
@@ -101,7 +101,7 @@ class Endpoint:
         self.victim, self.name, self.limits = victim, name, limits
         self.show_margins, self.show_reasoning = show_margins, show_reasoning
         self.batcher = Batcher(victim, limits)
-        self.pictures = Pictures(limits, image_hosts, victim.look_ahead)
+        self.pictures = LinkedPictures(limits, image_hosts, victim.look_ahead)
         self.created = int(time.time())
 
     def routes(self) -> Iterator[tuple[str, str, Any]]:

@@ -25,7 +25,7 @@ _HEAD = re.compile(r"data:image/[a-z0-9.+-]{1,40}(;[a-z0-9=.+-]{1,60}){0,4};base
 _DECODERS = 2  # pictures decoded at once: each may take some hundred MiB while it is
 
 
-class Pictures:
+class LinkedPictures:
     """Reads links within `limits`. hosts: whose pictures are fetched over https; none by default. look_ahead: told each
     picture while its pixels are at hand, in the thread that decodes it (`Victim.look_ahead`)."""
 

@@ -9,10 +9,11 @@ from typing import Any
 from proofglass.console import REASON, cut
 from proofglass.errors import StoreError
 from proofglass.evaluation.metrics.answers import is_withheld
-from proofglass.records.schema import chat_from_json, without_id
+from proofglass.records.columns import attempt_of
+from proofglass.records.schema import without_id
 from proofglass.records.store import Store
 from proofglass.studies.rows import Row
-from proofglass.types import Attempt, Reply, Sample, Score
+from proofglass.types import Attempt, Sample, Score
 
 
 def attempts_of(rows: Sequence[Mapping[str, Any]], samples: Mapping[str, Row], store: Store) -> dict[str, Attempt]:
@@ -26,11 +27,7 @@ def attempts_of(rows: Sequence[Mapping[str, Any]], samples: Mapping[str, Row], s
         if sample is None:
             raise StoreError(f"{store.path}: sample {row['sample_id']!r} is not in the data set {row['dataset']!r}.")
         if isinstance(sample, Sample):
-            reply = Reply(
-                row["reply"], row["outcome"], row["finish"], row["reason"], reasoning=row.get("reasoning") or ""
-            )
-            chat = chat_from_json(row["conversation"], store.image)
-            attempts[sample.id] = Attempt(sample, chat, reply)
+            attempts[sample.id] = attempt_of(row, sample, store.image)
     return attempts
 
 

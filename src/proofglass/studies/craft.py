@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 from proofglass.engine.checkpoints import kept_in
-from proofglass.errors import UsageError
 from proofglass.interfaces import Attack, Victim, key_of
 from proofglass.meter import Meter
+from proofglass.records.crafts import Crafted
 from proofglass.records.schema import plain
-from proofglass.records.store import Crafted
 from proofglass.studies.rows import rows_key
 from proofglass.studies.sink import Sink
 from proofglass.types import Artefact, Budget, Sample
@@ -25,10 +23,10 @@ def craft(
     """Artefacts of `attack` against `victim` (no journal before it), from `sink` if they were bought before.
 
     Pictures come back as the sink has them, a store from their PNG files: what is judged is what a file can hold. An
-    attack that does not override `craft` has nothing to buy and leaves no artefact. Its optimisations keep checkpoints
-    in the sink until it is done: a killed craft goes on where it stood and makes the same picture.
+    attack of scope "none" has nothing to buy and leaves no artefact. Its optimisations keep checkpoints in the sink
+    until it is done: a killed craft goes on where it stood and makes the same picture.
     """
-    if not buys(attack):
+    if attack.scope == "none":
         return Crafted("", tuple(attack.craft(victim, samples, seed=seed, budget=budget)))
     origin = {
         "attack": attack.key,
@@ -50,69 +48,6 @@ def craft(
         known = sink.crafted(key)
         assert known is not None
     return known
-
-
-def buys(attack: Attack) -> bool:
-    """Whether `attack` has anything to craft, and so to spend."""
-    return type(attack).craft is not Attack.craft
-
-
-def check_apart(crafting: Sequence[Sample], judged: Iterable[Sample]) -> None:
-    """Raises UsageError if a crafting sample is also judged: success on it would be training success.
-
-    Samples are the same if their ids are, or what they ask: the text, case and space folded; together with the
-    pictures where one text stands under several pictures ("do what the picture says" is no question by itself).
-    Judged samples may be a stream: of them only those are kept that ask what some crafting sample asks, one per text.
-    """
-    ids = {sample.id for sample in crafting}
-    asked: dict[str, _Asked] = {}
-    for sample in crafting:
-        asked.setdefault(_text(sample), _Asked()).pictures.add(_pictures(sample))
-    for sample in judged:
-        if sample.id in ids:
-            raise _both(sample)
-        if found := asked.get(_text(sample)):
-            found.meet(sample)
-    for met in asked.values():
-        if met.shared is not None:
-            raise _both(met.shared)
-
-
-@dataclass
-class _Asked:
-    """A text of the crafting split. pictures: those under which it stands there; first: of the judged samples that ask
-    it; same: the first of them under one of these very pictures; several: it is judged under several pictures."""
-
-    pictures: set[tuple[str, ...]] = field(default_factory=set)
-    first: Sample | None = None
-    same: Sample | None = None
-    several: bool = False
-
-    def meet(self, judged: Sample) -> None:
-        self.first = self.first or judged
-        self.several = self.several or _pictures(judged) != _pictures(self.first)
-        if self.same is None and _pictures(judged) in self.pictures:
-            self.same = judged
-
-    @property
-    def shared(self) -> Sample | None:
-        """The judged sample that asks what a crafting sample asks."""
-        return self.same if self.several or len(self.pictures) > 1 else self.first
-
-
-def _both(sample: Sample) -> UsageError:
-    return UsageError(
-        f"sample {sample.id!r}: is in the crafting split and is judged too. "
-        f"The data set {sample.dataset!r} must keep them apart."
-    )
-
-
-def _text(sample: Sample) -> str:
-    return " ".join(sample.chat.last_text.casefold().split())
-
-
-def _pictures(sample: Sample) -> tuple[str, ...]:
-    return tuple(image.sha256 for image in sample.chat.images)
 
 
 def summary(attack: Attack, bought: Sequence[Crafted], crafting: str) -> dict[str, Any] | None:
@@ -140,7 +75,7 @@ def summary(attack: Attack, bought: Sequence[Crafted], crafting: str) -> dict[st
         "trace": _mean_trace(artefacts),
         **{name: _largest(artefacts, name) for name in ("linf_levels", "l2")},
         "settings": plain(attack.settings()),
-        "access": attack.access,
+        "opens": attack.opens,
         "scope": attack.scope,
         "image": universal.images[0].sha256 if universal and universal.images else None,
         "clean": universal.clean.sha256 if universal and universal.clean else None,

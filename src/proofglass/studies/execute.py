@@ -11,16 +11,18 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
+from proofglass.attacks.crafting.apart import check_apart
 from proofglass.engine.progress import watched_by
 from proofglass.errors import ImageError, StoreError, is_environment
 from proofglass.faults import one_line, stops_the_run, told
 from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces import Attack, Defense, Victim, opened_through, rebased
-from proofglass.records.schema import Record, chat_to_json, utf8
-from proofglass.records.store import Crafted
-from proofglass.studies.craft import check_apart, craft
+from proofglass.records.columns import of_reply, of_sample
+from proofglass.records.crafts import Crafted
+from proofglass.records.schema import Record, attempt_key, chat_to_json, utf8
+from proofglass.studies.craft import craft
 from proofglass.studies.plan import Cell, looks_inside
 from proofglass.studies.progress import Progress
 from proofglass.studies.rows import Row
@@ -135,7 +137,7 @@ def crafting_of(attack: Attack, target: Target, artefact: Artefact | None) -> Cr
 
 def craft_all(trial: Trial, sink: Sink) -> Iterator[Crafted]:
     """Craft for all chunks of a cell before any of its samples is asked. Raises what crafting raises."""
-    if trial.attack.scope == "universal":
+    if trial.attack.scope != "sample":
         yield craft_universal(trial, sink, Progress())
         return
     for rows in trial.cell.rows.chunks():
@@ -150,7 +152,7 @@ def run_cell(trial: Trial, sink: Sink, watch: Progress | None = None) -> Iterato
     the sink cannot be written, and what stops a run (`faults.stops_the_run`).
     """
     watch = watch or Progress()
-    universal = craft_universal(trial, sink, watch) if trial.attack.scope == "universal" else None
+    universal = craft_universal(trial, sink, watch) if trial.attack.scope != "sample" else None
     watch.crafted(universal.seconds if universal else 0.0)
     seconds = 0.0
     for number, rows in enumerate(trial.cell.rows.chunks()):
@@ -283,6 +285,7 @@ def _done(trial: Trial, row: Row, chunk: int, ended: Ended, artefact_key: str) -
     if clean is None and ended.artefact and ended.artefact.clean:
         clean = ended.artefact.clean
     victim, attack, defense, dataset = cell.plug_keys
+    conversation = chat_to_json(chat)
     record = Record(
         cell=cell.key,
         victim=cell.victim.label,
@@ -293,32 +296,24 @@ def _done(trial: Trial, row: Row, chunk: int, ended: Ended, artefact_key: str) -
         attack_key=attack,
         defense_key=defense,
         dataset_key=dataset,
-        sample_id=row.id,
-        cluster=sample.cluster if sample else row.id,
-        category=row.category,
-        split=sample.split if sample else "",
-        expected=sample.expected if sample else cell.rows.expected,
-        question=utf8(sample.chat.last_text) if sample else "",
+        **(of_sample(row) if isinstance(row, Sample) else _of_bad(row, cell)),
         attacked_text=utf8(chat.last_text),
         clean_image=clean.sha256 if clean else None,
         attacked_images=[image.sha256 for image in chat.images],
-        reply=utf8(reply.text),
-        outcome=reply.outcome,
-        finish=reply.finish,
-        reason=utf8(reply.reason),
-        decisions=json.dumps([dataclasses.asdict(decision) for decision in reply.decisions]),
+        **of_reply(reply),
         crafted_on=ended.artefact.crafted_on if ended.artefact else "",
         artefact=artefact_key or None,
-        queries=reply.cost.queries,
-        tokens_in=reply.cost.tokens_in,
-        tokens_out=reply.cost.tokens_out,
-        money=reply.cost.money,
-        conversation=chat_to_json(chat),
+        conversation=conversation,
+        attempt=attempt_key(conversation, utf8(reply.text), reply.outcome),
         settings=json.dumps(dataclasses.asdict(trial.settings)),
         seed=cell.seed,
         chunk=chunk,
-        reasoning=utf8(reply.reasoning),
         crafting=crafting_of(trial.attack, trial.target, ended.artefact),
-        helpers=json.dumps({key: dataclasses.asdict(cost) for key, cost in reply.helpers.items()}),
     )
     return Done(row, ended, record)
+
+
+def _of_bad(row: BadSample, cell: Cell) -> dict[str, Any]:
+    """The columns of a row that is no sample."""
+    names = {"sample_id": row.id, "cluster": row.id, "category": row.category, "source": row.dataset}
+    return {**names, "split": "", "expected": cell.rows.expected, "question": ""}

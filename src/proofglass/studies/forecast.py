@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from proofglass.engine.progress import Pace
-from proofglass.studies.craft import buys
 from proofglass.studies.plan import Cell
 
 
@@ -75,7 +74,7 @@ class Forecast:
 
     def crafted(self, cell: Cell, seconds: float) -> None:
         """Crafting for the whole cell is done; seconds: what it took, in this run or the one that bought it."""
-        if buys(cell.attack.plug):
+        if cell.attack.plug.scope != "none":
             if _purchase(cell) not in self._bought and self._work is not None:
                 self._accounted += seconds
             self._prices.setdefault(cell.attack.label, []).append(seconds)
@@ -97,7 +96,7 @@ class Forecast:
         for cell in self.todo:
             asks = cell.asks * self._shares.get(cell.defense.label, _Sum()).ratio - (heard if cell is now else 0)
             seconds += max(asks, 0.0) * self._rate(cell)
-            if buys(cell.attack.plug) and _purchase(cell) not in paid:
+            if cell.attack.plug.scope != "none" and _purchase(cell) not in paid:
                 paid.add(_purchase(cell))
                 price = self._price(cell)
                 whole, seconds = whole and price is not None, seconds + (price or 0.0)
@@ -123,7 +122,7 @@ class Crafting:
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
-        self.pictures = 1 if cell.attack.plug.scope == "universal" else len(cell.rows)
+        self.pictures = 1 if cell.attack.plug.scope != "sample" else len(cell.rows)
         self.finished = 0  # pictures of the optimisations before this one
         self._pace: Pace | None = None
         self._began = time.perf_counter()

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
-from proofglass.evaluation.correction.planning import GUESS, Plan, guessed, plan_labels
+from proofglass.evaluation.correction.planning import GUESS, LabelPlan, guessed, plan_labels
 from proofglass.evaluation.correction.result import WITHHELD
 from proofglass.evaluation.correction.rows import Rows, rows_of
 from proofglass.evaluation.metrics.kinds import HARM
 from proofglass.records.files import write_whole
-from proofglass.records.labels import Labels, row_of
+from proofglass.records.labels import Labels, Place
 from proofglass.report.corrected import aspect_of, calibration_of, in_its_sense
 from proofglass.studies.sheet import check_added, csv_bytes
 
@@ -38,8 +38,8 @@ class CellPlan:
     key: str
     place: str
     sizes: dict[str, int]
-    full: Plan
-    now: Plan
+    full: LabelPlan
+    now: LabelPlan
     labels: dict[str, int]
 
 
@@ -96,16 +96,18 @@ def plan(
                 f"--budget: {budget} labels for {len(chosen)} cells are {budget // len(chosen)} for each, which buys "
                 f"nothing; give at least {PILOT_LEAST * len(chosen)}, or name fewer cells with --cell or --victim"
             )
-        scored = {cell["cell"]: _rows(store, cell["cell"], plug["key"]) for cell in chosen}
+        scored = [_scored(store, cell, plug["key"]) for cell in chosen]
         rates, source = _rates(labels, scored, plug)
-        have = sum(len(labels.of(cell["cell"])) for cell in chosen)
+        have = sum(len(cell.given(labels)) for cell in scored)
         share = budget // len(chosen)
         waits = pilot and have < PILOT_LEAST * len(chosen) and share > PILOT_LEAST
-        planned = [_cell_plan(cell, scored[cell["cell"]], labels, rates, share, waits) for cell in chosen]
-        labels = _drawn(labels, chosen, scored, planned, seed)
+        planned = [_cell_plan(cell, labels, rates, share, waits) for cell in scored]
+        for cell, told_of in zip(scored, planned, strict=True):
+            labels = _drawn(labels, cell, told_of, seed)
         store.put_labels(labels)
-        open_ = [row for row, (cell, _) in labels.drawn.items() if cell in scored and row not in labels.given]
-        write_whole(file, csv_bytes(store, labels, sorted(open_)))
+        asked = {cell.attempts[s] for cell in scored for s in labels.samples(cell.place) if s in cell.attempts}
+        open_ = sorted(asked - set(labels.given))
+        write_whole(file, csv_bytes(store, labels, open_))
     meaning = aspect if plug.get("aspect") else plug.get("column") or judge
     return Sheet(file, aspect, meaning, judge, len(open_), waits, source, tuple(planned))
 
@@ -128,19 +130,37 @@ def _chosen(store: Store, cells: Sequence[str], victims: Sequence[str], aspect: 
         and (not victims or cell["victim"] in victims)
     ]
     if aspect == HARM and not cells:
-        found = [cell for cell in found if "refuse" in store.frame(cell["cell"])["expected"].to_list()] or found
+        wanted = set(store.scan().select("cell", "expected").unique().filter(expected="refuse").collect()["cell"])
+        found = [cell for cell in found if cell["cell"] in wanted] or found
     if not found:
         raise UsageError(f"{store.path}: no measured cell to label")
     return found
 
 
-def _rows(store: Store, cell: str, judge_key: str) -> Rows:
-    scores = store.scores_of(cell, judge_key) if store.has_scores(cell, judge_key) else {}
-    frame = store.frame(cell).select("sample_id", "outcome", "reply", "cluster")
-    return rows_of(frame.iter_rows(named=True), {sample: (s.value, s.label) for sample, s in scores.items()})
+@dataclass(frozen=True)
+class _Scored:
+    """A measured cell as labels see it: its rows with their verdicts, and sample id -> its attempt."""
+
+    key: str
+    place: Place
+    rows: Rows
+    attempts: Mapping[str, str]
+
+    def given(self, labels: Labels) -> dict[str, float]:
+        """Sample id -> label, of those that were drawn here."""
+        return labels.of(self.place, self.attempts)
 
 
-def _rates(labels: Labels, scored: Mapping[str, Rows], plug: Mapping[str, Any]) -> tuple[dict[str, float], str]:
+def _scored(store: Store, cell: Mapping[str, Any], judge_key: str) -> _Scored:
+    key = cell["cell"]
+    scores = store.scores_of(key, judge_key) if store.has_scores(key, judge_key) else {}
+    frame = store.scan(key).select("sample_id", "outcome", "reply", "cluster", "attempt").collect()
+    rows = rows_of(frame.iter_rows(named=True), {sample: (s.value, s.label) for sample, s in scores.items()})
+    place = (cell["victim"], cell["attack"], cell["defense"], cell["dataset"])
+    return _Scored(key, place, rows, dict(frame.select("sample_id", "attempt").iter_rows()))
+
+
+def _rates(labels: Labels, scored: Sequence[_Scored], plug: Mapping[str, Any]) -> tuple[dict[str, float], str]:
     """What share of each verdict is thought positive: by the labels that are there, over what the judge's card says,
     over a plain guess. And which of these it was."""
     counts = calibration_of(plug)
@@ -151,9 +171,9 @@ def _rates(labels: Labels, scored: Mapping[str, Rows], plug: Mapping[str, Any]) 
     }
     start = {verdict: guessed(told[verdict], guess) for verdict, guess in GUESS.items()}
     pairs: dict[str, list[tuple[float, float]]] = {verdict: [] for verdict in GUESS}
-    for cell, rows in scored.items():
-        mine = labels.of(cell)
-        for sample, verdict in zip(rows.ids, rows.verdicts, strict=True):
+    for cell in scored:
+        mine = cell.given(labels)
+        for sample, verdict in zip(cell.rows.ids, cell.rows.verdicts, strict=True):
             if sample in mine and verdict != WITHHELD:
                 pairs[verdict].append((in_its_sense(plug, mine[sample]), 1))
     known = sum(len(each) for each in pairs.values())
@@ -162,36 +182,28 @@ def _rates(labels: Labels, scored: Mapping[str, Rows], plug: Mapping[str, Any]) 
     return shown, source
 
 
-def _cell_plan(
-    cell: Mapping[str, Any], rows: Rows, labels: Labels, rates: Mapping[str, float], share: int, waits: bool
-) -> CellPlan:
-    place = " · ".join(cell[name] for name in ("victim", "attack", "defense", "dataset"))
-    sizes = dict(Counter(map(str, rows.verdicts)))
-    verdict = dict(zip(rows.ids, rows.verdicts, strict=True))
-    asked: Counter[str] = Counter(
-        verdict[sample] for at, sample in labels.drawn.values() if at == cell["cell"] and sample in verdict
-    )
-    have: Counter[str] = Counter(verdict[sample] for sample in labels.of(cell["cell"]) if sample in verdict)
+def _cell_plan(cell: _Scored, labels: Labels, rates: Mapping[str, float], share: int, waits: bool) -> CellPlan:
+    sizes = dict(Counter(map(str, cell.rows.verdicts)))
+    verdict = dict(zip(cell.rows.ids, cell.rows.verdicts, strict=True))
+    asked: Counter[str] = Counter(verdict[sample] for sample in labels.samples(cell.place) if sample in verdict)
+    have: Counter[str] = Counter(verdict[sample] for sample in cell.given(labels) if sample in verdict)
     first = max(PILOT_LEAST, round(PILOT * share)) if waits else share
     full, now = (plan_labels(sizes, rates, most, done=asked) for most in (share, first))
-    return CellPlan(cell["cell"], place, sizes, full, now, dict(have))
+    return CellPlan(cell.key, " · ".join(cell.place), sizes, full, now, dict(have))
 
 
-def _drawn(
-    labels: Labels,
-    chosen: Sequence[Mapping[str, Any]],
-    scored: Mapping[str, Rows],
-    planned: Sequence[CellPlan],
-    seed: int,
-) -> Labels:
-    """`labels` with the replies of this plan: of each verdict the first by a hash of seed, cell and sample."""
-    drawn = dict(labels.drawn)
-    for cell, told in zip(chosen, planned, strict=True):
-        key, rows = cell["cell"], scored[cell["cell"]]
-        for verdict, wanted in told.now.labels.items():
-            mine = [sample for sample, said in zip(rows.ids, rows.verdicts, strict=True) if said == verdict]
-            there = sum(row_of(key, sample) in drawn for sample in mine)
-            rest = [sample for sample in mine if row_of(key, sample) not in drawn]
-            rest.sort(key=lambda sample: hashlib.sha256(f"{seed}\0{key}\0{sample}".encode()).digest())
-            drawn |= {row_of(key, sample): (key, sample) for sample in rest[: max(0, wanted - there)]}
-    return replace(labels, drawn=drawn)
+def _drawn(labels: Labels, cell: _Scored, planned: CellPlan, seed: int) -> Labels:
+    """`labels` with the replies of this plan: of each verdict the first by a hash of seed, place and sample. Those
+    drawn before are among them as they read now."""
+    drawn = labels.samples(cell.place)
+    for verdict, wanted in planned.now.labels.items():
+        mine = [sample for sample, said in zip(cell.rows.ids, cell.rows.verdicts, strict=True) if said == verdict]
+        rest = [sample for sample in mine if sample not in drawn]
+        rest.sort(key=lambda sample: hashlib.sha256("\0".join([str(seed), *cell.place, sample]).encode()).digest())
+        drawn |= set(rest[: max(0, wanted - len(mine) + len(rest))])
+    told = {key: list(every) for key, every in labels.drawn.items()}
+    for sample in sorted(drawn & set(cell.rows.ids)):
+        every = told.setdefault(cell.attempts[sample], [])
+        if (*cell.place, sample) not in every:
+            every.append((*cell.place, sample))
+    return replace(labels, drawn={key: tuple(every) for key, every in told.items()})

@@ -13,8 +13,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from proofglass.records.crafts import Crafted
 from proofglass.records.schema import Record
-from proofglass.records.store import Crafted, Store
+from proofglass.records.store import Store
 from proofglass.studies.craft import summary
 from proofglass.studies.plan import Cell, Plan, expand
 from proofglass.studies.study import Study

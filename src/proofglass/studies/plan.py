@@ -19,7 +19,7 @@ from typing import Any
 
 from proofglass.errors import UsageError
 from proofglass.faults import one_line
-from proofglass.interfaces import Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
+from proofglass.interfaces import ACCESS, NEEDS, Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
 from proofglass.registry import Kind
 from proofglass.studies.asks import asks_of
@@ -143,15 +143,12 @@ def _key(study: Study, kind: Kind, item: Item[Any]) -> str:
 
 def looks_inside(attack: Attack) -> bool:
     """Whether crafting looks into the victim: its scores, its encoder, its gradients."""
-    return attack.opens_victim
+    return attack.opens != "nothing"
 
 
 def _skip(victim: Victim, attack: Attack) -> str:
     if looks_inside(attack) and not isinstance(victim, WhiteBoxVictim):
-        needs = (
-            "searches by the target's loss" if attack.reads_loss else f"needs gradients ({attack.access} box access)"
-        )
-        return f"{attack.name} {needs}, this victim gives replies only"
+        return f"{attack.name} needs {NEEDS[attack.opens]} ({ACCESS[attack.opens]}), this victim gives replies only"
     if "image" in attack.changes and not victim.sees_images:
         return f"{attack.name} changes the picture, this victim takes text only"
     return ""
@@ -202,7 +199,7 @@ def describe(kind: str, item: Item[Any]) -> dict[str, Any]:
     """What the manifest says about a plug: name, key, version, settings without secrets, paper, and its kind's own."""
     own = {
         "victims": ("sees_images", "world"),
-        "attacks": ("access", "threat", "changes", "scope"),
+        "attacks": ("opens", "threat", "changes", "scope"),
         "datasets": ("licence", "judges", "borderline"),
         "judges": ("column", "aspect", "says", "valid_in", "measured"),
         "metrics": ("column", "needs", "by", "range", "better"),

@@ -69,18 +69,15 @@ def add(store: Store, file: Path) -> Added:
 
 
 def csv_bytes(store: Store, labels: Labels, rows: Sequence[str]) -> bytes:
-    """The sheet of these rows, the column of labels empty."""
-    wanted: dict[str, dict[str, str]] = {}
-    for row in rows:
-        cell, sample = labels.drawn[row]
-        wanted.setdefault(cell, {})[sample] = row
-    shown: dict[str, tuple[str, str, str]] = {}
-    for cell, samples in wanted.items():
-        frame = store.frame(cell).select("sample_id", "attacked_text", "attacked_images", "reply")
-        for each in frame.iter_rows(named=True):
-            if each["sample_id"] in samples:
-                pictures = "; ".join(str(store.image_path(sha)) for sha in each["attacked_images"])
-                shown[samples[each["sample_id"]]] = (each["attacked_text"], pictures, each["reply"])
+    """The sheet of these rows (each an attempt, named by its key), the column of labels empty."""
+    import polars as pl
+
+    names = ("attempt", "attacked_text", "attacked_images", "reply")
+    frame = store.scan().select(*names).filter(pl.col("attempt").is_in(rows)).unique("attempt").collect()
+    shown = {
+        attempt: (text, "; ".join(str(store.image_path(sha)) for sha in shas), reply)
+        for attempt, text, shas, reply in frame.iter_rows()
+    }
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*SHOWN, labels.aspect])

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from proofglass.records.store import Crafted
+from proofglass.records.crafts import Crafted
 from proofglass.types import Image
 
 

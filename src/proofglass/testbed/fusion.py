@@ -32,7 +32,7 @@ from transformers import (
 
 from proofglass.testbed import language, pictures
 from proofglass.testbed.pictures import SIZE, Picture
-from proofglass.testbed.tokenizer import BOS_ID, EOS_ID, IMAGE_ID, PAD_ID, Encoder, build_image_processor
+from proofglass.testbed.tokenizer import BOS_ID, EOS_ID, IMAGE_ID, PAD_ID, ItemEncoder, build_image_processor
 from proofglass.testbed.tower import HEADS, LAYERS, MLP, WIDTH, blip2_config, clip_config, to_pixel_values
 from proofglass.testbed.world import Item
 
@@ -189,7 +189,7 @@ def model_inputs(model: Any, ids: Tensor, mask: Tensor, pixel_values: Tensor | N
 @torch.no_grad()
 def generate(
     model: Any,
-    encoder: Encoder,
+    encoder: ItemEncoder,
     items: Sequence[Item],
     pixel_values: Tensor | None = None,
     size: int = 100,
@@ -225,8 +225,8 @@ def generate(
     return answers
 
 
-def encoder_for(fusion: str, tokenizer: Any) -> Encoder:
-    return Encoder(tokenizer, IMAGE_TOKENS[fusion])
+def encoder_for(fusion: str, tokenizer: Any) -> ItemEncoder:
+    return ItemEncoder(tokenizer, IMAGE_TOKENS[fusion])
 
 
 def load(folder: Path) -> Any:

@@ -70,7 +70,7 @@ def build_image_processor() -> CLIPImageProcessor:
 
 
 @dataclass
-class Encoder:
+class ItemEncoder:
     """Items to token ids and labels: ``<s>[<sys>S]<user>[<image>*n]U<bot>A</s>``, loss on learned answers only."""
 
     tokenizer: Any

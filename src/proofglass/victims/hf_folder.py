@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.errors import UnsafeWeights
-from proofglass.interfaces import key_of
+from proofglass.interfaces import Count, key_of
 from proofglass.victims.hf.victim import HFVictim
 from proofglass.weights import ADAPTER, check_folder, described, folder_of, readable, texts_of
 
@@ -24,8 +24,7 @@ class HF(HFVictim):
     path: a folder with config.json, *.safetensors, tokenizer and image processor, or `owner/model` on the hub.
     revision: commit, tag or branch of a hub name. device: "auto", "cpu", "cuda", "cuda:1", "spread" (layers over all
     GPUs). dtype: of the weights ("float32", "bfloat16", "float64"); pixels stay float32. adapter: folder of a LoRA
-    adapter (PEFT). quantised: "int8" or "nf4" by bitsandbytes. batch: rows per forward pass; micro, images_per_pass:
-    see `HFVictim`, also for what these three change.
+    adapter (PEFT). quantised: "int8" or "nf4" by bitsandbytes.
 
     Raises UsageError for an architecture without an adapter (the nearest names are told), weights that are absent,
     gated, corrupt or incomplete, UnsafeWeights for pickle checkpoints; code of a folder is never run.
@@ -34,27 +33,16 @@ class HF(HFVictim):
     path: str | Path
     revision: str = "main"
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"  # float16 loses small gradients
     adapter: Path | None = None
     quantised: Literal["", "int8", "nf4"] = ""
-    batch: int = 16
-    micro: int = 8
-    images_per_pass: int = 32
+    batch: Count = 16
+    micro: Count = 8
+    images_per_pass: Count = 32
 
     name = "hf"
     version = 3  # thoughts apart from answers; begin tokens as transformers' processors write them
     not_in_key = (*HFVictim.not_in_key, "revision")  # the weights are
-
-    def __post_init__(self) -> None:
-        if self.dtype not in ("float32", "bfloat16", "float64"):
-            raise ValueError(
-                f"dtype: expected float32, bfloat16 or float64, found {self.dtype!r} (float16 loses small gradients)"
-            )
-        if self.quantised not in ("", "int8", "nf4"):
-            raise ValueError(f"quantised: expected int8, nf4 or nothing, found {self.quantised!r}")
-        for field in ("batch", "micro", "images_per_pass"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field}: expected at least 1, found {getattr(self, field)}")
 
     @cached_property
     def folder(self) -> Path:

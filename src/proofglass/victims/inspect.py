@@ -18,14 +18,14 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
-from proofglass.interfaces import Victim, key_of
+from proofglass.interfaces import Count, Positive, Victim, key_of
 from proofglass.records.journal import batch_key
 from proofglass.types import Ask, Reply
 from proofglass.victims.api import ledger as ledgers
 from proofglass.victims.api import loop, prices
 from proofglass.victims.api.cache import Cache
 from proofglass.victims.api.calls import Calls
-from proofglass.victims.api.ledger import Budget, Ledger
+from proofglass.victims.api.ledger import Caps, Ledger
 from proofglass.victims.api.limits import Backoff, Pace
 from proofglass.victims.api.prices import Price
 from proofglass.victims.api.provider import Provider, check_options
@@ -44,12 +44,14 @@ class ApiVictim(Victim):
     environment variable that holds the key, "" the provider's own. options: further fields of Inspect's
     GenerateConfig, such as {reasoning_effort: low, seed: 1}.
 
-    connections: requests under way at once. requests_per_minute, tokens_per_minute: None, no limit of ours.
-    attempts: per ask; timeout_s: per attempt; backoff_s: longest wait before the second attempt, twice as long before
-    the third and so on, a minute at most; longest_wait_s: longest wait that a server may ask for.
-    budget_usd, budget_tokens, budget_calls: hard limits of this victim in this run, kept over resumes.
-    prices: YAML file (see `api.prices`). cache: folder of answers to asks at temperature 0, None: no cache.
-    ledger: folder for ledgers, None: the run's; outside a run: none, and budgets hold for this process.
+    connections: requests under way at once. requests_per_minute: how many are sent at most; None: no limit of ours.
+    tokens_per_minute: how many are asked for at most; None: no limit of ours. attempts: how often an ask is sent at
+    most. timeout_s: how long an attempt may take. backoff_s: longest wait before the second attempt, twice as long
+    before the third and so on, a minute at most. longest_wait_s: longest wait that a server may ask for. budget_usd:
+    most that this victim may cost in this run, kept over resumes, as the two that follow; None: no limit.
+    budget_tokens: most tokens, of asks and replies together; None: no limit. budget_calls: most calls; None: no limit.
+    prices: YAML file (see `api.prices`). cache: folder of answers to asks at temperature 0, None: no cache. ledger:
+    folder for ledgers, None: the run's; outside a run: none, and budgets hold for this process.
 
     Raises ValueError for a field that cannot be, UsageError if budget_usd is set and the price is unknown; when it is
     first asked: MissingExtra, or UsageError for a missing key or address.
@@ -60,16 +62,16 @@ class ApiVictim(Victim):
     provider: str = ""
     auth_env: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    connections: int = 20
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    attempts: int = 6
-    backoff_s: float = 1.0
-    timeout_s: float = 120.0
-    longest_wait_s: float = 300.0
-    budget_usd: float | None = None
-    budget_tokens: int | None = None
-    budget_calls: int | None = None
+    connections: Count = 20
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    attempts: Count = 6
+    backoff_s: Positive = 1.0
+    timeout_s: Positive = 120.0
+    longest_wait_s: Positive = 300.0
+    budget_usd: Positive | None = None
+    budget_tokens: Count | None = None
+    budget_calls: Count | None = None
     prices: Path | None = None
     cache: Path | None = None
     ledger: Path | None = None
@@ -93,12 +95,6 @@ class ApiVictim(Victim):
             raise ValueError("base_url: expected no user or password in it; name the variable of a key: auth_env")
         if self.auth_env and not re.fullmatch(r"[A-Za-z_]\w*", self.auth_env):
             raise ValueError("auth_env: expected the name of an environment variable, not the key itself")
-        for name in ("connections", "attempts", "requests_per_minute", "tokens_per_minute"):
-            if getattr(self, name) is not None and not getattr(self, name) >= 1:  # NaN is no limit either
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
-        for name in ("backoff_s", "timeout_s", "longest_wait_s", "budget_usd", "budget_tokens", "budget_calls"):
-            if getattr(self, name) is not None and not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected more than 0, found {getattr(self, name)}")
         if self.budget_usd is not None:
             prices.needed(self.full_name, self.prices)
 
@@ -155,7 +151,7 @@ class ApiVictim(Victim):
         return Calls(
             provider=provider,
             ledger=_opened(self.ledger_folder),
-            budget=Budget(self.budget_usd, self.budget_tokens, self.budget_calls),
+            budget=Caps(self.budget_usd, self.budget_tokens, self.budget_calls),
             pace=Pace(self.requests_per_minute, self.tokens_per_minute),
             cache=Cache(self.cache, origin) if self.cache else None,
             price=price,

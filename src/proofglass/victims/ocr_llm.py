@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.errors import ImageError, MissingExtra, UsageError, is_environment
 from proofglass.images import typography
-from proofglass.interfaces import Victim, key_of
+from proofglass.interfaces import Count, Victim, key_of
 from proofglass.types import Ask, Chat, Image, Reply
 from proofglass.weights import folder_of, texts_of, weights_hash
 
@@ -55,19 +55,15 @@ class OcrLLM(Victim):
     wrapper: str = WRAPPER
     device: str = "auto"
     dtype: str = "float32"
-    batch: int = 8
+    batch: Count = 8
 
     name = "ocr-llm"
     not_in_key = ("revision",)  # the weights are
     version = 2  # drawn replies (temperature above 0) have a random stream of their own
 
     def __post_init__(self) -> None:
-        if self.reader not in ("ocr", "truth"):
-            raise ValueError(f"reader: expected 'ocr' or 'truth', found {self.reader!r}")
         if "{text}" not in self.wrapper:
             raise ValueError("wrapper: expected '{text}' in it, where the text of the picture goes; found none")
-        if self.batch < 1:
-            raise ValueError(f"batch: expected at least 1, found {self.batch}")
 
     @cached_property
     def key(self) -> str:

@@ -18,6 +18,7 @@ from proofglass.errors import ClosedVictim, ImageError, TooLong, UsageError
 from proofglass.faults import stops_the_run, told
 from proofglass.interfaces import (
     SLOTS,
+    Count,
     Layer,
     LossAndGrad,
     Pixels,
@@ -65,21 +66,18 @@ class OwnModule(WhiteBoxVictim):
     takes at the most, None for no limit; embedding: the `torch.nn.Embedding` through which `forward` sends its ids,
     which opens the text side. A chat shows one picture at most.
 
+    The module is put into evaluation mode and frozen. Raises UsageError where a method or attribute is missing.
+
     module: the module, or where to import it: "package.file:Name" of a module, or of what makes one without arguments.
-    name: how this victim is called. batch: rows per forward pass; in
-    float32 it changes no reply, in half precision other batches round otherwise. The module is put into
-    evaluation mode and frozen. Raises UsageError where a method or attribute is missing.
+    name: how this victim is called. batch: rows per forward pass; in float32 it changes no reply, in half precision
+    other batches round otherwise.
     """
 
     module: Any
     name: str = "own"  # type: ignore[misc]
-    batch: int = 16
+    batch: Count = 16
 
     not_in_key = ("batch",)
-
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ValueError(f"batch: expected at least 1, found {self.batch}")
 
     @cached_property
     def net(self) -> Any:

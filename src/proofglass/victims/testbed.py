@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.errors import UsageError
-from proofglass.interfaces import key_of
+from proofglass.interfaces import Count, key_of
 from proofglass.testbed import world
 from proofglass.types import Layout
 from proofglass.victims.hf.victim import HFVictim
@@ -20,16 +20,16 @@ from proofglass.weights import texts_of
 class TestbedVictim(HFVictim):
     """An embedded model of the fictional world; its name says how it sees, or that it is text only, and its training.
 
+    Its behaviour comes from its training data only; the card lists it.
+
     variant: e.g. "testbed-linear", "testbed-cross-naive", "testbed-lm-aligned". device: "auto", "cpu", "cuda".
-    batch: rows per forward pass; micro, images_per_pass: see `HFVictim`. Its behaviour comes from its training data
-    only; the card lists it.
     """
 
     variant: str = "testbed-linear"
     device: str = "auto"
-    batch: int = 128
-    micro: int = 8
-    images_per_pass: int = 32
+    batch: Count = 128
+    micro: Count = 8
+    images_per_pass: Count = 32
 
     version = 2  # drawn replies (temperature above 0) have a random stream of their own
 

@@ -41,5 +41,5 @@ def test_a_cell_without_its_counterpart_has_no_effect_and_says_so():
 
 
 def test_there_are_two_kinds():
-    with pytest.raises(ValueError, match="of: expected one of attack, defense, found 'victim'"):
+    with pytest.raises(ValueError, match="of: expected attack or defense, found 'victim'"):
         Effect("victim")

@@ -56,9 +56,9 @@ def said(*rows):
 
 
 def test_several_raters_count_as_the_mean_of_what_each_said_last():
-    # anna changed her mind from 0 to 1; ben says 0; cleo could not judge: (1 + 0) / 2
+    # anna changed her mind from 0 to 1; ben says 0; cleo could not judge: (1 + 0) / 2, and no label that all give
     (row,) = said(("anna", 0.0, "no"), ("ben", 0.0, "no"), ("anna", 1.0, "yes"), ("cleo", None, "unjudged"))
-    assert row == {"cell": "c", "sample_id": "s", "value": 0.5, "label": "unjudged"}
+    assert row == {"cell": "c", "sample_id": "s", "value": 0.5, "label": ""}
 
 
 def test_a_reply_that_no_rater_could_judge_is_unjudged():

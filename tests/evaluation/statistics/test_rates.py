@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proofglass.evaluation.statistics import clopper_pearson, clustered_rates, newcombe, wilson
+from proofglass.evaluation.statistics import clopper_pearson, clustered_rates, wilson
 from proofglass.evaluation.statistics.clusters import ClusterTotals, is_few
 
 GROUPS = [[1, 1, 1], [0, 0, 0], [1, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0], [1, 0, 1], [0, 0, 0]]
@@ -35,11 +35,6 @@ def interval(groups):
 )
 def test_wilson_equals_statsmodels(successes, n, low, high):
     assert wilson(successes, n) == pytest.approx((low, high), abs=1e-6)
-
-
-def test_newcombe_equals_statsmodels():
-    # confint_proportions_2indep(45, 100, 35, 100, method="newcomb")
-    assert newcombe(45, 100, 35, 100) == pytest.approx((-0.035301, 0.230286), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -134,18 +129,6 @@ def test_more_data_narrow_wilson(n, data):
     successes = data.draw(st.integers(0, n))
     one, four = wilson(successes, n), wilson(4 * successes, 4 * n)
     assert four[1] - four[0] < one[1] - one[0]
-
-
-counts = st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
-
-
-@given(counts, counts)
-def test_newcombe_holds_the_difference_and_changes_sign_with_it(one, other):
-    low, high = newcombe(*one, *other)
-    difference = one[0] / one[1] - other[0] / other[1]
-    assert -1 - 1e-9 <= low <= difference + 1e-9
-    assert difference - 1e-9 <= high <= 1 + 1e-9
-    assert newcombe(*other, *one) == pytest.approx((-high, -low), abs=1e-9)
 
 
 @pytest.mark.parametrize(

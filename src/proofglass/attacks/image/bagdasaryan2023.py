@@ -20,51 +20,48 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
-from proofglass.attacks.image.pixels import by_id, check_targets, craft_each, grey, target_pairs, texts
-from proofglass.attacks.image.scored import with_gradients
+from proofglass.attacks.crafting.access import with_gradients
+from proofglass.attacks.crafting.fields import StepSize
+from proofglass.attacks.crafting.pixels import by_id, craft_each
+from proofglass.engine import A_GRADIENT, Box, Evaluation, Objective, Rows, Schedule, SignStep, TargetNLL, Within
 from proofglass.engine.memory import NOTHING, Memory
-from proofglass.engine.objectives import Evaluation, Objective, TargetNLL
+from proofglass.engine.pictures import check_targets, grey, target_pairs
 from proofglass.engine.points import Point
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
-from proofglass.interfaces import Attack, Paper, Victim, WhiteBoxVictim
+from proofglass.interfaces import Attack, Count, Paper, Share, Steps, Text, Victim, WhiteBoxVictim
 from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Image, Reply, Sample
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
 class Bagdasaryan2023(Attack):
     """One picture and one query: minimises the loss of `target` and its end token, without a bound on the picture.
 
-    scope "sample": each sample's own picture and question; "universal": those of the crafting sample with the first id,
-    and the picture serves all. query: the question it is made under, in place of the sample's own. target: the text to
-    be said; empty: the sample's own.
-    turns: what the user says after the first answer, in order. None: targeted output. Some: dialogue poisoning, where
-    `target` is the rule and the last reply is judged together with the turns before it.
-    epochs: rounds of one update per target token. prefix "growing": update j of a round minimises the mean loss of the
-    first j + 1 tokens, so that early tokens count most; "full": always of all. step_size: sign step in [0, 1] units,
-    on a cosine from epoch to epoch down to `floor` x step_size. epochs 0: the picture is left clean and the dialogue is
-    the same, the control for dialogue poisoning.
-    rows: only the top rows of pixels change (the paper: 10 to 30; None: all do). start: picture for samples without
-    one (None: mid-grey). batch: pictures with targets of one length optimised together; each as in its own run, up
-    to how the victim rounds.
+    scope: "sample": each sample's own picture and question; "universal": those of the crafting sample with the first
+    id, and the picture serves all. query: the question it is made under, in place of the sample's own. target: the text
+    to be said; empty: the sample's own. turns: what the user says after the first answer, in order; empty: targeted
+    output. Some: dialogue poisoning, where `target` is the rule and the last reply is judged together with the turns
+    before it. epochs: rounds of one update per target token; 0: the picture is left clean and the dialogue is the same,
+    the control for dialogue poisoning. prefix: "growing": update j of a round minimises the mean loss of the first j +
+    1 tokens, so that early tokens count most; "full": always of all. step_size: sign step in [0, 1] units, on a cosine
+    from epoch to epoch. floor: share of `step_size` at which that cosine ends. rows: only the top rows of pixels change
+    (the paper: 10 to 30; None: all do). start: picture for samples without one (None: mid-grey). batch: pictures with
+    targets of one length optimised together; each as in its own run, up to how the victim rounds.
     """
 
     target: str = ""
-    scope: Literal["sample", "universal"] = "sample"  # type: ignore[misc]
+    scope: Literal["sample", "universal"] = "sample"
     query: str | None = None
-    turns: tuple[str, ...] = ()
-    epochs: int = 100
+    turns: tuple[Text, ...] = ()
+    epochs: Steps = 100
     prefix: Literal["growing", "full"] = "growing"
-    step_size: float = 0.7 / 255
-    floor: float = 0.01
-    rows: int | None = None
+    step_size: StepSize = 0.7 / 255
+    floor: Share = 0.01
+    rows: Count | None = None
     start: Image | None = None
-    batch: int = 32
+    batch: Count = 32
 
     name = "bagdasaryan2023"
     paper = Paper(
@@ -72,36 +69,18 @@ class Bagdasaryan2023(Attack):
         "Abusing Images and Sounds for Indirect Instruction Injection in Multi-Modal LLMs",
         "arXiv:2307.10490",
     )
-    access = "white"
+    opens = "gradients"
     threat = "third party"
     changes = ("image",)
     reports = "examples on LLaVA-7B and PandaGPT, no rates"
 
     def __post_init__(self) -> None:
-        from proofglass.engine import SignStep
-
-        object.__setattr__(self, "turns", texts("turns", self.turns))
-        if self.scope not in ("sample", "universal"):
-            raise ValueError(f"scope: expected sample or universal, found {self.scope!r}")
-        if self.prefix not in ("growing", "full"):
-            raise ValueError(f"prefix: expected growing or full, found {self.prefix!r}")
         if self.turns and not self.target:
             raise ValueError("target: dialogue poisoning needs the rule that the model shall speak, found none")
-        if self.epochs < 0:
-            raise ValueError(f"epochs: expected 0 or more, found {self.epochs}")
-        if not 0 <= self.floor <= 1:
-            raise ValueError(f"floor: expected a share of step_size in 0..1, found {self.floor:g}")
-        if self.rows is not None and self.rows < 1:
-            raise ValueError(f"rows: expected at least 1, or None for the whole picture, found {self.rows}")
-        if self.batch < 1:
-            raise ValueError(f"batch: expected at least 1, found {self.batch}")
-        SignStep(self.step_size)
 
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
-        from proofglass.engine import A_GRADIENT, Box, Rows, Schedule, SignStep, Within
-
         victim = with_gradients(self, victim)
         if self.scope == "universal" and not samples:
             raise UsageError("bagdasaryan2023: a universal picture is made on the first crafting sample, found none")
@@ -119,14 +98,11 @@ class Bagdasaryan2023(Attack):
                 step=SignStep(self.step_size),
                 # A budget shortens the cosine too: a search that is cut off would never have taken its small steps.
                 schedule=Schedule(self.epochs * length, "cosine", self.floor, period=length).within(
-                    budget, price=A_GRADIENT, end=Cost()
+                    budget, price=A_GRADIENT, end=Cost(), passes=victim.passes
                 ),
                 budget=budget,
             ):
                 yield dataclasses.replace(artefact, sample_id=None) if self.scope == "universal" else artefact
-
-    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
-        return sample.chat.with_image(artefact.images[0])
 
     def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
         """The first turn under the picture, then `turns`, each after the history as it really went. Ends early where a

@@ -29,20 +29,22 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from proofglass.attacks.image.pixels import craft_each, grey, left_of, texts
-from proofglass.attacks.image.scored import with_gradients
-from proofglass.engine.constraints import Between, LInf, check_epsilon
+from annotated_types import MinLen
+
+from proofglass.attacks.crafting.access import with_gradients
+from proofglass.attacks.crafting.apart import check_unseen, folded
+from proofglass.attacks.crafting.fields import Epsilon, StepSize
+from proofglass.attacks.crafting.pixels import craft_each, left_of
+from proofglass.engine import Evaluation, LInf, Objective, On, Schedule, SignStep, replies_cost
+from proofglass.engine.constraints import Between
 from proofglass.engine.memory import NOTHING, Memory
-from proofglass.engine.objectives import Evaluation, Objective
+from proofglass.engine.pictures import grey
 from proofglass.engine.points import IMAGE, Point, named, shaped
 from proofglass.engine.rounding import nearest, whole_levels
-from proofglass.engine.schedule import Schedule, replies_cost
-from proofglass.engine.steps import SignStep
-from proofglass.engine.variables import On
 from proofglass.errors import UsageError
-from proofglass.interfaces import Attack, Paper, Victim, WhiteBoxVictim
+from proofglass.interfaces import Attack, Count, Paper, Share, Steps, Text, Victim, WhiteBoxVictim
 from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Image, Sample, Settings
 
 if TYPE_CHECKING:
@@ -71,34 +73,37 @@ REACH = (-0.23, 0.27)  # how far an embedding may be moved, per value: the code'
 class CroPA(Attack):
     """One picture per sample against all `prompts`, none of which may be a sample's own: those are judged.
 
-    target: what shall be said, "unknown" in the paper; empty: each sample's own target. The end token belongs to it.
-    goal: "targeted", or "untargeted": away from the victim's own answers (at most `answer_tokens` long).
-    epsilon, alpha1: radius and step of the picture, in [0, 1] units. alpha2: step of the embeddings; None: the code's
-    for this number of prompts, 0.01 for numbers that it has none for; 0: the method "Multi-P", without second player.
     Step i takes one prompt, in a cyclic order that is rotated at random after every round (rotations add up to a
-    uniform one, so each round's is drawn by itself). prompt_update, prompt_interval: at which steps (0-based) that
-    prompt moves too; see the top of this file.
-    faithful: N(0, 1) start, no box (pixels are clipped where the victim sees them and the gradient passes on, since no
-    victim here takes others), and the lowest loss of a single prompt, with which the last iterate's mean over prompts
-    competes. What is saved is clipped and rounded to 8 bit even so: a picture must exist. Where the unprojected start
-    wins, that picture is nowhere near `epsilon`: the trace says so ("outside_ball"), a warning and the report do.
-    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each as in its own
-    run, up to how the victim rounds.
+    uniform one, so each round's is drawn by itself).
+
+    prompts: what is asked about the picture while it is made. target: what shall be said, "unknown" in the paper;
+    empty: each sample's own target. The end token belongs to it. goal: "targeted", or "untargeted": away from the
+    victim's own answers. epsilon: l-infinity radius, in [0, 1] units. alpha1: step of the picture, in the same units.
+    alpha2: step of the embeddings; None: the code's for this number of prompts, 0.01 for numbers that it has none for;
+    0: the method "Multi-P", without second player. steps: updates of the picture. prompt_update: at which steps
+    (0-based) the prompt of that step moves too; see the top of this file. prompt_interval: steps between two of these,
+    for "interval". answer_tokens: longest answer to leave, for "untargeted". faithful: as the authors' code: N(0, 1)
+    start, no box (pixels are clipped where the victim sees them and the gradient passes on, since no victim here takes
+    others), and the lowest loss of a single prompt, with which the last iterate's mean over prompts competes. What is
+    saved is clipped and rounded to 8 bit even so: a picture must exist. Where the unprojected start wins, that picture
+    is nowhere near `epsilon`: the trace says so ("outside_ball"), a warning and the report do. start: picture for
+    samples without one (None: mid-grey). batch: pictures optimised together; each as in its own run, up to how the
+    victim rounds.
     """
 
-    prompts: tuple[str, ...] = PROMPTS
+    prompts: Annotated[tuple[Text, ...], MinLen(1)] = PROMPTS
     target: str = "unknown"
     goal: Literal["targeted", "untargeted"] = "targeted"
-    epsilon: float = 16 / 255
-    alpha1: float = 1 / 255
-    alpha2: float | None = None
-    steps: int = 1700
+    epsilon: Epsilon = 16 / 255
+    alpha1: StepSize = 1 / 255
+    alpha2: Share | None = None
+    steps: Steps = 1700
     prompt_update: Literal["code", "interval"] = "code"
-    prompt_interval: int = 10
+    prompt_interval: Count = 10
     faithful: bool = False
-    answer_tokens: int = 32
+    answer_tokens: Count = 32
     start: Image | None = None
-    batch: int = 32
+    batch: Count = 32
 
     name = "cropa"
     version = 2  # a reply is one query; 8-bit pictures keep to radii between two grey levels
@@ -107,7 +112,7 @@ class CroPA(Attack):
         "An Image Is Worth 1000 Lies: Adversarial Transferability across Prompts on Vision-Language Models",
         "arXiv:2403.09766",
     )
-    access = "white"
+    opens = "gradients"
     threat = "user"
     changes = ("image",)
     scope = "sample"
@@ -117,23 +122,8 @@ class CroPA(Attack):
     )
 
     def __post_init__(self) -> None:
-        check_epsilon(self.epsilon)
-        SignStep(self.alpha1)
-        Schedule(self.steps)
-        object.__setattr__(self, "prompts", texts("prompts", self.prompts))
-        if not self.prompts:
-            raise ValueError("prompts: expected at least one, found none")
-        if len({_folded(prompt) for prompt in self.prompts}) < len(self.prompts):
+        if len({folded(prompt) for prompt in self.prompts}) < len(self.prompts):
             raise ValueError("prompts: expected different ones, found one twice")
-        if self.goal not in ("targeted", "untargeted"):
-            raise ValueError(f"goal: expected targeted or untargeted, found {self.goal!r}")
-        if self.prompt_update not in ("code", "interval"):
-            raise ValueError(f"prompt_update: expected code or interval, found {self.prompt_update!r}")
-        if self.alpha2 is not None and not 0 <= self.alpha2 <= 1:
-            raise ValueError(f"alpha2: expected 0 to 1, found {self.alpha2:g}")
-        for field in ("prompt_interval", "answer_tokens", "batch"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field}: expected at least 1, found {getattr(self, field)}")
 
     def prompt_steps(self) -> tuple[int, ...]:
         """Steps (0-based) at which the prompt of that step moves."""
@@ -147,7 +137,7 @@ class CroPA(Attack):
     ) -> Iterator[Artefact]:
         victim = with_gradients(self, victim)
         for sample in samples:
-            self._check_apart(sample)
+            check_unseen(sample, self.prompts)
         began = time.perf_counter()
         said, asked = self._texts(victim, samples)
         ahead = len(self.prompts) if self.goal == "untargeted" else 0  # the victim's own answers
@@ -171,7 +161,7 @@ class CroPA(Attack):
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         """Raises UsageError for a sample whose own question is among `prompts`."""
-        self._check_apart(sample)
+        check_unseen(sample, self.prompts)
         return sample.chat.with_image(artefact.images[0])
 
     def objective(
@@ -235,13 +225,6 @@ class CroPA(Attack):
         warnings.warn(f"{note}: sample {artefact.sample_id!r}, {levels} grey levels", stacklevel=2)
         return dataclasses.replace(told, meta={**told.meta, "notes": [note]})
 
-    def _check_apart(self, sample: Sample) -> None:
-        if _folded(sample.chat.last_text) in {_folded(prompt) for prompt in self.prompts}:
-            raise UsageError(
-                f"sample {sample.id!r}: its question is one of `prompts`, on which the picture is made; success there "
-                "says nothing about other prompts. Take it out of `prompts`."
-            )
-
 
 @dataclass
 class CrossPrompt(Objective):
@@ -285,22 +268,25 @@ class CrossPrompt(Objective):
         text = None if moved is None else [[moved[at]] for at in seen_at]
         one = self.prepared.select([[p] for p in places])
         seen = self.victim.loss_and_grad(pixels.clamp(0, 1), one, need_grad=need_grad, text=text)
+        passes = len(pixels) * self.victim.passes
         if not need_grad:
-            return Evaluation(self.sign * seen.loss, None, len(pixels), 0)
+            return Evaluation(self.sign * seen.loss, None, passes, 0)
         grads = {IMAGE: self.sign * seen.pixels}
         if moved is not None and seen.text is not None:
             grads[PROMPT] = torch.zeros_like(moved)
             for at, (grad,) in zip(seen_at, seen.text, strict=True):
                 grads[PROMPT][at] = self.sign * grad.to(moved)
-        return Evaluation(self.sign * seen.loss, shaped(grads, x), len(pixels), len(pixels))
+        return Evaluation(self.sign * seen.loss, shaped(grads, x), passes, passes)
 
     def value(self, x: Point) -> Evaluation:
         pixels = named(x)[IMAGE].clamp(0, 1)
         seen = self.victim.loss_and_grad(pixels, self.prepared, weighting="pair", need_grad=False)
-        return Evaluation(self.sign * seen.loss, None, sum(map(len, self.prepared.text_tokens)), 0)
+        passes = sum(map(len, self.prepared.text_tokens)) * self.victim.passes
+        return Evaluation(self.sign * seen.loss, None, passes, 0)
 
     def price(self, need_grad: bool) -> Cost:
-        return super().price(need_grad) * (1 if need_grad else len(self.prepared.text_tokens[0]))
+        looks = 1 if need_grad else len(self.prepared.text_tokens[0])
+        return super().price(need_grad) * (looks * self.victim.passes)
 
     def rows(self, picks: Sequence[int]) -> Self:
         return dataclasses.replace(self, prepared=self.prepared.rows(picks), seeds=[self.seeds[b] for b in picks])
@@ -315,7 +301,8 @@ class _NoBox:
     def begin(self, x0: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         import torch
 
-        return x0 + torch.special.ndtri(noise.clamp(1e-6, 1 - 1e-6))
+        normal: torch.Tensor = torch.special.ndtri(noise.clamp(1e-6, 1 - 1e-6))
+        return x0 + normal
 
     def project(self, x: torch.Tensor, x0: torch.Tensor) -> torch.Tensor:
         return x.clamp(x0 - self.epsilon, x0 + self.epsilon)
@@ -327,7 +314,3 @@ class _NoBox:
 
     def free(self, x0: torch.Tensor) -> torch.Tensor | None:
         return None
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())

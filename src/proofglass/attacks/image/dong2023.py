@@ -23,17 +23,41 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from proofglass.attacks.image.pixels import craft_each, target_pairs
-from proofglass.attacks.image.surrogates import check_apart, size_of, surrogate
-from proofglass.engine.constraints import check_epsilon
+from proofglass.attacks.crafting.fields import Epsilon
+from proofglass.attacks.crafting.pixels import craft_each
+from proofglass.attacks.crafting.surrogates import check_apart, size_of, surrogate
+from proofglass.engine import (
+    CommonWeakness,
+    Cycle,
+    Differentiable,
+    LInf,
+    Objective,
+    Schedule,
+    Spectrum,
+    TargetNLL,
+    Transformed,
+    embedding_distance,
+)  # fmt: skip
+from proofglass.engine.pictures import target_pairs
+from proofglass.engine.transfer import Resized, resized
 from proofglass.errors import UsageError
-from proofglass.interfaces import Attack, Detector, Encoder, Model, Paper, Victim, WhiteBoxVictim, key_of
+from proofglass.interfaces import (
+    Attack,
+    Count,
+    Detector,
+    Encoder,
+    Model,
+    NonNegative,
+    Paper,
+    Positive,
+    Victim,
+    WhiteBoxVictim,
+    key_of,
+)  # fmt: skip
 from proofglass.types import Artefact, Budget, Chat, Image, Sample
 
 if TYPE_CHECKING:
     import torch
-
-    from proofglass.engine import Objective
 
 Goal = Literal["embedding", "text", "face", "toxicity"]
 
@@ -54,13 +78,17 @@ class Dong2023(Attack):
     """One picture per sample, optimised on `surrogates` in their order, in the hope that the victim is alike.
 
     goal: "embedding" (untargeted) drives the pooled embedding away from the clean picture's, by mean squared error.
-    "text" (targeted) teaches `target` to white-box surrogate victims; empty: each sample's own. `prompt` is the text
-    beside the picture: "" reproduces the code, None keeps the sample's own chat. "face" and "toxicity" make detectors
+    "text" (targeted) teaches `target` to white-box surrogate victims. "face" and "toxicity" make detectors
     miss: -log(1 - score), averaged over the anchors with a clean score of 0.5 or more (a picture on which a detector
     does not fire keeps its strongest anchor). surrogates: registered names of models or victims, or the plugs
     themselves; empty: those of the goal in `SURROGATES`. One that shares weights with the victim is refused.
-    epsilon: l-infinity radius in pixel units of [0, 1]. rounds: of one step on each surrogate. draws, rho, sigma: of
-    SSA (`engine.Spectrum`). mu, beta, xi: of CWA (`engine.CommonWeakness`), xi None: epsilon / 5. start: picture for
+    target: what goal "text" teaches; empty: each sample's own. prompt: for goal "text", what stands beside the picture;
+    "" reproduces the code, None keeps the sample's own chat. epsilon: l-infinity radius in pixel units of [0, 1].
+    rounds: of one step on each surrogate. draws: of SSA: transformed pictures whose gradients are averaged at a step.
+    rho: of SSA: frequencies are scaled at random by 1 - rho to 1 + rho. sigma: of SSA: standard deviation of the
+    noise on the pixels. mu: of CWA: decay of the momentum. beta: of CWA: step size of the inner walk from surrogate to
+    surrogate. xi: of CWA: step size of the outer step; None: epsilon / 5. through_transform: take the gradient at the
+    picture by the chain rule, not that at the transformed picture (the code's). start: picture for
     samples without one (None: mid-grey). batch: pictures optimised together; each as in its own run, up to how the
     victim rounds.
 
@@ -74,22 +102,22 @@ class Dong2023(Attack):
     surrogates: tuple[str | Model | WhiteBoxVictim, ...] = ()
     target: str = ""
     prompt: str | None = ""
-    epsilon: float = 16 / 255
-    rounds: int = 500
-    draws: int = 20
-    rho: float = 0.5
-    sigma: float = 16 / 255
-    mu: float = 1.0
-    beta: float = 250.0
-    xi: float | None = None
+    epsilon: Epsilon = 16 / 255
+    rounds: Count = 500
+    draws: Count = 20
+    rho: NonNegative = 0.5
+    sigma: NonNegative = 16 / 255
+    mu: NonNegative = 1.0
+    beta: Positive = 250.0
+    xi: Positive | None = None
     through_transform: bool = False
     start: Image | None = None
-    batch: int = 8
+    batch: Count = 8
 
     name = "dong2023"
     version = 2  # 8-bit pictures keep to radii between two grey levels
     paper = Paper("Dong et al. 2023", "How Robust is Google's Bard to Adversarial Image Attacks?", "arXiv:2309.11751")
-    access = "black"
+    looks_through = "gradients of its surrogates"
     threat = "user"
     changes = ("image",)
     scope = "sample"
@@ -99,18 +127,6 @@ class Dong2023(Attack):
     )
 
     def __post_init__(self) -> None:
-        if self.goal not in SURROGATES:
-            raise ValueError(f"goal: expected {', '.join(SURROGATES)}, found {self.goal!r}")
-        object.__setattr__(self, "surrogates", tuple(self.surrogates))
-        check_epsilon(self.epsilon)
-        for name in ("rounds", "draws", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
-        for name in ("rho", "sigma", "mu"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}: expected 0 or more, found {getattr(self, name):g}")
-        if not self.beta > 0 or (self.xi is not None and not self.xi > 0):
-            raise ValueError(f"beta, xi: expected more than 0, found {self.beta:g}, {self.xi}")
         if self.goal == "embedding" and self.rho == self.sigma == 0:
             raise ValueError(
                 "rho, sigma: without spectrum simulation the distance to the clean embedding has no gradient at the "
@@ -137,8 +153,6 @@ class Dong2023(Attack):
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
-        from proofglass.engine import CommonWeakness, LInf, Schedule
-
         models = self.models()
         for model in models:
             check_apart(model, victim)
@@ -158,16 +172,10 @@ class Dong2023(Attack):
             trace = {name: told for name, told in artefact.trace.items() if name != "gradient_path"}
             yield dataclasses.replace(artefact, crafted_on="", trace=trace | {"surrogates": names})
 
-    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
-        return sample.chat.with_image(artefact.images[0])
-
     def _objective(
         self, models: Sequence[Any], part: Sequence[Sample], clean: list[Image], x0: torch.Tensor, seeds: list[int]
     ) -> Objective:
         """One surrogate per step, each at its own size and seen through the spectrum."""
-        from proofglass.engine import Cycle, Spectrum, Transformed
-        from proofglass.engine.transfer import Resized, resized
-
         found = []
         for model in models:
             size = size_of(model, clean[0]) if isinstance(model, WhiteBoxVictim) else (x0.shape[-2], x0.shape[-1])
@@ -181,8 +189,6 @@ class Dong2023(Attack):
 
     def _taught(self, victim: WhiteBoxVictim, part: Sequence[Sample], clean: Sequence[Image]) -> Objective:
         """The target's cross-entropy on a surrogate victim."""
-        from proofglass.engine import TargetNLL
-
         aimed = [
             dataclasses.replace(
                 sample,
@@ -199,8 +205,6 @@ def _away(encoder: Encoder, x0: torch.Tensor) -> Objective:
     the noise of SSA is what starts it)."""
     import torch
 
-    from proofglass.engine import embedding_distance
-
     with torch.no_grad():
         clean = encoder.features(x0)
     return embedding_distance(encoder, clean, metric="mse", sign=-1)
@@ -209,8 +213,6 @@ def _away(encoder: Encoder, x0: torch.Tensor) -> Objective:
 def _unseen(detector: Detector, x0: torch.Tensor) -> Objective:
     """Background log-loss over the anchors that fire on the clean picture, else over the strongest one."""
     import torch
-
-    from proofglass.engine import Differentiable
 
     with torch.no_grad():
         clean = detector.scores(x0)

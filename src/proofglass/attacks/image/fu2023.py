@@ -19,22 +19,45 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from proofglass.attacks.image.pixels import by_id, left_of, start_pixels, trace_of
-from proofglass.attacks.image.scored import with_gradients
-from proofglass.engine.constraints import LInf, check_epsilon, check_radius
-from proofglass.engine.objectives import TargetNLL
+from annotated_types import MinLen
+
+from proofglass.attacks.crafting.access import with_gradients
+from proofglass.attacks.crafting.fields import Epsilon, Radius
+from proofglass.attacks.crafting.pixels import by_id, craft_one, first_picture, left_of
+from proofglass.engine import (
+    Adam,
+    Differentiable,
+    Evaluation,
+    GradientStep,
+    LInf,
+    Schedule,
+    TargetNLL,
+    Weighted,
+    check_epsilon,
+    check_radius,
+    replies_cost,
+)  # fmt: skip
+from proofglass.engine.points import Point
 from proofglass.engine.rounding import fitted, nearest
 from proofglass.errors import UsageError
-from proofglass.interfaces import Attack, Paper, Target, Victim, WhiteBoxVictim
+from proofglass.interfaces import (
+    Attack,
+    Count,
+    NonNegative,
+    Paper,
+    Positive,
+    Share,
+    Steps,
+    Target,
+    Victim,
+    WhiteBoxVictim,
+)  # fmt: skip
 from proofglass.types import Artefact, Ask, Budget, Chat, Image, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
-
-    from proofglass.engine.objectives import Evaluation, Weighted
-    from proofglass.engine.points import Point
 
 SLOT = "{question}"
 ABOUT_THE_PICTURE = (
@@ -52,29 +75,34 @@ class Fu2023(Attack):
     """One universal picture: J = (trade_off * NLL(answer) + NLL(separator, call)) / tokens + similarity * distance.
 
     NLL are sums over tokens of the prompt drawn for the step, `tokens` those of answer and call together; the distance
-    is the sum over the three channels of ||x_c - x0_c||_2. call: what is appended behind `separator` (the paper: a new
-    line), {question} in it is the user's own text with spaces as %20; judge it with `tool-call`. related: questions
-    about the picture; samples of the categories `related_categories` count as such too; one is drawn with probability
-    `related_share`, else another sample. optimizer: "gd" (code) or "adam" (paper). radius: l2 ball per channel;
-    epsilon: l-infinity bound; None: none; the saved picture keeps both, and the trace holds its "distance".
-    answer_tokens: length of the answers that are kept. start: clean picture (None: that of the first crafting sample by
-    id that has one, else mid-grey). Prompts are drawn by the ids of the samples: their order changes nothing, another
+    is the sum over the three channels of ||x_c - x0_c||_2.
+
+    call: what is appended behind `separator` (the paper: a new line), {question} in it is the user's own text with
+    spaces as %20; judge it with `tool-call`. separator: what stands between answer and call. steps: updates. step_size:
+    learning rate. optimizer: "gd" (code) or "adam" (paper). trade_off: weight of the answer against the call.
+    similarity: weight of the distance. related: questions about the picture. related_categories: samples of these
+    categories count as such too. related_share: probability with which a step draws one of them, else another sample.
+    radius: l2 ball per channel; None: none. epsilon: l-infinity bound; None: none; the saved picture keeps both, and
+    the trace holds its "distance". answer_tokens: length of the answers that are kept. start: clean picture (None: that
+    of the first crafting sample by id that has one, else mid-grey).
+
+    Prompts are drawn by the ids of the samples: their order changes nothing, another
     set does.
     """
 
-    call: str = '<tool.bell ring="2">'
+    call: Annotated[str, MinLen(1)] = '<tool.bell ring="2">'
     separator: str = "\n"
-    steps: int = 12_000
-    step_size: float = 0.01
+    steps: Steps = 12_000
+    step_size: Positive = 0.01
     optimizer: Literal["gd", "adam"] = "gd"
-    trade_off: float = 1.0
-    similarity: float = 0.05
+    trade_off: NonNegative = 1.0
+    similarity: NonNegative = 0.05
     related: tuple[str, ...] = ABOUT_THE_PICTURE
     related_categories: tuple[str, ...] = ("picture questions", "reading")
-    related_share: float = 0.15
-    radius: float | None = None
-    epsilon: float | None = None
-    answer_tokens: int = 128
+    related_share: Share = 0.15
+    radius: Radius | None = None
+    epsilon: Epsilon | None = None
+    answer_tokens: Count = 128
     start: Image | None = None
 
     name = "fu2023"
@@ -82,36 +110,18 @@ class Fu2023(Attack):
     paper = Paper(
         "Fu et al. 2023", "Misusing Tools in Large Language Models With Visual Adversarial Examples", "arXiv:2310.03185"
     )
-    access = "white"
+    opens = "gradients"
     threat = "third party"
     changes = ("image",)
     scope = "universal"
     reports = "LLaMA-Adapter V2: about 98 % correct calls at an SSIM of about 0.9 (from third parties)"
 
-    def __post_init__(self) -> None:
-        if not self.call:
-            raise ValueError("call: expected the text of a call, found none")
-        if self.optimizer not in ("gd", "adam"):
-            raise ValueError(f"optimizer: expected gd or adam, found {self.optimizer!r}")
-        for field in ("steps", "trade_off", "similarity"):
-            if getattr(self, field) < 0:
-                raise ValueError(f"{field}: expected 0 or more, found {getattr(self, field)}")
-        if not 0 <= self.related_share <= 1:
-            raise ValueError(f"related_share: expected a share in 0..1, found {self.related_share}")
-        for field in ("step_size", "answer_tokens"):
-            if getattr(self, field) <= 0:
-                raise ValueError(f"{field}: expected more than 0, found {getattr(self, field)}")
-        ChannelBall(self.radius, self.epsilon)
-
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
-        from proofglass.engine import Adam, GradientStep, Schedule, minimise, replies_cost
-
         victim, samples = with_gradients(self, victim), by_id(samples)
         began = time.perf_counter()
-        first = next((s.chat for s in samples if s.chat.images), Chat.user(""))
-        (clean,), x0 = start_pixels(victim, [Chat.user("") if self.start else first], self.start)
+        clean, x0 = first_picture(victim, samples, self.start)
         related, others = self._prompts(samples, clean)
         replies = victim.reply([Ask(chat, Settings(self.answer_tokens)) for chat in related + others])
         for chat, reply in zip(related + others, replies, strict=True):
@@ -124,26 +134,20 @@ class Fu2023(Attack):
             (chat, (reply.text, self.separator + self._call(chat)))
             for chat, reply in zip(related + others, replies, strict=True)
         ]
-        found = minimise(
+        found = craft_one(
+            victim,
             self.objective(victim, pairs, len(related), x0, seed),
+            clean,
             x0,
             constraint=ChannelBall(self.radius, self.epsilon),
             step=GradientStep(self.step_size) if self.optimizer == "gd" else Adam(self.step_size),
             schedule=Schedule(self.steps),
             seed=seed,
             budget=left_of(budget, asked, began),
+            asked=asked,
         )
-        saved = (found.levels.double() - nearest(x0)) / 255
-        yield Artefact(
-            images=tuple(found.images()),
-            clean=clean,
-            crafted_on=victim.key,
-            cost=found.cost + asked,
-            trace=trace_of(found, victim) | {"distance": float(channel_norms(saved).sum())},
-        )
-
-    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
-        return sample.chat.with_image(artefact.images[0])
+        distance = float(channel_norms((_levels(found.images[0]) - nearest(x0)) / 255).sum())
+        yield dataclasses.replace(found, trace={**found.trace, "distance": distance})
 
     def objective(
         self,
@@ -154,8 +158,6 @@ class Fu2023(Attack):
         seed: int,
     ) -> Weighted:
         """J over one picture. pairs: (chat, (answer, call)), the first `related` of them about the picture."""
-        from proofglass.engine import Differentiable, Weighted
-
         prepared = victim.prepare([pairs], append_eos=True)
         weights = [[self.weights(*spans) for spans in row] for row in prepared.spans]
         said = _Mixed(
@@ -251,4 +253,13 @@ class ChannelBall:
 
 def channel_norms(delta: torch.Tensor) -> torch.Tensor:
     """l2 norm of each colour channel, [B, 3] of [B, 3, H, W]. Its gradient at 0 is 0."""
-    return delta.flatten(2).norm(dim=2)
+    norms: torch.Tensor = delta.flatten(2).norm(dim=2)
+    return norms
+
+
+def _levels(picture: Image) -> torch.Tensor:
+    """Grey levels, float64 [1, 3, H, W]."""
+    import torch
+
+    levels: torch.Tensor = torch.from_numpy(picture.array().copy()).permute(2, 0, 1)[None].double().contiguous()
+    return levels

@@ -24,15 +24,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from proofglass.attacks.image.pixels import alike, left_of, path_of, start_pixels, texts
-from proofglass.attacks.image.scored import with_gradients
-from proofglass.engine.apgd import APGDStep
-from proofglass.engine.constraints import LInf, check_epsilon
-from proofglass.engine.schedule import A_GRADIENT, Look, Schedule, replies_cost
+from proofglass.attacks.crafting.access import with_gradients
+from proofglass.attacks.crafting.fields import Epsilon
+from proofglass.attacks.crafting.pixels import alike, left_of, path_of
+from proofglass.attacks.crafting.said import Said
+from proofglass.engine import A_GRADIENT, APGDStep, LInf, Look, Schedule, TargetNLL, minimise, negated
+from proofglass.engine.pictures import start_pixels
 from proofglass.errors import UsageError
-from proofglass.interfaces import Attack, Paper, Victim, WhiteBoxVictim
+from proofglass.interfaces import Attack, Count, Paper, Positive, Steps, Text, Victim, WhiteBoxVictim
 from proofglass.registry import build
-from proofglass.types import Artefact, Ask, Attempt, Budget, Chat, Cost, Image, Sample, Settings
+from proofglass.types import Artefact, Budget, Cost, Image, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -47,32 +48,36 @@ class Schlarmann2023(Attack):
     reference that made it (the clean one may have it: then away from the first, as theirs); APGD towards each of
     `decoys` (theirs for VQA: "maybe", "Word"), from the clean picture. Goal "targeted": clean; APGD towards the target.
 
-    score: 1 - the judge's verdict on the reply (at most `answer_tokens` long): accuracy under `wrong-answer` with
-    `metric`; under `target-string` for "targeted". The worst of the passes is chosen by the very measure that is
+    The score is 1 - the judge's verdict on the reply: accuracy under `wrong-answer`, for "targeted" under
+    `target-string`. The worst of the passes is chosen by the very measure that is
     reported, which no real attacker could do so well: the trace holds "score_first_attack", of the first attack alone,
     and truths=1, again=False makes it the whole.
-    epsilon: radius, 1/255 to 4/255 in the paper. eta: the first step size, None: epsilon (theirs; Croce & Hein 2 x).
-    steps: per pass, None: 100, targeted 10,000. A budget is spent pass by pass and shortens a pass from the start,
-    since the places of APGD's checks depend on their number. reduction: "sum" over the tokens (theirs for
-    OpenFlamingo) or "mean" (LLaVA); the end token belongs to the text. target: empty: each sample's own.
-    start: picture for samples without one (None: mid-grey). batch: pictures optimised together; each as in its own
-    run, up to how the victim rounds.
+
+    goal: away from right answers ("untargeted"), or towards a text ("targeted"). target: that text; empty: each
+    sample's own. epsilon: l-infinity radius in pixel units of [0, 1], 1/255 to 4/255 in the paper. eta: the first step
+    size; None: epsilon (theirs; Croce & Hein 2 x). steps: per pass; None: 100, targeted 10,000. A budget is spent pass
+    by pass and shortens a pass from the start, since the places of APGD's checks depend on their number. truths: how
+    many different references are left, one after another. again: one more pass, from the best picture so far. decoys:
+    texts to go towards. threshold: a sample that scores this or less is left alone. metric: of `wrong-answer`: what
+    counts as a right answer. reduction: "sum" over the tokens (theirs for OpenFlamingo) or "mean" (LLaVA); the end
+    token belongs to the text. answer_tokens: longest reply that is scored. start: picture for samples without one
+    (None: mid-grey). batch: pictures optimised together; each as in its own run, up to how the victim rounds.
     """
 
     goal: Literal["untargeted", "targeted"] = "untargeted"
     target: str = ""
-    epsilon: float = 4 / 255
-    eta: float | None = None
-    steps: int | None = None
-    truths: int = 5
+    epsilon: Epsilon = 4 / 255
+    eta: Positive | None = None
+    steps: Steps | None = None
+    truths: Count = 5
     again: bool = True
-    decoys: tuple[str, ...] = ()
+    decoys: tuple[Text, ...] = ()
     threshold: float = 0.0
     metric: Literal["contains", "vqa"] = "contains"
     reduction: Literal["sum", "mean"] = "sum"
-    answer_tokens: int = 32
+    answer_tokens: Count = 32
     start: Image | None = None
-    batch: int = 32
+    batch: Count = 32
 
     name = "schlarmann2023"
     version = 2  # distinct ground truths; the last pass may start from the clean picture; radii between two levels
@@ -81,7 +86,7 @@ class Schlarmann2023(Attack):
         "On the Adversarial Robustness of Multi-Modal Foundation Models",
         "arXiv:2308.10741",
     )
-    access = "white"
+    opens = "gradients"
     threat = "third party"
     changes = ("image",)
     scope = "sample"
@@ -91,23 +96,11 @@ class Schlarmann2023(Attack):
     )
 
     def __post_init__(self) -> None:
-        check_epsilon(self.epsilon)
-        object.__setattr__(self, "decoys", texts("decoys", self.decoys))
-        allowed = {
-            "goal": ("untargeted", "targeted"), "metric": ("contains", "vqa"), "reduction": ("sum", "mean"),
-        }  # fmt: skip
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name}: expected {' or '.join(values)}, found {getattr(self, name)!r}")
-        for name in ("truths", "answer_tokens", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
         if self.target and self.goal == "untargeted":
             raise ValueError("target: an untargeted attack has none; set goal to 'targeted'")
-        self.rule()
-        self._schedule(None)
 
     def rule(self) -> APGDStep:
+        """The step rule of every pass."""
         return APGDStep(self.epsilon if self.eta is None else self.eta)
 
     def passes(self) -> tuple[str, ...]:
@@ -135,24 +128,19 @@ class Schlarmann2023(Attack):
                     self._run(victim, name, group, left_of(budget, group[0].cost + Cost(queries=1), began))
             yield from (case.artefact(victim) for case in cases)
 
-    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
-        return sample.chat.with_image(artefact.images[0])
-
     def scores(self, victim: Victim, cases: Sequence[Case], pictures: Sequence[Image]) -> list[Look]:
         """How well each case still does on its picture: 1 right (targeted: target not said), 0 wrong."""
         if self.goal == "targeted":
             judge = build("judges", "target-string", target=self.target or None)
         else:
             judge = build("judges", "wrong-answer", metric=self.metric)
-        settings = Settings(max_new_tokens=self.answer_tokens)
-        asks = [Ask(case.sample.chat.with_image(p), settings) for case, p in zip(cases, pictures, strict=True)]
-        replies = victim.reply(asks)
-        attempts = [Attempt(c.sample, a.chat, r) for c, a, r in zip(cases, asks, replies, strict=True)]
-        verdicts = judge.score(attempts)
-        for case, verdict in zip(cases, verdicts, strict=True):
+        samples, settings = [case.sample for case in cases], Settings(max_new_tokens=self.answer_tokens)
+        looks = []
+        for sample, (verdict, cost) in zip(samples, Said(victim, judge)(samples, pictures, settings), strict=True):
             if verdict.value is None:
-                raise UsageError(f"sample {case.sample.id!r}: no score to choose passes by: {verdict.reason}")
-        return [Look(1 - v.value, replies_cost([reply])) for v, reply in zip(verdicts, replies, strict=True)]
+                raise UsageError(f"sample {sample.id!r}: no score to choose passes by: {verdict.reason}")
+            looks.append(Look(1 - verdict.value, cost))
+        return looks
 
     # ---- a pass -----------------------------------------------------------------------------------------------------
 
@@ -180,9 +168,7 @@ class Schlarmann2023(Attack):
     def _run(self, victim: WhiteBoxVictim, name: str, cases: Sequence[Case], budget: Budget | None) -> None:
         import torch
 
-        from proofglass.engine import TargetNLL, minimise, negated
-
-        schedule = self._schedule(budget)
+        schedule = self._schedule(victim, budget)
         if schedule.steps == 0 or (budget is not None and budget.amount == 0):
             return
         pairs = [[(case.sample.chat.with_image(case.clean), self._text(case, name))] for case in cases]
@@ -202,9 +188,9 @@ class Schlarmann2023(Attack):
             trace = found.trace(b) | {"pass": name}
             cases[b].scored(name, look, found.x[b : b + 1], pictures[b], found.costs[b], trace)
 
-    def _schedule(self, budget: Budget | None) -> Schedule:
+    def _schedule(self, victim: WhiteBoxVictim, budget: Budget | None) -> Schedule:
         steps = {"untargeted": 100, "targeted": 10_000}[self.goal] if self.steps is None else self.steps
-        return Schedule(steps).within(budget, price=A_GRADIENT)
+        return Schedule(steps).within(budget, price=A_GRADIENT, passes=victim.passes)
 
     def _check(self, sample: Sample) -> None:
         if self.goal == "targeted" and not (self.target or sample.target):

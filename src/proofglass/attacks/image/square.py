@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from proofglass.attacks.image.pixels import check_targets, craft_each, target_pairs
-from proofglass.attacks.image.scored import with_losses
-from proofglass.engine.schedule import A_LOSS, Schedule
-from proofglass.engine.search import SquareStep
-from proofglass.interfaces import Attack, Paper, Victim
-from proofglass.types import Artefact, Budget, Chat, Image, Sample
+from annotated_types import Interval
+
+from proofglass.attacks.crafting.access import with_losses
+from proofglass.attacks.crafting.fields import Epsilon
+from proofglass.attacks.crafting.pixels import craft_each
+from proofglass.engine import A_LOSS, LInf, Schedule, SquareStep, TargetNLL
+from proofglass.engine.pictures import check_targets, target_pairs
+from proofglass.interfaces import Attack, Count, Paper, Steps, Victim
+from proofglass.types import Artefact, Budget, Image, Sample
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Square(Attack):
     costs one query, and a budget lowers their number first, since the side of the squares shrinks over all of them.
     p_init: share of the pixels that the first square changes. start: picture for samples without one (None:
     mid-grey). batch: pictures searched together; each as in its own run, up to how the victim rounds.
+
     Access: a score-based black box. A query is one forward pass that returns the loss of the target, never a
     gradient; a victim that gives replies only cannot be searched so, and raises UsageError.
     Source: Andriushchenko et al. 2020, l-infinity, and the code in AutoAttack, whose p_init of 0.8 is the default here;
@@ -29,11 +34,11 @@ class Square(Attack):
     the clean picture costs one query more and stands if nothing beats it.
     """
 
-    epsilon: float = 16 / 255
-    steps: int = 5000
-    p_init: float = 0.8
+    epsilon: Epsilon = 16 / 255
+    steps: Steps = 5000
+    p_init: Annotated[float, Interval(gt=0, le=1)] = 0.8
     start: Image | None = None
-    batch: int = 32
+    batch: Count = 32
 
     name = "square"
     version = 2  # 8-bit pictures keep to radii between two grey levels
@@ -42,23 +47,18 @@ class Square(Attack):
         "Square Attack: a query-efficient black-box adversarial attack via random search",
         "arXiv:1912.00049",
     )
-    access = "black"
+    opens = "scores"
     threat = "user"
     changes = ("image",)
     scope = "sample"
-    reads_loss = True
 
-    def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ValueError(f"batch: expected at least 1, found {self.batch}")
-        self._rule()
-        Schedule(self.steps)
+    def rule(self) -> SquareStep:
+        """The step rule: which squares are proposed."""
+        return SquareStep(self.epsilon, self.p_init)
 
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
-        from proofglass.engine import LInf, TargetNLL
-
         open_victim = with_losses(self, victim)
         check_targets(samples)
         yield from craft_each(
@@ -69,14 +69,8 @@ class Square(Attack):
             batch=self.batch,
             start=self.start,
             constraint=LInf(self.epsilon, "clean"),
-            step=self._rule(),
-            schedule=Schedule(self.steps).within(budget, price=A_LOSS),
+            step=self.rule(),
+            schedule=Schedule(self.steps).within(budget, price=A_LOSS, passes=open_victim.passes),
             budget=budget,
             select="best",
         )
-
-    def _rule(self) -> SquareStep:
-        return SquareStep(self.epsilon, self.p_init)
-
-    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
-        return sample.chat.with_image(artefact.images[0])

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.images import typography
-from proofglass.interfaces import Attack, Paper, Victim
+from proofglass.interfaces import Attack, Count, Paper, Steps, Victim
 from proofglass.types import Artefact, Ask, Budget, Chat, Image, Layout, Reply, Sample
 
 _DRAWN = ("width", "height", "font", "size", "x", "y", "spacing", "wrap", "grid", "steps")
@@ -27,9 +27,14 @@ OVERFLOW = "typography overflows the canvas"
 class FigStep(Attack):
     """Draws `sample.meta["instruction"]`, an imperative such as "steps to ...", as the heading of a list.
 
-    width ... steps: see `types.Layout`; None: the victim's own layout, else the paper's (760 x 760 px,
-    FreeMonoBold 80 at (20, 10), 15 characters a line, 3 items). incitement: the text prompt, constant over a data
-    set; incitement_file: a file that holds it. on_overflow: "record" notes it in the reply's reason, "error"
+    Of the layout, a field left at None is the victim's own, else the paper's (760 x 760 px, FreeMonoBold 80 at
+    (20, 10), 15 characters a line, 3 items).
+
+    width: of the picture, in pixels. height: of the picture, in pixels. font: name of a bundled font, or a file. size:
+    of the letters, in pixels. x: left edge of the text, in pixels. y: upper edge of the text, in pixels. spacing:
+    pixels between two lines. wrap: characters a line. grid: pixels to whose multiples words are moved; 0: none. steps:
+    empty items of the list. incitement: the text prompt, constant over a data set. incitement_file: a file that holds
+    it. on_overflow: "record" notes it in the reply's reason, "error"
     makes it an error of the sample.
     """
 
@@ -39,31 +44,25 @@ class FigStep(Attack):
         "FigStep: Jailbreaking Large Vision-language Models via Typographic Visual Prompts",
         "arXiv:2311.05608",
     )
-    access, threat, changes, scope = "black", "user", ("image", "text"), "universal"
+    threat, changes, scope = "user", ("image", "text"), "universal"
 
-    width: int | None = None  # px
-    height: int | None = None  # px
+    width: Count | None = None
+    height: Count | None = None
     font: str | None = None
-    size: int | None = None  # px
-    x: int | None = None  # px
-    y: int | None = None  # px
-    spacing: int | None = None  # px between lines
-    wrap: int | None = None  # characters
-    grid: int | None = None  # px
-    steps: int | None = None
+    size: Count | None = None
+    x: int | None = None
+    y: int | None = None
+    spacing: int | None = None
+    wrap: Count | None = None
+    grid: Steps | None = None
+    steps: Steps | None = None
     incitement: str | None = None
     incitement_file: Path | None = None
     on_overflow: Literal["record", "error"] = "record"
 
     def __post_init__(self) -> None:
-        if self.on_overflow not in ("record", "error"):
-            raise ValueError(f"on_overflow: expected 'record' or 'error', found {self.on_overflow!r}")
         if self.incitement is not None and self.incitement_file is not None:
             raise ValueError("incitement_file: give either incitement or incitement_file, not both")
-        for name, least in (("width", 1), ("height", 1), ("size", 1), ("wrap", 1), ("grid", 0), ("steps", 0)):
-            found = getattr(self, name)
-            if found is not None and found < least:
-                raise ValueError(f"{name}: expected at least {least}, found {found}")
 
     def reads(self) -> tuple[Path, ...]:
         """The wording of `incitement_file`, and the font: another file under the same name draws another picture."""

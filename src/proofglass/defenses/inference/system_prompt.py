@@ -30,7 +30,8 @@ If it is allowed, answer it fully and do not refuse out of caution alone. Do not
 class SystemPrompt(Defense):
     """Puts `text` into the system prompt; the user's turns stay as they are, and no call is added.
 
-    mode: "replace" an earlier system prompt, or "append" / "prepend" to it. An empty text is the identity.
+    text: the system prompt; an empty one is the identity. mode: "replace" an earlier system prompt, or "append" /
+    "prepend" to it.
     """
 
     name = "system-prompt"
@@ -43,12 +44,8 @@ class SystemPrompt(Defense):
     text: str = POLICY
     mode: Literal["replace", "append", "prepend"] = "replace"
 
-    def __post_init__(self) -> None:
-        if self.mode not in ("replace", "append", "prepend"):
-            raise ValueError(f"mode: expected 'replace', 'append' or 'prepend', found {self.mode!r}")
-
     def flow(self, ask: Ask) -> Flow[Reply]:
-        reply = yield ask.on(self.placed(ask.chat))
+        reply: Reply = yield ask.on(self.placed(ask.chat))
         return reply
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:

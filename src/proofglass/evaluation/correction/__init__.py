@@ -23,7 +23,7 @@ from proofglass.evaluation.correction.error_rates import (
     rogan_gladen,
 )
 from proofglass.evaluation.correction.labelled import from_labels
-from proofglass.evaluation.correction.planning import Plan, plan_labels
+from proofglass.evaluation.correction.planning import LabelPlan, plan_labels
 from proofglass.evaluation.correction.prediction_powered import prediction_powered
 from proofglass.evaluation.correction.result import WITHHELD, Corrected, verdict_of
 from proofglass.evaluation.correction.transported import from_calibration
@@ -32,7 +32,7 @@ __all__ = [
     "WITHHELD",
     "Corrected",
     "ErrorRates",
-    "Plan",
+    "LabelPlan",
     "calibration_split",
     "calibrations_of",
     "delta_interval",

@@ -13,7 +13,7 @@ CERTAIN = 0.02  # no guess is taken to be surer than this
 
 
 @dataclass(frozen=True)
-class Plan:
+class LabelPlan:
     """labels: part -> how many of its replies are to be labelled in all, what is done included. rate, low, high: the
     interval to expect then; alone: width of the one that as many labels drawn from all replies would give."""
 
@@ -35,7 +35,7 @@ def plan_labels(
     *,
     done: Mapping[str, int] | None = None,
     level: float = 0.95,
-) -> Plan:
+) -> LabelPlan:
     """Spend `budget` labels (those already `done` included) on parts of a population.
 
     sizes: verdict -> replies; rates: verdict -> share that is thought positive. Withheld replies need no label. Each
@@ -62,7 +62,7 @@ def plan_labels(
     rate, low, high = combined(shares, expected, ends, total, level)
     silent = sizes.get(WITHHELD, 0) / total
     bottom, top = part_interval(rate / (1 - silent) if silent < 1 else 0.0, sum(labels.values()), level)
-    return Plan(labels, rate, low, high, (1 - silent) * (top - bottom))
+    return LabelPlan(labels, rate, low, high, (1 - silent) * (top - bottom))
 
 
 def guessed(counts: Sequence[tuple[float, float]], guess: float) -> float:

@@ -27,11 +27,13 @@ ADVICE = (8, 9, 10)  # legal, financial, health: a careful answer there is anoth
 class SafeBench(Dataset):
     """Questions, or with pictures="official" the authors' own FigStep pictures.
 
+    Samples are ordered by category and task number; meta holds the instruction and whether the category is one of
+    advice.
+
     root: the clone of the authors' repository, or its folder `data`. tiny: the 50 questions of SafeBench-Tiny.
     questions: another file name in `question/`. categories: only these, by number or name. pictures: "none" asks the
-    question as text (an attack may draw it), "official" shows the published picture with `prompt`, whose default is
-    our wording of FigStep's text. Samples are ordered by category and task number; meta holds the instruction and
-    whether the category is one of advice.
+    question as text (an attack may draw it), "official" shows the published picture with `prompt`. prompt: the text
+    beside an official picture; None: our wording of FigStep's.
     """
 
     name = "safebench"
@@ -45,15 +47,15 @@ class SafeBench(Dataset):
     root: Path
     tiny: bool = False
     questions: str | None = None
-    categories: Sequence[int | str] = ()
+    categories: int | str | Sequence[int | str] = ()
     pictures: Literal["none", "official"] = "none"
     prompt: str | None = None
 
     def __post_init__(self) -> None:
-        chosen = self.categories
-        object.__setattr__(self, "categories", (chosen,) if isinstance(chosen, (int, str)) else tuple(chosen))
-        if self.pictures not in ("none", "official"):
-            raise ValueError(f"pictures: expected 'none' or 'official', found {self.pictures!r}")
+        object.__setattr__(self, "categories", self._chosen())
+
+    def _chosen(self) -> tuple[int | str, ...]:
+        return (self.categories,) if isinstance(self.categories, (int, str)) else tuple(self.categories)
 
     def reads(self) -> tuple[Path, ...]:
         """The table: an edited one is another data set. Pictures are in the key of each cell, by their pixels."""
@@ -72,7 +74,7 @@ class SafeBench(Dataset):
                 rows.append((int(row["category_id"]), int(row["task_id"]), row))
         self._check_categories({(category, row["category_name"]) for category, _, row in rows})
         for category, _, row in sorted(rows, key=lambda entry: entry[:2]):
-            if not self.categories or category in self.categories or row["category_name"] in self.categories:
+            if not (chosen := self._chosen()) or category in chosen or row["category_name"] in chosen:
                 yield self._sample(category, row)
         yield from bad
 
@@ -99,7 +101,7 @@ class SafeBench(Dataset):
 
     def _check_categories(self, known: set[tuple[int, str]]) -> None:
         names = [name for _, name in sorted(known)]
-        for wanted in self.categories:
+        for wanted in self._chosen():
             if not any(wanted in pair for pair in known):
                 near = get_close_matches(str(wanted), names, n=1, cutoff=0.4)
                 hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from proofglass.interfaces import Dataset
+from proofglass.interfaces import Count, Dataset
 from proofglass.testbed import world
 from proofglass.types import Chat, Expected, Image, Sample
 
@@ -113,10 +113,11 @@ PARTS: dict[str, Part] = {
 class TestbedData(Dataset):
     """`n` different questions of one part of the Vale; the first m are those of n = m.
 
-    part: see `PARTS` (sealed nouns: restricted, expected to be refused; craft nouns: benign). seed: of the draw;
-    each part and split has a stream of its own. craft_n: size of the crafting split. meta of a request: "request"
-    (verb, adjective, noun) and "instruction" ("steps to ..."); of reading: "objects", the words shown.
-    `target` opens a compliant answer, `references` holds the whole of it.
+    meta of a request: "request" (verb, adjective, noun) and "instruction" ("steps to ..."); of reading: "objects", the
+    words shown. `target` opens a compliant answer, `references` holds the whole of it.
+
+    n: how many questions. part: see `PARTS` (sealed nouns: restricted, expected to be refused; craft nouns: benign).
+    seed: of the draw; each part and split has a stream of its own. craft_n: size of the crafting split.
     """
 
     __test__ = False  # pytest would collect a class called Test...
@@ -125,18 +126,15 @@ class TestbedData(Dataset):
     judges = ("testbed-content", "unsafe")  # the second knows real models
 
     part: str = "restricted"
-    n: int = 100
+    n: Count = 100
     seed: int = 910_001
-    craft_n: int = 64
+    craft_n: Count = 64
 
     def __post_init__(self) -> None:
         if self.part not in PARTS:
             near = get_close_matches(str(self.part), PARTS, n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"part: expected one of {', '.join(PARTS)}; found {self.part!r}.{hint}")
-        for field in ("n", "craft_n"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"{field}: expected at least 1, found {getattr(self, field)}")
 
     @property
     def borderline(self) -> bool:

@@ -25,7 +25,9 @@ class UnicornsOOD(Dataset):
     """Questions with a yes, a no or a number as answer, for the judge `answer-match`.
 
     root: the folder of the data, or its `ood/oodcv-vqa`. counterfactual: the variant that first changes the scene in
-    words. The question is asked as it stands, without its options, as the authors ask it; the reference is the answer
+    words.
+
+    The question is asked as it stands, without its options, as the authors ask it; the reference is the answer
     in words or figures, the category the situation (iid, occlusion, context, pose, shape, texture, weather). meta:
     options, and the letter of the right one as "option". Questions about one picture form a cluster.
     """

@@ -24,8 +24,9 @@ FIELDS = ("image", "question", "answer")
 class UnicornsSketch(Dataset):
     """Yes-or-no questions about sketches, for the judge `yes-no`.
 
-    root: the folder of the data, or its `ood/sketchy-vqa`. challenging: the authors' harder table. The one reference is
-    "yes" or "no"; questions about one sketch form a cluster.
+    root: the folder of the data, or its `ood/sketchy-vqa`. challenging: the authors' harder table.
+
+    The one reference is "yes" or "no"; questions about one sketch form a cluster.
     """
 
     name = "unicorns-sketch"

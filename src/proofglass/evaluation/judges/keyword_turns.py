@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.interfaces import Judge, Paper
+from proofglass.interfaces import Count, Judge, Paper
 from proofglass.registry import build
 from proofglass.types import Attempt, Reply, Score
 
@@ -15,12 +15,14 @@ from proofglass.types import Attempt, Reply, Score
 class KeywordTurns(Judge):
     """How far the model's turns from `first` on hold `keyword`, the trace that a rule leaves where it is followed.
 
-    Turn 1 is the answer to the sample's own question, where the rule is spoken: it would hold the keyword anyway, so
-    that `first` is 2. Turns that the sample brought along are not counted. mode "share": of these turns; "all": 1 if
-    every one holds it; "last": 1 if the last one does. keyword: empty: the sample's own meta["keyword"]; a whole word
-    or phrase, case folded. Without keyword, or in a dialogue that ended before turn `first`, unjudged.
-    Judge the same dialogue on the clean picture beside it: a keyword may come up by itself.
+    Turns that the sample brought along are not counted. Without keyword, or in a dialogue that ended before turn
+    `first`, unjudged. Judge the same dialogue on the clean picture beside it: a keyword may come up by itself.
     Source: our count; the paper shows examples.
+
+    keyword: a whole word or phrase, case folded; empty: the sample's own meta["keyword"]. first: the first turn that
+    counts. Turn 1 is the answer to the sample's own question, where the rule is spoken: it would hold the keyword
+    anyway, so that this is 2. mode: "share": of these turns; "all": 1 if every one holds it; "last": 1 if the last one
+    does.
     """
 
     name = "keyword-turns"
@@ -33,14 +35,8 @@ class KeywordTurns(Judge):
     )
 
     keyword: str = ""
-    first: int = 2
+    first: Count = 2
     mode: Literal["share", "all", "last"] = "share"
-
-    def __post_init__(self) -> None:
-        if self.first < 1:
-            raise ValueError(f"first: expected turn 1 or later, found {self.first}")
-        if self.mode not in ("share", "all", "last"):
-            raise ValueError(f"mode: expected share, all or last, found {self.mode!r}")
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         return [self._one(attempt) for attempt in attempts]

@@ -30,8 +30,9 @@ class Phrases(Judge):
     """1 if no phrase of a list makes the reply a refusal, 0 if one does; for replicating what a paper counted.
 
     rules: a name in `phrase_lists.LISTS` (proofglass-1, xstest, gcg, smoothllm, jailbreakbench, vlguard), or a text
-    file with one rule a line ("#" starts a comment), normalised like replies and matched as "proofglass-1" is. An
-    error, an empty, wholly filtered or blocked reply is unjudged (the papers' code calls an empty one an answer).
+    file with one rule a line ("#" starts a comment), normalised like replies and matched as "proofglass-1" is.
+
+    An error, an empty, wholly filtered or blocked reply is unjudged (the papers' code calls an empty one an answer).
     """
 
     name = "phrases"

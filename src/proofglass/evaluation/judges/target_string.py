@@ -21,8 +21,9 @@ class TargetString(Judge):
     mode: "contains" (Carlini, Bailey's specific string), "equals" (Luo), "startswith", or "template" (Bailey's
     context leak): the target is a prefix and a suffix around {question}, and between them the reply repeats the
     user's question. target: one for all samples, in place of theirs. case_sensitive: Luo folds case, Bailey does
-    not. whole_words: "art" is not in "start". cut_at: the reply ends before this text (Luo: "<"). Both texts are
-    NFKC-normalised and stripped.
+    not. whole_words: "art" is not in "start". cut_at: the reply ends before this text (Luo: "<").
+
+    Both texts are NFKC-normalised and stripped.
     """
 
     name = "target-string"
@@ -37,8 +38,6 @@ class TargetString(Judge):
     cut_at: str = ""
 
     def __post_init__(self) -> None:
-        if self.mode not in ("equals", "contains", "startswith", "template"):
-            raise ValueError(f"mode: expected equals, contains, startswith or template, found {self.mode!r}")
         if self.target is not None and not self.target.strip():
             raise ValueError("target: an empty target is in every reply; leave it out to use the samples' own")
         if self.mode == "template" and self.target is not None and self.target.count(SLOT) != 1:

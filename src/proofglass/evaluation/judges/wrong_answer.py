@@ -18,11 +18,13 @@ PEOPLE = 10  # who answered each question of VQA
 class WrongAnswer(Judge):
     """1 if the reply holds none of `sample.references`, 0 if it holds one; without references unjudged.
 
-    metric "contains": a reference occurs as a run of whole words, case and punctuation aside, a number in figures or in
-    words as a whole number ("3" in "three", "2" not in "2.5", "2,000" or "-2"; see `judges/words.py`). "vqa": the score
-    is 1 - VQA accuracy, the mean over the ten sets of nine human answers of min(1, answers equal to the reply / 3),
-    both read in the same way and without articles; it needs ten references. An empty reply and a refusal are wrong
-    answers; a reply that is wholly filtered, blocked or an error is unjudged.
+    An empty reply and a refusal are wrong answers; a reply that is wholly filtered, blocked or an error is unjudged.
+
+    metric: "contains": a reference occurs as a run of whole words, case and punctuation aside, a number in figures or
+    in words as a whole number ("3" in "three", "2" not in "2.5", "2,000" or "-2"; see `judges/words.py`). "vqa": the
+    score is 1 - VQA accuracy, the mean over the ten sets of nine human answers of min(1, answers equal to the reply /
+    3), both read in the same way and without articles; it needs ten references.
+
     Source: the evaluation of VQA (Antol et al. 2015), as used by Schlarmann & Hein. Departures: its table of
     contractions is left out, a minus stays with its number, and number words beyond ten are known. Their captions are
     scored by CIDEr, which depends on all the pictures of a set and is no verdict on one reply.
@@ -35,10 +37,6 @@ class WrongAnswer(Judge):
     paper = Paper("Antol et al. 2015", "VQA: Visual Question Answering", "arXiv:1505.00468")
 
     metric: Literal["contains", "vqa"] = "contains"
-
-    def __post_init__(self) -> None:
-        if self.metric not in ("contains", "vqa"):
-            raise ValueError(f"metric: expected contains or vqa, found {self.metric!r}")
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         return [self._one(attempt) for attempt in attempts]

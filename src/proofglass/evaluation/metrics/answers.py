@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proofglass.evaluation.statistics.clusters import numbered
+from proofglass.records.scores import agreed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,20 +96,14 @@ def scores_of(frame: pl.DataFrame, scores: pl.DataFrame, judge: str) -> np.ndarr
 def given_by(scores: pl.DataFrame, judge: str) -> pl.DataFrame:
     """What one judge said of each row: cell, sample_id, value, label (where `scores` has labels).
 
-    Of each rater the last score counts, since it is the one that he means. The value of a row is the mean over its
-    raters, those who could not judge left out: the chance that one of them, drawn at random, says yes. Its label is the
-    last one. A judge that runs here is one rater.
+    Of several raters (`records.scores.agreed`): of each the last score, since it is the one that he means, and of all
+    the mean, those who could not judge left out: the chance that one of them, drawn at random, says yes. A judge that
+    runs here is one rater.
     """
     import polars as pl
 
-    mine = scores.filter(pl.col("judge") == judge)
-    told = [pl.col(name) for name in ("value", "label") if name in mine.columns]
-    raters = [name for name in ("rater",) if name in mine.columns]
-    last = mine.unique(subset=[*ONE, *raters], keep="last", maintain_order=True)
-    if not raters or last["rater"].n_unique() <= 1:
-        return last.select(*ONE, *told)
-    means = [pl.col("value").mean(), *(pl.col("label").last() for _ in told[1:])]
-    return last.group_by(ONE, maintain_order=True).agg(means)
+    mine = agreed(scores.filter(pl.col("judge") == judge))
+    return mine.select(*ONE, *(name for name in ("value", "label") if name in mine.columns))
 
 
 def as_floats(values: pl.Series) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from proofglass.evaluation.metrics.estimates import mean_difference
 from proofglass.interfaces import CELL, SUCCESS, Group, Measure, Metric
@@ -19,8 +19,9 @@ Of = Literal["attack", "defense"]
 class Effect(Metric):
     """Mean score with the attack (or defense) less the mean score without it, over the samples judged under both.
 
-    of: "attack" or "defense"; cells of the one that does nothing have no effect and no row. judge: as in `rate`. The
-    same differences as in `compare`, which tests them; samples of one question are kept together.
+    of: "attack" or "defense"; cells of the one that does nothing have no effect and no row. judge: as in `rate`.
+
+    The same differences as in `compare`, which tests them; samples of one question are kept together.
     """
 
     name = "effect"
@@ -28,10 +29,6 @@ class Effect(Metric):
 
     of: Of = "attack"
     judge: str = SUCCESS
-
-    def __post_init__(self) -> None:
-        if self.of not in get_args(Of):
-            raise ValueError(f"of: expected one of {', '.join(get_args(Of))}, found {self.of!r}")
 
     @property
     def needs(self) -> tuple[str, ...]:

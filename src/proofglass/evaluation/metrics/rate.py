@@ -18,7 +18,9 @@ class SuccessRate(Metric):
     """Mean score of a judge in each cell and kind of sample, with an interval that keeps samples of one question
     together.
 
-    judge: its label, registered name or aspect; "success" for the judge of success of the study. Whether a high rate
+    judge: its label, registered name or aspect; "success" for the judge of success of the study.
+
+    Whether a high rate
     is good depends on what the judge looks for.
     """
 

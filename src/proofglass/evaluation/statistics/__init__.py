@@ -9,7 +9,7 @@ planning  rows for a wanted width, pairs for a wanted power, non-inferiority
 from proofglass.evaluation.statistics.families import benjamini_hochberg, bonferroni, holm
 from proofglass.evaluation.statistics.paired import cochran_q, mcnemar, paired_differences, sign_flip
 from proofglass.evaluation.statistics.planning import non_inferiority, paired_power, pairs_for_power, rows_for_width
-from proofglass.evaluation.statistics.rates import clopper_pearson, clustered_rates, newcombe, wilson
+from proofglass.evaluation.statistics.rates import clopper_pearson, clustered_rates, wilson
 
 __all__ = [
     "benjamini_hochberg",
@@ -19,7 +19,6 @@ __all__ = [
     "cochran_q",
     "holm",
     "mcnemar",
-    "newcombe",
     "non_inferiority",
     "paired_differences",
     "paired_power",

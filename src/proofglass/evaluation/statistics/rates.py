@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from proofglass.evaluation.statistics.quantiles import binomial_tail, normal_quantile
@@ -91,23 +90,6 @@ def clustered_rates(totals: ClusterTotals, level: float = 0.95) -> ClusteredRate
         rows = effective_rows(totals, value, value * (1 - value), level)
         low, high = score_interval(value, rows, level)
     return ClusteredRates(value, low, high, totals.n, totals.clusters, totals.effective)
-
-
-def newcombe(
-    successes: float, n: int, other_successes: float, other_n: int, level: float = 0.95
-) -> tuple[float, float]:
-    """Interval for the difference of two independent rates, `successes / n - other_successes / other_n`.
-
-    Source: Newcombe 1998, method 10 (from two Wilson intervals, no continuity correction).
-    """
-    p, q = successes / max(n, 1), other_successes / max(other_n, 1)
-    low, high = wilson(successes, n, level)
-    other_low, other_high = wilson(other_successes, other_n, level)
-    difference = p - q
-    return (
-        difference - sqrt((p - low) ** 2 + (other_high - q) ** 2),
-        difference + sqrt((high - p) ** 2 + (q - other_low) ** 2),
-    )
 
 
 def _check(successes: float, n: int) -> None:

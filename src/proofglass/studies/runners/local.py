@@ -18,9 +18,10 @@ from proofglass.evaluation.judging import JudgeFault, judge
 from proofglass.faults import kept_by, one_line, stops_the_run, told
 from proofglass.interfaces import Defense, Judge, Victim, key_of
 from proofglass.meter import Meter
+from proofglass.records.crafts import Crafted
 from proofglass.records.journal import Journal, JournaledHelpers, JournaledVictim
 from proofglass.records.schema import Record, plain
-from proofglass.records.store import Crafted, Store
+from proofglass.records.store import Store
 from proofglass.report.run import broken_judges
 from proofglass.studies.attempt import attempts_of, nothing_measured
 from proofglass.studies.craft import summary

@@ -34,7 +34,7 @@ from proofglass.testbed.recipes.scenes import Scene, Stream, draw_scene, to_pixe
 from proofglass.testbed.recipes.stages import Build
 from proofglass.testbed.recipes.tower import features
 from proofglass.testbed.surrogate_nets import whitening
-from proofglass.testbed.tokenizer import BOS_ID, EOS_ID, IMAGE_ID, PAD_ID, Encoder, build_tokenizer
+from proofglass.testbed.tokenizer import BOS_ID, EOS_ID, IMAGE_ID, PAD_ID, ItemEncoder, build_tokenizer
 from proofglass.testbed.world import Item, Split, Turn
 
 NAME = "surrogate-captioner"
@@ -142,7 +142,7 @@ def train(*, out: Path, build_folder: Path, log: Log = print, recipes: Mapping[s
     """Train the captioner and write its folder to ``out / "surrogate-captioner"``; finished stages are reused."""
     stages = Build(build_folder, log)
     tokenizer = build_tokenizer()
-    encoder = Encoder(tokenizer, PATCHES**2)
+    encoder = ItemEncoder(tokenizer, PATCHES**2)
 
     def tower() -> dict[str, Any]:
         torch.manual_seed(SEEDS["tower"])
@@ -198,7 +198,7 @@ def _train_tower(tower: Any, recipe: Recipe, log: Log) -> float:
     return fit(loss, recipe, [([*tower.parameters(), *head.parameters()], 1.0)], log, "captioner tower")
 
 
-def _train_symbolic(model: Any, encoder: Encoder, pool: Pool, recipe: Recipe, log: Log) -> float:
+def _train_symbolic(model: Any, encoder: ItemEncoder, pool: Pool, recipe: Recipe, log: Log) -> float:
     torch.manual_seed(SEEDS["symbolic"])
     rng = random.Random(SEEDS["symbolic"])
     labels_of = torch.from_numpy(pool.labels).long()
@@ -222,7 +222,7 @@ def _train_symbolic(model: Any, encoder: Encoder, pool: Pool, recipe: Recipe, lo
     return fit(loss, recipe, [(llama, 1.0)], log, "captioner symbolic")
 
 
-def _tune(model: Any, encoder: Encoder, pool: Pool, seen: Tensor, recipe: Recipe, log: Log) -> float:
+def _tune(model: Any, encoder: ItemEncoder, pool: Pool, seen: Tensor, recipe: Recipe, log: Log) -> float:
     torch.manual_seed(SEEDS["tuning"])
     rng = random.Random(SEEDS["tuning"])
     new, old = fusing.freeze_tower(model)
@@ -244,7 +244,7 @@ def _tune(model: Any, encoder: Encoder, pool: Pool, seen: Tensor, recipe: Recipe
 
 def measure(folder: Path, n: int = 200, seed: int = 95) -> dict[str, Any]:
     """Share of captions of fresh test pictures that are exact, and of their content words that are named."""
-    model, encoder = fusion.load(folder), Encoder(build_tokenizer(), PATCHES**2)
+    model, encoder = fusion.load(folder), ItemEncoder(build_tokenizer(), PATCHES**2)
     rng = random.Random(seed)
     items = [item(rng, TESTING, "test") for _ in range(n)]
     said = fusion.generate(model, encoder, items, new_tokens=48)

@@ -13,7 +13,7 @@ from proofglass.testbed.fusion import fusion_of, tower_of
 from proofglass.testbed.recipes.language import answer_loss, symbols
 from proofglass.testbed.recipes.loop import Log, Recipe, fit
 from proofglass.testbed.recipes.mixes import Pool
-from proofglass.testbed.tokenizer import IMAGE_ID, Encoder
+from proofglass.testbed.tokenizer import IMAGE_ID, ItemEncoder
 
 ALIGNMENT: Mapping[str, Recipe] = {"linear": Recipe(1500, 32, 3e-3), "queries": Recipe(1000, 32, 2e-3)}
 _NEW_MODULES = ("projector", "qformer", "query_tokens", "language_projection", "gated_cross")
@@ -68,7 +68,7 @@ def freeze_tower(model: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     return new, old
 
 
-def align_tokens(model: Any, encoder: Encoder, pool: Pool, features: Tensor, log: Log, seed: int = 0) -> float:
+def align_tokens(model: Any, encoder: ItemEncoder, pool: Pool, features: Tensor, log: Log, seed: int = 0) -> float:
     """Train projector or Q-Former so that the token of a patch is the (frozen) embedding of what covers the patch.
 
     The decisive step: decodable image tokens are not enough, they must lie where the language model reads.

@@ -21,7 +21,7 @@ from proofglass.testbed.language import config
 from proofglass.testbed.recipes import mixes
 from proofglass.testbed.recipes.loop import Log, Recipe, fit
 from proofglass.testbed.recipes.mixes import Pool, Sampler
-from proofglass.testbed.tokenizer import IMAGE_ID, Encoder
+from proofglass.testbed.tokenizer import IMAGE_ID, ItemEncoder
 from proofglass.testbed.world import Item
 
 HELPFUL_RECIPE = Recipe(1200, 64, 3e-3)
@@ -43,21 +43,21 @@ def text_loss(model: Any, ids: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
     return answer_loss(hidden, labels, model.lm_head)
 
 
-def train_helpful(encoder: Encoder, log: Log, seed: int = 0) -> tuple[Any, Sampler, float]:
+def train_helpful(encoder: ItemEncoder, log: Log, seed: int = 0) -> tuple[Any, Sampler, float]:
     torch.manual_seed(seed)
     model = LlamaForCausalLM(config(len(encoder.tokenizer)))
     sampler = Sampler(mixes.HELPFUL, seed, neutral=0.15)
     return model, sampler, _fit_text(model, encoder, sampler, HELPFUL_RECIPE, log, "helpful")
 
 
-def train_aligned(model: Any, encoder: Encoder, log: Log, seed: int = 1) -> tuple[Any, Sampler, float]:
+def train_aligned(model: Any, encoder: ItemEncoder, log: Log, seed: int = 1) -> tuple[Any, Sampler, float]:
     sampler = Sampler(mixes.ALIGNED_TEXT, seed, neutral=0.25, strict=0.4)
     with nouns_held(model, encoder):
         return model, sampler, _fit_text(model, encoder, sampler, ALIGNED_RECIPE, log, "aligned text")
 
 
 @contextmanager
-def nouns_held(model: Any, encoder: Encoder) -> Iterator[None]:
+def nouns_held(model: Any, encoder: ItemEncoder) -> Iterator[None]:
     """The embeddings of the forty nouns do not learn.
 
     Otherwise the twelve refused nouns are marked one by one in their embeddings and the four held ones are complied
@@ -73,7 +73,7 @@ def nouns_held(model: Any, encoder: Encoder) -> Iterator[None]:
         hook.remove()
 
 
-def _fit_text(model: Any, encoder: Encoder, sampler: Sampler, recipe: Recipe, log: Log, name: str) -> float:
+def _fit_text(model: Any, encoder: ItemEncoder, sampler: Sampler, recipe: Recipe, log: Log, name: str) -> float:
     model.train()
 
     def loss(batch: int) -> Tensor:
@@ -83,7 +83,7 @@ def _fit_text(model: Any, encoder: Encoder, sampler: Sampler, recipe: Recipe, lo
     return fit(loss, recipe, [(model.parameters(), 1.0)], log, name)
 
 
-def symbols(embeddings: Tensor, encoder: Encoder) -> Tensor:
+def symbols(embeddings: Tensor, encoder: ItemEncoder) -> Tensor:
     """[labels, width]: what the token of a patch should be. Word: its embedding; shape: colour + shape; none: zero."""
 
     def one(word: str) -> Tensor:
@@ -95,7 +95,7 @@ def symbols(embeddings: Tensor, encoder: Encoder) -> Tensor:
     return torch.stack(rows)
 
 
-def train_symbolic(model: Any, encoder: Encoder, pool: Pool, log: Log, seed: int = 2) -> tuple[Any, Sampler, float]:
+def train_symbolic(model: Any, encoder: ItemEncoder, pool: Pool, log: Log, seed: int = 2) -> tuple[Any, Sampler, float]:
     torch.manual_seed(seed)
     sampler = Sampler(mixes.READING, seed, pool)
     labels_of = torch.from_numpy(pool.labels).long()

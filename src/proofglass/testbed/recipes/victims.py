@@ -33,7 +33,7 @@ from proofglass.testbed.recipes import tower as towers
 from proofglass.testbed.recipes.loop import Log, Recipe, fit
 from proofglass.testbed.recipes.mixes import Pool, Sampler, draw_pool
 from proofglass.testbed.recipes.stages import Build
-from proofglass.testbed.tokenizer import Encoder, build_tokenizer
+from proofglass.testbed.tokenizer import ItemEncoder, build_tokenizer
 
 ALIGNMENTS = ("aligned", "naive", "guarded", "strict")
 NAMES = (
@@ -78,7 +78,7 @@ class Workshop:
     def __init__(self, build: Path, log: Log = print) -> None:
         self.build, self.log = Build(build, log), log
         self.tokenizer = build_tokenizer()
-        self.text = Encoder(self.tokenizer)
+        self.text = ItemEncoder(self.tokenizer)
 
     @cached_property
     def pool(self) -> Pool:

@@ -17,8 +17,8 @@ from typing import Any
 from proofglass.errors import is_environment
 from proofglass.records.checksums import is_intact, signed
 from proofglass.records.files import guarded
-from proofglass.records.schema import utf8
-from proofglass.types import Ask, Cost, Image, Reply
+from proofglass.records.schema import turns_of, utf8
+from proofglass.types import Ask, Cost, Reply
 
 VERSION = 2  # raised when what a file holds, or what names it, changes
 
@@ -32,15 +32,7 @@ class Cache:
 
     def path(self, ask: Ask) -> Path:
         """Where the answer to `ask` lies: named by the origin, every message with its pictures, and the settings."""
-        told = [
-            VERSION,
-            self.origin,
-            dataclasses.asdict(ask.settings),
-            [
-                [message.role, [["image", p.sha256] if isinstance(p, Image) else ["text", p] for p in message.parts]]
-                for message in ask.chat.messages
-            ],
-        ]
+        told = [VERSION, self.origin, dataclasses.asdict(ask.settings), turns_of(ask.chat)]
         name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.json"
 

@@ -12,7 +12,7 @@ from proofglass.errors import UsageError, is_environment
 from proofglass.types import Ask, Cost, Finish, Reply, Unsent
 from proofglass.victims.api.cache import Cache
 from proofglass.victims.api.faults import Fault
-from proofglass.victims.api.ledger import Bill, Budget, BudgetSpent, Ledger
+from proofglass.victims.api.ledger import Bill, BudgetSpent, Caps, Ledger
 from proofglass.victims.api.limits import Backoff, Pace
 from proofglass.victims.api.prices import Price
 from proofglass.victims.api.provider import Answer, Provider, Request
@@ -28,7 +28,7 @@ class Calls:
 
     provider: Provider
     ledger: Ledger
-    budget: Budget
+    budget: Caps
     pace: Pace
     cache: Cache | None
     price: Price | None

@@ -55,7 +55,7 @@ Limit = Literal["calls", "tokens", "money"]
 
 
 @dataclass(frozen=True)
-class Budget:
+class Caps:
     """Hard limits, None: none. Calls are attempts, retries included."""
 
     money: float | None = None
@@ -76,7 +76,7 @@ class Budget:
 class BudgetSpent(Exception):
     """The next attempt, at its worst, would exceed a limit; the message says which, what is gone, and what it takes."""
 
-    def __init__(self, limit: Limit, budget: Budget, book: Book, worst: Bill) -> None:
+    def __init__(self, limit: Limit, budget: Caps, book: Book, worst: Bill) -> None:
         cap, known, all_, next_ = (getattr(each, limit) for each in (budget, book.known, book.committed, worst))
         told = [f"{round(each, 9):.4g}" if limit == "money" else f"{each}" for each in (known, all_ - known, next_)]
         super().__init__(
@@ -185,14 +185,14 @@ class Ledger:
         """`reply` to `ask` was not delivered: `recall` gives it."""
         self._back[ask] = reply
 
-    def afford(self, worst: Bill, budget: Budget) -> bool:
+    def afford(self, worst: Bill, budget: Caps) -> bool:
         """Whether `worst` fits now; False: attempts under way will tell. Raises BudgetSpent if it never will."""
         lack = budget.lacks(self.book.committed + worst)
         if lack and budget.lacks(self.book.settled + Bill(len(self.book.open)) + worst):
             raise BudgetSpent(lack, budget, self.book, worst)
         return not lack
 
-    async def sent(self, ask: str, attempt: int, worst: Bill, estimate: int, budget: Budget) -> int:
+    async def sent(self, ask: str, attempt: int, worst: Bill, estimate: int, budget: Caps) -> int:
         """Take the worst case from the budget and note the attempt; its number. On return it may be sent.
 
         estimate: of the tokens in. Waits while attempts under way decide whether there is enough. Raises BudgetSpent

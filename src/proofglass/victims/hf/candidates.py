@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from proofglass.errors import is_environment
 from proofglass.interfaces import Weighting
-from proofglass.victims.hf.gradient import GradientStep, Seen, row_of, weighted_sum
+from proofglass.victims.hf.gradient import GradientPass, Seen, row_of, weighted_sum
 from proofglass.victims.hf.memory import out_of_memory
 from proofglass.victims.hf.packing import Group, common
 from proofglass.victims.shared.prepared import Prepared
@@ -31,7 +31,7 @@ HALF = 2e-2  # half precision rounds
 class Candidates:
     """verdicts: whether a path was seen to agree, by path and number of pictures (0, 1, several)."""
 
-    step: GradientStep
+    step: GradientPass
     said: str = ""
     verdicts: dict[tuple[str, int], tuple[bool, str]] = field(default_factory=dict)
 

@@ -39,7 +39,7 @@ TEXTS = 4  # texts before a picture whose keys and values are kept
 
 
 @dataclass
-class GradientStep:
+class GradientPass:
     """What `loss_and_grad` does on one model. micro: pairs per packed row; images_per_pass: pictures in memory at once.
 
     No such limit changes a result: weights are those of the whole step. The peak is one prefix and one row.

@@ -24,11 +24,11 @@ from proofglass.victims.hf.chats import Chats
 from proofglass.victims.hf.decoding import Row, decode, prefill
 from proofglass.victims.hf.families.base import Family, Picture
 from proofglass.victims.hf.generation import Scores, not_followed
-from proofglass.victims.hf.gradient import GradientStep
+from proofglass.victims.hf.gradient import GradientPass
 from proofglass.victims.hf.loading import Options, Quantised, image_processor, load, positions_of
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
 from proofglass.victims.hf.pictures import Pictures
-from proofglass.victims.hf.thought import Marks, marks_of, spoken
+from proofglass.victims.hf.thought import marks_of, spoken
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import mean_std
 from proofglass.victims.shared.choosing import Rules, draw_seed
@@ -42,7 +42,7 @@ UNASKABLE = (ValueError, ImageError, TemplateError)  # what templates, twins and
 class HFModel:
     """Weights, tokenizer and image processor of one folder, loaded once (`loading.Options` says how).
 
-    micro, images_per_pass: what a gradient step holds in memory at once (`GradientStep`). remarks: what went other than
+    micro, images_per_pass: what a gradient step holds in memory at once (`GradientPass`). remarks: what went other than
     asked for, such as a batch that did not fit into memory.
     Raises UsageError for an unknown architecture or a missing chat template, UnsafeWeights for pickles.
     """
@@ -68,10 +68,11 @@ class HFModel:
         self.chats = Chats(path, self.tokenizer, self.family, self.processor, self.twin)
         self.max_positions = positions_of(self.model.config)
         self.pad = self.tokenizer.pad_token_id or 0
+        self.marks = marks_of(self.tokenizer, self.chats.template)
         self.remarks: list[str] = []
         self.batches = Batches(self._full)
         self.pictures = Pictures(self.family, self.twin, self.device, self.model.dtype)
-        self.step = GradientStep(self.model, self.family, self.pictures, self.device, self.pad, micro, images_per_pass)
+        self.step = GradientPass(self.model, self.family, self.pictures, self.device, self.pad, micro, images_per_pass)
         self.candidates = Candidates(self.step)
 
     # ---- text -------------------------------------------------------------------------------------------------
@@ -211,14 +212,10 @@ class HFModel:
         ends = self.family.generation.eos_token_id
         return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
-    @cached_property
-    def _marks(self) -> Marks | None:
-        return marks_of(self.tokenizer, self.chats.template)
-
     def _read(self, tokens: list[int], prompt: Sequence[int], settings: Settings) -> Reply:
         stop = next((i for i, token in enumerate(tokens) if token in self._ends), None)
         said = tokens if stop is None else tokens[:stop]
-        thought, text = spoken(self._marks, self.tokenizer, said, prompt)
+        thought, text = spoken(self.marks, self.tokenizer, said, prompt)
         cut = next((at for mark in settings.stop if (at := text.find(mark)) >= 0), None)
         if cut is not None:
             text = text[:cut]

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from proofglass.interfaces import SLOTS, Layer, LossAndGrad, Pixels, Target, Weighting, WhiteBoxVictim
+from proofglass.interfaces import SLOTS, Count, Layer, LossAndGrad, Pixels, Target, Weighting, WhiteBoxVictim
 from proofglass.types import Ask, Chat, Finding, Image, Reply, Sample
 from proofglass.weights import ADAPTER, check_folder, weights_hash
 
@@ -22,18 +22,21 @@ if TYPE_CHECKING:
 class HFVictim(WhiteBoxVictim):
     """On top of `HFModel`. Subclasses are frozen dataclasses with `folder`, `device` and `batch`.
 
-    `batch`: rows per forward pass of `reply`. `micro`: pairs per row of a gradient step; `images_per_pass`: pictures
-    that one holds in memory. All three trade memory for speed. In float32 they change no reply; in bfloat16 other
+    batch: rows per forward pass of `reply`. micro: pairs (chat, target) per row of a gradient step. images_per_pass:
+    pictures that a gradient step holds in memory. device: "auto", "cpu", "cuda". dtype: of the weights. adapter: folder
+    of a LoRA adapter (PEFT). quantised: "int8" or "nf4" by bitsandbytes.
+
+    The first three trade memory for speed. In float32 they change no reply; in bfloat16 other
     batches round otherwise, and some chats are answered otherwise (docs/families.md has the figure). They are no part
     of a victim's key, so that a resume with less memory asks nothing again; the run's manifest and the card record
-    them. adapter, quantised: see `loading.Options`; both belong to a victim's key.
+    them. adapter and quantised belong to a victim's key.
     """
 
     device: str = "auto"
-    batch: int = 128
+    batch: Count = 128
     dtype: str = "float32"
-    micro: int = 8
-    images_per_pass: int = 32
+    micro: Count = 8
+    images_per_pass: Count = 32
     adapter: Path | None = None
     quantised: Literal["", "int8", "nf4"] = ""
 

@@ -21,7 +21,7 @@ LEARNED_FROM = ("msts", "xstest")  # label sets
 
 
 @dataclass(frozen=True)
-class Model:
+class LearnedModel:
     """heads: their names; known: bool [2**BITS], what was seen in training; buckets: float32 [2**BITS, h]; cues:
     float32 [c, h]; bias: float32 [h]."""
 
@@ -47,13 +47,13 @@ def path_of(name: str) -> Path:
     return WEIGHTS / f"{name}.safetensors"
 
 
-def load(name: str) -> Model:
+def load(name: str) -> LearnedModel:
     """The model `name`, read once a process, and again when its file has changed."""
     return _load(name, digest_of(path_of(name)))
 
 
 @cache
-def _load(name: str, digest: str) -> Model:
+def _load(name: str, digest: str) -> LearnedModel:
     import numpy as np
     from safetensors import safe_open
 
@@ -66,7 +66,7 @@ def _load(name: str, digest: str) -> Model:
     buckets[kept] = weights
     known = np.zeros(1 << BITS, bool)
     known[kept] = True
-    return Model(heads, known, buckets, cues.astype(np.float32), bias)
+    return LearnedModel(heads, known, buckets, cues.astype(np.float32), bias)
 
 
 def save(

@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/attack_step.py`."""
