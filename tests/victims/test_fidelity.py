@@ -50,8 +50,8 @@ def test_a_gradient_that_is_not_finite_fails(model: HFModel, monkeypatch: pytest
     run = model.step.run
 
     def broken(*args):
-        nll, grad = run(*args)
-        return nll, {slot: its * float("nan") for slot, its in grad.items()}
+        nll, grads = run(*args)
+        return nll, {slot: grad * float("nan") for slot, grad in grads.items()}
 
     monkeypatch.setattr(model.step, "run", broken)
     assert checks.gradient_difference(model, pairs) == float("inf")

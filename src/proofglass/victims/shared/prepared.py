@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -181,13 +180,13 @@ def _with_weights(pair: Pair, weights: Sequence[float]) -> Pair:
     found = tuple(float(w) for w in weights)
     if len(found) != pair.tokens or not all(abs(w) < float("inf") for w in found):
         raise ValueError(f"weights: expected {pair.tokens} finite numbers, one per target token, found {len(found)}")
-    return dataclasses.replace(pair, weights=found)
+    return replace(pair, weights=found)
 
 
 def _with_teacher(pair: Pair, teacher: Tensor) -> Pair:
     if teacher.dim() != 2 or len(teacher) != pair.tokens or not bool(teacher.isfinite().all()):
         raise ValueError(f"teachers: expected finite logits [{pair.tokens}, V], found {list(teacher.shape)}")
-    return dataclasses.replace(pair, teacher=teacher.detach().float())
+    return replace(pair, teacher=teacher.detach().float())
 
 
 def pair_of(
