@@ -55,6 +55,7 @@ def in_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.filterwarnings("ignore:measure:UserWarning")  # said on purpose
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
 def test_a_page_runs_from_top_to_bottom(page: Path, in_a_clone: Path, proofglass: Proofglass) -> None:
     names: dict[str, Any] = {"__name__": "a_page_of_the_docs"}
