@@ -144,3 +144,18 @@ def test_a_budget_shortens_a_schedule_by_the_draws_of_a_look() -> None:
         (found,) = Square(steps=100).craft(victim, [sample], seed=0, budget=Budget(20))
         spent.append((len(found.trace["loss"]), found.cost.forward))
     assert spent == [(20, 20), (10, 20)]
+
+
+def test_looks_beside_the_search_pay_for_their_draws_too() -> None:
+    from proofglass.attacks.image.shayegani2023 import Shayegani2023, _Bare
+    from proofglass.engine.objectives import embedding_distance
+    from proofglass.registry import build
+
+    view = RandomResize(draws=3).opened(OwnModule(Toy()))
+    sample = Sample("s", "toy", CHAT, target="so")
+    (noise,) = build("attacks", "random-noise", tries=2).craft(view, [sample], seed=0)
+    assert noise.cost.forward == 2 * 3
+    assert [embedding_distance(tower, torch.zeros(1, 2)).passes for tower in (view, _Bare(view))] == [3, 3]
+    check = Shayegani2023(tau=1.0)._check(view, view, [torch.zeros(1, 2)])
+    assert check is not None
+    assert check.queries == 3

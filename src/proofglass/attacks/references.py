@@ -108,7 +108,7 @@ class RandomNoise(Attack):
             (noisy,),
             clean=clean,
             crafted_on=victim.key,
-            cost=Cost(forward=len(losses)),
+            cost=Cost(forward=len(losses) * victim.passes),
             trace={"loss": [round(loss, 6) for loss in losses], "loss_after_rounding": losses[best]}
             | apart(noisy, clean),
         )

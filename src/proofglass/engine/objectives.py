@@ -219,7 +219,13 @@ def embedding_distance(
             return sign * ((found - goal) ** 2).mean(1)
         return sign * (1 - torch.nn.functional.cosine_similarity(found, goal, dim=1))
 
-    return Differentiable(distance, len(wanted), encoder.passes if isinstance(encoder, WhiteBoxVictim) else 1)
+    return Differentiable(distance, len(wanted), passes_of(encoder))
+
+
+def passes_of(encoder: SeesPixels) -> int:
+    """Passes that one look through `encoder` takes: several where a defense that draws at random stands before it."""
+    passes: int = getattr(encoder, "passes", 1)
+    return passes
 
 
 @dataclass

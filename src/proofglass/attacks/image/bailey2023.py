@@ -255,7 +255,7 @@ class Bailey2023(Attack):
         clean = victim.pixels(chats[0].images[0])
         (logits,) = victim.target_logits(clean, victim.prepare([pairs], append_eos=True))
         tasks = zip(samples, chats, [reply.text for reply in replies], logits, strict=True)
-        return [_Task(*task) for task in tasks], replies_cost(replies) + Cost(forward=len(pairs))
+        return [_Task(*task) for task in tasks], replies_cost(replies) + Cost(forward=len(pairs) * victim.passes)
 
     # ---- the search -------------------------------------------------------------------------------------------------
 
@@ -289,6 +289,7 @@ class Bailey2023(Attack):
         pairs = [[(task.chat, task.wanted)] for task in tasks]
         prepared = victim.prepare(pairs, append_eos=self.behaviour != "jailbreak")
         settings = Settings(max(sum(spans[0]) for spans in prepared.spans) + 16)
+        passes = Cost(forward=len(tasks) * victim.passes)
         said = Said(victim, build("judges", "target-string", mode=self.match, case_sensitive=True))
         asked = [dataclasses.replace(task.sample, chat=task.chat, target=task.wanted) for task in tasks]
 
@@ -300,9 +301,9 @@ class Bailey2023(Attack):
             nll = float(victim.loss_and_grad(x, prepared, need_grad=False).nll.mean())
             # Less than one more wanted reply, so that it only decides between equals.
             tie = math.exp(-nll) / (len(found) + 1)
-            return [Look(share + tie, sum((cost for _, cost in found), Cost(forward=len(found))))]
+            return [Look(share + tie, sum((cost for _, cost in found), passes))]
 
-        return Check(self.validate_every, score, stop_at=None, queries=2 * len(tasks))
+        return Check(self.validate_every, score, stop_at=None, queries=len(tasks) + passes.forward)
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,7 +40,7 @@ from proofglass.interfaces import (
     key_of,
 )  # fmt: skip
 from proofglass.interfaces.attacks import Opens
-from proofglass.types import Artefact, Budget, Chat, Cost, Image, Layout, Sample
+from proofglass.types import Artefact, Budget, Chat, Image, Layout, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -212,9 +212,10 @@ class Shayegani2023(Attack):
         def score(pictures: list[Image], rows: list[int]) -> list[Look]:
             _, x = start_pixels(victim, [Chat.user(picture, "") for picture in pictures], None)
             distances = self._distance(tower, [aims[b] for b in rows]).value(x).loss.tolist()
-            return [Look(float(d <= tau), Cost(forward=1)) for d in distances]
+            return [Look(float(d <= tau), look) for d in distances]
 
-        return Check(self.check_every, score)
+        look = self._distance(tower, aims).price(need_grad=False)
+        return Check(self.check_every, score, queries=look.forward)
 
 
 @dataclass(frozen=True)
@@ -225,6 +226,10 @@ class _Bare:
     """
 
     victim: WhiteBoxVictim
+
+    @property
+    def passes(self) -> int:
+        return self.victim.passes
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         stated = self.victim.normalisation
