@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from proofglass.errors import StoreError, UsageError
+from proofglass.records.labels import Labels
 from proofglass.records.schema import chat_to_json
 from proofglass.records.scores import agreed
 from proofglass.records.store import Store
@@ -109,3 +110,20 @@ def test_what_cannot_be_added_is_told(tmp_path: Path) -> None:
         store.add_scores("j", {key: Score("x", 0.0, rater="anna")})
     assert store.scores_of("c1", "jk")["s0"].value == 0.5  # the judge said 1, anna 0
     assert store.manifest()["judges"] == ["j"]
+
+
+def test_verdicts_by_which_replies_were_drawn_outlive_their_judge(tmp_path: Path) -> None:
+    # Judged anew under other settings: the label stays, its key is another. Labels are weighed by the first verdicts.
+    made(tmp_path)
+    now = manifest() | {"plugs": {"judges": {"j": {"name": "j", "key": "other"}}}}
+    with Store.create(tmp_path, now) as store:
+        store.put_labels(Labels("unsafe", "j", "jk"))
+        for cell in ("c1", "c2"):
+            store.put_scores(cell, "other", {"s0": Score("j", 0.0), "s1": Score("j", 0.0)})
+            store.put_status(cell, {**DONE, "success": "other"})
+        store.gc()
+        said = store.scores_of("c1", "jk")
+        assert {name: score.value for name, score in said.items()} == {"s0": 1.0, "s1": 0.0}
+        assert set(store.scores()["value"]) == {0.0}  # they are no scores of this study
+        with pytest.raises(StoreError, match="no such file"):
+            store.scores_of("c1", "never")

@@ -17,6 +17,7 @@ from proofglass.records import views
 from proofglass.records.columns import attempt_of, of_reply, of_sample, reply_of, sample_of
 from proofglass.records.schema import Record, attempt_key, chat_from_json, chat_to_json, record_schema
 from proofglass.records.store import Store
+from proofglass.report.run import frame_of
 from proofglass.types import Attempt, Chat, Cost, Decision, Message, Reply, Sample
 from records.test_store import DONE, manifest, picture, record
 
@@ -124,6 +125,8 @@ def test_samples_that_are_gone_are_told(tmp_path: Path) -> None:
     (tmp_path / "samples" / "dk.parquet").unlink()
     with pytest.raises(StoreError, match=r"samples.*gone.*delete the folders samples, cells and sealed"):
         Store(tmp_path).frame()
+    with pytest.raises(StoreError, match=r"samples.*gone"):  # a report reads lazily
+        frame_of(Store(tmp_path))
 
 
 def test_a_query_reads_what_it_needs_only_once_the_file_was_seen_to_fit(tmp_path: Path) -> None:

@@ -71,6 +71,11 @@ def read_labels(folder: Path, aspect: str, find: Find) -> Labels | None:
     return Labels(**told)
 
 
+def drawn_by(folder: Path) -> list[str]:
+    """Keys of the judges by whose verdicts replies of the run in `folder` were drawn: labels are weighed by them."""
+    return [read_json(path, _FIX)["judge_key"] for path in sorted((folder / "labels").glob("*.json"))]
+
+
 def _by_attempt(told: Mapping[str, Any], find: Find) -> dict[str, Any]:
     """Rows of version 2, by attempt. One whose reply is not in the run keeps its name: no label is lost."""
     drawn: dict[str, list[Any]] = {}

@@ -14,7 +14,7 @@ from proofglass.records.columns import attempt_of, sample_of
 from proofglass.records.crafts import Crafted, Crafts
 from proofglass.records.labels import Drawn, Labels, read_labels
 from proofglass.records.manifest import is_older, read_manifest
-from proofglass.records.samples import Samples
+from proofglass.records.samples import Samples, whole
 from proofglass.records.schema import record_schema, score_schema
 from proofglass.records.scores import Added, agreed, score_of
 from proofglass.records.tables import Tables
@@ -99,7 +99,7 @@ class Reader:
 
     def frame(self, cell: str | None = None) -> pl.DataFrame:
         """The rows of `scan`, in memory."""
-        return self._samples.check(self.scan(cell).collect())
+        return whole(self.scan(cell).collect())
 
     def samples(self) -> pl.DataFrame:
         """Every sample that was asked about, once: the columns of `Record` that are its own, and its question. Empty
@@ -189,9 +189,12 @@ class Reader:
         """Sample id -> what the judge of this key said about this cell, where several raters did, on the whole
         (`records.scores.agreed`). Raises StoreError if nothing is kept of it."""
         labels = [label for label in self._manifest["judges"] if self._judge_key(label) == judge_key]
-        if not labels or not (self.has_scores(cell, judge_key) or self._added.has(labels[0])):
+        if not (self.has_scores(cell, judge_key) or (labels and self._added.has(labels[0]))):
             path = self._cells.file("scores", f"{cell}.{judge_key}")
             raise StoreError(f"{path}: cannot be read: no such file. Restore it from a copy.")
+        if not labels:  # a judge that the study has no more, or under other settings: labels were drawn by its verdicts
+            (said,) = self._scores([(cell, judge_key)])
+            return {row["sample_id"]: score_of(judge_key, row) for row in said.collect().iter_rows(named=True)}
         rows = self.scan_scores(cell).filter(judge=labels[0]).collect()
         return {row["sample_id"]: score_of(labels[0], row) for row in agreed(rows).iter_rows(named=True)}
 

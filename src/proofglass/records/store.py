@@ -34,7 +34,7 @@ from proofglass.records import views
 from proofglass.records.cells import Table
 from proofglass.records.crafts import Crafted
 from proofglass.records.files import guarded, sweep_temporaries, unlink, write_whole
-from proofglass.records.labels import Labels, write_labels
+from proofglass.records.labels import Labels, drawn_by, write_labels
 from proofglass.records.lock import Lock
 from proofglass.records.manifest import (
     check_ours,
@@ -230,7 +230,8 @@ class Store(Reader):
 
     def gc(self) -> Swept:
         """Delete cells, scores, samples, artefacts and pictures that neither the plan's records name nor those of a run
-        of a limit, which shares the last two; in the folder of such a run: the first three only.
+        of a limit, which shares the last two; in the folder of such a run: the first three only. Scores by which
+        replies were drawn for labelling stay, even if the run has another judge now.
 
         Raises StoreError while cells are pending: their artefacts are bought but not yet named by a record.
         """
@@ -240,7 +241,7 @@ class Store(Reader):
             raise StoreError(
                 f"{self.path}: {len(pending)} cells are not finished. Finish the run first, then clean up."
             )
-        judges = [self._judge_key(label) for label in self._manifest["judges"]]
+        judges = dict.fromkeys([*map(self._judge_key, self._manifest["judges"]), *drawn_by(self.path)])
         cells = self._planned()
         kept: dict[Table, list[str]] = {"cells": cells, "scores": [f"{cell}.{key}" for cell in cells for key in judges]}
         files, size = self._cells.keep(kept)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import Comparison, compare
 from proofglass.evaluation.metrics.success import rates
+from proofglass.records.samples import whole
 from proofglass.records.scores import agreed
 
 if TYPE_CHECKING:
@@ -368,7 +369,7 @@ def frame_of(store: Source) -> pl.DataFrame:
     import polars as pl
 
     # No chat was recorded where none was sent.
-    return store.scan().with_columns(sent=pl.col("conversation") != "[]").drop(UNREAD).collect()
+    return whole(store.scan().with_columns(sent=pl.col("conversation") != "[]").drop(UNREAD).collect())
 
 
 def broken_judges(cells: Iterable[dict[str, Any]], judges: Iterable[str]) -> list[dict[str, Any]]:
