@@ -43,8 +43,8 @@ def stops_the_run(error: BaseException) -> bool:
 def told(error: BaseException, kind: str, plug: object) -> str:
     """`error`, raised by `plug`, as a reason: "NameError: name 'x' is not defined (mine.py:12; faults/judge-...txt)".
 
-    kind: attack, defense, victim, dataset or judge. plug: the object, or its class while it is made. The line is the
-    innermost one of the plug's own files, else of what is neither Python's, nor an installed package's, nor ours.
+    kind: attack, defense, victim, helper, dataset or judge. plug: the object, or its class while it is made. The line
+    is the innermost one of the plug's own files, else of what is neither Python's, an installed package's, nor ours.
     Without one (what a plug gave back was at fault) and for an error that says by itself what to do (a ProofglassError)
     there is no more to tell than its message, of which a reason holds the beginning (`LENGTH`). The traceback holds all
     of it and is kept once per place, not per sample: its name is a hash of the places that it lists.

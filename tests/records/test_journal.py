@@ -269,6 +269,12 @@ def test_a_victim_that_breaks_costs_its_batch_and_is_asked_again_by_the_next_run
         assert JournaledVictim(Counting(), journal).reply(asks("a", "b"))[0].text == "batch 1, ask 0"
 
 
+def test_a_helper_that_breaks_is_not_called_the_victim(tmp_path: Path) -> None:
+    with Journal(tmp_path / "j") as journal:
+        (reply,) = JournaledHelpers(journal)(Failing(RuntimeError("x")))([Ask(Chat.user("q"))])
+    assert reply.reason.startswith("helper ")
+
+
 def test_a_victim_that_answers_too_few_asks_gives_no_answer_at_all(tmp_path: Path) -> None:
     class Short(Counting):
         def reply(self, asks: Sequence[Ask]) -> list[Reply]:

@@ -128,6 +128,8 @@ class Journaled:
     what its answers cost: whoever adds up several cells counts a batch that they share once.
     """
 
+    kind = "helper"  # what a reason calls the model
+
     def __init__(self, model: Helper, journal: Journal, heard: Heard | None = None, key: str = "") -> None:
         self.model, self.journal, self.heard = model, journal, heard
         self._key = key or model.key
@@ -172,7 +174,7 @@ class Journaled:
                 raise  # Ctrl-C, a full disk, missing weights: not the fault of these samples
             # Not journaled: the victim gave no answer, so the next run of the study asks once more.
             name = getattr(self.model, "name", "") or type(self.model).__name__
-            reason = f"victim {name}: {told(error, 'victim', self.model)}"
+            reason = f"{self.kind} {name}: {told(error, self.kind, self.model)}"
             replies = (Reply.error(reason),) * len(asks)
             return Answered(batch, self.key, replies, time.perf_counter() - start)
         answered = Answered(batch, self.key, replies, time.perf_counter() - start)
@@ -186,7 +188,7 @@ class Journaled:
 class JournaledVictim(Journaled, Victim):
     """`victim` whose answers go through a journal: the innermost one of a finished stack of defenses."""
 
-    name = "journaled"
+    name, kind = "journaled", "victim"
 
     def __init__(self, victim: Victim, journal: Journal, heard: Heard | None = None, key: str = "") -> None:
         super().__init__(victim, journal, heard, key)
