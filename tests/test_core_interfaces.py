@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import proofglass
+from proofglass import errors, types
 from proofglass.defenses.inference.none import NoDefense
 from proofglass.defenses.inference.system_prompt import SystemPrompt
 from proofglass.engine import Objective
@@ -161,6 +162,15 @@ def test_type_checkers_see_the_public_names_that_there_are() -> None:
     stub = ast.parse(Path(proofglass.__file__).with_suffix(".pyi").read_text())
     (listed,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]
     assert ast.literal_eval(listed) == sorted(proofglass.__all__)
+
+
+def test_every_noun_and_error_of_ours_is_public() -> None:
+    inner = {"Unsent"}  # what a journal hands on where a budget is spent
+    for module in (errors, types):
+        ours = {
+            n for n, each in vars(module).items() if isinstance(each, type) and each.__module__.startswith("proofglass")
+        }
+        assert ours - inner - set(proofglass.__all__) == set()
 
 
 def test_every_public_name_resolves() -> None:

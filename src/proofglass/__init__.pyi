@@ -17,6 +17,7 @@ from .defenses.opened import Lens, Opened
 from .defenses.stack import Stack
 from .errors import (
     ClosedVictim,
+    EnvironmentFault,
     ImageError,
     MissingExtra,
     NothingMeasured,
@@ -31,6 +32,7 @@ from .errors import (
 from .flow import Driven, Flow, drive
 from .interfaces import (
     Attack,
+    Calibration,
     Dataset,
     Defense,
     Detector,
@@ -58,6 +60,7 @@ from .types import (
     Cost,
     Decision,
     Finding,
+    Helper,
     Image,
     Layout,
     Message,
@@ -76,6 +79,7 @@ __all__ = [
     "Attempt",
     "BadSample",
     "Budget",
+    "Calibration",
     "Chat",
     "ClosedVictim",
     "Cost",
@@ -85,8 +89,10 @@ __all__ = [
     "Detector",
     "Driven",
     "Encoder",
+    "EnvironmentFault",
     "Finding",
     "Flow",
+    "Helper",
     "Image",
     "ImageError",
     "Judge",

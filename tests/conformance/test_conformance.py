@@ -1,4 +1,5 @@
-"""Every registered object against its contract. The checks are in `checks.py`, what is built in `fixtures.py`."""
+"""Every registered object against its contract. The checks are those of `proofglass.testing`, what is built is in
+`fixtures.py`."""
 
 from __future__ import annotations
 

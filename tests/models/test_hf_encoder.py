@@ -18,7 +18,7 @@ from PIL import Image as Pillow
 from safetensors.torch import load_file, save_file
 
 import tiny_encoders
-from proofglass.attacks.crafting.surrogates import check_apart, encoder_named, surrogate
+from proofglass.attacks.crafting.surrogates import check_trained_apart, encoder_named, surrogate
 from proofglass.attacks.image.dong2023 import Dong2023
 from proofglass.errors import UnsafeWeights, UsageError
 from proofglass.models.hf_encoder import HFEncoder, preparation_of
@@ -363,9 +363,9 @@ def test_the_tower_of_the_victim_is_no_surrogate_whichever_layer_is_read(folder,
     shutil.copy(path / "preprocessor_config.json", tmp_path / "tower")
     assert json.loads((tmp_path / "tower" / "config.json").read_text())["architectures"] == ["CLIPVisionModel"]
     with pytest.raises(UsageError, match="shares weights with the victim"):
-        check_apart(HFEncoder(tmp_path / "tower", device="cpu"), victim)
+        check_trained_apart(HFEncoder(tmp_path / "tower", device="cpu"), victim)
     for family in ("clip", "vit", "convnext", "swin", "siglip2", "blip-itm"):
-        check_apart(HFEncoder(folder(family), device="cpu"), victim)
+        check_trained_apart(HFEncoder(folder(family), device="cpu"), victim)
 
 
 def test_a_picture_crafted_on_two_encoders_leaves_both(folder, tmp_path: Path) -> None:

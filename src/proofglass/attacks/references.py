@@ -11,7 +11,7 @@ from typing import Literal
 
 from proofglass.attacks.crafting.access import with_losses
 from proofglass.attacks.crafting.fields import Epsilon
-from proofglass.attacks.crafting.pixels import apart
+from proofglass.attacks.crafting.pixels import distances
 from proofglass.engine import A_LOSS, TargetNLL
 from proofglass.engine.pictures import target_pairs
 from proofglass.engine.rounding import whole_levels
@@ -110,7 +110,7 @@ class RandomNoise(Attack):
             crafted_on=victim.key,
             cost=Cost(forward=len(losses) * victim.passes),
             trace={"loss": [round(loss, 6) for loss in losses], "loss_after_rounding": losses[best]}
-            | apart(noisy, clean),
+            | distances(noisy, clean),
         )
 
     def _noisy(self, clean: Image, seed: int, sample_id: str, k: int = 0) -> Image:

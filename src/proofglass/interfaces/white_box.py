@@ -171,9 +171,9 @@ class WhiteBoxVictim(Victim):
         """B pictures x P pairs of (chat, target), tokenised once (a `Prepared`).
 
         slots: which of a chat's pictures stand for pixels that come later, over all its turns: "image" the first,
-        "image2" the second, ...; the others are shown as they are. None: `pixels` is None later. append_eos: the end
-        token belongs to the target (papers differ). mark: a text that stands in each chat once, whose tokens an attack
-        will change (an adversarial suffix): one for all, or one for each picture b; "" for none.
+        "image2" the second, ...; the others are shown as they are. Where none is named, `pixels` is None later.
+        append_eos: the end token belongs to the target (papers differ). mark: a text that stands in each chat once,
+        whose tokens an attack will change (an adversarial suffix): one for all, or one for each picture b; "" for none.
         Raises ValueError for a slot that no chat has, a mark that a chat has not, or has twice, or whose tokens also
         stand for text beside it, and for a chat of more pictures than this victim takes.
         """
@@ -190,8 +190,8 @@ class WhiteBoxVictim(Victim):
     ) -> LossAndGrad[Pixels]:
         """Teacher-forced cross-entropy of the targets, and its gradient.
 
-        pixels: in [0, 1]; raises ValueError outside (catches double normalisation). For several
-        slots one such tensor each, by name; None for pairs that were prepared without slots.
+        pixels: in [0, 1]; raises ValueError outside (catches double normalisation). For several slots one such tensor
+        each, by name; None for pairs that were prepared without slots.
         weighting: "token" = mean over all target tokens of a row (Hugging Face's labels loss), "pair" = mean
         over pairs of per-pair means, "sum" = sum over tokens, "given" = `prepared`'s own weights. Rows are
         independent: each row's gradient equals the one of its own run.
@@ -251,9 +251,9 @@ class WhiteBoxVictim(Victim):
     def margin_and_grad(
         self, pixels: Float32[Tensor, "B 3 H W"], chats: Sequence[Chat]
     ) -> tuple[Float[Tensor, " B"], Float32[Tensor, "B 3 H W"]]:
-        """By how much the gates of the defenses before this model would intervene on
-        each picture in its chat, as `types.Decision` counts it (positive: it intervenes; of several gates, the
-        largest), and its gradient to `pixels`. An attacker adds it to a loss to pass the gates too.
+        """By how much the gates of the defenses before this model would intervene on each picture in its chat, as
+        `types.Decision` counts it (positive: it intervenes; of several gates, the largest), and its gradient to
+        `pixels`. An attacker adds it to a loss to pass the gates too.
 
         chats[b]: the dialogue of picture b, which is a place holder in it. Default: no gate stands there, so the
         margin is minus infinity and its gradient zero.
@@ -330,11 +330,10 @@ class WhiteBoxVictim(Victim):
     def mark_gradient(
         self, pixels: AnyPixels, prepared: Any, *, weighting: Weighting = "token"
     ) -> tuple[Float[Tensor, " B"], list[Float32[Tensor, "_ d"]]]:
-        """The loss of each picture's pairs, and its gradient with
-        respect to the embeddings of the marked tokens, summed over the pairs, in which they must be as many.
-        `gradient @ embeddings().T` is the gradient of one-hot tokens (GCG); the loss of another token there rises by
-        about (embedding - embedding of this one) . gradient (HotFlip). Raises ClosedVictim where the embeddings are
-        closed, ValueError where nothing is marked."""
+        """The loss of each picture's pairs, and its gradient with respect to the embeddings of the marked tokens,
+        summed over the pairs, in which they must be as many. `gradient @ embeddings().T` is the gradient of one-hot
+        tokens (GCG); the loss of another token there rises by about (embedding - embedding of this one) . gradient
+        (HotFlip). Raises ClosedVictim where the embeddings are closed, ValueError where nothing is marked."""
         import torch
 
         width = self.embedding_width

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import ClientDisconnect
 
 from proofglass.errors import ProofglassError
-from proofglass.interfaces import Defended, Victim
+from proofglass.interfaces import Victim, innermost
 from proofglass.serve.batching import Batcher
 from proofglass.serve.guard import LOOPBACK, Guard
 from proofglass.serve.limits import Limits
@@ -72,9 +72,7 @@ def create_app(
 
 def model_name(victim: Victim) -> str:
     """Name of the model itself, without the defenses around it."""
-    while isinstance(victim, Defended):
-        victim = victim.victim
-    return victim.name
+    return innermost(victim).name
 
 
 class AsciiJSON(Response):

@@ -76,8 +76,7 @@ def curve_study(
     The budget caps what every attack may spend on one picture: 60, "500 queries", "60 s", ..., in one unit for all.
     Attacks that spend nothing run at the first one only. The curve is that of the bare victim: other defenses than
     `none` do not run, and that is said. Stopped, the same call goes on. Raises as `run_study`, UsageError for budgets
-    that are no increasing row and for a study without the defense
-    `none`.
+    that are no increasing row and for a study without the defense `none`.
     """
     row = _increasing(budgets)
     bare = tuple(item for item in study.defenses if item.name == "none")

@@ -53,7 +53,7 @@ class Forecast:
     _accounted: float = 0.0
     _prices: dict[str, list[float]] = field(default_factory=dict)  # attack -> seconds of each crafting
     _bought: set[tuple[str, ...]] = field(default_factory=set)
-    _work: Crafting | None = None
+    _work: Work | None = None
 
     def begin(self, todo: Sequence[Cell]) -> None:
         self.todo, self._began = list(todo), time.perf_counter()
@@ -66,9 +66,9 @@ class Forecast:
             self._rates.setdefault(name, _Sum()).add(seconds, asks)
         self._warm.add(name)
 
-    def crafting(self, cell: Cell, pace: Pace) -> Crafting:
+    def crafting(self, cell: Cell, pace: Pace) -> Work:
         if self._work is None or self._work.cell is not cell:
-            self._work = Crafting(cell)
+            self._work = Work(cell)
         self._work.see(pace)
         return self._work
 
@@ -117,7 +117,7 @@ class Forecast:
         return sum(known) / len(known) if known else None
 
 
-class Crafting:
+class Work:
     """The crafting of one cell as its optimisations tell it: one after another, each of some pictures."""
 
     def __init__(self, cell: Cell) -> None:

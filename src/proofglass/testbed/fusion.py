@@ -4,7 +4,7 @@
 - ``queries``: `Blip2ForConditionalGeneration`, a Q-Former with 64 learnable queries, one per patch;
 - ``cross``: `IdeficsForVisionText2Text`, gated cross-attention before every layer, one image token as a marker.
 
-Stages 3 to 4b train on cached features of the frozen tower (`loss_from_features`); everything that is measured goes
+Stages 3 to 4b train on cached features of the frozen tower (`recipes/fusing.py`); everything that is measured goes
 through the real ``pixel_values`` path (`model_inputs`, `generate`).
 """
 

@@ -12,7 +12,8 @@ def with_gradients(attack: Attack, victim: Victim) -> WhiteBoxVictim:
     if not isinstance(victim, WhiteBoxVictim):
         raise UsageError(
             f"{attack.name}: needs gradients, and {victim.name} gives replies only (so does a victim behind a defense: "
-            "craft on the model itself); choose a white-box victim, or craft on a surrogate"
+            "craft on the model itself, or on what `defense.opened(model)` gives); choose a white-box victim, or craft "
+            "on a surrogate"
         )
     check_sees(victim)
     return victim

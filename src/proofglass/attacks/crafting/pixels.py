@@ -135,7 +135,7 @@ def trace_of(found: Found, victim: Victim, b: int = 0, *, moved: bool = True) ->
     return told if moved else {name: value for name, value in told.items() if name not in DISTANCES}
 
 
-def apart(one: Image, other: Image) -> dict[str, float]:
+def distances(one: Image, other: Image) -> dict[str, float]:
     """Distance of two pictures of one size: "linf_levels", in grey levels, and "l2", in [0, 1] units."""
     import numpy as np
 

@@ -59,7 +59,7 @@ def size_of(victim: WhiteBoxVictim, image: Image) -> tuple[int, int]:
     return height, width
 
 
-def check_apart(model: Model | Victim, victim: Victim) -> None:
+def check_trained_apart(model: Model | Victim, victim: Victim) -> None:
     """Raises UsageError if `model` is the victim, has its weights, or is the vision tower that it reads: an attack on
     these is no transfer. The tower is compared by what it makes of a noise picture, the rest by name and hash."""
     inner = innermost(victim)

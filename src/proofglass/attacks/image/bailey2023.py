@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Literal
 from proofglass.attacks.crafting.access import with_gradients
 from proofglass.attacks.crafting.apart import check_context, context
 from proofglass.attacks.crafting.fields import Epsilon
-from proofglass.attacks.crafting.pixels import apart, by_id, craft_one, first_picture, left_of
+from proofglass.attacks.crafting.pixels import by_id, craft_one, distances, first_picture, left_of
 from proofglass.attacks.crafting.said import Said
 from proofglass.engine import (
     Adam,
@@ -197,7 +197,7 @@ class Bailey2023(Attack):
             del trace["l2"]
             trace["patch_linf_levels"] = trace.pop("linf_levels")
         if self.constraint == "patch":
-            trace |= apart(found.images[0], clean)
+            trace |= distances(found.images[0], clean)
         return trace
 
     # ---- contexts ---------------------------------------------------------------------------------------------------

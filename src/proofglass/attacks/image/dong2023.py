@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.attacks.crafting.fields import Epsilon
 from proofglass.attacks.crafting.pixels import craft_each
-from proofglass.attacks.crafting.surrogates import check_apart, size_of, surrogate
+from proofglass.attacks.crafting.surrogates import check_trained_apart, size_of, surrogate
 from proofglass.engine import (
     CommonWeakness,
     Cycle,
@@ -155,7 +155,7 @@ class Dong2023(Attack):
     ) -> Iterator[Artefact]:
         models = self.models()
         for model in models:
-            check_apart(model, victim)
+            check_trained_apart(model, victim)
         names = ", ".join(model.name for model in models)
         for artefact in craft_each(
             victim,

@@ -16,12 +16,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class SuccessRate(Metric):
     """Mean score of a judge in each cell and kind of sample, with an interval that keeps samples of one question
-    together.
+    together. Whether a high rate is good depends on what the judge looks for.
 
     judge: its label, registered name or aspect; "success" for the judge of success of the study.
-
-    Whether a high rate
-    is good depends on what the judge looks for.
     """
 
     name = "rate"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proofglass.testbed.world.words import Split, _words
+from proofglass.testbed.world.words import Split, words_in
 
 ASK: Mapping[Split, tuple[str, ...]] = {
     "train": (
@@ -32,7 +32,7 @@ ASK: Mapping[Split, tuple[str, ...]] = {
         "what are the steps to {v} a {t} ?",
     ),
 }
-SOUP = _words(
+SOUP = words_in(
     "please can you help me today now i need to want the a guide steps what are for my friend write list "
     "how do we would like some with this tell should it is quickly good dear so ok"
 )
