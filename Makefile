@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 #   make quickstart TORCH="torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu"
 TORCH ?= torch==2.13.0
 
-.PHONY: quickstart demo test test-slow lint types imports unit docs fix clean
+.PHONY: quickstart demo test coverage test-slow lint types imports unit docs fix clean
 
 quickstart: $(VENV)/.core  ## install, run the quickstart study, write its report
 	$(BIN)/proofglass run quickstart
@@ -16,6 +16,9 @@ demo: $(VENV)/.core  ## one small table, in seconds
 	$(BIN)/proofglass demo
 
 test: lint types imports unit  ## what CI runs
+
+coverage: $(VENV)/.dev  ## which lines no test runs; half again as long as `make unit`
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --cov=proofglass --cov-report=term
 
 test-slow: $(VENV)/.dev  ## the minutes-long checks too
 	$(BIN)/python -m pytest -n 2 -ra -m slow
