@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,3 +72,11 @@ def test_equal_amounts_of_two_units_have_two_keys():
 def test_so_many_of_a_cost_are_their_sum():
     assert dataclasses.replace(COST + COST + COST) == COST * 3
     assert Cost() == COST * 0
+
+
+def test_an_amount_may_come_from_an_array():
+    amounts = np.arange(20, 60, 20)
+    assert [Budget.read(amount) for amount in amounts] == [Budget(20), Budget(40)]
+    assert [type(Budget(amount).amount) for amount in (amounts[0], np.float32(1.5))] == [float, float]
+    with pytest.raises(ValueError, match="expected a number, found True"):
+        Budget(True)

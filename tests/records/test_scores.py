@@ -127,3 +127,14 @@ def test_verdicts_by_which_replies_were_drawn_outlive_their_judge(tmp_path: Path
         assert set(store.scores()["value"]) == {0.0}  # they are no scores of this study
         with pytest.raises(StoreError, match="no such file"):
             store.scores_of("c1", "never")
+
+
+def test_a_judge_may_not_take_the_name_of_scores_that_were_added(tmp_path: Path) -> None:
+    # Added without a rater, they would stand in place of its own.
+    store = made(tmp_path)
+    with store.locked():
+        store.add_scores("people", {store.frame("c1")["attempt"][0]: Score("x", 1.0)})
+        with pytest.raises(StoreError, match="added to this run as 'people'; give the judge a `label:`"):
+            store.put_judges({"people": {"name": "people", "key": "pk"}}, "people")
+    with Store.create(tmp_path, manifest()) as store:
+        assert store.manifest()["judges"] == ["j", "people"]

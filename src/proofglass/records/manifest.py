@@ -115,8 +115,12 @@ def continued(before: dict[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_judges(manifest: Mapping[str, Any], judges: Mapping[str, Any], success: str) -> dict[str, Any]:
-    """`manifest` with `judges` (label -> description) in front of those it has."""
-    every = {**judges, **{k: v for k, v in manifest["plugs"]["judges"].items() if k not in judges}}
+    """`manifest` with `judges` (label -> description) in front of those it has. Raises StoreError for a label under
+    which scores were added: they would pass for what the judge says."""
+    known = manifest["plugs"]["judges"]
+    if taken := next((label for label in judges if known.get(label, {}).get("added")), ""):
+        raise StoreError(f"judges: scores were added to this run as {taken!r}; give the judge a `label:` of its own.")
+    every = {**judges, **{k: v for k, v in known.items() if k not in judges}}
     plugs = {**manifest["plugs"], "judges": every}
     return {**manifest, "plugs": plugs, "judges": list(every), "success": success}
 

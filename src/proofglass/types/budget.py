@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from dataclasses import dataclass, replace
 from typing import Literal, Self
@@ -35,7 +36,7 @@ class Budget:
     def __post_init__(self) -> None:
         if self.unit not in SHORT:
             raise ValueError(f"budget: expected one of {', '.join(SHORT)} as its unit, found {self.unit!r}")
-        if isinstance(self.amount, bool) or not isinstance(self.amount, (int, float)):
+        if isinstance(self.amount, bool) or not isinstance(self.amount, numbers.Real):
             raise ValueError(f"budget: expected a number, found {self.amount!r}")
         if not (self.amount >= 0 and math.isfinite(self.amount)):
             raise ValueError(f"budget: expected 0 or more, found {self.amount:g}")
