@@ -44,7 +44,7 @@ def test_the_default_shows_the_one_picture_of_the_artefact_and_nothing_else_by_s
     sample = Sample("a", "toy", Chat.user("mend a kite"))
     assert Plain().apply(Artefact(images=(PICTURE,)), sample) == sample.chat.with_image(PICTURE)
     for images in ((), (PICTURE, PICTURE)):
-        with pytest.raises(NotImplementedError, match=r"plain\.apply: the artefact holds"):
+        with pytest.raises(TypeError, match=r"plain\.apply: the artefact holds"):
             Plain().apply(Artefact(images=images), sample)
 
 

@@ -85,13 +85,13 @@ class Glass(WhiteBoxVictim):
         return [Reply(f"yes {self.tint}", cost=Cost(queries=1)) for _ in asks]
 
     def pixels(self, image: Image) -> Any:
-        raise NotImplementedError
+        raise AssertionError("the gradient is not asked here")
 
     def prepare(self, pairs: Any, *, append_eos: bool = False) -> Any:
-        raise NotImplementedError
+        raise AssertionError("the gradient is not asked here")
 
     def loss_and_grad(self, *_: Any, **__: Any) -> Any:
-        raise NotImplementedError
+        raise AssertionError("the gradient is not asked here")
 
 
 class Unkeyed(Victim):

@@ -71,10 +71,10 @@ class Attack(Plug, ABC):
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         """The attacked chat. Pure and cheap; never changes `sample`. Default: the sample's chat, showing the one
-        picture of the artefact. Raises NotImplementedError where there is not one picture: such an attack must say what
-        it shows."""
+        picture of the artefact. Raises TypeError where there is not one picture: such an attack must say what it
+        shows."""
         if len(artefact.images) != 1:
-            raise NotImplementedError(
+            raise TypeError(
                 f"{self.name or type(self).__name__}.apply: the artefact holds {len(artefact.images)} pictures, not "
                 "one; override apply to say what is shown"
             )

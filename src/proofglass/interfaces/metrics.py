@@ -84,8 +84,9 @@ class Metric(Plug):
         return ()
 
     def over(self, rows: pl.DataFrame) -> Measure:
-        """The number of one group. rows: maybe none; `Measure.none` where nothing can be said."""
-        raise NotImplementedError(f"{type(self).__name__} defines neither over(rows) nor over_groups(rows)")
+        """The number of one group. rows: maybe none; `Measure.none` where nothing can be said. Raises TypeError for a
+        metric that defines neither this nor `over_groups`."""
+        raise TypeError(f"{type(self).__name__} defines neither over(rows) nor over_groups(rows)")
 
     def over_groups(self, rows: pl.DataFrame) -> Iterator[tuple[Group, Measure]]:
         """Every group, as the values of `by`, with its number. Override it where groups are held against each other
