@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self
 
 from proofglass.engine.memory import NOTHING, Memory, repeated
-from proofglass.engine.objectives import Evaluation, Objective
+from proofglass.engine.objectives import Evaluation, Objective, widened
 from proofglass.engine.points import IMAGE, Point, named, shaped
 from proofglass.engine.seeds import drawing, seed_of, stream
 from proofglass.types import Cost
@@ -100,15 +100,12 @@ class Estimated(Objective):
             wide = shaped(repeated(point, count) | {self.of: probes}, x)
             each = [seed_of(seed, side, first + k) for seed in self.seeds for k in range(count)]
             with drawing(each, step):
-                seen = self._widened(len(picture), count)(wide, step, need_grad=False, memory=repeated(memory, count))
+                seen = widened(self.objective, len(picture), count, self._wide)(
+                    wide, step, need_grad=False, memory=repeated(memory, count)
+                )
             losses.append(seen.loss.reshape(len(picture), -1))
             forward += seen.forward
         return torch.cat(losses, 1), forward
-
-    def _widened(self, pictures: int, count: int) -> Objective:
-        if count not in self._wide:
-            self._wide[count] = self.objective.rows([b for b in range(pictures) for _ in range(count)])
-        return self._wide[count]
 
     def value(self, x: Point) -> Evaluation:
         return self.objective.value(x)

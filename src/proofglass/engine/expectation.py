@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from proofglass.engine.memory import NOTHING, Memory, joined, part, repeated
-from proofglass.engine.objectives import Evaluation, Objective, mean_of
+from proofglass.engine.objectives import Evaluation, Objective, mean_of, widened
 from proofglass.engine.pasting import cut, paste
 from proofglass.engine.points import IMAGE, Point, named, shaped
 from proofglass.engine.seeds import drawing, seed_of, stream
@@ -72,7 +72,7 @@ class Transformed(Objective):
             kept = {name: t[:, first : first + some].flatten(0, 1) for name, t in memory.items()}
             each = [seed_of(seed, "transform", first + k) for seed in self.seeds for k in range(some)]
             with drawing(each, step):
-                seen = self._widened(count, some)(wide, step, need_grad=need_grad, memory=kept)
+                seen = widened(self.objective, count, some, self._wide)(wide, step, need_grad=need_grad, memory=kept)
             forward, backward = forward + seen.forward, backward + seen.backward
             loss += seen.loss.reshape(count, some).sum(1) / self.draws
             remembered.append({name: t.reshape(count, some, *t.shape[1:]) for name, t in seen.memory.items()})
@@ -98,11 +98,6 @@ class Transformed(Objective):
                     through = self.through and name == self.of
                     here = self.transform.adjoint(grad[b, k], drawn[b][k]) if through else grad[b, k]
                     total[name][b] += here / self.draws
-
-    def _widened(self, pictures: int, count: int) -> Objective:
-        if count not in self._wide:
-            self._wide[count] = self.objective.rows([b for b in range(pictures) for _ in range(count)])
-        return self._wide[count]
 
     def value(self, x: Point) -> Evaluation:
         return self.objective.value(x)

@@ -71,6 +71,14 @@ class Objective(ABC):
         return NOTHING
 
 
+def widened(objective: Objective, pictures: int, count: int, kept: dict[int, Objective]) -> Objective:
+    """`objective` of a batch in which each of `pictures` stands `count` times in a row. kept: count -> what was made of
+    this objective before, so that nothing is prepared anew at every step."""
+    if count not in kept:
+        kept[count] = objective.rows([b for b in range(pictures) for _ in range(count)])
+    return kept[count]
+
+
 @dataclass
 class TargetNLL(Objective):
     """Teacher-forced cross-entropy of targets: how surprised the victim is by the answer an attacker wants.

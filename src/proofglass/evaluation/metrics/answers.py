@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.evaluation.statistics.clusters import numbered
 from proofglass.records.scores import agreed
+from proofglass.types import Reply
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +53,7 @@ def is_withheld(row: Mapping[str, Any]) -> bool:
     """Whether an answer was stopped before a word of it got through (`Reply.is_withheld`). row: outcome; of one that
     the provider filtered or refused also `reply`."""
     outcome = row["outcome"]
-    return outcome == "blocked" or (outcome in ("filtered", "refused") and not (row.get("reply") or "").strip())
+    return outcome != "error" and Reply(row.get("reply") or "", outcome).is_withheld
 
 
 def withheld() -> pl.Expr:
