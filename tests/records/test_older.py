@@ -28,6 +28,7 @@ def test_its_records_have_the_columns_of_today_and_null_where_they_knew_nothing(
     assert frame.height == 2 * 4
     assert set(frame["schema_version"]) == {2}
     unknown = ("reasoning", "crafting", "helpers", "fault", "group", "target", "references", "source", "meta", "asked")
+    unknown += ("choices",)
     assert [name for name in frame.columns if frame[name].null_count() == frame.height] == [
         *(name for name in frame.columns if name in unknown)
     ]

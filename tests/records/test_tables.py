@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from proofglass.errors import StoreError
@@ -46,6 +46,7 @@ replies = st.builds(
     st.lists(st.builds(Decision, texts, st.booleans(), st.none() | st.floats(-1, 1)), max_size=2).map(tuple),
     st.builds(Cost, queries=st.integers(0, 9), tokens_out=st.integers(0, 9), money=st.floats(0, 1)),
     reasoning=texts,
+    choices=st.dictionaries(texts, st.floats(0, 1), max_size=2),
 )
 
 
@@ -57,6 +58,7 @@ def made(attempt: Attempt, **more: object) -> Record:
 
 
 @settings(deadline=None, max_examples=60)
+@example([Attempt(Sample("s", "d", Chat.user("q"), meta={"key": "0", "api_key": "1"}), Chat.user("q"), Reply("r"))])
 @given(st.lists(st.builds(Attempt, samples, chats, replies), max_size=4))
 def test_what_is_split_into_two_tables_comes_back_whole(attempts: list[Attempt]) -> None:
     records = [made(each) for each in attempts]

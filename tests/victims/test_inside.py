@@ -58,6 +58,25 @@ def test_first_token_logits_are_those_of_transformers(victim: Tiny) -> None:
     torch.testing.assert_close(victim.next_token_logits(CHATS), wanted, atol=1e-4, rtol=1e-4)
 
 
+def test_a_reply_tells_the_chances_of_the_choices_that_were_asked_for(victim: Tiny) -> None:
+    choices = ("yes", "no")
+    plainly, told = (victim.reply([Ask(chat, Settings(3, choices=some)) for chat in CHATS]) for some in ((), choices))
+    first = [victim.encode(choice)[0] for choice in choices]
+    wanted = victim.next_token_logits(CHATS).softmax(-1)[:, first].tolist()
+    for reply, before, chances in zip(told, plainly, wanted, strict=True):
+        assert reply.text == before.text
+        assert before.choices == {}
+        assert reply.choices == pytest.approx(dict(zip(choices, chances, strict=True)), rel=1e-4)
+        assert reply.cost.forward == before.cost.forward + 1
+
+
+def test_settings_without_choices_are_told_as_before_there_were_any() -> None:
+    assert "choices" not in Settings(3).told()
+    assert Settings(3, choices=("a", "b")).told()["choices"] == ("a", "b")
+    with pytest.raises(ValueError, match="choices: expected different texts"):
+        Settings(choices=("a", "a"))
+
+
 def test_hidden_states_are_those_of_transformers(victim: Tiny) -> None:
     found = victim.hidden_states(CHATS)
     assert found.shape == (3, 2, 32)

@@ -89,7 +89,8 @@ def header(cell: LoggedCell, *, with_images: bool) -> EvalLog:
 
     manifest, plan = cell.manifest, cell.plan
     names = {name: plan[name] for name in ("dataset", "attack", "defense")}
-    settings = Settings(**{**manifest["settings"], "stop": tuple(manifest["settings"]["stop"])})
+    told: Any = {name: tuple(v) if isinstance(v, list) else v for name, v in manifest["settings"].items()}
+    settings = Settings(**told)
     spec = EvalSpec(
         eval_id=key_of(["eval", plan["cell"]]),
         run_id=key_of(["run", manifest["name"], manifest["started"]]),

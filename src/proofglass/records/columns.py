@@ -25,7 +25,7 @@ def of_sample(sample: Sample) -> dict[str, Any]:
         "target": sample.target,
         "references": list(sample.references),
         "source": sample.dataset,
-        "meta": utf8(json.dumps(plain(sample.meta), ensure_ascii=False)),
+        "meta": utf8(json.dumps(plain(sample.meta, is_data=True), ensure_ascii=False)),
         "question": utf8(sample.chat.last_text),
         "asked": chat_to_json(sample.chat),
     }
@@ -45,6 +45,7 @@ def of_reply(reply: Reply) -> dict[str, Any]:
         "tokens_in": reply.cost.tokens_in,
         "tokens_out": reply.cost.tokens_out,
         "money": reply.cost.money,
+        "choices": json.dumps(dict(reply.choices)),
         "helpers": json.dumps({key: dataclasses.asdict(cost) for key, cost in reply.helpers.items()}),
     }
 
@@ -77,6 +78,7 @@ def reply_of(row: Row) -> Reply:
         cost=Cost(**{name: row[name] for name in ("queries", "tokens_in", "tokens_out", "money")}),
         fault=row["fault"] or "",
         reasoning=row["reasoning"] or "",
+        choices=json.loads(row["choices"] or "{}"),
         helpers={key: Cost(**cost) for key, cost in json.loads(row["helpers"] or "{}").items()},
     )
 

@@ -114,7 +114,7 @@ def batch_key(victim: str, asks: Sequence[Ask]) -> str:
     pixels. Who is asked stands in front alone: a model's answers are its own, whether it was asked as victim or as
     helper."""
     # None: where helpers stood by name. The key of a batch is that of older journals.
-    told = [[None, dataclasses.asdict(ask.settings), turns_of(ask.chat)] for ask in asks]
+    told = [[None, ask.settings.told(), turns_of(ask.chat)] for ask in asks]
     return hashlib.sha256(json.dumps([victim, told], sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -56,6 +56,11 @@ def is_older(manifest: Mapping[str, Any]) -> bool:
     return bool(manifest["schema_version"] < SCHEMA_VERSION)
 
 
+def is_flat(manifest: Mapping[str, Any]) -> bool:
+    """Whether a run is of schema version 2: flat records, no table of samples (`records.older`)."""
+    return bool(manifest["schema_version"] == 2)
+
+
 def check_writable(path: Path, manifest: Mapping[str, Any]) -> None:
     """Raises StoreError if the run in the folder `path` is of an older schema version."""
     if is_older(manifest):

@@ -13,7 +13,7 @@ from proofglass.records.cells import Cells
 from proofglass.records.columns import attempt_of, sample_of
 from proofglass.records.crafts import Crafted, Crafts
 from proofglass.records.labels import Drawn, Labels, read_labels
-from proofglass.records.manifest import is_older, read_manifest
+from proofglass.records.manifest import is_flat, read_manifest
 from proofglass.records.samples import Samples, whole
 from proofglass.records.schema import record_schema, score_schema
 from proofglass.records.scores import Added, agreed, score_of
@@ -93,7 +93,7 @@ class Reader:
         rows = self._rows(cell)
         if not rows:
             return pl.LazyFrame(schema=record_schema())
-        if is_older(self._manifest):
+        if is_flat(self._manifest):
             return older.flat(pl.concat(rows))
         return views.flat(pl.concat(rows), self._samples.scan())
 
@@ -110,7 +110,7 @@ class Reader:
         """What a judge sees, by the key of the attempt: sample, dialogue and reply, as they were recorded. cell: of
         this cell only. Rows without a question (a bad row of the data set) are left out. Raises StoreError for a run of
         schema version 2, which kept no samples."""
-        if is_older(self._manifest):
+        if is_flat(self._manifest):
             raise StoreError(f"{self.path}: holds a run of schema version 2, which kept no samples to judge anew by.")
         frame = self.frame(cell).unique("attempt", keep="first", maintain_order=True)
         rows = (row for row in frame.iter_rows(named=True) if row["asked"] != "[]")
@@ -121,7 +121,7 @@ class Reader:
         import polars as pl
 
         names = [pl.col(name).cast(pl.String()) for name in ("cell", "sample_id", "attempt")]
-        rows = [] if is_older(self._manifest) else self._rows(cell)
+        rows = [] if is_flat(self._manifest) else self._rows(cell)
         return (pl.concat(rows) if rows else self.scan(cell)).select(names)
 
     def _rows(self, cell: str | None = None) -> list[pl.LazyFrame]:
@@ -172,7 +172,7 @@ class Reader:
 
     def _scores(self, pairs: Sequence[tuple[str, str]]) -> list[pl.LazyFrame]:
         """What was said in these cells by the judges of these keys."""
-        if is_older(self._manifest):
+        if is_flat(self._manifest):
             read = {pair: self._cells.rows("scores", [".".join(pair)]) for pair in pairs}
             return [older.scores(said, key) for (_, key), found in read.items() for said in found]
         return self._cells.rows("scores", [f"{cell}.{key}" for cell, key in pairs])

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 # 2: every line and file carries a checksum; a filtered reply may have text. 3: samples are a table of their own, an
-# attempt has a key, scores name rater, time and source, many small files become one.
-SCHEMA_VERSION = 3
+# attempt has a key, scores name rater, time and source, many small files become one. 4: choices.
+SCHEMA_VERSION = 4
 OLDEST = 2
 
 # Fields that may differ between two runs of the same study: leave them out to compare runs.
@@ -46,8 +46,8 @@ class Record:
     that attack or defense asked -> what that cost (fields of `Cost`). Of the sample (`types.Sample`): its id, cluster,
     category, split, expected, group, target, references, `asked` (its chat before the attack), source (the name of its
     data set as it states it itself) and meta. Of the reply (`types.Reply`): outcome, finish, reason, decisions, fault,
-    reasoning. attempt: its key, of conversation and reply (`attempt_key`). decisions,
-    conversation, asked, meta, settings: JSON.
+    reasoning, choices. attempt: its key, of conversation and reply (`attempt_key`). decisions,
+    conversation, asked, meta, settings, choices: JSON.
     """
 
     cell: str
@@ -94,6 +94,7 @@ class Record:
     meta: str = "{}"
     asked: str = "[]"
     attempt: str = ""
+    choices: str = "{}"
     schema_version: int = SCHEMA_VERSION
 
 
@@ -120,23 +121,30 @@ def score_schema() -> dict[str, pl.DataType]:
     return {name: pl.Float64() if name == "value" else pl.String() for name in names}
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, *, is_data: bool = False) -> Any:
     """`value` as JSON can hold it: images by sha256, plugs by name, key and settings, secrets as "***".
 
-    Numbers that are not finite become null: strict JSON readers refuse NaN.
+    Numbers that are not finite become null: strict JSON readers refuse NaN. is_data: rows of a data set, where a field
+    called "key" holds no credential.
     """
     if isinstance(value, Plug):
         return {"name": value.name, "key": value.key, "settings": plain(value.settings())}
     if isinstance(value, Image):
         return value.sha256
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain({field.name: getattr(value, field.name) for field in dataclasses.fields(value)})
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return plain(fields, is_data=is_data)
     if isinstance(value, Mapping):
-        return {str(k): "***" if is_secret(str(k), v) else plain(v) for k, v in value.items()}
+        return {
+            str(k): "***" if not is_data and is_secret(str(k), v) else plain(v, is_data=is_data)
+            for k, v in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, is_data=is_data) for item in value]
     if isinstance(value, (set, frozenset)):  # in one order, whatever the hashes of this process are
-        return sorted((plain(item) for item in value), key=lambda each: json.dumps(each, sort_keys=True))
+        return sorted(
+            (plain(item, is_data=is_data) for item in value), key=lambda each: json.dumps(each, sort_keys=True)
+        )
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (str, int)):

@@ -86,10 +86,16 @@ def _nested(chat: str) -> list[dict[str, Any]]:
 
 
 def flat(attempts: pl.LazyFrame, samples: pl.LazyFrame) -> pl.LazyFrame:
-    """The columns of `Record`, from both tables, in the order of the attempts."""
+    """The columns of `Record`, from both tables, in the order of the attempts; null where files of an older version
+    have none."""
+    import polars as pl
 
     both = attempts.join(samples.drop("sample_id"), on="sample", how="left", maintain_order="left")
-    return both.select(_flat(name).cast(kind).alias(name) for name, kind in record_schema().items())
+    there = {*both.collect_schema().names(), *_DERIVED}
+    return both.select(
+        (_flat(name) if name in there else pl.lit(None)).cast(kind).alias(name)
+        for name, kind in record_schema().items()
+    )
 
 
 def flat_samples(samples: pl.LazyFrame) -> pl.LazyFrame:

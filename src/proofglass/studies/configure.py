@@ -11,7 +11,7 @@ from typing import Any
 
 from proofglass.errors import ImageError, UnknownName, UsageError, is_environment
 from proofglass.faults import briefly
-from proofglass.interfaces import Model, Victim
+from proofglass.interfaces import Judge, Model, Victim
 from proofglass.records.schema import is_secret
 from proofglass.registry import Entry, Kind, entries, entry, made
 from proofglass.studies.located import Located, Place, nearest
@@ -111,13 +111,15 @@ def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
 
 
 def _helper_kinds(hint: Any) -> tuple[Kind, ...]:
-    """Where the models are registered that a field takes: a helper (`Victim`; some models are one), an encoder or
-    detector (`Model`). None for a field that takes their names: it finds them by itself."""
+    """Where the plugs are registered that a field takes: a helper (`Victim`; some models are one), an encoder or
+    detector (`Model`), another judge (`Judge`). None for a field that takes their names: it finds them by itself."""
     leaves = {leaf for leaf in _leaves(hint) if isinstance(leaf, type)}
     if str in leaves:
         return ()
     if any(issubclass(leaf, Victim) for leaf in leaves):
         return "victims", "models"
+    if any(issubclass(leaf, Judge) for leaf in leaves):
+        return ("judges",)
     return ("models",) if any(issubclass(leaf, Model) for leaf in leaves) else ()
 
 
@@ -132,21 +134,24 @@ def _helpers(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pl
 
 
 def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
+    what = "judge" if kinds == ("judges",) else "model"
     name, given = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, None)
     if not isinstance(name, str):
-        raise source.error(place, f"found {value!r}. Expected a model by its name, or `name: {{parameter: value}}`.")
+        raise source.error(place, f"found {value!r}. Expected a {what} by its name, or `name: {{parameter: value}}`.")
     known = {each: kind for kind in reversed(kinds) for each in entries(kind)}
     if name not in known:
         listed = " or ".join(f"`proofglass list {kind}`" for kind in kinds)
-        raise source.error(place, f"no such model: {name!r}.{nearest(name, known)} {listed} shows all.", UnknownName)
+        raise source.error(place, f"no such {what}: {name!r}.{nearest(name, known)} {listed} shows all.", UnknownName)
     found = find(known[name], name, source, place)
     make = load(found, source, place)
     inner = (*place, name) if given is not None else place
     helper = construct(make, {**found.defaults, **parameters(make, given, source, inner)}, source, inner)
-    wanted = tuple(leaf for leaf in _leaves(hint) if isinstance(leaf, type) and issubclass(leaf, (Victim, Model)))
+    wanted = tuple(
+        leaf for leaf in _leaves(hint) if isinstance(leaf, type) and issubclass(leaf, (Victim, Model, Judge))
+    )
     if not isinstance(helper, wanted):
         expected = " or ".join(sorted(leaf.__name__ for leaf in wanted))
-        raise source.error(place, f"{name} is a {type(helper).__name__}. Expected a model that is a {expected}.")
+        raise source.error(place, f"{name} is a {type(helper).__name__}. Expected a {what} that is a {expected}.")
     return helper
 
 

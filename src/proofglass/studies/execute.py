@@ -305,7 +305,7 @@ def _done(trial: Trial, row: Row, chunk: int, ended: Ended, artefact_key: str) -
         artefact=artefact_key or None,
         conversation=conversation,
         attempt=attempt_key(conversation, utf8(reply.text), reply.outcome),
-        settings=json.dumps(dataclasses.asdict(trial.settings)),
+        settings=json.dumps(trial.settings.told()),
         seed=cell.seed,
         chunk=chunk,
         crafting=crafting_of(trial.attack, trial.target, ended.artefact),

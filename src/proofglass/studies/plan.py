@@ -114,7 +114,7 @@ def _cell(
     named = [[item.label, keys[kind, item.label]] for kind, item in items]
     adaptive = study.adaptive if attack.adaptive is None else attack.adaptive
     budget = study.budget and study.budget.plain
-    told = [named, rows.key, study.seed, asdict(study.settings), study.chunk, budget, limit]
+    told = [named, rows.key, study.seed, study.settings.told(), study.chunk, budget, limit]
     if not adaptive and looks_inside(attack.plug):
         told.append("not adaptive")
     each = asks_of(attack.plug, defense.plug, rows.samples())
@@ -170,7 +170,7 @@ def manifest(plan: Plan) -> dict[str, Any]:
         "name": study.name,
         "schema_version": SCHEMA_VERSION,
         "seed": study.seed,
-        "settings": asdict(study.settings),
+        "settings": study.settings.told(),
         "chunk": study.chunk,
         "budget": study.budget and study.budget.plain,
         "limit": plan.limit,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Protocol
 
 from proofglass.errors import TooLong
 from proofglass.types.chats import Chat
@@ -22,6 +22,8 @@ class Settings:
 
     max_new_tokens: cut after so many tokens (a cut reply has finish "length").
     temperature: 0 is greedy. top_p: nucleus. stop: texts that end a reply. draw: which of several samples.
+    choices: texts ("Yes", "No") of whose first tokens the reply tells the probabilities (`Reply.choices`), where the
+    model opens them.
     """
 
     max_new_tokens: int = 64
@@ -29,6 +31,7 @@ class Settings:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     draw: int = 0
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -37,6 +40,14 @@ class Settings:
             raise ValueError(f"temperature: expected 0 (greedy) or more, found {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ValueError(f"top_p: expected 0 < top_p <= 1, found {self.top_p}")
+        if not all(self.choices) or len(set(self.choices)) < len(self.choices):
+            raise ValueError(f"choices: expected different texts, none of them empty, found {self.choices}")
+
+    def told(self) -> dict[str, Any]:
+        """Field by field, JSON-able, as keys and records hold them. Without choices they say nothing of them: so keys
+        are those of runs before there were any."""
+        every = asdict(self)
+        return every if self.choices else {name: value for name, value in every.items() if name != "choices"}
 
 
 class Helper(Protocol):
@@ -134,6 +145,8 @@ class Reply:
     what a defense spent on asking it: those are no queries of the victim.
     reasoning: what a model that thinks aloud wrote before its answer; no part of `text`. Judges that declare
     `reads_reasoning` see it. With a reasoning and no text (cut in thought) there is nothing to judge.
+    choices: text -> probability (0..1) that the reply begins with its first token, before any decoding rule; of those
+    of `Settings.choices` that the model tells, empty where it opens none.
     """
 
     text: str = ""
@@ -145,6 +158,7 @@ class Reply:
     fault: AskFault = ""
     reasoning: str = ""
     helpers: Mapping[str, Cost] = field(default_factory=dict, hash=False)
+    choices: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if self.outcome == "error" and self.text:

@@ -32,7 +32,7 @@ class Cache:
 
     def path(self, ask: Ask) -> Path:
         """Where the answer to `ask` lies: named by the origin, every message with its pictures, and the settings."""
-        told = [VERSION, self.origin, dataclasses.asdict(ask.settings), turns_of(ask.chat)]
+        told = [VERSION, self.origin, ask.settings.told(), turns_of(ask.chat)]
         name = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         return self.folder / name[:2] / f"{name}.json"
 

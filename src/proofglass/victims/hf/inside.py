@@ -14,12 +14,23 @@ from proofglass.victims.shared.tasks import chunks
 
 if TYPE_CHECKING:
     from proofglass.victims.hf.model import HFModel
+    from proofglass.victims.shared.prepared import Prompt
 
 
 def next_token_logits(model: HFModel, chats: Sequence[Chat], batch: int) -> Tensor:
     """float32 [n, V]: logits of the first token of each reply, without any decoding rule."""
     parts = [model.family.head(hidden[:, -1]).float() for hidden in _prompts(model, chats, batch)]
     return torch.cat(parts)
+
+
+@torch.no_grad()
+def first_chances(model: HFModel, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[dict[str, float]]:
+    """Per prompt: choice -> probability that the reply begins with its first token, without any decoding rule. A choice
+    is tokenised as a reply is (`Chats.tokens`)."""
+    hidden = model.prefill(prompts)[:, -1]
+    chances = model.family.head(hidden).float().softmax(-1)
+    first = [model.chats.tokens(choice)[0] for choice in choices]
+    return [dict(zip(choices, row, strict=True)) for row in chances[:, first].tolist()]
 
 
 def hidden_states(model: HFModel, chats: Sequence[Chat], layers: Sequence[int], batch: int) -> Tensor:

@@ -25,6 +25,7 @@ from proofglass.victims.hf.decoding import Row, decode, prefill
 from proofglass.victims.hf.families.base import Family, Picture
 from proofglass.victims.hf.generation import Scores, not_followed
 from proofglass.victims.hf.gradient import GradientPass
+from proofglass.victims.hf.inside import first_chances
 from proofglass.victims.hf.loading import Options, Quantised, image_processor, load, positions_of
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
 from proofglass.victims.hf.pictures import Pictures
@@ -159,7 +160,14 @@ class HFModel:
 
     def _answer(self, asks: Sequence[Ask], rows: Sequence[tuple[int, Prompt]], settings: Settings) -> list[Reply]:
         new = self._decode([(asks[k], prompt) for k, prompt in rows], settings)
-        return [self._read(row, prompt.ids, settings) for row, (_, prompt) in zip(new, rows, strict=True)]
+        replies = [self._read(row, prompt.ids, settings) for row, (_, prompt) in zip(new, rows, strict=True)]
+        if not settings.choices:
+            return replies
+        chances = first_chances(self, [prompt for _, prompt in rows], settings.choices)
+        return [
+            replace(reply, choices=told, cost=replace(reply.cost, forward=reply.cost.forward + 1))
+            for reply, told in zip(replies, chances, strict=True)
+        ]
 
     @torch.no_grad()
     def _decode(self, rows: Sequence[tuple[Ask, Prompt]], settings: Settings) -> list[list[int]]:
