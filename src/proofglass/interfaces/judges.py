@@ -85,7 +85,8 @@ class Judge(Plug, ABC):
     decides by definition (the target string stands in the reply, or not). About a victim of another world the report
     shows what it found beside `measured`, its error on labelled replies, and calls it neither success nor safety.
     `reads_reasoning`: whether it is shown what a model thought before it answered (`Reply.reasoning`). Others see the
-    text alone, and no reply that was cut off in thought.
+    text alone, and no reply that was cut off in thought. `sees_pictures`: whether the pictures of the dialogue can
+    move its verdict, so that text inside a picture may steer it.
     """
 
     column: ClassVar[str] = ""
@@ -93,12 +94,18 @@ class Judge(Plug, ABC):
     says: ClassVar[Literal["done", "refused", "bad", "good"]] = "done"
     valid_in: ClassVar[tuple[str, ...] | None] = None
     reads_reasoning: ClassVar[bool] = False
+    sees_pictures: ClassVar[bool] = False
     measured: Measured | None = None
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         """One score per attempt, in order. `Score.unjudged` where nothing can be said. Default: what `flow` comes to,
         the helpers asked directly; raises what a flow raises."""
         return [self._score(end) for end in self.driven(attempts)]
+
+    def graded(self) -> Judge | None:
+        """This judge with the probability of a 1 as its value in place of a verdict: what curves are drawn from. None
+        where it has no such number."""
+        return None
 
     def flow(self, attempt: Attempt) -> Flow[Score]:
         """The dialogue with helpers that judges one attempt: `reply = yield Ask(chat, to=self.helper)`.
