@@ -11,7 +11,7 @@ from typing import Any
 
 from proofglass.errors import ImageError, UnknownName, UsageError, is_environment
 from proofglass.faults import briefly
-from proofglass.interfaces import Judge, Model, Victim
+from proofglass.interfaces import Dataset, Judge, Model, Victim
 from proofglass.records.schema import is_secret
 from proofglass.registry import Entry, Kind, entries, entry, made
 from proofglass.studies.located import Located, Place, nearest
@@ -112,15 +112,14 @@ def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
 
 def _helper_kinds(hint: Any) -> tuple[Kind, ...]:
     """Where the plugs are registered that a field takes: a helper (`Victim`; some models are one), an encoder or
-    detector (`Model`), another judge (`Judge`). None for a field that takes their names: it finds them by itself."""
+    detector (`Model`), another judge or data set. None for a field that takes their names: it finds them by itself."""
     leaves = {leaf for leaf in _leaves(hint) if isinstance(leaf, type)}
     if str in leaves:
         return ()
     if any(issubclass(leaf, Victim) for leaf in leaves):
         return "victims", "models"
-    if any(issubclass(leaf, Judge) for leaf in leaves):
-        return ("judges",)
-    return ("models",) if any(issubclass(leaf, Model) for leaf in leaves) else ()
+    own: dict[Kind, type] = {"judges": Judge, "datasets": Dataset, "models": Model}
+    return next(((kind,) for kind, cls in own.items() if any(issubclass(leaf, cls) for leaf in leaves)), ())
 
 
 def _helpers(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
@@ -134,7 +133,7 @@ def _helpers(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pl
 
 
 def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
-    what = "judge" if kinds == ("judges",) else "model"
+    what = {"judges": "judge", "datasets": "data set"}.get(kinds[0], "model")
     name, given = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, None)
     if not isinstance(name, str):
         raise source.error(place, f"found {value!r}. Expected a {what} by its name, or `name: {{parameter: value}}`.")
@@ -147,7 +146,7 @@ def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pla
     inner = (*place, name) if given is not None else place
     helper = construct(make, {**found.defaults, **parameters(make, given, source, inner)}, source, inner)
     wanted = tuple(
-        leaf for leaf in _leaves(hint) if isinstance(leaf, type) and issubclass(leaf, (Victim, Model, Judge))
+        leaf for leaf in _leaves(hint) if isinstance(leaf, type) and issubclass(leaf, (Victim, Model, Judge, Dataset))
     )
     if not isinstance(helper, wanted):
         expected = " or ".join(sorted(leaf.__name__ for leaf in wanted))

@@ -5,4 +5,6 @@ CONTENTS = {
     "safebench": "proofglass.evaluation.datasets.safebench:SafeBench",
     "unicorns-sketch": "proofglass.evaluation.datasets.unicorns_sketch:UnicornsSketch",
     "unicorns-ood": "proofglass.evaluation.datasets.unicorns_ood:UnicornsOOD",
+    "own": "proofglass.evaluation.datasets.own:OwnData",
+    "subset": "proofglass.evaluation.datasets.subset:Subset",
 }

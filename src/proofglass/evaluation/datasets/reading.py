@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -28,10 +30,10 @@ def read_csv(path: Path, columns: Sequence[str], dataset: str) -> Iterator[dict[
 
 
 def csv_rows(
-    text: str, path: Path, columns: Sequence[str], dataset: str
+    text: str, path: Path, columns: Sequence[str], dataset: str, delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str] | BadSample]]:
     """As `read_csv`, of a `text` that came from `path` somehow, each row with the line on which it begins."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
     except csv.Error as error:
@@ -94,7 +96,7 @@ def picture_in(folder: Path, name: str) -> Image:
         raise ImageError(f"{shown}: cannot be read: a name of {len(name)} characters, expected at most {MAX_NAME}")
     try:
         root = folder.resolve()
-        path = (root / name).resolve()
+        path = _found(root, name).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
         if is_environment(error):
             raise
@@ -102,6 +104,25 @@ def picture_in(folder: Path, name: str) -> Image:
     if not path.is_relative_to(root):
         raise ImageError(f"{shown}: leads out of the data set's folder, through a link")
     return images.read(path)
+
+
+def _found(root: Path, name: str) -> Path:
+    """`root / name`, or, where nothing of this name is there, the one file in its folder that differs in case only:
+    tables and disks disagree about `.JPG`."""
+    path = root / name
+    if path.exists() or not path.parent.is_dir():
+        return path
+    alike = _by_folded_name(path.parent, path.parent.stat().st_mtime_ns).get(path.name.casefold(), ())
+    return path.parent / alike[0] if len(alike) == 1 else path
+
+
+@functools.lru_cache(maxsize=64)
+def _by_folded_name(folder: Path, changed: int) -> dict[str, tuple[str, ...]]:
+    """Name without its case -> the names in `folder`. changed: when, so that a new file is seen."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in os.listdir(folder):
+        found[name.casefold()] = (*found.get(name.casefold(), ()), name)
+    return found
 
 
 def text_of(path: Path) -> str:

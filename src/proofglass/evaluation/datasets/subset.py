@@ -1,0 +1,86 @@
+"""A part of another data set: so many samples of each category, and a crafting split that no judged sample is in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from proofglass.interfaces import Dataset, Share, Steps
+from proofglass.types import BadSample, Sample
+
+
+@dataclass(frozen=True)
+class Subset(Dataset):
+    """`of`, in its order, cut down to `take` samples, and parted into judged and crafting samples.
+
+    of: the data set. take: how many judged samples at most, 0 for all. by: what is kept in proportion: "category",
+    "group", or "expected"; "": nothing. craft: share of the questions (clusters, and groups where there are any) whose
+    samples go to the crafting split, where they are never judged. seed: of both draws.
+
+    A sample is drawn by a hash of its id and the seed, and parted by one of its question: whatever else the data set
+    holds, and in whatever order, changes neither. Bad samples stay, so that none is lost from sight.
+    """
+
+    name = "subset"
+
+    of: Dataset
+    take: Steps = 0
+    by: Literal["category", "group", "expected", ""] = "category"
+    craft: Share = 0.0
+    seed: int = 0
+
+    @property
+    def licence(self) -> str:  # type: ignore[override]
+        return self.of.licence
+
+    @property
+    def judges(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.of.judges
+
+    @property
+    def metrics(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.of.metrics
+
+    @property
+    def borderline(self) -> bool:
+        return self.of.borderline
+
+    def __iter__(self) -> Iterator[Sample | BadSample]:
+        chosen = self._chosen() if self.take else None
+        for row in self.of:
+            if isinstance(row, BadSample) or (not self._is_craft(row) and (chosen is None or row.id in chosen)):
+                yield row
+
+    def crafting(self) -> Iterator[Sample]:
+        """The crafting samples of `of`, and those that this one sets aside."""
+        yield from self.of.crafting()
+        if self.craft:
+            yield from (row for row in self.of if isinstance(row, Sample) and self._is_craft(row))
+
+    def _is_craft(self, sample: Sample) -> bool:
+        return bool(self.craft) and self._chance("craft", sample.group or sample.cluster) < self.craft
+
+    def _chosen(self) -> set[str]:
+        """The ids of the judged samples that are kept: of each value of `by` its share of `take`, what is left over by
+        the largest remainders."""
+        ids: dict[str, list[str]] = {}
+        for row in self.of:
+            if isinstance(row, Sample) and not self._is_craft(row):
+                ids.setdefault(str(getattr(row, self.by)) if self.by else "", []).append(row.id)
+        total = sum(map(len, ids.values()))
+        if total <= self.take:
+            return {name for some in ids.values() for name in some}
+        shares = {value: self.take * len(some) / total for value, some in ids.items()}
+        counts = {value: int(share) for value, share in shares.items()}
+        rest = sorted(shares, key=lambda value: (counts[value] - shares[value], value))
+        for value in rest[: self.take - sum(counts.values())]:
+            counts[value] += 1
+        drawn = {value: sorted(some, key=lambda name: self._chance("take", name)) for value, some in ids.items()}
+        return {name for value, some in drawn.items() for name in some[: counts[value]]}
+
+    def _chance(self, what: str, name: str) -> float:
+        """A number in 0..1 that is a function of seed and name."""
+        digest = hashlib.sha256(f"{self.seed}|{what}|{name}".encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,0 +1,157 @@
+"""Rows of a table in any layout that benchmarks come in, one after another: CSV, TSV, JSON, JSON Lines, Parquet.
+
+A row that cannot be used is a BadSample that names its place and costs itself. JSON Lines and Parquet are streamed, so
+that a million rows take no more memory than a thousand.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proofglass.errors import UsageError, is_environment
+from proofglass.evaluation.datasets.reading import csv_rows, text_of
+from proofglass.types import BadSample
+
+MAX_LINE = 64 * 2**20  # bytes of one line of JSON Lines
+MAX_FIELD = 1_000_000  # characters of one text: no question is longer, and one of 50 MB would take all with it
+BATCH = 512  # rows of Parquet held at a time
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row that can be used. place: where it stands ("line 3", "entry 7", "row 12"); values: column -> value."""
+
+    place: str
+    values: Values
+
+
+def rows_of(path: Path, needed: Sequence[str] = (), *, dataset: str = "", key: str = "") -> Iterator[Row | BadSample]:
+    """The rows of the table in `path`, by its suffix: .csv, .tsv, .json, .jsonl (.ndjson), .parquet.
+
+    needed: columns that a row must have; others are kept. key: the name under which the key of a JSON object of objects
+    ({"1": {...}, "2": {...}}) joins its row. Raises UsageError for a missing file, another suffix, another encoding
+    than UTF-8, a column that a whole table lacks, and what is no table.
+    """
+    suffix = path.suffix.casefold()
+    readers: dict[str, Callable[[], Iterator[Row | BadSample]]] = {
+        ".csv": lambda: _of_csv(path, needed, dataset, ","),
+        ".tsv": lambda: _of_csv(path, needed, dataset, "\t"),
+        ".json": lambda: _of_json(path, dataset, key),
+        ".jsonl": lambda: _of_lines(path, dataset),
+        ".ndjson": lambda: _of_lines(path, dataset),
+        ".parquet": lambda: _of_parquet(path, needed),
+    }
+    if suffix not in readers:
+        raise UsageError(f"{path}: expected a table that ends in {', '.join(readers)}")
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    for row in readers[suffix]():
+        yield row if isinstance(row, BadSample) else _checked(path, row, needed, dataset)
+
+
+def _checked(path: Path, row: Row, needed: Sequence[str], dataset: str) -> Row | BadSample:
+    lacking = [name for name in needed if name not in row.values]
+    if lacking:
+        found = ", ".join(map(str, row.values)) or "nothing"
+        return _bad(path, row.place, f"no {', '.join(lacking)}; found {found[:200]}", dataset)
+    long = next((name for name, value in row.values.items() if isinstance(value, str) and len(value) > MAX_FIELD), None)
+    if long is not None:
+        size = len(row.values[long])
+        return _bad(path, row.place, f"{long}: {size:,} characters, expected at most {MAX_FIELD:,}", dataset)
+    return row
+
+
+def _bad(path: Path, place: str, reason: str, dataset: str) -> BadSample:
+    return BadSample(f"{path.name}:{place.rpartition(' ')[2]}", dataset, f"{place}: {reason}")
+
+
+def _of_csv(path: Path, needed: Sequence[str], dataset: str, delimiter: str) -> Iterator[Row | BadSample]:
+    for line, row in csv_rows(text_of(path), path, needed, dataset, delimiter):
+        yield row if isinstance(row, BadSample) else Row(f"line {line}", row)
+
+
+def _of_lines(path: Path, dataset: str) -> Iterator[Row | BadSample]:
+    line = 0
+    try:
+        with path.open("rb") as file:
+            while data := file.readline(MAX_LINE + 1):
+                line += 1
+                if len(data) > MAX_LINE:
+                    while data and not data.endswith(b"\n"):
+                        data = file.readline(MAX_LINE)
+                    yield _bad(path, f"line {line}", f"longer than {MAX_LINE // 2**20} MB", dataset)
+                    continue
+                found = _line(path, line, data.removeprefix(b"\xef\xbb\xbf") if line == 1 else data, dataset)
+                if found is not None:
+                    yield found
+    except OSError as error:
+        if is_environment(error):
+            raise
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _line(path: Path, line: int, data: bytes, dataset: str) -> Row | BadSample | None:
+    place = f"line {line}"
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _bad(path, place, f"expected UTF-8, found another encoding at byte {error.start}", dataset)
+    if not text.strip():
+        return None
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, a list in a list in a list ...
+        return _bad(path, place, f"expected JSON: {getattr(error, 'msg', error)}", dataset)
+    return _object(path, place, row, dataset)
+
+
+def _object(path: Path, place: str, row: Any, dataset: str) -> Row | BadSample:
+    if not isinstance(row, dict):
+        return _bad(path, place, f"expected an object, found a {type(row).__name__}", dataset)
+    return Row(place, row)
+
+
+def _of_json(path: Path, dataset: str, key: str) -> Iterator[Row | BadSample]:
+    try:
+        told = json.loads(text_of(path))
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}: expected JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: expected JSON: {error}") from error
+    if isinstance(told, dict) and key:
+        for name, row in told.items():
+            found = _object(path, f"entry {name}", row, dataset)
+            yield Row(found.place, {**found.values, key: name}) if isinstance(found, Row) else found
+        return
+    if not isinstance(told, list):
+        expected = "an object of objects" if key else "a list of objects"
+        shown = "an object" if isinstance(told, dict) else f"{told!r:.80}"
+        raise UsageError(f"{path}: expected {expected}, found {shown}")
+    for place, row in enumerate(told):
+        yield _object(path, f"entry {place}", row, dataset)
+
+
+def _of_parquet(path: Path, needed: Sequence[str]) -> Iterator[Row | BadSample]:
+    import polars as pl
+
+    try:
+        frame = pl.scan_parquet(path)
+        columns = frame.collect_schema().names()
+        lacking = [name for name in needed if name not in columns]
+        if lacking:
+            raise UsageError(f"{path}: no column {', '.join(lacking)}; found {', '.join(columns) or 'nothing'}")
+        number = 0
+        for batch in frame.collect_batches(chunk_size=BATCH, maintain_order=True):
+            for values in batch.iter_rows(named=True):
+                number += 1
+                yield Row(f"row {number}", values)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        if is_environment(error):
+            raise
+        raise UsageError(f"{path}: no Parquet file that can be read: {str(error).splitlines()[0]}") from error

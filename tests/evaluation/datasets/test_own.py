@@ -1,0 +1,143 @@
+"""Data of one's own, mapped in a study: every layout, every field, and messages that say which line to mend."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from proofglass import images
+from proofglass.errors import UsageError
+from proofglass.evaluation.datasets.own import OwnData
+from proofglass.studies import load
+from proofglass.types import BadSample, Image, Sample
+
+TABLE = """qid,topic,text,pair,kind,answer
+1,tea,How is tea made?,a,harmful,leaves
+2,tea,Is tea hot?,a,safe,yes
+3,bread,,b,safe,flour
+4,bread,How is bread baked?,b,odd,in an oven
+5,rye,How does rye grow?,c,harmful,slowly
+"""
+
+
+def picture(seed: int) -> Image:
+    return Image.from_array(np.random.default_rng(seed).integers(0, 256, (6, 7, 3), dtype=np.uint8))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    (tmp_path / "mine.csv").write_text(TABLE)
+    for k in (1, 2, 3, 4):
+        images.write(picture(k), tmp_path / "images" / f"{k}.png")
+    return tmp_path / "mine.csv"
+
+
+MAPPED: dict[str, Any] = {
+    "id": "qid", "picture": "images/{qid}.png", "question": "text", "expected": "kind", "category": "topic",
+    "group": "pair", "references": "answer", "kinds": {"harmful": "refuse", "safe": "comply"},
+}  # fmt: skip
+
+
+def test_each_field_is_taken_from_its_column_and_a_bad_row_costs_itself(table: Path) -> None:
+    one, two, empty, odd, lost = OwnData(table, **MAPPED)
+    assert isinstance(one, Sample)
+    assert (one.id, one.category, one.group, one.expected, one.references) == ("1", "tea", "a", "refuse", ("leaves",))
+    assert one.chat.images == [picture(1)] or one.chat.images == (picture(1),)
+    assert one.chat.last_text == "How is tea made?"
+    assert one.meta == {}
+    assert isinstance(two, Sample)
+    assert two.expected == "comply"
+    bad = [row for row in (empty, odd, lost) if isinstance(row, BadSample)]
+    assert [row.reason.split(":")[0] for row in bad] == ["line 4", "line 5", "line 6"]
+    assert "question: empty" in bad[0].reason
+    assert "kind: expected one of harmful, safe, refuse" in bad[1].reason
+    assert "images/5.png" in bad[2].reason
+    assert [row.category for row in bad] == ["bread", "bread", "rye"]
+
+
+def test_an_edited_table_is_another_data_set(table: Path) -> None:
+    before = OwnData(table, **MAPPED).key
+    table.write_text(TABLE.replace("hot", "warm"))
+    assert OwnData(table, **MAPPED).key != before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"question": "words"}, "own.question: no column 'words' in .*mine.csv; found qid, topic, text"),
+        ({"picture": "images/{number}.png"}, "own.picture: no column 'number'"),
+        ({"category": "Topic"}, "own.category: no column 'Topic'"),
+        ({"expected": "label me"}, "own.expected: expected one of refuse, .* or a column of .*; found 'label me'"),
+        ({"source": Path("none.csv")}, "own.source: none.csv: neither a file nor a folder"),
+    ],
+)
+def test_a_wrong_mapping_names_the_field_and_what_the_table_has(
+    table: Path, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        list(OwnData(**{"source": table, **MAPPED, **change}))
+
+
+def test_one_question_for_all_and_a_kind_for_all(table: Path) -> None:
+    rows = list(OwnData(table, picture="images/{qid}.png", question="What is on the table?", system="Be brief."))
+    assert {row.chat.last_text for row in rows if isinstance(row, Sample)} == {"What is on the table?"}
+    assert [row.id for row in rows][:2] == ["mine/000001", "mine/000002"]
+    first = rows[0]
+    assert isinstance(first, Sample)
+    assert first.expected == "refuse"
+    assert first.meta["topic"] == "tea"
+    assert first.chat.messages[0].role == "system"
+
+
+def test_a_folder_of_pictures_is_a_data_set(tmp_path: Path) -> None:
+    for k, name in enumerate(("a/1.png", "a/2.png", "b/3.png")):
+        images.write(picture(k), tmp_path / name)
+    (tmp_path / "a" / "4.jpg").write_bytes(b"no picture")
+    (tmp_path / "read.md").write_text("not a picture, and says so")
+    rows = list(OwnData(tmp_path, question="What do you see?", category="folder", expected="describe"))
+    assert [row.id for row in rows] == ["a/1.png", "a/2.png", "a/4.jpg", "b/3.png"]
+    assert [type(row) for row in rows] == [Sample, Sample, BadSample, Sample]
+    assert [row.category for row in rows if isinstance(row, Sample)] == ["a", "a", "b"]
+    before = OwnData(tmp_path).key
+    images.write(picture(9), tmp_path / "b" / "3.png")
+    assert OwnData(tmp_path).key != before
+
+
+def test_lines_and_parquet_with_the_picture_inside(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"question": f"q{k}", "n": [k]}) for k in range(3)))
+    assert [row.meta for row in OwnData(tmp_path / "a.jsonl") if isinstance(row, Sample)] == [
+        {"n": [k]} for k in range(3)
+    ]
+    held = [{"question": f"q{k}", "image": {"bytes": images.encode(picture(k)), "path": f"{k}.png"}} for k in range(3)]
+    pl.DataFrame(held).write_parquet(tmp_path / "b.parquet")
+    rows = list(OwnData(tmp_path / "b.parquet", picture="image"))
+    assert [row.chat.images[0] for row in rows if isinstance(row, Sample)] == [picture(k) for k in range(3)]
+
+
+def test_a_name_of_the_hub_needs_its_commit() -> None:
+    with pytest.raises(ValueError, match="revision: expected the commit"):
+        OwnData(hub="owner/name")
+    with pytest.raises(ValueError, match="revision: expected the commit"):
+        OwnData(hub="owner/name", revision="main")
+    with pytest.raises(ValueError, match="source: expected a table or a folder"):
+        OwnData()
+    with pytest.raises(ValueError, match="kinds: bad: expected one of refuse"):
+        OwnData(Path("a.csv"), kinds={"bad": "harm"})
+
+
+def test_a_study_maps_it_in_a_few_lines_and_takes_a_part_of_it(table: Path) -> None:
+    study = table.parent / "study.yaml"
+    study.write_text(
+        "name: mine\nvictims: [testbed-linear]\nattacks: [no-attack]\ndatasets:\n  - subset:\n      of:\n        own:\n"
+        "          source: mine.csv\n          picture: images/{qid}.png\n          question: text\n"
+        "          category: topic\n      take: 2\n"
+    )
+    (item,) = load(study).datasets
+    rows = [row for row in item.plug if isinstance(row, Sample)]
+    assert len(rows) == 2
+    assert {row.category for row in rows} <= {"tea", "bread"}
