@@ -8,7 +8,7 @@ results.
 from __future__ import annotations
 
 from proofglass.interfaces.attacks import ACCESS, NEEDS, Attack, Opens, Scope, access_of, opens_of
-from proofglass.interfaces.datasets import Dataset
+from proofglass.interfaces.datasets import Dataset, Source
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import Calibration, HelperSilent, Judge, Measured
@@ -65,6 +65,7 @@ __all__ = [
     "Prepared",
     "Scope",
     "Share",
+    "Source",
     "Steps",
     "Target",
     "Text",

@@ -5,6 +5,11 @@ CONTENTS = {
     "safebench": "proofglass.evaluation.datasets.safebench:SafeBench",
     "unicorns-sketch": "proofglass.evaluation.datasets.unicorns_sketch:UnicornsSketch",
     "unicorns-ood": "proofglass.evaluation.datasets.unicorns_ood:UnicornsOOD",
+    "xstest": "proofglass.evaluation.datasets.xstest:XSTest",
+    "safetybench": "proofglass.evaluation.datasets.safetybench:SafetyBench",
+    "mossbench": "proofglass.evaluation.datasets.mossbench:MOSSBench",
+    "harmbench-multimodal": "proofglass.evaluation.datasets.harmbench:HarmBenchMultimodal",
+    "privqa": "proofglass.evaluation.datasets.privqa:PrivQA",
     "own": "proofglass.evaluation.datasets.own:OwnData",
     "subset": "proofglass.evaluation.datasets.subset:Subset",
 }

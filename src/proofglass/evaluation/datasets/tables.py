@@ -7,14 +7,15 @@ that a million rows take no more memory than a thousand.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proofglass.errors import UsageError, is_environment
+from proofglass.errors import ImageError, UsageError, is_environment
 from proofglass.evaluation.datasets.reading import csv_rows, text_of
-from proofglass.types import BadSample
+from proofglass.types import BadSample, Sample
 
 MAX_LINE = 64 * 2**20  # bytes of one line of JSON Lines
 MAX_FIELD = 1_000_000  # characters of one text: no question is longer, and one of 50 MB would take all with it
@@ -25,10 +26,67 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Row:
-    """One row that can be used. place: where it stands ("line 3", "entry 7", "row 12"); values: column -> value."""
+    """One row. place: where it stands ("line 3", "entry 7", "row 12"); values: column -> value."""
 
     place: str
     values: Values
+
+    def text(self, name: str, *, empty: bool = False) -> str:
+        """A text, stripped; a number as one. Raises ValueError for anything else, and, unless `empty`, for none."""
+        value = self.values.get(name)
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = str(value)
+        if value is None and empty:
+            return ""
+        if not isinstance(value, str) or not (value.strip() or empty):
+            raise ValueError(f"{name}: expected a text, found {_shown(value)}")
+        return value.strip()
+
+    def number(self, name: str) -> int:
+        """A whole number, or a text that is one. Raises ValueError for anything else."""
+        value = self.values.get(name)
+        if isinstance(value, str) and re.fullmatch(r"[+-]?[0-9]{1,18}", value.strip()):
+            return int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{name}: expected a whole number, found {_shown(value)}")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """A list of texts, or one text; numbers count as texts. Raises ValueError for anything else."""
+        value = self.values.get(name)
+        several = value if isinstance(value, (list, tuple)) else [value]
+        if odd := [each for each in several if not isinstance(each, (str, int, float)) or isinstance(each, bool)]:
+            raise ValueError(f"{name}: expected a list of texts, found {_shown(odd[0])} in it")
+        return tuple(map(str, several))
+
+    def choice(self, name: str, among: Sequence[str]) -> str:
+        """One of these texts. Raises ValueError for anything else."""
+        value = self.values.get(name)
+        if value not in among:
+            raise ValueError(f"{name}: expected one of {', '.join(among)}, found {_shown(value)}")
+        return str(value)
+
+
+def _shown(value: Any) -> str:
+    return f"a {type(value).__name__}" if isinstance(value, (list, dict, bytes)) else f"{value!r:.80}"
+
+
+def sampled(
+    rows: Iterable[Row | BadSample], make: Callable[[Row], Sample | Iterable[Sample]], dataset: str, prefix: str = ""
+) -> Iterator[Sample | BadSample]:
+    """What `make` makes of each row: a sample, or several. A row of which it raises ValueError or ImageError is a
+    BadSample with its place and that reason. prefix: of the ids of bad rows, "": the data set's name."""
+    for row in rows:
+        if isinstance(row, BadSample):
+            yield row
+            continue
+        try:
+            made = make(row)
+            yield from [made] if isinstance(made, Sample) else list(made)
+        except (ValueError, ImageError) as error:
+            if is_environment(error):
+                raise
+            yield BadSample(f"{prefix or dataset}/{row.place.replace(' ', '-')}", dataset, f"{row.place}: {error}")
 
 
 def rows_of(path: Path, needed: Sequence[str] = (), *, dataset: str = "", key: str = "") -> Iterator[Row | BadSample]:
