@@ -20,6 +20,7 @@ from proofglass.types import Budget, Settings
 if TYPE_CHECKING:
     import polars as pl
 
+    from proofglass.evaluation.leak import Leak
     from proofglass.evaluation.metrics.success import Rate
     from proofglass.records.store import Store
     from proofglass.studies import Study
@@ -249,6 +250,41 @@ def measure(
         return _rates_of(Run(run_study(study, out, limit=limit, progress=False).path))
     with tempfile.TemporaryDirectory(prefix="proofglass-") as folder:
         return _rates_of(Run(run_study(study, Path(folder) / "run", limit=limit, progress=False).path))
+
+
+def measure_leak(
+    dataset: Dataset | str,
+    victims: Sequence[Victim | str],
+    *,
+    judge: Judge | str | None = None,
+    caption: str = "description",
+    words: str = "",
+    seed: int = 0,
+    max_new_tokens: int = 64,
+    limit: int | None = None,
+    out: Path | str = "runs/leak",
+    progress: bool = True,
+) -> tuple[list[Leak], dict[str, str]]:
+    """Which part of `dataset` carries the risk: what `victims` do with the whole input, and with less of it.
+
+    judge: None: the one that the data set names for these victims. caption, words: fields of `meta` that say what the
+    picture shows, and which words stand in it. out: run folder; a run that was stopped goes on there. Returns one
+    `Leak` per victim and way of showing, and the ways in which the data set cannot be shown, with the reason. Raises
+    UsageError, StoreError, NothingMeasured as `run`.
+    """
+    from dataclasses import replace
+
+    from proofglass.studies import run_study
+    from proofglass.studies.leak import leaks_in, shown_study
+    from proofglass.studies.study import default_judges
+
+    models = [_item("victims", each, Victim) for each in victims]
+    known = _item("datasets", dataset, Dataset).plug
+    judges = default_judges([item.plug for item in models], [known]) if judge is None else [judge]
+    settings = Settings(max_new_tokens=max_new_tokens)
+    study = cell_study(models[0].plug, "no-attack", known, "none", judges, seed, settings, 100)
+    study, left_out = shown_study(replace(study, name="leak", victims=tuple(models)), caption=caption, words=words)
+    return leaks_in(run_study(study, Path(out), limit=limit, progress=progress)), left_out
 
 
 def cell_study(

@@ -11,5 +11,6 @@ CONTENTS = {
     "harmbench-multimodal": "proofglass.evaluation.datasets.harmbench:HarmBenchMultimodal",
     "privqa": "proofglass.evaluation.datasets.privqa:PrivQA",
     "own": "proofglass.evaluation.datasets.own:OwnData",
+    "shown": "proofglass.evaluation.datasets.shown:Shown",
     "subset": "proofglass.evaluation.datasets.subset:Subset",
 }

@@ -26,6 +26,11 @@ def fetched(name: str, revision: str, patterns: Sequence[str]) -> Iterator[Path]
     yield from found
 
 
+def folder_in(files: Sequence[Path], revision: str) -> Path:
+    """The folder of the snapshot at `revision` that these files lie in."""
+    return next(folder for folder in files[0].parents if folder.name == revision)
+
+
 def _reason(error: Exception) -> str:
     from huggingface_hub import errors
 

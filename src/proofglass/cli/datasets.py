@@ -1,0 +1,229 @@
+"""`proofglass datasets`: what a benchmark covers, whether its pictures matter, and how to get it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from proofglass.cli.build import built
+from proofglass.console import columns, cut, note, say, table
+from proofglass.errors import UsageError
+from proofglass.registry import Entry, entry
+
+if TYPE_CHECKING:
+    from proofglass.evaluation.leak import Leak
+    from proofglass.interfaces import Measure
+
+app = typer.Typer(
+    help="Data sets: get one, see what it covers, and whether its pictures matter.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+Given = Annotated[
+    list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the data set; may be repeated.")
+]
+
+
+@app.callback()
+def datasets() -> None:
+    """Data sets: get one, see what it covers, and whether its pictures matter."""
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered data set.")],
+    revision: Annotated[
+        str, typer.Option("--revision", help="Commit of the hub, 40 hex digits. Default: the one that is known.")
+    ] = "",
+    accept: Annotated[
+        bool, typer.Option("--accept", help="You have read licence and terms, and they allow what you will do.")
+    ] = False,
+) -> None:
+    """Say where a benchmark is published and under which terms, and, with --accept, fetch it from the hub.
+
+    Nothing is fetched before licence and gating are told. Files of the hub go to its cache at one commit, and their
+    sha256 is compared with the known one, or recorded in SOURCE.json beside them where none is known.
+
+    \b
+    Examples:
+      proofglass datasets fetch xstest
+      proofglass datasets fetch xstest --accept --revision 0123456789abcdef0123456789abcdef01234567
+    """
+    cls: Any = entry("datasets", name).load()
+    origin = cls.origin
+    if origin is None:
+        raise UsageError(f"{name}: is no published benchmark: there is nothing to fetch")
+    told = {
+        "page": origin.page,
+        "licence": cls.licence or "not stated",
+        "gated": origin.gated or "no",
+        "pictures": origin.pictures or "with it, or none",
+        "hub": origin.hub or "not there",
+        "checked": {
+            "data": "our counts were compared with the official files",
+            "format": "its layout only: format-checked, not data-checked",
+        }[origin.checked],
+    }
+    say(table([[key, value] for key, value in told.items()], headed=False))
+    if not origin.hub:
+        say(f"\nGet it from its page, then name the folder: proofglass list datasets {name}")
+        return
+    commit = revision or origin.revision
+    if not accept or not commit:
+        missing = " ".join(["--accept"] * (not accept) + ["--revision COMMIT"] * (not commit))
+        say(f"\nTo fetch {origin.hub} from the hub: proofglass datasets fetch {name} {missing}")
+        return
+    _fetch(name, origin, commit)
+
+
+def _fetch(name: str, origin: Any, commit: str) -> None:
+    from proofglass.digests import digest_of
+    from proofglass.evaluation.datasets.hub import fetched, folder_in
+
+    files = list(fetched(origin.hub, commit, origin.files))
+    root = folder_in(files, commit)
+    hashes = {path.relative_to(root).as_posix(): digest_of(path) for path in files}
+    known = origin.sha256 or {}
+    wrong = [file for file, digest in hashes.items() if known.get(file, digest) != digest]
+    if wrong:
+        raise UsageError(f"{name}: {wrong[0]} at {commit[:12]} is not the file whose sha256 is known")
+    kept = Path("runs") / "datasets" / f"{name}-{commit[:12]}.json"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps({"hub": origin.hub, "revision": commit, "sha256": hashes}, indent=2), encoding="utf-8")
+    say(f"\n{len(files)} files in {root}; {len(set(hashes) & set(known))} as known, all sha256 in {kept}")
+
+
+@app.command()
+def coverage(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="Data sets, each NAME (as published) or NAME=FOLDER (as it is there)."),
+    ],
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a heat map there.")] = None,
+    division: Annotated[
+        str, typer.Option("--as", help="Name the rows as another division does too: owasp, ailuminate, air2024, ...")
+    ] = "",
+) -> None:
+    """Which parts of the taxonomy some data sets cover, how thickly, and which none covers.
+
+    A category that is about several parts gives each an equal share of its samples.
+
+    \b
+    Examples:
+      proofglass datasets coverage safetybench harmbench-multimodal
+      proofglass datasets coverage xstest=data/xstest testbed --as ailuminate --html coverage.html
+    """
+    from proofglass.evaluation import taxonomy
+
+    known = taxonomy.taxonomy()
+    if division and division not in known.divisions:
+        raise UsageError(f"--as: expected one of {', '.join(known.divisions)}, found {division!r}")
+    counts = dict(_counts(each) for each in names)
+    found = taxonomy.coverage(counts)
+    rows = [["dimension", "part", *([division] if division else []), *counts, "all"]]
+    for part in known.parts:
+        cells = [found[part.id].get(name, 0.0) for name in counts]
+        named = [", ".join(part.names.get(division, ())) or "-"] if division else []
+        rows.append([part.dimension, part.id, *named, *(f"{n:,.0f}" if n else "." for n in (*cells, sum(cells)))])
+    say(table(rows, width=columns()))
+    say(f"\nTaxonomy {known.version} of {known.date}.")
+    if empty := [part.id for part in known.parts if not found[part.id]]:
+        say(f"Covered by none: {', '.join(empty)}.")
+    for name, categories in taxonomy.unmapped(counts).items():
+        note(f"{name}: not mapped, so counted nowhere: {cut(', '.join(categories), 300, 'in the data set')}")
+    if html is not None:
+        from proofglass.report.coverage import heat_map
+
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(heat_map(found, list(counts), known), encoding="utf-8")
+        say(f"heat map: {html}")
+
+
+def _counts(named: str) -> tuple[str, Mapping[str, int]]:
+    """Category -> samples: as published, or of the files in a folder. Raises UsageError where neither is known."""
+    from proofglass.types import Sample
+
+    name, _, root = named.partition("=")
+    found = entry("datasets", name)
+    if root:
+        return name, Counter(row.category for row in built(found, [f"root={root}"]) if isinstance(row, Sample))
+    cls: Any = found.load()
+    published: Mapping[str, int] = cls.published
+    known = {category: n for category, n in published.items() if category} or published
+    if known:
+        return name, known
+    if _has_root(found):
+        raise UsageError(f"{name}: no published counts per category; name its folder: {name}=FOLDER")
+    return name, Counter(row.category for row in built(found) if isinstance(row, Sample))
+
+
+def _has_root(found: Entry) -> bool:
+    made: Any = found.load()
+    return any(field.name == "root" for field in dataclasses.fields(made))
+
+
+@app.command()
+def leak(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered data set.")],
+    victims: Annotated[list[str], typer.Option("--victim", metavar="NAME", help="A victim; may be repeated.")],
+    given: Given = None,
+    judge: Annotated[str, typer.Option("--judge", help="Default: the one that the data set names.")] = "",
+    caption: Annotated[
+        str, typer.Option("--caption", help="Field of meta that describes the picture.")
+    ] = "description",
+    words: Annotated[str, typer.Option("--words", help="Field of meta that holds the words in the picture.")] = "",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first samples only.")] = None,
+    tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Length of a reply.")] = 64,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/leak-NAME.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
+) -> None:
+    """Does the picture matter at all? Behaviour on the whole input against text alone, a blank picture, a caption, the
+    words of the picture, and the picture alone.
+
+    `same` is the leak score: the share of samples on which the judge says the same as on the whole input. Near 1 for
+    the text alone, the benchmark does not test pictures. The run can be stopped and goes on where it was.
+
+    \b
+    Examples:
+      proofglass datasets leak testbed --set part=typographic --set n=60 --words instruction --victim testbed-linear
+    """
+    from proofglass import api
+    from proofglass.evaluation.leak import reading
+
+    found, left_out = api.measure_leak(
+        built(entry("datasets", name), given or []),
+        victims,
+        judge=judge or None,
+        caption=caption,
+        words=words,
+        limit=limit,
+        max_new_tokens=tokens,
+        out=out or Path("runs") / f"leak-{name}",
+    )
+    for how, why in left_out.items():
+        note(f"left out: {how}: {cut(why, 200, 'in the run')}")
+    say(table([["victim", "shown", "n", "rate", "whole", "difference", "same (leak score)"], *map(_row, found)]))
+    for victim in dict.fromkeys(each.victim for each in found):
+        say(f"{victim}: {reading([each for each in found if each.victim == victim])}")
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        told = [dataclasses.asdict(each) for each in found]
+        json_file.write_text(json.dumps({"leaks": told, "left_out": left_out}, indent=2), encoding="utf-8")
+        say(f"all figures: {json_file}")
+
+
+def _row(found: Leak) -> Sequence[str]:
+    measures = (found.rate, found.whole, found.difference, found.same)
+    return [found.victim, found.how, str(found.same.n), *map(_told, measures)]
+
+
+def _told(measure: Measure) -> str:
+    if measure.value is None:
+        return "-"
+    return f"{measure.value:.2f} [{measure.low:.2f}, {measure.high:.2f}]"
