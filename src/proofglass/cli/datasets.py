@@ -1,27 +1,31 @@
-"""`proofglass datasets`: what a benchmark covers, whether its pictures matter, and how to get it."""
+"""`proofglass datasets`: how to get a benchmark, what it covers, whether it is clean and its pictures matter."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from proofglass.cli.build import built
-from proofglass.console import columns, cut, note, say, table
+from proofglass.cli.check import MARKS
+from proofglass.console import columns, console_on, cut, note, say, table
 from proofglass.errors import UsageError
+from proofglass.records.schema import utf8
 from proofglass.registry import Entry, entry
 
 if TYPE_CHECKING:
     from proofglass.evaluation.leak import Leak
-    from proofglass.interfaces import Measure
+    from proofglass.interfaces import Dataset, Measure
 
 app = typer.Typer(
-    help="Data sets: get one, see what it covers, and whether its pictures matter.",
+    help="Data sets: get one, see what it covers, whether it is clean, and whether its pictures matter.",
     rich_markup_mode=None,
     no_args_is_help=True,
 )
@@ -32,7 +36,7 @@ Given = Annotated[
 
 @app.callback()
 def datasets() -> None:
-    """Data sets: get one, see what it covers, and whether its pictures matter."""
+    """Data sets: get one, see what it covers, whether it is clean, and whether its pictures matter."""
 
 
 @app.command()
@@ -166,6 +170,74 @@ def _counts(named: str) -> tuple[str, Mapping[str, int]]:
 def _has_root(found: Entry) -> bool:
     made: Any = found.load()
     return any(field.name == "root" for field in dataclasses.fields(made))
+
+
+@app.command()
+def check(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Data sets, each NAME or NAME=FOLDER; several are compared.")
+    ],
+    given: Given = None,
+    card: Annotated[
+        Path | None, typer.Option("--card", metavar="FOLDER", help="Write NAME.md and NAME.croissant.json there.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first rows of each only.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
+) -> None:
+    """Is a data set clean? Duplicates exact and perceptual, within it, across others and with its crafting split;
+    pictures that cannot be read, empty questions, missing answers, unequal categories, a licence that nobody stated.
+
+    Exit code 1 if something was found that a user should look at.
+
+    \b
+    Examples:
+      proofglass datasets check testbed --set part=typographic
+      proofglass datasets check mossbench=data/mossbench xstest=data/xstest --card cards
+    """
+    from proofglass.evaluation.quality import card as cards
+    from proofglass.evaluation.quality.check import findings, look
+
+    sets = dict(_set(each, given or []) for each in names)
+    with _counted() as heard:
+        looked, pairs = look(sets, limit, heard)
+    wrong = 0
+    for one in looked:
+        told = findings(one, pairs)
+        wrong += sum(each.ok is False for each in told)
+        share = f", {one.with_pictures:,} with one of {one.pictures:,} pictures" if one.pictures else ""
+        say(f"{one.label}: {one.samples:,} judged samples, {one.crafting:,} for crafting{share}")
+        say(table([[MARKS[f.ok], f.check, cut(f.measured, 300, "with --json")] for f in told], headed=False))
+        if card is not None:
+            card.mkdir(parents=True, exist_ok=True)
+            (card / f"{one.label}.md").write_text(utf8(cards.markdown(one, told)), encoding="utf-8")
+            kept = json.dumps(cards.croissant(one), indent=2, ensure_ascii=False)
+            (card / f"{one.label}.croissant.json").write_text(utf8(kept), encoding="utf-8")
+            say(f"card: {card / one.label}.md and .croissant.json")
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        every = {one.label: [dataclasses.asdict(each) for each in findings(one, pairs)] for one in looked}
+        kept = json.dumps({"findings": every, "pairs": [dataclasses.asdict(pair) for pair in pairs]}, indent=2)
+        json_file.write_text(utf8(kept), encoding="utf-8")
+        say(f"all figures: {json_file}")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _set(named: str, given: Sequence[str]) -> tuple[str, Dataset]:
+    name, _, root = named.partition("=")
+    dataset: Dataset = built(entry("datasets", name), [*([f"root={root}"] if root else []), *given])
+    return name, dataset
+
+
+@contextmanager
+def _counted() -> Iterator[Callable[[int], None]]:
+    """A running count of samples on a terminal; elsewhere nothing."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+    shown = (TextColumn("looked at"), TextColumn("{task.completed:,.0f} samples"), TimeElapsedColumn())
+    with Progress(*shown, console=console_on(sys.stderr), disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda n: bar.update(task, advance=n)
 
 
 @app.command()

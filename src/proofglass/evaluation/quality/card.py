@@ -1,0 +1,110 @@
+"""The card of a data set: a page in Markdown, and MLCommons' metadata (Croissant 1.0), by their own library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from proofglass.digests import digest_of
+from proofglass.errors import MissingExtra
+from proofglass.evaluation import taxonomy
+
+if TYPE_CHECKING:
+    from proofglass.evaluation.leak import Leak
+    from proofglass.evaluation.quality.check import Looked
+    from proofglass.types import Finding
+
+MARKS = {True: "ok", False: "**look**", None: "?"}
+
+
+def markdown(looked: Looked, found: Sequence[Finding], leaks: Sequence[Leak] = ()) -> str:
+    """What it is, what is in it, what it asks about, what is wrong with it, and whether its pictures matter."""
+    dataset, paper, origin = looked.dataset, looked.dataset.paper, looked.dataset.origin
+    lines = [f"# {looked.label}", ""]
+    if paper:
+        lines += [f"{paper.short}, *{paper.title}*, {paper.link}.", ""]
+    facts = {
+        "licence": dataset.licence or "not stated",
+        "published at": origin.page if origin else "data of one's own",
+        "gated": (origin.gated or "no") if origin else "",
+        "judged samples": f"{looked.samples:,}",
+        "crafting samples": f"{looked.crafting:,}",
+        "rows that cannot be used": f"{sum(looked.bad.values()):,}",
+        "with pictures": f"{looked.with_pictures:,} ({looked.pictures:,} different pictures)",
+        "expected": ", ".join(f"{kind} {n:,}" for kind, n in looked.expected.most_common()),
+        "judges, metrics": ", ".join((*dataset.judges, *dataset.metrics)),
+        "failure rule": dataset.failure_rule,
+        "runs of three words that occur once": f"{looked.distinct:.0%}",
+        "key": f"`{dataset.key}`",
+    }
+    lines += ["| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in facts.items() if value), ""]
+    lines += _categories(looked)
+    lines += ["## Checks", "", "| | check | found | what follows |", "|---|---|---|---|"]
+    lines += [f"| {MARKS[f.ok]} | {f.check} | {_cell(f.measured)} | {_cell(f.meaning)} |" for f in found]
+    if leaks:
+        lines += ["", "## Does the picture matter?", "", "| victim | shown | n | rate | whole | same |"]
+        lines += ["|---|---|---|---|---|---|"]
+        lines += [_leak(each) for each in leaks]
+    return "\n".join([*lines, ""])
+
+
+def _categories(looked: Looked) -> list[str]:
+    known, mapped = taxonomy.taxonomy(), taxonomy.benchmarks().get(looked.label)
+    lines = [f"## Categories, on taxonomy {known.version} of {known.date}", ""]
+    if mapped:
+        lines += [f"Where the unsafe element is: {', '.join(taxonomy.TOLD[each] for each in mapped.elements)}.", ""]
+    lines += ["| category | samples | about |", "|---|---|---|"]
+    for category, n in looked.categories.most_common():
+        parts = ", ".join(mapped.parts_of(category)) if mapped else ""
+        lines.append(f"| {_cell(category)} | {n:,} | {parts or 'not mapped'} |")
+    return [*lines, ""]
+
+
+def _leak(leak: Leak) -> str:
+    told = (_share(leak.rate), _share(leak.whole), _share(leak.same))
+    return f"| {leak.victim} | {leak.how} | {leak.same.n} | {' | '.join(told)} |"
+
+
+def _share(measure: Any) -> str:
+    return "-" if measure.value is None else f"{measure.value:.2f} [{measure.low:.2f}, {measure.high:.2f}]"
+
+
+def _cell(text: str) -> str:
+    """On one line of a table, whatever a data set says of itself."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def croissant(looked: Looked) -> dict[str, Any]:
+    """The metadata of the data set as it lies here: its tables with their sha256, and what a row becomes. Raises
+    MissingExtra without mlcroissant."""
+    try:
+        import mlcroissant as mlc
+    except ImportError as error:
+        raise MissingExtra("mlcroissant is not installed. Run: pip install mlcroissant") from error
+    dataset, origin = looked.dataset, looked.dataset.origin
+    files = [path for path in dataset.reads() if path.is_file()]
+    objects = [
+        mlc.FileObject(
+            id=path.name,
+            name=path.name,
+            content_url=path.name,
+            sha256=digest_of(path),
+            encoding_formats=[_format(path)],
+        )
+        for path in files
+    ]
+    told = mlc.Metadata(
+        name=looked.label,
+        description=" ".join((type(dataset).__doc__ or "").split("\n\n")[0].split()),
+        url=origin.page if origin else None,
+        license=[dataset.licence] if dataset.licence else None,
+        cite_as=f"{dataset.paper.short}: {dataset.paper.title}, {dataset.paper.link}" if dataset.paper else None,
+        distribution=objects,
+    )
+    found: dict[str, Any] = told.to_json()
+    return found
+
+
+def _format(path: Any) -> str:
+    formats = {".csv": "text/csv", ".json": "application/json", ".jsonl": "application/jsonlines"}
+    return formats.get(path.suffix.casefold(), "application/octet-stream")

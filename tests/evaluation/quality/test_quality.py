@@ -1,0 +1,162 @@
+"""Is a data set clean? Everything that can be wrong, planted, and nothing said of what is right."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from typer.testing import CliRunner
+
+from proofglass import images
+from proofglass.cli.main import app
+from proofglass.errors import ImageError
+from proofglass.evaluation.quality.card import croissant, markdown
+from proofglass.evaluation.quality.check import evenness, findings, look
+from proofglass.evaluation.quality.prints import folded
+from proofglass.evaluation.quality.prints import look as hashed
+from proofglass.interfaces import Dataset
+from proofglass.types import BadSample, Chat, Image, Sample
+
+
+def picture(seed: int, side: int = 64) -> Image:
+    """Smooth, as photographs are: noise has no look to keep."""
+    rng = np.random.default_rng(seed)
+    small = Pillow.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+    return Image.from_array(np.asarray(small.resize((side, side), Pillow.Resampling.BICUBIC)))
+
+
+def saved_again(image: Image, quality: int = 60) -> Image:
+    buffer = io.BytesIO()
+    Pillow.fromarray(image.array()).save(buffer, "JPEG", quality=quality)
+    return images.decode(buffer.getvalue(), "again")
+
+
+@dataclass(frozen=True)
+class Given(Dataset):
+    name = "given"
+    licence = "CC0"
+    rows: tuple[Sample | BadSample, ...] = field(default=())
+    crafted: tuple[Sample, ...] = field(default=())
+
+    def __iter__(self) -> Iterator[Sample | BadSample]:
+        return iter(self.rows)
+
+    def crafting(self) -> Iterator[Sample]:
+        return iter(self.crafted)
+
+
+def asked(name: str, *parts: str | Image, **more: str) -> Sample:
+    return Sample(name, "given", Chat.user(*parts), category=more.pop("category", "a"), **more)  # type: ignore[arg-type]
+
+
+def found(*sets: Given) -> dict[str, dict[str, tuple[bool | None, str]]]:
+    looked, pairs = look({f"s{k}": each for k, each in enumerate(sets)})
+    return {one.label: {each.check: (each.ok, each.measured) for each in findings(one, pairs)} for one in looked}
+
+
+WORDS = ("Where does the ferry cross the river on market days?", "How old is the watchtower above the orchard?")
+
+
+UNEVEN = tuple(asked(str(k), f"{WORDS[0]} {k}" * k, category="b" if k == 9 else "a") for k in range(1, 10))
+
+
+def test_nothing_is_said_of_what_is_clean() -> None:
+    clean = Given((asked("1", picture(1), WORDS[0]), asked("2", picture(2), WORDS[1], category="b")))
+    assert {check for check, (ok, _) in found(clean)["s0"].items() if ok is not True} == set()
+
+
+@pytest.mark.parametrize(
+    ("rows", "check"),
+    [
+        ((asked("1", picture(1), WORDS[0]), asked("2", picture(1), WORDS[0].upper() + "!")), "no sample twice"),
+        ((asked("1", WORDS[0]), asked("2", f"  {WORDS[0].lower()} ")), "no sample twice"),
+        ((asked("1", picture(1), WORDS[0]), asked("2", picture(1), WORDS[1])), "no picture twice"),
+        ((asked("1", picture(1), WORDS[0]), asked("2", saved_again(picture(1)), WORDS[1])), "no similar pictures"),
+        ((asked("1", WORDS[0] + " " + WORDS[1]), asked("2", WORDS[0] + " " + WORDS[1] + " Now?")), "no similar words"),
+        ((asked("1", WORDS[0]), BadSample("2", "given", "no file")), "rows can be used"),
+        ((asked("1", WORDS[0]), asked("1", WORDS[1])), "ids are unique"),
+        ((asked("1", picture(1)), asked("2", WORDS[1])), "every sample asks something"),
+        ((asked("1", WORDS[0], expected="label"), asked("2", WORDS[1])), "questions with a right answer have one"),
+(UNEVEN, "categories are balanced"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(rows: tuple[Sample | BadSample, ...], check: str) -> None:
+    assert found(Given(rows))["s0"][check][0] is False
+
+
+def test_the_same_words_about_other_pictures_are_no_fault() -> None:
+    rows = (asked("1", picture(1), WORDS[0]), asked("2", picture(2), WORDS[0]))
+    assert found(Given(rows))["s0"]["no words twice"][0] is None
+
+
+def test_a_question_and_its_twin_are_no_duplicates() -> None:
+    rows = (asked("1", picture(1), WORDS[0], group="g"), asked("2", picture(1), WORDS[1], group="g"))
+    assert found(Given(rows))["s0"]["no picture twice"][0] is True
+
+
+def test_what_is_shared_with_crafting_or_another_set_is_contamination() -> None:
+    check = "nothing shared with the crafting split or another set"
+    one = Given((asked("1", picture(1), WORDS[0]),), (asked("c", saved_again(picture(1)), WORDS[1], split="craft"),))
+    assert found(one)["s0"][check] == (False, found(one)["s0"][check][1])
+    both = found(Given((asked("1", picture(1), WORDS[0]),)), Given((asked("9", picture(1), WORDS[1]),)))
+    assert both["s0"][check][0] is both["s1"][check][0] is False
+    assert "s0: 1 = s1: 9 (same picture)" in both["s0"][check][1]
+
+
+def test_a_picture_that_is_gone_costs_its_own_line() -> None:
+    def gone() -> np.ndarray:
+        raise ImageError("one.png: cannot be read")
+
+    lost = Image("0" * 64, 4, 4, gone)
+    told = found(Given((asked("1", lost, WORDS[0]), asked("2", picture(2), WORDS[1]))))["s0"]
+    assert told["pictures can be read"] == (False, "1: one.png: cannot be read")
+
+
+def test_hashes_lie_close_where_pictures_look_alike() -> None:
+    for seed in range(20):
+        one = picture(seed)
+        assert (hashed(one) ^ hashed(saved_again(one, 40))).bit_count() <= 6
+        assert (hashed(one) ^ hashed(picture(seed + 100))).bit_count() > 6
+    assert folded("  The CAT’s\tHat, twice! ") == folded("the cat's hat twice")
+
+
+def test_evenness_is_pielous() -> None:
+    assert evenness([5, 5, 5]) == pytest.approx(1)
+    assert evenness([10]) == 0
+    assert evenness([1, 3]) == pytest.approx(0.811278)
+
+
+@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # of rdflib, below its library
+def test_a_card_tells_all_of_it_and_croissant_is_what_its_library_reads(tmp_path: Path) -> None:
+    mlc = pytest.importorskip("mlcroissant")
+    (tmp_path / "prompts.csv").write_text("id,prompt,type,label\n1,Where | is <b>it</b>?,a,safe\n")
+    from proofglass.registry import build
+
+    ((looked,), pairs) = look({"xstest": build("datasets", "xstest", root=tmp_path / "prompts.csv")})
+    text = markdown(looked, findings(looked, pairs))
+    assert "| licence | CC BY 4.0 (prompts) |" in text
+    assert "1.0 of 2026-11-30" in text
+    told = croissant(looked)
+    (file,) = told["distribution"]
+    assert len(file["sha256"]) == 64
+    assert mlc.Dataset(jsonld=told).metadata.name == "xstest"
+    json.dumps(told)
+
+
+def test_the_command_says_it_and_ends_with_1_where_something_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "prompts.csv").write_text(
+        "id,prompt,type,label\n1,Where is it?,a,safe\n2,Where is it?,a,safe\n3,,a,safe\n"
+    )
+    run = CliRunner().invoke(
+        app, ["datasets", "check", f"xstest={tmp_path / 'prompts.csv'}", "--card", str(tmp_path / "c")]
+    )
+    assert run.exit_code == 1
+    assert "prompt: expected a text" in run.output
+    assert "1 pairs" in run.output
+    assert (tmp_path / "c" / "xstest.md").exists()
