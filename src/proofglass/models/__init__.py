@@ -20,5 +20,6 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "mtcnn": "proofglass.models.mtcnn:MTCNN",
     "open-nsfw": "proofglass.models.open_nsfw:OpenNSFW",
     "easyocr-recogniser": "proofglass.models.easyocr_recogniser:EasyOCRRecogniser",
+    "testbed-writer": "proofglass.models.testbed_writer:TestbedWriter",
     "inspect-role": "proofglass.models.inspect_role:InspectRole",
 }

@@ -10,6 +10,7 @@ CONTENTS = {
     "mossbench": "proofglass.evaluation.datasets.mossbench:MOSSBench",
     "harmbench-multimodal": "proofglass.evaluation.datasets.harmbench:HarmBenchMultimodal",
     "privqa": "proofglass.evaluation.datasets.privqa:PrivQA",
+    "built": "proofglass.evaluation.datasets.built:Built",
     "own": "proofglass.evaluation.datasets.own:OwnData",
     "shown": "proofglass.evaluation.datasets.shown:Shown",
     "subset": "proofglass.evaluation.datasets.subset:Subset",
