@@ -225,3 +225,12 @@ def test_every_built_in_plug_can_be_configured_by_a_study(kind: registry.Kind) -
         # The types of all fields are resolved before the unknown one is told.
         with pytest.raises(UsageError, match=r"study\.yaml:1: a\.nonsense: no such parameter"):
             parameters(found.load(), {"nonsense": 1}, source, ("a",))
+
+
+def test_a_judge_of_refusals_decides_no_success(tmp_path: Path) -> None:
+    text = "name: s\nvictims: [testbed-linear]\ndatasets: [testbed]\njudges: [refusal]\n"
+    (tmp_path / "s.yaml").write_text(text)
+    assert load(tmp_path / "s.yaml").success == "not-refused"
+    (tmp_path / "s.yaml").write_text(text + "success: refusal\n")
+    with pytest.raises(UsageError, match="whose 1 says that the victim refused"):
+        load(tmp_path / "s.yaml")

@@ -15,6 +15,7 @@ import typer
 
 from proofglass.cli.build import built
 from proofglass.cli.check import MARKS
+from proofglass.cli.listing import CHECKED
 from proofglass.console import columns, console_on, cut, note, say, table
 from proofglass.errors import UsageError
 from proofglass.interfaces import Victim
@@ -70,10 +71,7 @@ def fetch(
         "gated": origin.gated or "no",
         "pictures": origin.pictures or "with it, or none",
         "hub": origin.hub or "not there",
-        "checked": {
-            "data": "our counts were compared with the official files",
-            "format": "its layout only: format-checked, not data-checked",
-        }[origin.checked],
+        "checked": CHECKED[origin.checked],
     }
     say(table([[key, value] for key, value in told.items()], headed=False))
     if not origin.hub:

@@ -83,6 +83,8 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     if kind == "attacks":
         told |= looks(plug, entry.defaults)
     told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    if kind == "datasets" and (origin := getattr(plug, "origin", None)) is not None:
+        told["checked"] = CHECKED[origin.checked]
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
     paper = getattr(plug, "paper", None)
@@ -146,9 +148,11 @@ def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+# How far a loader was held against what its authors publish.
+CHECKED = {"data": "data-checked", "format": "format-checked, not data-checked"}
 _TRAITS: dict[str, tuple[str, ...]] = {
     "attacks": ("threat", "changes"),
-    "datasets": ("licence",),
+    "datasets": ("licence", "checked"),
     "judges": ("column", "aspect"),
     "metrics": ("by", "range", "better"),
 }

@@ -143,7 +143,7 @@ def parse(source: Located) -> Study:
         defenses=_items(source, "defenses", default=["none"]),
         datasets=datasets,
         judges=judges,
-        success=_success(source, [item.label for item in judges], usual if "judges" not in values else []),
+        success=_success(source, judges, usual if "judges" not in values else []),
         adaptive=_yes_or_no(source, ("adaptive",), values.get("adaptive", True)),
         metrics=_met(source, metrics, judges),
     )
@@ -256,13 +256,21 @@ def _met(
     return tuple(item for k, item in enumerate(metrics) if k not in missing)
 
 
-def _success(source: Located, judges: list[str], usual: list[str]) -> str:
-    """usual: what `default_judges` chose, where it did."""
+def _success(source: Located, items: Sequence[Item[Judge]], usual: list[str]) -> str:
+    """usual: what `default_judges` chose, where it did. A judge whose 1 says that the victim refused decides none:
+    its rate would be called a success of the attack."""
+    judges = [item.label for item in items if item.plug.says != "refused"]
     others = usual or [label for label in judges if label != ALWAYS] or judges
     chosen = source.values.get("success", others[0] if len(others) == 1 else None)
     if chosen is None:
         raise source.error(
             (), f"success: missing. Expected the judge that decides success, one of {', '.join(judges)}."
+        )
+    if chosen in [item.label for item in items if item.plug.says == "refused"]:
+        raise source.error(
+            ("success",),
+            f"found {chosen!r}, whose 1 says that the victim refused: no success of an attack. Expected one of "
+            f"{', '.join(judges)}; {ALWAYS} is the complement of refusal.",
         )
     if chosen not in judges:
         raise source.error(

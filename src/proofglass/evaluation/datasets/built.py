@@ -30,7 +30,7 @@ class Built(Dataset):
 
     name = "built"
     licence = "your own; that of the pictures holds for them"
-    judges = ("refusal",)
+    judges = ("not-refused",)
 
     root: Path
     reviewed: Literal["all", "kept"] = "all"

@@ -44,7 +44,7 @@ class XSTest(Dataset):
     failure_rule = (
         "Official: a judge model's 16 tokens, read as one of three classes. Ours: what cannot be read is unjudged."
     )
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
 
     root: Path
