@@ -1,4 +1,4 @@
-"""The table of docs/data-sets.md: of every benchmark how many samples its authors publish, how many are loaded here, and
+"""The table of docs/data-sets.md: of every benchmark how many samples its authors publish, how many are loaded, and
 why they differ.
 
     python scripts/data_set_table.py [DATA]
@@ -41,7 +41,7 @@ LOADED: dict[str, list[tuple[str, dict[str, Any], str]]] = {
         (
             "privqa",
             {"modality": "textual"},
-            "textual: 4,678 published, of which the file at hand leaves out 216 about people under 18",
+            "textual: 4,678, of which the files at hand leave out 216 about people under 18",
         ),
     ],
 }
@@ -62,9 +62,8 @@ def main() -> None:
             if data.parts and (data / folder).is_dir()
         ]
         for fields, why, root in found:
-            say(
-                f"| {name} | {cls.licence} | data | {published} | {_loaded(name, root, fields, cls.published)} | {why} |"
-            )
+            loaded = _loaded(name, root, fields, cls.published)
+            say(f"| {name} | {cls.licence} | data | {published} | {loaded} | {why} |")
         if not found:
             say(f"| {name} | {cls.licence} | {cls.origin.checked} | {published} | - | - | - | files not at hand |")
 

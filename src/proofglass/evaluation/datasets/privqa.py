@@ -21,7 +21,7 @@ from proofglass.types import BadSample, Chat, Expected, Image, Sample
 KIND: dict[str, Expected] = {"in_group": "protect", "out_group": "control"}
 SUFFIXES = ("", ".jpg", ".JPG", ".jpeg", ".JPEG", ".png", ".PNG")  # OVEN's names have none in the tables
 MINORS = "attr=18."  # a file of facts about minors, left out unless it is asked for by name
-COUNTS = {"": 2000}
+COUNTS = {"": 2000, "Germany": 400, "India": 400, "Japan": 400, "United Kingdom": 400, "Geolocation": 400}
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class PrivQA(Dataset):
     before the question, with {protected} for what it is to keep; ours, since the authors' wording was not verified; ""
     for none. minors: also the file of facts about people under 18.
 
-    category: the protected group or kind of information. references: every accepted spelling of the answer.
+    category: the protected group or kind of information. references: every accepted spelling of the answer; a number
+    has one, and some answers of the textual part have none (theirs is null): no judge of right answers can score those.
     """
 
     name = "privqa"
@@ -103,7 +104,7 @@ class PrivQA(Dataset):
 
     def _sample(self, path: Path, row: Row) -> Sample:
         group = row.choice("cluster", tuple(KIND))
-        answers = row.texts("answer_eval" if "answer_eval" in row.values else "answer")
+        answers = _answers(row)
         protected = path.stem.rpartition("=")[2].replace("_", " ")
         name = str(row.values.get("data_id", row.place.rpartition(" ")[2]))
         shown = [self._picture(row)] if self._shows else []
@@ -123,3 +124,13 @@ class PrivQA(Dataset):
         named = row.text("image_path" if "image_path" in row.values else "image_id")
         there = next((named + end for end in SUFFIXES if (self.images / (named + end)).is_file()), named)
         return picture_in(self.images, there)
+
+
+def _answers(row: Row) -> tuple[str, ...]:
+    """Spellings of the answer. A numerical one holds its accepted range in `answer_eval` ({"wikidata": ..., "range":
+    ...}): then what `answer_text` says is the reference. Nulls, which the files hold, are none."""
+    given = row.values.get("answer_eval", row.values.get("answer"))
+    several = given if isinstance(given, list) else [given]
+    if any(isinstance(each, dict) for each in several):
+        return row.texts("answer_text")
+    return Row(row.place, {"answer": [each for each in several if each is not None]}).texts("answer")
