@@ -141,7 +141,7 @@ def test_an_edited_table_is_another_data_set(tmp_path):
 
 def test_the_registry_builds_it(tmp_path):
     assert registry.build("datasets", "safebench", root=str(tmp_path)) == SafeBench(tmp_path)
-    with pytest.raises(ValueError, match="pictures: expected none or official, found 'all'"):
+    with pytest.raises(ValueError, match="pictures: expected none, official or pro, found 'all'"):
         SafeBench(tmp_path, pictures="all")
 
 

@@ -79,7 +79,7 @@ class MOSSBench(Dataset):
     def __iter__(self) -> Iterator[Sample | BadSample]:
         for part in self._parts():
             rows = rows_of(self._table(part), FIELDS, dataset=self.name, key="entry")
-            yield from sampled(rows, partial(self._sample, part), self.name)
+            yield from sampled(rows, partial(self._sample, part), self.name, f"{self.name}/{part}")
 
     def _sample(self, part: str, row: Row) -> Sample:
         number, told = row.number("pid"), row.values["metadata"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ class Row:
             return ""
         if not isinstance(value, str) or not (value.strip() or empty):
             raise ValueError(f"{name}: expected a text, found {_shown(value)}")
+        if len(value) > MAX_FIELD:  # a text inside another value: `rows_of` saw the outer one only
+            raise ValueError(f"{name}: {len(value):,} characters, expected at most {MAX_FIELD:,}")
         return value.strip()
 
     def number(self, name: str) -> int:
@@ -75,10 +77,11 @@ def sampled(
     rows: Iterable[Row | BadSample], make: Callable[[Row], Sample | Iterable[Sample]], dataset: str, prefix: str = ""
 ) -> Iterator[Sample | BadSample]:
     """What `make` makes of each row: a sample, or several. A row of which it raises ValueError or ImageError is a
-    BadSample with its place and that reason. prefix: of the ids of bad rows, "": the data set's name."""
+    BadSample with its place and that reason. prefix: of the ids of bad rows, "": the data set's name. It keeps rows
+    of several tables with one name apart."""
     for row in rows:
         if isinstance(row, BadSample):
-            yield row
+            yield replace(row, id=f"{prefix}/{row.id}") if prefix else row
             continue
         try:
             made = make(row)
