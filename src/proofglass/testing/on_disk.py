@@ -20,6 +20,7 @@ from proofglass.types import Image, Sample
 
 WHOLE = 16 * 2**20  # bytes: a larger file is edited in one place only
 LOOKED_AT = 100  # files of a folder, in the order of their names
+PACKED = (b"PK\x03\x04", b"PAR1")  # how zip and Parquet files begin
 
 
 def key_follows_its_files(plug: Plug) -> None:
@@ -202,6 +203,8 @@ def _rename_pictures(folder: Path, outside: Path) -> bool:
     pictures = _pictures_in(folder)
     for table in sorted(path for path in folder.rglob("*") if path.is_file() and path not in pictures):
         text = table.read_bytes()
+        if text.startswith(PACKED):  # another text in it makes it no archive, and tells nothing
+            continue
         for path in pictures:
             way = os.path.relpath(outside, path.parent).encode()
             text = text.replace(path.name.encode(), way)

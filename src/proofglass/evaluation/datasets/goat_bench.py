@@ -82,8 +82,8 @@ class GoatBench(Dataset):
             yield from sampled(rows, partial(self._sample, task), self.name, f"{self.name}/{task}")
 
     def _sample(self, task: Task, row: Row) -> Sample:
-        text = row.text("text" if "text" in row.values else "org_sent", empty=True)
-        image = row.text("img" if "img" in row.values else "image")
+        text = row.text("org_sent" if "org_sent" in row.values else "text", empty=True)
+        image = row.text("image" if "image" in row.values else "img")
         label = row.text("label")
         if label not in ANSWERS:
             raise ValueError(f"label: expected one of {', '.join(ANSWERS)}, found {label!r:.80}")

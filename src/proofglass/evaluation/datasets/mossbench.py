@@ -83,7 +83,7 @@ class MOSSBench(Dataset):
 
     def _sample(self, part: str, row: Row) -> Sample:
         number, told = row.number("pid"), row.values["metadata"]
-        if not isinstance(told, dict) or told.get("over") not in TYPES:
+        if not isinstance(told, dict) or told.get("over") not in tuple(TYPES):
             raise ValueError(
                 f"metadata: expected an object whose 'over' is one of {', '.join(TYPES)}, found {told!r:.80}"
             )

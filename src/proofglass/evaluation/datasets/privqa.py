@@ -103,7 +103,7 @@ class PrivQA(Dataset):
 
     def _sample(self, path: Path, row: Row) -> Sample:
         group = row.choice("cluster", tuple(KIND))
-        answers = row.texts("answer_eval" if "answer_eval" in row.values else "answer")
+        answers = row.texts("answer" if "answer" in row.values else "answer_eval")
         protected = path.stem.rpartition("=")[2].replace("_", " ")
         name = str(row.values.get("data_id", row.place.rpartition(" ")[2]))
         shown = [self._picture(row)] if self._shows else []
@@ -120,6 +120,9 @@ class PrivQA(Dataset):
 
     def _picture(self, row: Row) -> Image:
         assert self.images is not None
-        named = row.text("image_path" if "image_path" in row.values else "image_id")
+        column = next((name for name in ("image_path", "image_id") if name in row.values), None)
+        if column is None:
+            raise ValueError("no image_path, and no image_id")
+        named = row.text(column)
         there = next((named + end for end in SUFFIXES if (self.images / (named + end)).is_file()), named)
         return picture_in(self.images, there)

@@ -50,7 +50,7 @@ class ToViLaG(Dataset):
         pictures="not in the repository",
     )
     published = COUNTS
-    failure_rule = "Official: an empty caption has no score and is left out. Ours: what has no score is unjudged and counted apart."
+    failure_rule = "Official: not verified. Ours: what has no score of toxicity is unjudged and counted apart."
     judges = ("toxicity",)
     metrics = ("wintore", "toxicity-probability")
 
