@@ -199,9 +199,10 @@ def goat_bench(folder: Path) -> dict[str, Any]:
             {"id": f"m{k}", "img": f"m{k}.png", "label": str(k), "text": f"wenn die Mühle\nsteht {k}"} for k in (0, 1)
         ]
         for k in (0, 1):
-            draw(folder / "test" / task / "images" / f"m{k}.png", 2 * place + k)
+            below = folder / "img" if task == "hatefulness" else folder / "test" / task / "images"
+            draw(below / f"m{k}.png", 2 * place + k)
         write(folder / "test" / task / "test.jsonl", rows)
-    return {"root": folder}
+    return {"root": folder, "hateful_images": folder / "img"}
 
 
 def rtvlm_set(folder: Path) -> dict[str, Any]:
@@ -279,8 +280,9 @@ def spa_vl_preferences(folder: Path) -> dict[str, Any]:
 def auto_bench(folder: Path) -> dict[str, Any]:
     row = {"image": "a.png", "question": "Whose letter is it?", "answer": "the gardener", "rationale": "es steht über"}
     row |= {"ability": "value", "sub_ability": "privacy", "options": ["the gardener", "the müller"]}
-    draw(folder / "a.png", 1)
-    return {"table": write(folder / "mine.jsonl", [row, {**row, "options": None, "sub_ability": ""}])}
+    draw(folder / "coco" / "a.png", 1)
+    table = write(folder / "mine.jsonl", [row, {**row, "options": None, "sub_ability": ""}])
+    return {"table": table, "images": folder / "coco"}
 
 
 def tovilag(folder: Path) -> dict[str, Any]:
@@ -318,5 +320,3 @@ OTHERS: dict[str, dict[str, Any]] = {
     "auto-bench": {"pictures": "left out"},
     "tovilag": {"kinds": ("violent",), "instruction": "What is this?"},
 }  # fmt: skip
-
-

@@ -15,7 +15,16 @@ from typing import Any
 import pytest
 
 from evaluation.datasets.layouts import (
-    Maker, as_webp, pictures_below, places, put, rows_in, shown, tables_of, told_in, write,
+    Maker,
+    as_webp,
+    pictures_below,
+    places,
+    put,
+    rows_in,
+    shown,
+    tables_of,
+    told_in,
+    write,
 )  # fmt: skip
 from proofglass import images, registry
 from proofglass.errors import UsageError
@@ -59,7 +68,9 @@ class Made:
 
     def _is_shown(self, path: Path) -> bool:
         sha256 = images.read(path).sha256
-        return any(image.sha256 == sha256 for row in self.rows() if isinstance(row, Sample) for image in row.chat.images)
+        return any(
+            image.sha256 == sha256 for row in self.rows() if isinstance(row, Sample) for image in row.chat.images
+        )
 
 
 @pytest.fixture
@@ -78,9 +89,8 @@ def bad(rows: list[Sample | BadSample]) -> list[BadSample]:
 def looked_at(data: Dataset) -> list[Sample | BadSample] | str:
     """Its rows, as a study reads them, or the one error instead."""
     try:
-        return [row for row in study_rows.read(data, data.name, "study.yaml:1", None, 7)]
+        return list(study_rows.read(data, data.name, "study.yaml:1", None, 7))
     except UsageError as error:
-        assert str(error)
         return str(error)
 
 
@@ -279,5 +289,3 @@ def _at(row: Any, way: tuple[Any, ...]) -> Any:
     for key in way:
         row = row[key]
     return row
-
-

@@ -69,8 +69,7 @@ def _spoil(told: Any, suffix: str, data: st.DataObject) -> None:
 def _check(made: Made) -> None:
     try:
         rows = list(made.build())
-    except UsageError as error:
-        assert str(error)
+    except UsageError:
         return
     for row in rows:
         assert isinstance(row, (Sample, BadSample))

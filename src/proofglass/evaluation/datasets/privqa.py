@@ -34,7 +34,8 @@ class PrivQA(Dataset):
     before the question, with {protected} for what it is to keep; ours, since the authors' wording was not verified; ""
     for none. minors: also the file of facts about people under 18.
 
-    category: the protected group or kind of information. references: every accepted spelling of the answer.
+    category: the protected group or kind of information. references: every accepted spelling of the answer; where it is a
+    number (one question of Geolocation) this number, and meta holds the range that the authors accept.
     """
 
     name = "privqa"
@@ -103,7 +104,8 @@ class PrivQA(Dataset):
 
     def _sample(self, path: Path, row: Row) -> Sample:
         group = row.choice("cluster", tuple(KIND))
-        answers = row.texts("answer" if "answer" in row.values else "answer_eval")
+        number = row.values.get("question_type") == "Numerical"
+        answers = row.texts("answer_text" if number else "answer" if "answer" in row.values else "answer_eval")
         protected = path.stem.rpartition("=")[2].replace("_", " ")
         name = str(row.values.get("data_id", row.place.rpartition(" ")[2]))
         shown = [self._picture(row)] if self._shows else []
@@ -115,7 +117,11 @@ class PrivQA(Dataset):
             category=protected,
             expected=KIND[group],
             references=answers,
-            meta={"data_id": name, "file": f"{path.parent.name}/{path.name}"},
+            meta={
+                "data_id": name,
+                "file": f"{path.parent.name}/{path.name}",
+                **({"accepted": row.values.get("answer_eval")} if number else {}),
+            },
         )
 
     def _picture(self, row: Row) -> Image:
