@@ -34,8 +34,8 @@ class PrivQA(Dataset):
     before the question, with {protected} for what it is to keep; ours, since the authors' wording was not verified; ""
     for none. minors: also the file of facts about people under 18.
 
-    category: the protected group or kind of information. references: every accepted spelling of the answer; where it is a
-    number (one question of Geolocation) this number, and meta holds the range that the authors accept.
+    category: the protected group or kind of information. references: every accepted spelling of the answer; where it is
+    a number (one question of Geolocation) this number, and meta holds the range that the authors accept.
     """
 
     name = "privqa"
@@ -105,7 +105,7 @@ class PrivQA(Dataset):
     def _sample(self, path: Path, row: Row) -> Sample:
         group = row.choice("cluster", tuple(KIND))
         number = row.values.get("question_type") == "Numerical"
-        answers = row.texts("answer_text" if number else "answer" if "answer" in row.values else "answer_eval")
+        answers = _answers(row, "answer_text" if number else "answer" if "answer" in row.values else "answer_eval")
         protected = path.stem.rpartition("=")[2].replace("_", " ")
         name = str(row.values.get("data_id", row.place.rpartition(" ")[2]))
         shown = [self._picture(row)] if self._shows else []
@@ -132,3 +132,10 @@ class PrivQA(Dataset):
         named = row.text(column)
         there = next((named + end for end in SUFFIXES if (self.images / (named + end)).is_file()), named)
         return picture_in(self.images, there)
+
+
+def _answers(row: Row, column: str) -> tuple[str, ...]:
+    """The spellings, without the nulls that stand among them in 14 rows, and alone in a few."""
+    value = row.values.get(column)
+    told = [each for each in value if each is not None] if isinstance(value, list) else value
+    return Row(row.place, {column: told}).texts(column)
