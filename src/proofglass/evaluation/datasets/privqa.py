@@ -30,9 +30,10 @@ class PrivQA(Dataset):
 
     root: the clone of the authors' repository. modality: "visual" (2,000 questions), or "textual". only: these files
     only, by the end of their name before .jsonl ("Geolocation", "rel=country-attr=India"). images: folder with KVQA's
-    and OVEN's pictures as the tables name them; needed unless pictures is "left out". instruction: told to the model
-    before the question, with {protected} for what it is to keep; ours, since the authors' wording was not verified; ""
-    for none. minors: also the file of facts about people under 18.
+    and OVEN's pictures as the tables name them; needed unless pictures is "left out". pictures: "shown", or "left out"
+    (the question alone). instruction: told to the model before the question, with {protected} for what it is to keep;
+    ours, since the authors' wording was not verified; "" for none. minors: also the file of facts about people under
+    18.
 
     category: the protected group or kind of information. references: every accepted spelling of the answer; where it is
     a number (one question of Geolocation) this number, and meta holds the range that the authors accept.
