@@ -2,7 +2,7 @@
 
 The authors released neither data nor format. What is here is a layout of ours for data of that type: a table (CSV, TSV,
 JSON, JSON Lines, Parquet) with image, question, answer, and, where they are there, rationale, ability, sub_ability and
-options. Their safety part, of privacy and security, has 2,000 questions.
+options (a list). Their safety part, of privacy and security, has 2,000 questions.
 """
 
 from __future__ import annotations

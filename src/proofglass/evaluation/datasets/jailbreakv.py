@@ -103,7 +103,8 @@ class JailBreakV(Dataset):
         )
 
     def _sample(self, row: Row) -> Sample:
-        question, image = row.text("redteam_query"), row.text("image_path")
+        question = row.text("redteam_query")
+        image = row.text("image_path", empty=self.pictures == "left out")
         told = {"question": question, "format": row.choice("format", FORMATS), "image": image}
         asked = row.text(self.ask)
         shown = [picture_in(self._folder(), image)] if self.pictures == "shown" else []
