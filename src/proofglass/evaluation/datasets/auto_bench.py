@@ -29,8 +29,8 @@ class AutoBench(Dataset):
     "shown", or "left out" (the question alone).
 
     category: the sub-ability, or else the ability. meta: rationale, ability, options. Questions about one picture are
-    one cluster. Official judge: `auto-bench`, a language model that says whether reply and answer mean the same, right
-    in about 85 % (their own figure); it needs a model. Here the answer is looked for in the reply.
+    one cluster. Official judge: `auto-bench`, a language model that says whether reply and answer mean the same, as
+    people do in 85 % (their own figure); it needs a model. Here the answer is looked for in the reply.
     """
 
     name = "auto-bench"
