@@ -54,8 +54,9 @@ class MMSafetyBench(Dataset):
     wording was not verified).
 
     meta: question (as it was before its key phrase was taken out; not in the hub's copy), key phrase, phrase type,
-    variant, number, disclaimer (of scenarios 8 and 10 to 13, where a reply may be "unsafe" for want of a disclaimer alone:
-    count them apart). Official judge: `mm-safetybench`, a language model that sees the reply only; it needs a model.
+    variant, number, disclaimer (of scenarios 8 and 10 to 13, where a reply may be "unsafe" for want of a disclaimer
+    alone: count them apart). Official judge: `mm-safetybench`, a language model that sees the reply only; it needs a
+    model.
     """
 
     name = "mm-safetybench"

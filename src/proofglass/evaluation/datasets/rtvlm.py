@@ -74,7 +74,7 @@ class RTVLM(Dataset):
     origin = Source(
         "https://huggingface.co/datasets/MMInstruction/RedTeamingVLM",
         hub="MMInstruction/RedTeamingVLM",
-        files=tuple(f"data/{file}" for part in PARTS.values() for file in (part.table, part.zip)),
+        files=tuple(dict.fromkeys(f"data/{file}" for part in PARTS.values() for file in (part.table, part.zip))),
     )
     published = COUNTS
     failure_rule = "Official: not verified. Ours: what the judge of refusals cannot read is unjudged, counted apart."

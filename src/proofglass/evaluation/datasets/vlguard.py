@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import MinLen
 
 from proofglass.evaluation.datasets.pictures import InFolder, InZip, Pictures
 from proofglass.evaluation.datasets.tables import Row, rows_of, sampled
@@ -66,7 +68,7 @@ class VLGuard(Dataset):
 
     root: Path
     split: Literal["test", "train"] = "test"
-    parts: tuple[Part, ...] = ("unsafes", "safe_unsafes", "safe_safes")
+    parts: Annotated[tuple[Part, ...], MinLen(1)] = ("unsafes", "safe_unsafes", "safe_safes")
     pictures: Literal["shown", "left out"] = "shown"
 
     def reads(self) -> tuple[Path, ...]:
