@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from evaluation.datasets import makers_first
 from proofglass import images
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
@@ -38,6 +39,10 @@ DISABLED: dict[str, dict[str, Any]] = {
 }
 
 
+# Data sets in their official layouts, in miniature; safebench and the unicorns are made here.
+MADE = {name: maker for name, maker in makers_first.MAKERS.items() if not name.startswith(("safebench", "unicorns"))}
+
+
 @dataclass(frozen=True)
 class Bench:
     """Folders that some plugs need, made once per test run."""
@@ -50,6 +55,7 @@ class Bench:
     api: str  # base URL of a server that speaks OpenAI's chat completions
     encoder: Path
     adapter: Path
+    sets: dict[str, dict[str, Any]]  # name of a data set -> arguments
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -86,6 +92,8 @@ class Bench:
         }
         if kind == "victims" and entries(kind)[name].target == HF:
             return {"path": self.llava, "device": "cpu"}  # in place of weights on the hub
+        if kind == "datasets" and name in self.sets:
+            return self.sets[name]
         return table.get((kind, name), {})
 
     def with_files(self, kind: Kind, name: str) -> Any:
@@ -121,7 +129,7 @@ class Bench:
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
         }
-        return table.get(name, {})
+        return table.get(name) or makers_first.OTHERS.get(name, {})
 
     def build(self, kind: Kind, name: str, **more: Any) -> Any:
         if name == "ocr-llm" and find_spec("rapidocr") is None:
@@ -143,6 +151,7 @@ def make_bench(folder: Path, api: str) -> Bench:
         api,
         _encoder(folder / "encoder"),
         _adapter(folder / "adapter"),
+        {name: maker(_folder(folder / "sets" / name)) for name, maker in MADE.items()},
     )
 
 
@@ -154,6 +163,11 @@ def names(kind: Kind) -> list[str]:
 def different_victims() -> list[str]:
     """Names of victims, without those of weights on the hub: all of them are "hf" with another path."""
     return [name for name in names("victims") if name == "hf" or entries("victims")[name].target != HF]
+
+
+def _folder(place: Path) -> Path:
+    place.mkdir(parents=True)
+    return place
 
 
 def _safebench(root: Path) -> Path:

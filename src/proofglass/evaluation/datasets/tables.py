@@ -9,16 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from proofglass.errors import ImageError, UsageError, is_environment
-from proofglass.evaluation.datasets.reading import csv_rows, text_of
+from proofglass.evaluation.datasets.reading import csv_rows, text_of, too_long
 from proofglass.types import BadSample, Sample
 
 MAX_LINE = 64 * 2**20  # bytes of one line of JSON Lines
-MAX_FIELD = 1_000_000  # characters of one text: no question is longer, and one of 50 MB would take all with it
 BATCH = 512  # rows of Parquet held at a time
 
 Values = Mapping[str, Any]
@@ -75,10 +74,11 @@ def sampled(
     rows: Iterable[Row | BadSample], make: Callable[[Row], Sample | Iterable[Sample]], dataset: str, prefix: str = ""
 ) -> Iterator[Sample | BadSample]:
     """What `make` makes of each row: a sample, or several. A row of which it raises ValueError or ImageError is a
-    BadSample with its place and that reason. prefix: of the ids of bad rows, "": the data set's name."""
+    BadSample with its place and that reason. prefix: of the ids of bad rows, "": the data set's name. It keeps rows
+    of several tables with one name apart."""
     for row in rows:
         if isinstance(row, BadSample):
-            yield row
+            yield replace(row, id=f"{prefix}/{row.id}") if prefix else row
             continue
         try:
             made = make(row)
@@ -118,11 +118,8 @@ def _checked(path: Path, row: Row, needed: Sequence[str], dataset: str) -> Row |
     if lacking:
         found = ", ".join(map(str, row.values)) or "nothing"
         return _bad(path, row.place, f"no {', '.join(lacking)}; found {found[:200]}", dataset)
-    long = next((name for name, value in row.values.items() if isinstance(value, str) and len(value) > MAX_FIELD), None)
-    if long is not None:
-        size = len(row.values[long])
-        return _bad(path, row.place, f"{long}: {size:,} characters, expected at most {MAX_FIELD:,}", dataset)
-    return row
+    long = too_long(row.values)
+    return _bad(path, row.place, long, dataset) if long else row
 
 
 def _bad(path: Path, place: str, reason: str, dataset: str) -> BadSample:
