@@ -1,4 +1,5 @@
-"""Rows of a table in any layout that benchmarks come in, one after another: CSV, TSV, JSON, JSON Lines, Parquet.
+"""Rows of a table in any layout that benchmarks come in, one after another: CSV, TSV, JSON, JSON Lines (packed by gzip
+or xz, too), Parquet.
 
 A row that cannot be used is a BadSample that names its place and costs itself. JSON Lines and Parquet are streamed, so
 that a million rows take no more memory than a thousand.
@@ -6,12 +7,15 @@ that a million rows take no more memory than a thousand.
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from proofglass.errors import ImageError, UsageError, is_environment
 from proofglass.evaluation.datasets.reading import csv_rows, text_of
@@ -22,6 +26,7 @@ MAX_FIELD = 1_000_000  # characters of one text: no question is longer, and one 
 BATCH = 512  # rows of Parquet held at a time
 
 Values = Mapping[str, Any]
+_PACKED = (".gz", ".xz")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,8 @@ class Row:
             return ""
         if not isinstance(value, str) or not (value.strip() or empty):
             raise ValueError(f"{name}: expected a text, found {_shown(value)}")
+        if len(value) > MAX_FIELD:  # a text inside another value: `rows_of` saw the outer one only
+            raise ValueError(f"{name}: {len(value):,} characters, expected at most {MAX_FIELD:,}")
         return value.strip()
 
     def number(self, name: str) -> int:
@@ -57,6 +64,8 @@ class Row:
         several = value if isinstance(value, (list, tuple)) else [value]
         if odd := [each for each in several if not isinstance(each, (str, int, float)) or isinstance(each, bool)]:
             raise ValueError(f"{name}: expected a list of texts, found {_shown(odd[0])} in it")
+        if long := [each for each in map(str, several) if len(each) > MAX_FIELD]:
+            raise ValueError(f"{name}: {len(long[0]):,} characters, expected at most {MAX_FIELD:,}")
         return tuple(map(str, several))
 
     def choice(self, name: str, among: Sequence[str]) -> str:
@@ -75,10 +84,11 @@ def sampled(
     rows: Iterable[Row | BadSample], make: Callable[[Row], Sample | Iterable[Sample]], dataset: str, prefix: str = ""
 ) -> Iterator[Sample | BadSample]:
     """What `make` makes of each row: a sample, or several. A row of which it raises ValueError or ImageError is a
-    BadSample with its place and that reason. prefix: of the ids of bad rows, "": the data set's name."""
+    BadSample with its place and that reason. prefix: of the ids of bad rows, "": the data set's name. It keeps rows
+    of several tables with one name apart."""
     for row in rows:
         if isinstance(row, BadSample):
-            yield row
+            yield replace(row, id=f"{prefix}/{row.id}") if prefix else row
             continue
         try:
             made = make(row)
@@ -90,19 +100,21 @@ def sampled(
 
 
 def rows_of(path: Path, needed: Sequence[str] = (), *, dataset: str = "", key: str = "") -> Iterator[Row | BadSample]:
-    """The rows of the table in `path`, by its suffix: .csv, .tsv, .json, .jsonl (.ndjson), .parquet.
+    """The rows of the table in `path`, by its suffix: .csv, .tsv, .json, .jsonl (.ndjson, .jsonl.gz, .jsonl.xz),
+    .parquet.
 
     needed: columns that a row must have; others are kept. key: the name under which the key of a JSON object of objects
     ({"1": {...}, "2": {...}}) joins its row. Raises UsageError for a missing file, another suffix, another encoding
     than UTF-8, a column that a whole table lacks, and what is no table.
     """
-    suffix = path.suffix.casefold()
+    suffix = "".join(path.suffixes[-2:] if path.suffix.casefold() in _PACKED else path.suffixes[-1:]).casefold()
     readers: dict[str, Callable[[], Iterator[Row | BadSample]]] = {
         ".csv": lambda: _of_csv(path, needed, dataset, ","),
         ".tsv": lambda: _of_csv(path, needed, dataset, "\t"),
         ".json": lambda: _of_json(path, dataset, key),
         ".jsonl": lambda: _of_lines(path, dataset),
         ".ndjson": lambda: _of_lines(path, dataset),
+        **{f".jsonl{packed}": lambda: _of_lines(path, dataset) for packed in _PACKED},
         ".parquet": lambda: _of_parquet(path, needed),
     }
     if suffix not in readers:
@@ -137,7 +149,7 @@ def _of_csv(path: Path, needed: Sequence[str], dataset: str, delimiter: str) -> 
 def _of_lines(path: Path, dataset: str) -> Iterator[Row | BadSample]:
     line = 0
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             while data := file.readline(MAX_LINE + 1):
                 line += 1
                 if len(data) > MAX_LINE:
@@ -148,10 +160,17 @@ def _of_lines(path: Path, dataset: str) -> Iterator[Row | BadSample]:
                 found = _line(path, line, data.removeprefix(b"\xef\xbb\xbf") if line == 1 else data, dataset)
                 if found is not None:
                     yield found
-    except OSError as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if is_environment(error):
             raise
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked as they are read."""
+    if path.suffix.casefold() == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return lzma.open(path, "rb") if path.suffix.casefold() == ".xz" else path.open("rb")
 
 
 def _line(path: Path, line: int, data: bytes, dataset: str) -> Row | BadSample | None:
