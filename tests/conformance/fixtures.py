@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from evaluation.datasets.makers_second import MAKERS
 from proofglass import images
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
@@ -50,6 +51,7 @@ class Bench:
     api: str  # base URL of a server that speaks OpenAI's chat completions
     encoder: Path
     adapter: Path
+    benchmarks: dict[str, dict[str, Any]]  # name of a data set -> arguments of its loader
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -86,6 +88,8 @@ class Bench:
         }
         if kind == "victims" and entries(kind)[name].target == HF:
             return {"path": self.llava, "device": "cpu"}  # in place of weights on the hub
+        if kind == "datasets" and name in self.benchmarks:
+            return self.benchmarks[name]
         return table.get((kind, name), {})
 
     def with_files(self, kind: Kind, name: str) -> Any:
@@ -116,6 +120,12 @@ class Bench:
             "dong2023": {"goal": "text", "surrogates": ("surrogate-cnn",), "prompt": None, "xi": 0.01},
             "wrong-answer": {"metric": "vqa"},
             "tool-call": {"call": '<a b="1">', "mode": "argument"},
+            "vlsbench": {"pictures": "left out", "categories": ("Sealed",)},
+            "msts": {"pictures": "left out", "form": "text only"},
+            "holisafe": {"pictures": "left out", "combinations": ("SSS",)},
+            "lvlm-safer": {"pictures": "left out", "parts": ("same region",)},
+            "mis": {"pictures": "left out", "parts": ("hard",)},
+            "vlsu": {"pictures": "left out", "between": "comply"},
             **{name: {"device": "cpu"} for name in (*ENCODERS, *DETECTORS)},
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
             "yes-no-accuracy-of-all": {"figure": "f1"},
@@ -143,6 +153,7 @@ def make_bench(folder: Path, api: str) -> Bench:
         api,
         _encoder(folder / "encoder"),
         _adapter(folder / "adapter"),
+        {name: make(folder / "benchmarks" / name) for name, make in MAKERS.items()},
     )
 
 

@@ -58,6 +58,7 @@ class MSTS(Dataset):
     )
     judges = ("unsafe",)
     metrics = ("rate",)
+    not_in_key = ("images",)  # what lies there is in the key of each cell
 
     root: Path
     language: Literal[

@@ -55,6 +55,7 @@ class VLSU(Dataset):
     )
     judges = ("refusal",)
     metrics = ("rate",)
+    not_in_key = ("images",)  # what lies there is in the key of each cell
 
     root: Path
     images: Path | None = None
