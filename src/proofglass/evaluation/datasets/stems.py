@@ -15,8 +15,12 @@ ENDINGS = (".jpg", ".png", ".jpeg", ".webp", ".gif", ".JPG", ".PNG", ".JPEG", ".
 def picture_of_stem(folder: Path, stem: str, fetch: str = "") -> Image:
     """The picture `stem` in `folder`, whatever its file ends in. fetch: how it is to be had, for the error where it is
     not there. Raises ImageError for that, for what is no picture, and for a name that leads out of the folder."""
-    # os.path, since Path raises for a name that no disk can hold
-    there = next((stem + end for end in ENDINGS if os.path.isfile(os.path.join(folder, stem + end))), None)
-    if there is None:
+    if not (name := name_of_stem(folder, stem)):
         raise ImageError(f"{stem!r:.80}: no picture of this name in {folder}{fetch and f'; {fetch}'}")
-    return picture_in(folder, there)
+    return picture_in(folder, name)
+
+
+def name_of_stem(folder: Path, stem: str) -> str:
+    """The name of the file in `folder` that is `stem` with an ending of pictures, "" if there is none."""
+    # os.path, since Path raises for a name that no disk can hold
+    return next((stem + end for end in ENDINGS if os.path.isfile(os.path.join(folder, stem + end))), "")

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from proofglass import images
 from proofglass.errors import ImageError, is_environment
-from proofglass.evaluation.datasets.stems import picture_of_stem
+from proofglass.evaluation.datasets.stems import name_of_stem, picture_of_stem
 from proofglass.evaluation.datasets.tables import Row, rows_of, sampled
 from proofglass.interfaces import Dataset, Paper, Source
 from proofglass.types import BadSample, Chat, Image, Sample
@@ -99,13 +99,9 @@ class VPIBench(Dataset):
 
     def _screen(self, number: str, files: list[Mapping[str, Any]], row: Row) -> Image:
         folder = self.screenshots or self._table().parent / "screenshots"
-        try:
-            return picture_of_stem(folder, number, f"take one of {row.text('url', empty=True)[:200] or 'its page'}")
-        except ImageError as error:
-            found = None if is_environment(error) else _first_picture(files, f"file of {number}")
-            if found is None:
-                raise
+        if not name_of_stem(folder, number) and (found := _first_picture(files, f"file of {number}")) is not None:
             return found
+        return picture_of_stem(folder, number, f"take one of {row.text('url', empty=True)[:200] or 'its page'}")
 
     def _table(self) -> Path:
         return self.root if self.root.is_file() else self.root / TABLE
