@@ -102,6 +102,10 @@ def test_the_published_labels_are_of_as_many_prompts_and_of_these_kinds() -> Non
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     kinds = {(row["case_id"], row["prompt_type"]) for row in rows}
+    hazards = Counter(
+        hazard for hazard, *_ in {(row["hazard_category"], row["case_id"], row["prompt_type"]) for row in rows}
+    )
+    assert {"": len(kinds), **hazards} == COUNTS
     assert len(kinds) == COUNTS[""]
     assert len({case for case, _ in kinds}) == 200
     assert all(kind.removeprefix("prompt_").removesuffix("_text") in ("assistance", "intention") for _, kind in kinds)
