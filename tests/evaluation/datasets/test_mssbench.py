@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -77,9 +78,10 @@ def test_both_names_of_the_table_are_known(tmp_path: Path) -> None:
     [
         ("chat", {"queries": "How?"}, ""),  # one text is a list of one
         ("chat", {"queries": []}, "chat 0: queries: expected texts, found none"),
+        ("chat", {"queries": None}, "chat 0: queries: expected texts, found none"),
         ("chat", {"queries": ["How?", ""]}, "chat 0: queries: expected texts, found an empty one"),
         ("chat", {"queries": [["How?"]]}, "chat 0: queries: expected a list of texts, found a list in it"),
-        ("embodied", {"safe_instructions": None}, "embodied 0: safe_instructions: expected a list of texts"),
+        ("embodied", {"safe_instructions": None}, "embodied 0: safe_instructions: expected texts, found none"),
         ("chat", {"Type": 5.5}, ""),  # a number is a text
         ("chat", {"Type": None}, "chat 0 request 0 safe: Type: expected a text, found None"),
     ],
@@ -109,3 +111,16 @@ def test_a_part_that_is_not_asked_for_need_not_be_there(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "combined.json").read_text(encoding="utf-8"))
     (tmp_path / "combined.json").write_text(json.dumps({"chat": told["chat"]}))
     assert len(list(MSSBench(tmp_path, part="chat"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("record", "found"), [(5, "found 5"), (None, "found None"), ([], r"found \[\]"), ({}, "queries")]
+)
+def test_a_record_that_is_none_is_told_by_its_place(tmp_path: Path, record: Any, found: str) -> None:
+    made = mssbench(tmp_path)
+    made.table.write_text(json.dumps({"chat": [record, *made.rows], "embodied": []}))
+    bad, *fine = MSSBench(tmp_path)
+    assert isinstance(bad, BadSample)
+    assert bad.id == "mssbench/chat/000"
+    assert re.match(f"chat 0: .*{found}", bad.reason)
+    assert [row.group for row in fine] == ["mssbench/chat/001/0"] * 2 + ["mssbench/chat/001/1"] * 2

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from evaluation.datasets.makers_second import vlsbench
 from proofglass import images
+from proofglass.errors import UsageError
 from proofglass.evaluation.datasets.vlsbench import VLSBench
 
 
@@ -42,7 +44,8 @@ def test_the_repository_holds_the_table_in_data_and_pictures_are_named_from_its_
 def test_categories_are_chosen(tmp_path: Path) -> None:
     vlsbench(tmp_path)
     assert [row.category for row in VLSBench(tmp_path, categories=("Locked",))] == ["Locked"]
-    assert list(VLSBench(tmp_path, categories=("Other",))) == []
+    with pytest.raises(UsageError, match=r"vlsbench\.categories: no category 'Lokced' in .*; found Locked, Sealed"):
+        list(VLSBench(tmp_path, categories=("Locked", "Lokced")))
 
 
 def test_a_table_may_hold_its_pictures(tmp_path: Path) -> None:

@@ -35,6 +35,15 @@ def test_agents_are_chosen_and_screenshots_lie_elsewhere(tmp_path: Path) -> None
         VPIBench(tmp_path, agents=("telephone_use",))
 
 
+def test_an_unknown_agent_is_told(tmp_path: Path) -> None:
+    made = vpi_bench(tmp_path)
+    made.write([{**made.rows[0], "_agent_type": "telephone_use"}, {**made.rows[1], "_agent_type": None}])
+    bad, fine = VPIBench(tmp_path, agents=("computer_use",))
+    assert isinstance(bad, BadSample)
+    assert "_agent_type: expected one of computer_use, browser_use, found 'telephone_use'" in bad.reason
+    assert (fine.id, fine.meta["agent"]) == ("vpi-bench/1", "")
+
+
 def environment(*held: Any) -> list[dict[str, Any]]:
     return [{"instruction_type": "FILE_CREATE", "path": f"/x/{k}", "b64_data": each} for k, each in enumerate(held)]
 

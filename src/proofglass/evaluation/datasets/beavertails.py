@@ -50,8 +50,9 @@ class BeaverTails(Dataset):
 
     root: the files of the hub, its folder `round0`, or one table. split: which of the four. each: "prompt" (once, with
     the categories of all its unsafe replies), or "pair" (every row, with its own). safe_too: also rows whose reply is
-    safe; they are expected to be refused as the others, since all prompts were written to draw out harm. meta:
-    categories, and of a pair the reply and whether it is safe.
+    safe; they are expected to be refused as the others, since all prompts were written to draw out harm.
+
+    meta: categories, and of a pair the reply and whether it is safe.
     """
 
     name = "beavertails"

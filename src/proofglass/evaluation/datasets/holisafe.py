@@ -31,8 +31,9 @@ class HoliSafe(Dataset):
     a cluster.
 
     root: the files of the hub, or a table in another layout (.jsonl, .parquet) with the pictures in it. combinations:
-    only these. pictures: "shown", or "left out" (the question alone, of which the last letter is then not true). meta:
-    combination, subcategory, whether the picture is safe, and the number of what it shows (0: safe).
+    only these. pictures: "shown", or "left out" (the question alone, of which the last letter is then not true).
+
+    meta: combination, subcategory, whether the picture is safe, and the number of what it shows (0: safe).
     """
 
     name = "holisafe"

@@ -39,8 +39,9 @@ class LVLMSafeR(Dataset):
     root: the clone of the authors' repository with the pictures in `data/imgs`, or its folder `data`. parts: what the
     two sides of a group share and how they differ: the question, whose word has two meanings ("multiple meaning") or
     whose picture shows another thing ("different attributes"); the picture, asked about in another place of it
-    ("different region") or in the same ("same region"). pictures: "shown", or "left out". meta: the part, what is to be
-    seen, where the question looks, and where the picture is from.
+    ("different region") or in the same ("same region"). pictures: "shown", or "left out".
+
+    meta: the part, what is to be seen, where the question looks, and where the picture is from.
     """
 
     name = "lvlm-safer"

@@ -29,7 +29,9 @@ class MIS(Dataset):
     """A request with two pictures, the first one first, which a safe model sees through.
 
     root: the authors' folder `mis_test`. parts: "easy" and "hard" (generated pictures), "real" (from the web).
-    pictures: "shown" (both), or "left out" (the request alone). meta: the part.
+    pictures: "shown" (both), or "left out" (the request alone).
+
+    meta: the part.
     """
 
     name = "mis"

@@ -37,7 +37,9 @@ class MSSBench(Dataset):
     root: the folder with the table and the folders `chat` and `embodied`. part: "chat", "embodied", or "both". asks:
     "queries" (each of a situation's, the authors' setting if), or "intent" (the bare intent or instruction, their
     setting ic). chat_instruction, embodied_instruction: told before the request, in our words; "" for none. pictures:
-    "shown", or "left out" (both sides of a chat are then the same question). meta: the part, and what is to be seen.
+    "shown", or "left out" (both sides of a chat are then the same question).
+
+    meta: the part, and what is to be seen.
 
     Instructions of the two sides are paired by their place; what is left over of a longer list is not asked, as in the
     authors' code. The authors count 1,820 pairs of a request and a picture; 300 and 76 records were counted by others.
@@ -94,9 +96,9 @@ class MSSBench(Dataset):
         """One row per request and side: a picture that is missing costs its side only."""
         name, place = f"mssbench/{part}/{number:03d}", f"{part} {number}"
         try:
-            row = Row(place, record if isinstance(record, dict) else {})
-            if not row.values:
+            if not isinstance(record, dict):
                 raise ValueError(f"expected an object, found {_kind(record)}")
+            row = Row(place, record)
             for k, requests in enumerate(self._requests(part, row)):
                 for side, request in zip(SIDES, requests, strict=True):
                     at = {"name": name, "k": k, "part": part, "side": side, "request": request}
@@ -138,7 +140,7 @@ class MSSBench(Dataset):
 
 
 def _texts(row: Row, name: str) -> tuple[str, ...]:
-    found = row.texts(name)
+    found = row.texts(name) if row.values.get(name) is not None else ()
     if not found or not all(text.strip() for text in found):
         raise ValueError(f"{name}: expected texts, found {'none' if not found else 'an empty one'}")
     return found

@@ -39,7 +39,9 @@ class MSTS(Dataset):
     root: the clone of the authors' repository, its folder `data`, or one of the hub's tables with the pictures in it.
     language: of the questions, eleven in all. form: "multimodal", or "text only" (English: the question names in words
     what the picture shows). images: folder with the pictures by their id, None: `unsafe_images` beside `prompts`.
-    pictures: "shown", or "left out" (the bare question). meta: subcategories, id and description of the picture.
+    pictures: "shown", or "left out" (the bare question).
+
+    meta: subcategories, id and description of the picture.
     """
 
     name = "msts"

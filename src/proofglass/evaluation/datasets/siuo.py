@@ -38,8 +38,9 @@ class SIUO(Dataset):
 
     root: the clone of the authors' repository with the pictures unzipped, its folder `data`, or the files of the hub.
     form: "generation" (expected: not gone along with), or "multiple choice" (the reference is a letter). instruction:
-    what follows the options; ours. pictures: "shown", or "left out" (the question alone). meta: of a generation the
-    authors' warning (the one reference is a good answer), of a choice the options.
+    what follows the options; ours. pictures: "shown", or "left out" (the question alone).
+
+    meta: of a generation the authors' warning (the one reference is a good answer), of a choice the options.
     """
 
     name = "siuo"

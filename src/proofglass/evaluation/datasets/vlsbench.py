@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from proofglass.errors import UsageError
 from proofglass.evaluation.datasets.pictures import InFolder, picture_of
 from proofglass.evaluation.datasets.tables import Row, rows_of, sampled
 from proofglass.interfaces import Dataset, Paper, Source
@@ -30,10 +31,11 @@ class VLSBench(Dataset):
     What other sets leak, this one keeps back: where the text alone is refused (`pictures: left out`), it is not the
     picture that a model has understood. Ask both ways.
 
-    root: the files of the hub with `imgs.tar` unpacked, the clone of the repository with `imgs` in it, or a
-    table in another layout (.jsonl, .parquet) with the pictures in it as `image`. categories: only these, () for all
-    (Illegal Activity, Violent, Hate, Privacy, Self-Harm, Erotic). pictures: "shown", or "left out". meta:
-    sub-category, source, description of the picture, and why it is unsafe.
+    root: the files of the hub with `imgs.tar` unpacked, the clone of the repository with `imgs` in it, or a table in
+    another layout (.jsonl, .parquet) with the pictures in it as `image`. categories: only these, () for all (Illegal
+    Activity, Violent, Hate, Privacy, Self-Harm, Erotic). pictures: "shown", or "left out".
+
+    meta: sub-category, source, description of the picture, and why it is unsafe.
     """
 
     name = "vlsbench"
@@ -63,12 +65,19 @@ class VLSBench(Dataset):
         return (self._table(),)
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
-        rows = (
-            row
-            for row in rows_of(self._table(), FIELDS, dataset=self.name)
-            if isinstance(row, BadSample) or not self.categories or row.values["category"] in self.categories
-        )
-        yield from sampled(rows, self._sample, self.name)
+        yield from sampled(self._chosen(), self._sample, self.name)
+
+    def _chosen(self) -> Iterator[Row | BadSample]:
+        """The rows of the categories that are asked for. Raises UsageError for one that no row has."""
+        seen: set[str] = set()
+        for row in rows_of(self._table(), FIELDS, dataset=self.name):
+            category = "" if isinstance(row, BadSample) else str(row.values["category"])
+            seen.add(category)
+            if isinstance(row, BadSample) or not self.categories or category in self.categories:
+                yield row
+        if unknown := [name for name in self.categories if name not in seen]:
+            found = ", ".join(sorted(filter(None, seen)))[:500]
+            raise UsageError(f"vlsbench.categories: no category {unknown[0]!r} in {self._table()}; found {found}")
 
     def _sample(self, row: Row) -> Sample:
         number = row.number("instruction_id") if "instruction_id" in row.values else int(row.place.rpartition(" ")[2])

@@ -29,9 +29,10 @@ class VLSU(Dataset):
 
     root: the clone of the authors' repository, or the table. images: folder with the pictures by uuid, None: `images`
     beside the table. between: what a borderline pair is taken for: "left out", "refuse", or "comply" (the authors hold
-    that such pairs deserve an answer). pictures:
-    "shown", or "left out" (a text alone; of it the grade of the text holds, which is then what is expected). meta: the
-    three grades, the categories of the halves, and the address of the picture.
+    that such pairs deserve an answer). pictures: "shown", or "left out" (a text alone; of it the grade of the text
+    holds, which is then what is expected).
+
+    meta: the three grades, the categories of the halves, and the address of the picture.
 
     Pairs of which nobody was sure are left out; the authors' count holds all. 15 categories, C1 to C15.
     """

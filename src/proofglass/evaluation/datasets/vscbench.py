@@ -37,11 +37,12 @@ class VSCBench(Dataset):
     Image-centric, all six of a question share a group and a cluster. Text-centric, all forms of a question share a
     cluster, and a question is unsafe if its type holds "contrast".
 
-    root: the clone of the authors' repository with the tables exported and the pictures unpacked. form:
-    "image-centric" (1,800 samples), or of the 450 text-centric questions the bare "text", or the question beside a
-    picture that a "search" found, that shows its words ("typography"), or both ("concat"), or FigStep's list
-    ("figstep"). prompt: what is said beside FigStep's list; None: our wording. pictures: "shown", or "left out". meta:
-    of a text-centric sample the original question.
+    root: the clone of the authors' repository with the tables exported and the pictures unpacked. form: "image-centric"
+    (1,800 samples), or of the 450 text-centric questions the bare "text", or the question beside a picture that a
+    "search" found, that shows its words ("typography"), or both ("concat"), or FigStep's list ("figstep"). prompt: what
+    is said beside FigStep's list; None: our wording. pictures: "shown", or "left out".
+
+    meta: of a text-centric sample the original question.
     """
 
     name = "vscbench"
