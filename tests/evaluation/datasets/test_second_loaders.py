@@ -100,6 +100,15 @@ def test_its_default_judges_and_metrics_are_named(name: str, made: Made) -> None
     assert data.metrics == ("rate",)
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("lvlm-safer", "parts"), ("mis", "parts"), ("holisafe", "combinations"), ("vpi-bench", "agents")],
+)
+def test_nothing_is_no_choice(name: str, field: str, made: Made) -> None:
+    with pytest.raises(ValueError, match=field):
+        registry.build("datasets", name, **made.arguments, **{field: ()})
+
+
 def test_it_asks_no_network(name: str, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: Any, **__: Any) -> Any:
         raise AssertionError("a loader opened a socket")

@@ -39,7 +39,7 @@ LAYOUTS = {
     "rows.jsonl": "\n".join(json.dumps(row) for row in ROWS).encode(),
     "marked.jsonl": b"\xef\xbb\xbf" + "\r\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS).encode(),
     "rows.jsonl.gz": gzip.compress("\n".join(json.dumps(row) for row in ROWS).encode()),
-    "rows.JSONL.xz": lzma.compress("\n".join(json.dumps(row) for row in ROWS).encode()),
+    "rows.JSONL.XZ": lzma.compress("\n".join(json.dumps(row) for row in ROWS).encode()),
     "v1.0.rows.jsonl": "\n".join(json.dumps(row) for row in ROWS).encode(),
     "ROWS.JSONL": "\n\n".join(json.dumps(row) for row in ROWS).encode(),
 }

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
 
 from proofglass.evaluation.datasets.pictures import InFolder, picture_of
 from proofglass.evaluation.datasets.tables import Row, rows_of, sampled
@@ -59,7 +61,7 @@ class HoliSafe(Dataset):
     metrics = ("rate",)
 
     root: Path
-    combinations: tuple[Combination, ...] = COMBINATIONS
+    combinations: Annotated[tuple[Combination, ...], MinLen(1)] = COMBINATIONS
     pictures: Literal["shown", "left out"] = "shown"
 
     def reads(self) -> tuple[Path, ...]:

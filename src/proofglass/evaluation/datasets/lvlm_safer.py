@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import MinLen
 
 from proofglass.evaluation.datasets.reading import picture_in
 from proofglass.evaluation.datasets.tables import Row, rows_of, sampled
@@ -65,7 +67,7 @@ class LVLMSafeR(Dataset):
     metrics = ("rate",)
 
     root: Path
-    parts: tuple[Part, ...] = tuple(FILES)
+    parts: Annotated[tuple[Part, ...], MinLen(1)] = tuple(FILES)
     pictures: Literal["shown", "left out"] = "shown"
 
     def reads(self) -> tuple[Path, ...]:

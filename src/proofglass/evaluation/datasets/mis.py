@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
 
 from proofglass.evaluation.datasets.reading import picture_in
 from proofglass.evaluation.datasets.tables import Row, rows_of, sampled
@@ -50,7 +52,7 @@ class MIS(Dataset):
     metrics = ("rate",)
 
     root: Path
-    parts: tuple[Part, ...] = PARTS
+    parts: Annotated[tuple[Part, ...], MinLen(1)] = PARTS
     pictures: Literal["shown", "left out"] = "shown"
 
     def reads(self) -> tuple[Path, ...]:

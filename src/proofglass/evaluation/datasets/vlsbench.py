@@ -71,12 +71,14 @@ class VLSBench(Dataset):
         """The rows of the categories that are asked for. Raises UsageError for one that no row has."""
         seen: set[str] = set()
         for row in rows_of(self._table(), FIELDS, dataset=self.name):
-            category = "" if isinstance(row, BadSample) else str(row.values["category"])
-            seen.add(category)
-            if isinstance(row, BadSample) or not self.categories or category in self.categories:
+            if isinstance(row, BadSample):
+                yield row
+                continue
+            seen.add(category := str(row.values["category"]))
+            if not self.categories or category in self.categories:
                 yield row
         if unknown := [name for name in self.categories if name not in seen]:
-            found = ", ".join(sorted(filter(None, seen)))[:500]
+            found = ", ".join(sorted(seen))[:500]
             raise UsageError(f"vlsbench.categories: no category {unknown[0]!r} in {self._table()}; found {found}")
 
     def _sample(self, row: Row) -> Sample:
