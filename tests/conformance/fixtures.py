@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from evaluation.datasets.makers_second import MAKERS
+from evaluation.datasets import makers_first, makers_second
 from proofglass import images
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
@@ -39,6 +39,12 @@ DISABLED: dict[str, dict[str, Any]] = {
 }
 
 
+# Data sets in their official layouts, in miniature; safebench and the unicorns are made here.
+MADE = {name: maker for name, maker in makers_first.MAKERS.items() if not name.startswith(("safebench", "unicorns"))}
+MADE |= makers_second.MAKERS
+OTHERS = makers_first.OTHERS | makers_second.OTHERS
+
+
 @dataclass(frozen=True)
 class Bench:
     """Folders that some plugs need, made once per test run."""
@@ -51,7 +57,7 @@ class Bench:
     api: str  # base URL of a server that speaks OpenAI's chat completions
     encoder: Path
     adapter: Path
-    benchmarks: dict[str, dict[str, Any]]  # name of a data set -> arguments of its loader
+    sets: dict[str, dict[str, Any]]  # name of a data set -> arguments
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -88,8 +94,8 @@ class Bench:
         }
         if kind == "victims" and entries(kind)[name].target == HF:
             return {"path": self.llava, "device": "cpu"}  # in place of weights on the hub
-        if kind == "datasets" and name in self.benchmarks:
-            return self.benchmarks[name]
+        if kind == "datasets" and name in self.sets:
+            return self.sets[name]
         return table.get((kind, name), {})
 
     def with_files(self, kind: Kind, name: str) -> Any:
@@ -120,18 +126,12 @@ class Bench:
             "dong2023": {"goal": "text", "surrogates": ("surrogate-cnn",), "prompt": None, "xi": 0.01},
             "wrong-answer": {"metric": "vqa"},
             "tool-call": {"call": '<a b="1">', "mode": "argument"},
-            "vlsbench": {"pictures": "left out", "categories": ("Sealed",)},
-            "msts": {"pictures": "left out", "form": "text only"},
-            "holisafe": {"pictures": "left out", "combinations": ("SSS",)},
-            "lvlm-safer": {"pictures": "left out", "parts": ("same region",)},
-            "mis": {"pictures": "left out", "parts": ("hard",)},
-            "vlsu": {"pictures": "left out", "between": "comply"},
             **{name: {"device": "cpu"} for name in (*ENCODERS, *DETECTORS)},
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
         }
-        return table.get(name, {})
+        return table.get(name) or OTHERS.get(name, {})
 
     def build(self, kind: Kind, name: str, **more: Any) -> Any:
         if name == "ocr-llm" and find_spec("rapidocr") is None:
@@ -153,7 +153,7 @@ def make_bench(folder: Path, api: str) -> Bench:
         api,
         _encoder(folder / "encoder"),
         _adapter(folder / "adapter"),
-        {name: make(folder / "benchmarks" / name) for name, make in MAKERS.items()},
+        {name: maker(_folder(folder / "sets" / name)) for name, maker in MADE.items()},
     )
 
 
@@ -165,6 +165,11 @@ def names(kind: Kind) -> list[str]:
 def different_victims() -> list[str]:
     """Names of victims, without those of weights on the hub: all of them are "hf" with another path."""
     return [name for name in names("victims") if name == "hf" or entries("victims")[name].target != HF]
+
+
+def _folder(place: Path) -> Path:
+    place.mkdir(parents=True)
+    return place
 
 
 def _safebench(root: Path) -> Path:

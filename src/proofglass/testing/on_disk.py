@@ -20,6 +20,7 @@ from proofglass.types import Image, Sample
 
 WHOLE = 16 * 2**20  # bytes: a larger file is edited in one place only
 LOOKED_AT = 100  # files of a folder, in the order of their names
+PACKED = (b"PK\x03\x04", b"PAR1")  # how zip and Parquet files begin
 
 
 def key_follows_its_files(plug: Plug) -> None:
@@ -27,7 +28,8 @@ def key_follows_its_files(plug: Plug) -> None:
 
     A field names a file as a path, as a text that is one, or as "name:PATH". Of a folder, an edit of some file must be
     noticed; of a data set's folder, no file may change its crafting split under the same key. (Judged samples are in
-    the key of every cell by themselves.) An edited file that the plug then refuses is noticed, too.
+    the key of every cell by themselves: what changes one of them is noticed.) An edited file that the plug then refuses
+    is noticed, too.
     """
     unknown = set(plug.not_in_key) - {f.name for f in dataclasses.fields(plug)}  # type: ignore[arg-type]
     assert not unknown, f"not_in_key: {', '.join(sorted(unknown))}: no such field"
@@ -105,7 +107,7 @@ def _is_there(text: str) -> bool:
 
 
 def _check_folder(field: str, folder: Path, rebuilt: Callable[[], Any]) -> None:
-    before, crafting = _key(rebuilt), _crafting(rebuilt)
+    before, crafting, judged = _key(rebuilt), _crafting(rebuilt), _judged(rebuilt)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
     noticed = False
     for path in files[:LOOKED_AT]:
@@ -113,12 +115,12 @@ def _check_folder(field: str, folder: Path, rebuilt: Callable[[], Any]) -> None:
         shutil.copyfile(path, kept)
         _edit(path)
         changed = _key(rebuilt) != before
-        noticed = noticed or changed
+        noticed = noticed or changed or _judged(rebuilt) != judged
         assert changed or _crafting(rebuilt) == crafting, (
             f"{field}: an edit of {path.relative_to(folder)} changes the crafting split and leaves the key as it was"
         )
         os.replace(kept, path)
-    assert noticed or not files, f"{field}: no edit of a file in {folder.name} changes the key"
+    assert noticed or not files, f"{field}: no edit of a file in {folder.name} changes the key, or a judged sample"
 
 
 def _key(rebuilt: Callable[[], Any]) -> str:
@@ -133,6 +135,14 @@ def _crafting(rebuilt: Callable[[], Any]) -> Any:
     try:
         plug = rebuilt()
         return [key_of(sample) for sample in plug.crafting()] if isinstance(plug, Dataset) else None
+    except Exception as error:
+        return f"refused: {type(error).__name__}"
+
+
+def _judged(rebuilt: Callable[[], Any]) -> Any:
+    try:
+        plug = rebuilt()
+        return [key_of(row) for row in plug] if isinstance(plug, Dataset) else None
     except Exception as error:
         return f"refused: {type(error).__name__}"
 
@@ -202,6 +212,8 @@ def _rename_pictures(folder: Path, outside: Path) -> bool:
     pictures = _pictures_in(folder)
     for table in sorted(path for path in folder.rglob("*") if path.is_file() and path not in pictures):
         text = table.read_bytes()
+        if text.startswith(PACKED):  # another text in it makes it no archive, and tells nothing
+            continue
         for path in pictures:
             way = os.path.relpath(outside, path.parent).encode()
             text = text.replace(path.name.encode(), way)

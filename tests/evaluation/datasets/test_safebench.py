@@ -1,13 +1,17 @@
 """SafeBench: the authors' layout, in miniature and harmless, and the real files where they are."""
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from evaluation.datasets import makers_first
+from evaluation.datasets.layouts import shown
 from proofglass import images, registry
 from proofglass.errors import UsageError
+from proofglass.evaluation.datasets import figstep_pro
 from proofglass.evaluation.datasets.reading import read_csv
 from proofglass.evaluation.datasets.safebench import SafeBench
 from proofglass.images.typography import incitement
@@ -141,7 +145,7 @@ def test_an_edited_table_is_another_data_set(tmp_path):
 
 def test_the_registry_builds_it(tmp_path):
     assert registry.build("datasets", "safebench", root=str(tmp_path)) == SafeBench(tmp_path)
-    with pytest.raises(ValueError, match="pictures: expected none or official, found 'all'"):
+    with pytest.raises(ValueError, match="pictures: expected none, official or pro, found 'all'"):
         SafeBench(tmp_path, pictures="all")
 
 
@@ -165,3 +169,89 @@ def test_the_official_files_load():
     there = [s for s in shown if not isinstance(s, BadSample)]
     assert {s.id for s in there} == {f"query_ForbidQI_{k}" for k in ("8_4", "9_1", "10_1")}
     assert all((s.chat.images[0].width, s.chat.images[0].height) == (760, 760) for s in there)
+
+
+def pro(tmp_path, **more):
+    made_by = makers_first.safebench(tmp_path)
+    return SafeBench(**{**made_by, "pictures": "pro", **more})
+
+
+def test_figstep_pro_shows_the_pieces_in_the_order_of_their_numbers_with_the_sentence_around_them(tmp_path):
+    rows = list(pro(tmp_path))
+    assert [len(s.chat.images) for s in rows] == [11, 11] + [3] * 8
+    # split_10 comes last, not behind split_1, and not first, as in the zip file.
+    assert list(rows[0].chat.images) == [shown(j) for j in range(11)]
+    assert list(rows[5].chat.images) == [shown(100 + j) for j in range(3)]
+    assert rows[5].id == "query_ForbidQI_2_1"
+    assert rows[5].chat.last_text.startswith("Steps to open the *, of garden 5, grün\n1.\n")  # its comma is no column
+    (other, *_) = pro(tmp_path / "again", prompt="complete: {sentence}")
+    assert other.chat.last_text == "complete: Steps to open the *, of garden 0, grün"
+
+
+def test_an_unpacked_folder_gives_the_same_and_rows_left_out_move_nothing(tmp_path):
+    before = list(pro(tmp_path))
+    with zipfile.ZipFile(tmp_path / "images/FigStep-Pro/sub-figures.zip") as archive:
+        archive.extractall(tmp_path / "images/FigStep-Pro/sub-figures")
+    (tmp_path / "images/FigStep-Pro/sub-figures.zip").unlink()
+    table = tmp_path / "question/SafeBench-Tiny.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([lines[0], *lines[3:]]))
+    assert list(pro_at(tmp_path)) == before[2:]
+
+
+def pro_at(root):
+    return SafeBench(root, tiny=True, pictures="pro")
+
+
+def test_a_missing_piece_costs_its_prompt_and_a_missing_sentence_all_of_them(tmp_path):
+    list(pro(tmp_path))
+    place = tmp_path / "images/FigStep-Pro/sub-figures.zip"
+    with zipfile.ZipFile(place) as archive:
+        kept = {name: archive.read(name) for name in archive.namelist() if name != "image_7_splits/image_7_split_1.png"}
+    with zipfile.ZipFile(place, "w") as archive:
+        for name, data in kept.items():
+            archive.writestr(name, data)
+    (lost,) = [row for row in pro_at(tmp_path) if isinstance(row, BadSample)]
+    assert lost.id == "query_ForbidQI_2_3"
+    assert "image_7_splits: expected pictures 0, 1, ... without a gap, found 0, 2" in lost.reason
+    table = tmp_path / "question" / figstep_pro.SENTENCES
+    text = table.read_text().splitlines()
+    table.write_text("\n".join([*text[:3], "", *text[4:]]))
+    with pytest.raises(UsageError, match="line 4: empty; row k is the sentence of picture k"):
+        list(pro_at(tmp_path))
+    table.write_text("\r\n".join(["\ufeffsentence", *text[1:9]]), encoding="utf-8")
+    lost = [row for row in pro_at(tmp_path) if isinstance(row, BadSample)]
+    assert [row.reason.rpartition(": ")[2] for row in lost[1:]] == [
+        f"no row {k}, the sentence around this phrase" for k in (9, 10)
+    ]
+    place.unlink()
+    with pytest.raises(UsageError, match="neither the zip file of FigStep-Pro's sub-figures nor a folder"):
+        list(pro_at(tmp_path))
+
+
+def test_figstep_pro_has_the_tiny_set_only(tmp_path):
+    with pytest.raises(ValueError, match="pictures: FigStep-Pro has the 50 questions of SafeBench-Tiny only"):
+        SafeBench(tmp_path, pictures="pro")
+    with pytest.raises(ValueError, match="has tasks 1 to 5 of each, found 1, 6"):
+        figstep_pro.place_of(1, 6)
+    assert [figstep_pro.place_of(*pair) for pair in ((1, 1), (1, 5), (2, 1), (10, 5))] == [0, 4, 5, 49]
+
+
+@pytest.mark.realdata
+def test_the_official_pieces_of_three_prompts_and_all_sentences_load():
+    if not (root := os.environ.get("PROOFGLASS_REALDATA")):
+        pytest.skip("PROOFGLASS_REALDATA is not set: the folder that holds figstep/data")
+    folder = Path(root) / "figstep"
+    table, pieces = "SafeBench-Tiny.without-category-6.csv", "sub-figures.three-prompts.zip"
+    if not (folder / "data/images/FigStep-Pro" / pieces).is_file():
+        pytest.skip(f"no {pieces} in {folder}")
+    around = figstep_pro.sentences(folder / "data/question" / figstep_pro.SENTENCES)
+    assert len(around) == 50
+    assert all("*" in sentence for sentence in around)
+    assert sum("," in sentence for sentence in around) == 1  # without quotes: a CSV reader would cut it short
+    rows = list(SafeBench(folder, tiny=True, questions=table, pictures="pro", pieces=pieces))
+    there = {s.id: len(s.chat.images) for s in rows if not isinstance(s, BadSample)}
+    assert there == {"query_ForbidQI_9_1": 4, "query_ForbidQI_9_2": 3, "query_ForbidQI_10_1": 4}
+    assert len(rows) == 45
+    by_id = {s.id: s for s in rows}
+    assert by_id["query_ForbidQI_9_2"].chat.last_text.startswith(around[41])

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proofglass.errors import UsageError
-from proofglass.evaluation.datasets.tables import MAX_FIELD, Row, rows_of
+from proofglass.evaluation.datasets.reading import MAX_FIELD
+from proofglass.evaluation.datasets.tables import Row, rows_of
 from proofglass.types import BadSample
 
 ROWS = [{"id": "a", "question": "Where is the mill?"}, {"id": "b", "question": "Wo ist die Mühle? 水车"}]

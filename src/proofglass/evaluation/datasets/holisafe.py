@@ -22,6 +22,7 @@ from proofglass.types import BadSample, Chat, Sample
 FIELDS = ("id", "image", "query", "category")
 Combination = Literal["SSS", "SSU", "SUU", "USU", "UUU"]
 COMBINATIONS: tuple[Combination, ...] = ("SSS", "SSU", "SUU", "USU", "UUU")
+SPELLINGS = ("type", "safeness_combination")
 COUNTS = {"": 4163}  # the authors'; others count 4,031 rows in the file
 
 
@@ -74,12 +75,12 @@ class HoliSafe(Dataset):
                 yield row
 
     def _sample(self, row: Row) -> Sample:
-        kind = row.choice("type" if "type" in row.values else "safeness_combination", COMBINATIONS)
+        kind = row.choice(next((name for name in SPELLINGS if name in row.values), SPELLINGS[0]), COMBINATIONS)
         number, image = row.number("id"), row.values["image"]
         shown = []
         if self.pictures == "shown":
             folder = self._table().parent / "images"
-            shown = [picture_of(image, InFolder(folder), f"picture of holisafe/{number:04d}")]
+            shown = [picture_of(image, InFolder(folder), f"image of holisafe/{number:04d}")]
         return Sample(
             id=f"holisafe/{number:04d}",
             dataset=self.name,

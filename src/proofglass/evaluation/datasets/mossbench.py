@@ -79,11 +79,11 @@ class MOSSBench(Dataset):
     def __iter__(self) -> Iterator[Sample | BadSample]:
         for part in self._parts():
             rows = rows_of(self._table(part), FIELDS, dataset=self.name, key="entry")
-            yield from sampled(rows, partial(self._sample, part), self.name)
+            yield from sampled(rows, partial(self._sample, part), self.name, f"{self.name}/{part}")
 
     def _sample(self, part: str, row: Row) -> Sample:
         number, told = row.number("pid"), row.values["metadata"]
-        if not isinstance(told, dict) or told.get("over") not in TYPES:
+        if not isinstance(told, dict) or told.get("over") not in tuple(TYPES):
             raise ValueError(
                 f"metadata: expected an object whose 'over' is one of {', '.join(TYPES)}, found {told!r:.80}"
             )

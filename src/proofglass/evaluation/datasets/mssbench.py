@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from proofglass.errors import UsageError
-from proofglass.evaluation.datasets.reading import picture_in, text_of
+from proofglass.evaluation.datasets.reading import picture_in, text_of, too_long
 from proofglass.evaluation.datasets.tables import Row, sampled
 from proofglass.interfaces import Dataset, Paper, Source
 from proofglass.types import BadSample, Chat, Expected, Sample
@@ -98,6 +98,8 @@ class MSSBench(Dataset):
         try:
             if not isinstance(record, dict):
                 raise ValueError(f"expected an object, found {_kind(record)}")
+            if long := too_long(record):
+                raise ValueError(long)
             row = Row(place, record)
             for k, requests in enumerate(self._requests(part, row)):
                 for side, request in zip(SIDES, requests, strict=True):

@@ -30,11 +30,13 @@ class PrivQA(Dataset):
 
     root: the clone of the authors' repository. modality: "visual" (2,000 questions), or "textual". only: these files
     only, by the end of their name before .jsonl ("Geolocation", "rel=country-attr=India"). images: folder with KVQA's
-    and OVEN's pictures as the tables name them; needed unless pictures is "left out". instruction: told to the model
-    before the question, with {protected} for what it is to keep; ours, since the authors' wording was not verified; ""
-    for none. minors: also the file of facts about people under 18.
+    and OVEN's pictures as the tables name them; needed unless pictures is "left out". pictures: "shown", or "left out"
+    (the question alone). instruction: told to the model before the question, with {protected} for what it is to keep;
+    ours, since the authors' wording was not verified; "" for none. minors: also the file of facts about people under
+    18.
 
-    category: the protected group or kind of information. references: every accepted spelling of the answer.
+    category: the protected group or kind of information. references: every accepted spelling of the answer; where it is
+    a number (one question of Geolocation) this number, and meta holds the range that the authors accept.
     """
 
     name = "privqa"
@@ -103,7 +105,8 @@ class PrivQA(Dataset):
 
     def _sample(self, path: Path, row: Row) -> Sample:
         group = row.choice("cluster", tuple(KIND))
-        answers = row.texts("answer_eval" if "answer_eval" in row.values else "answer")
+        number = row.values.get("question_type") == "Numerical"
+        answers = _answers(row, "answer_text" if number else "answer" if "answer" in row.values else "answer_eval")
         protected = path.stem.rpartition("=")[2].replace("_", " ")
         name = str(row.values.get("data_id", row.place.rpartition(" ")[2]))
         shown = [self._picture(row)] if self._shows else []
@@ -115,11 +118,25 @@ class PrivQA(Dataset):
             category=protected,
             expected=KIND[group],
             references=answers,
-            meta={"data_id": name, "file": f"{path.parent.name}/{path.name}"},
+            meta={
+                "data_id": name,
+                "file": f"{path.parent.name}/{path.name}",
+                **({"accepted": row.values.get("answer_eval")} if number else {}),
+            },
         )
 
     def _picture(self, row: Row) -> Image:
         assert self.images is not None
-        named = row.text("image_path" if "image_path" in row.values else "image_id")
+        column = next((name for name in ("image_path", "image_id") if name in row.values), None)
+        if column is None:
+            raise ValueError("no image_path, and no image_id")
+        named = row.text(column)
         there = next((named + end for end in SUFFIXES if (self.images / (named + end)).is_file()), named)
         return picture_in(self.images, there)
+
+
+def _answers(row: Row, column: str) -> tuple[str, ...]:
+    """The spellings, without the nulls that stand among them in 14 rows, and alone in a few."""
+    value = row.values.get(column)
+    told = [each for each in value if each is not None] if isinstance(value, list) else value
+    return Row(row.place, {column: told}).texts(column)

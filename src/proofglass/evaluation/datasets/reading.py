@@ -7,7 +7,7 @@ import functools
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -17,6 +17,7 @@ from proofglass.types import BadSample, Image
 
 MAX_NAME = 1000  # characters of a picture's name in a table
 MAX_SHOWN = 80  # of them in an error
+MAX_FIELD = 1_000_000  # characters of one text: no question is longer, and one of 50 MB would take all with it
 
 
 def read_csv(path: Path, columns: Sequence[str], dataset: str) -> Iterator[dict[str, str] | BadSample]:
@@ -77,8 +78,25 @@ def read_json(path: Path, fields: Sequence[str], dataset: str) -> Iterator[dict[
         lacking = [field for field in fields if field not in row] if isinstance(row, dict) else list(fields)
         if lacking:
             yield BadSample(f"{path.name}:{place}", dataset, f"entry {place}: no {', '.join(lacking)}")
+        elif long := too_long(row):
+            yield BadSample(f"{path.name}:{place}", dataset, f"entry {place}: {long}")
         else:
             yield row
+
+
+def too_long(row: Mapping[str, Any]) -> str:
+    """Which field of a row holds a text of more than `MAX_FIELD` characters, however deep in it; "" for none."""
+    for name, value in row.items():
+        left = [value]
+        while left:
+            each = left.pop()
+            if isinstance(each, str) and len(each) > MAX_FIELD:
+                return f"{name}: {len(each):,} characters, expected at most {MAX_FIELD:,}"
+            if isinstance(each, Mapping):
+                left += each.values()
+            elif isinstance(each, (list, tuple)):
+                left += each
+    return ""
 
 
 def picture_in(folder: Path, name: str) -> Image:

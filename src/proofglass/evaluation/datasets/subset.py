@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from proofglass.interfaces import Dataset, Share, Steps
@@ -57,7 +57,9 @@ class Subset(Dataset):
         """The crafting samples of `of`, and those that this one sets aside."""
         yield from self.of.crafting()
         if self.craft:
-            yield from (row for row in self.of if isinstance(row, Sample) and self._is_craft(row))
+            for row in self.of:
+                if isinstance(row, Sample) and self._is_craft(row):
+                    yield replace(row, split="craft")
 
     def _is_craft(self, sample: Sample) -> bool:
         return bool(self.craft) and self._chance("craft", sample.group or sample.cluster) < self.craft

@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from proofglass.errors import ImageError, UsageError, is_environment
-from proofglass.evaluation.datasets.reading import csv_rows, text_of
+from proofglass.evaluation.datasets.reading import csv_rows, text_of, too_long
 from proofglass.types import BadSample, Sample
 
 MAX_LINE = 64 * 2**20  # bytes of one line of JSON Lines
-MAX_FIELD = 1_000_000  # characters of one text: no question is longer, and one of 50 MB would take all with it
 BATCH = 512  # rows of Parquet held at a time
 
 Values = Mapping[str, Any]
@@ -45,8 +44,6 @@ class Row:
             return ""
         if not isinstance(value, str) or not (value.strip() or empty):
             raise ValueError(f"{name}: expected a text, found {_shown(value)}")
-        if len(value) > MAX_FIELD:  # a text inside another value: `rows_of` saw the outer one only
-            raise ValueError(f"{name}: {len(value):,} characters, expected at most {MAX_FIELD:,}")
         return value.strip()
 
     def number(self, name: str) -> int:
@@ -64,8 +61,6 @@ class Row:
         several = value if isinstance(value, (list, tuple)) else [value]
         if odd := [each for each in several if not isinstance(each, (str, int, float)) or isinstance(each, bool)]:
             raise ValueError(f"{name}: expected a list of texts, found {_shown(odd[0])} in it")
-        if long := [each for each in map(str, several) if len(each) > MAX_FIELD]:
-            raise ValueError(f"{name}: {len(long[0]):,} characters, expected at most {MAX_FIELD:,}")
         return tuple(map(str, several))
 
     def choice(self, name: str, among: Sequence[str]) -> str:
@@ -130,11 +125,8 @@ def _checked(path: Path, row: Row, needed: Sequence[str], dataset: str) -> Row |
     if lacking:
         found = ", ".join(map(str, row.values)) or "nothing"
         return _bad(path, row.place, f"no {', '.join(lacking)}; found {found[:200]}", dataset)
-    long = next((name for name, value in row.values.items() if isinstance(value, str) and len(value) > MAX_FIELD), None)
-    if long is not None:
-        size = len(row.values[long])
-        return _bad(path, row.place, f"{long}: {size:,} characters, expected at most {MAX_FIELD:,}", dataset)
-    return row
+    long = too_long(row.values)
+    return _bad(path, row.place, long, dataset) if long else row
 
 
 def _bad(path: Path, place: str, reason: str, dataset: str) -> BadSample:

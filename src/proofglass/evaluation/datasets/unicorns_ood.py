@@ -14,6 +14,7 @@ from typing import Any
 
 from proofglass.errors import ImageError, is_environment
 from proofglass.evaluation.datasets.reading import picture_in, read_json
+from proofglass.evaluation.datasets.tables import Row
 from proofglass.interfaces import Dataset, Paper
 from proofglass.types import BadSample, Chat, Sample
 
@@ -52,18 +53,19 @@ class UnicornsOOD(Dataset):
         name, image = f"{self._table().stem}/{place:05d}", str(row["image"])
         answer, situation = str(row["text_answer"]), str(row["situation"])
         if not (answer.casefold() in ("yes", "no") or answer.isdigit()):
-            reason = f"text_answer: expected Yes, No or a number, found {row['text_answer']!r}"
+            reason = f"text_answer: expected Yes, No or a number, found {row['text_answer']!r:.80}"
             return BadSample(name, self.name, reason, situation)
         try:
+            question = Row(f"entry {place}", row).text("question")
             picture = picture_in(self._folder(), image)
-        except ImageError as error:
+        except (ImageError, ValueError) as error:
             if is_environment(error):
                 raise
             return BadSample(name, self.name, str(error), situation)
         return Sample(
             name,
             self.name,
-            Chat.user(picture, str(row["question"])),
+            Chat.user(picture, question),
             cluster=image,
             category=situation,
             expected="label",

@@ -14,6 +14,7 @@ from typing import Any
 
 from proofglass.errors import ImageError, is_environment
 from proofglass.evaluation.datasets.reading import picture_in, read_json
+from proofglass.evaluation.datasets.tables import Row
 from proofglass.interfaces import Dataset, Paper
 from proofglass.types import BadSample, Chat, Sample
 
@@ -49,17 +50,18 @@ class UnicornsSketch(Dataset):
     def _sample(self, place: int, row: dict[str, Any]) -> Sample | BadSample:
         name, image, answer = f"{self._table().stem}/{place:05d}", str(row["image"]), str(row["answer"]).casefold()
         if answer not in ("yes", "no"):
-            return BadSample(name, self.name, f"answer: expected yes or no, found {row['answer']!r}")
+            return BadSample(name, self.name, f"answer: expected yes or no, found {row['answer']!r:.80}")
         try:
+            question = Row(f"entry {place}", row).text("question")
             picture = picture_in(self._folder(), image)
-        except ImageError as error:
+        except (ImageError, ValueError) as error:
             if is_environment(error):
                 raise
             return BadSample(name, self.name, str(error))
         return Sample(
             name,
             self.name,
-            Chat.user(picture, str(row["question"])),
+            Chat.user(picture, question),
             cluster=image,
             category="sketch, challenging" if self.challenging else "sketch",
             expected="label",

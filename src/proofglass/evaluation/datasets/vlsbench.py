@@ -86,9 +86,9 @@ class VLSBench(Dataset):
         name = f"vlsbench/{number:04d}"
         shown = []
         if self.pictures == "shown":
-            held = row.values.get("image", row.values.get("image_path"))
+            column = "image" if "image" in row.values else "image_path"
             folder = self.root if self.root.is_dir() else self.root.parent
-            shown = [picture_of(held, InFolder(folder), f"picture of {name}")]
+            shown = [picture_of(row.values.get(column), InFolder(folder), f"{column} of {name}")]
         return Sample(
             id=name,
             dataset=self.name,

@@ -39,10 +39,14 @@ def crafting_is_disjoint(data: Dataset) -> None:
 
 
 def samples_are_whole(data: Dataset) -> None:
-    """Every sample asks something, expects a known answer, and its pictures are 8-bit. The data has a licence."""
+    """Every sample asks something, expects a known answer, and its pictures are 8-bit. The data has a licence.
+
+    A sample says of which data set it is: of this one, or of one that this one is made of.
+    """
     assert data.licence, "no licence"
+    known = {data.name, *(value.name for value in data.settings().values() if isinstance(value, Dataset))}
     for row in data:
-        assert row.dataset == data.name, f"{row.id} says it is of {row.dataset}"
+        assert row.dataset in known, f"{row.id} says it is of {row.dataset}"
         if isinstance(row, BadSample):
             assert row.reason, f"{row.id} does not say why it is bad"
             continue
