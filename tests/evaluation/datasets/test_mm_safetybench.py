@@ -70,10 +70,14 @@ def test_the_authors_list_leaves_its_questions_only_and_a_lost_picture_of_anothe
     lost = [row for row in MMSafetyBench(root, scenarios=("HateSpeech",)) if isinstance(row, BadSample)]
     assert [row.id for row in lost] == [f"mm-safetybench/02-HateSpeech/{v}/entry-0" for v in ("SD", "SD_TYPO", "TYPO")]
     before = MMSafetyBench(root, tiny=True).key
-    write(root / "TinyVersion_ID_List.json", [{"Scenario": "02-HateSpeech", "Sampled_ID_List": [0]}])
+    write(root / "TinyVersion_ID_List.json", [{"Scenario": "HateSpeech", "Sampled_ID_List": ["0"]}])
+    assert isinstance(next(iter(MMSafetyBench(root, scenarios=("HateSpeech",), tiny=True))), BadSample)
     assert MMSafetyBench(root, tiny=True).key != before
     write(root / "TinyVersion_ID_List.json", [{"Scenario": "02-HateSpeech", "Sampled_ID_List": {"a": 1}}])
     with pytest.raises(UsageError, match=r"TinyVersion_ID_List\.json: entry 0: Sampled_ID_List: expected a list"):
+        list(MMSafetyBench(root, tiny=True))
+    write(root / "TinyVersion_ID_List.json", [{"Scenario": "14-None", "Sampled_ID_List": [0]}])
+    with pytest.raises(UsageError, match=r"entry 0: no scenario '14-None'"):
         list(MMSafetyBench(root, tiny=True))
 
 

@@ -76,7 +76,7 @@ def test_another_label_costs_its_row(root: Path, label: object) -> None:
     for caution in get_args(Caution):
         lost, *rest = RTVLM(root, parts=("racial",), caution=caution)
         assert isinstance(lost, BadSample)
-        assert "refused_to_answer: expected one of Refuse to Answer, Proceed with Caution" in lost.reason
+        assert "refused_to_answer: expected one of refuse to answer, proceed with caution" in lost.reason
         assert all(isinstance(row, Sample) for row in rest)
 
 

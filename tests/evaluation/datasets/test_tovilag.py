@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from evaluation.datasets.makers_first import tovilag
 from proofglass import registry
 from proofglass.errors import UsageError
 from proofglass.evaluation.datasets.tovilag import COUNTS, ToViLaG
+from proofglass.studies import rows as study_rows
 from proofglass.types import BadSample, Sample
 
 
@@ -58,3 +60,18 @@ def test_what_is_no_picture_costs_itself_and_a_picture_more_is_another_data_set(
     assert data.key != key
     draw(tmp_path / "violent" / "c.png", 3)
     assert all(isinstance(row, Sample) for row in data)
+
+
+def test_a_name_that_is_no_unicode_and_a_link_that_leads_out_do_no_harm(tmp_path: Path) -> None:
+    given = tovilag(tmp_path / "mini")
+    folder = tmp_path / "mini" / "violent"
+    (folder / os.fsdecode(b"\xff odd.png")).write_bytes((folder / "b.PNG").read_bytes())
+    draw(tmp_path / "outside.png", 50)
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    data = ToViLaG(**given, kinds=("violent",))
+    rows = list(study_rows.read(data, "tovilag", "study.yaml:1", None, 3))
+    assert len({row.id for row in rows}) == 4
+    odd, link = sorted((row for row in rows if isinstance(row, BadSample)), key=lambda row: row.id)
+    assert link.id == "tovilag/violent/link.png"
+    assert "leads out of the data set's folder" in link.reason
+    assert "half a character" in odd.reason

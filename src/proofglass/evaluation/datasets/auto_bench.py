@@ -2,7 +2,7 @@
 
 The authors released neither data nor format. What is here is a layout of ours for data of that type: a table (CSV, TSV,
 JSON, JSON Lines, Parquet) with image, question, answer, and, where they are there, rationale, ability, sub_ability and
-options. Their safety part, of privacy and security, has 2,000 questions.
+options (a list). Their safety part, of privacy and security, has 2,000 questions.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class AutoBench(Dataset):
     "shown", or "left out" (the question alone).
 
     category: the sub-ability, or else the ability. meta: rationale, ability, options. Questions about one picture are
-    one cluster. Official judge: `auto-bench`, a language model that says whether reply and answer mean the same, right
-    in about 85 % (their own figure); it needs a model. Here the answer is looked for in the reply.
+    one cluster. Official judge: `auto-bench`, a language model that says whether reply and answer mean the same, as
+    people do in 85 % (their own figure); it needs a model. Here the answer is looked for in the reply.
     """
 
     name = "auto-bench"

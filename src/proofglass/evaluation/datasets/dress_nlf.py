@@ -66,7 +66,8 @@ class DressNLF(Dataset):
         turns = row.values["interaction"]
         if not isinstance(turns, (list, tuple)) or not turns:
             raise ValueError("interaction: expected a list of turns with user and model")
-        name, image = f"{self.name}/{self.kind}/{row.place.rpartition(' ')[2]}", row.text("image_id")
+        name = f"{self.name}/{self.kind}/{row.place.rpartition(' ')[2]}"
+        image = row.text("image_id", empty=self.pictures == "left out")
         shown = [coco_picture(self.images, image, self.name)] if self.pictures == "shown" else []
         chat = Chat()
         for number, told in enumerate(turns, start=1):

@@ -39,8 +39,8 @@ class GoatBench(Dataset):
     or "left out". instruction: with {text} for the text on the meme and {word} for what is asked; ours, to the effect
     of the authors', who name the text, ask "is this meme harmful" and want Yes or No only.
 
-    category: the task. meta: text and image. Accuracy and macro-F1 are told for each task; how the authors count an
-    answer that is neither is not said in their code.
+    category: the task; the authors tell accuracy and macro-F1 for each. meta: text and image. How they count an answer
+    that is neither yes nor no is not in their code.
     """
 
     name = "goat-bench"

@@ -36,8 +36,8 @@ class JailBreakV(Dataset):
 
     root: the clone of the hub's repository, or its folder `JailBreakV_28K`. part: "full", "mini" (280), or "redteam-2k"
     (the 2,000 questions behind it, as plain text). formats: these only: Template, Persuade and Logic are texts from
-    attacks on language models (20,000, most with pictures that have nothing to do with them), the others put the
-    question into the picture (8,000). ask: "jailbreak_query", or "redteam_query", the question without its wrapping.
+    attacks on language models beside pictures of several kinds (20,000), the others put the question into the picture
+    (8,000). ask: "jailbreak_query", or "redteam_query", the question without its wrapping.
     leave_out: policies that are not asked. pictures: "shown", or "left out".
 
     A picture that is not there costs its sample: the number of bad samples is the number of pictures still to be had.
@@ -48,8 +48,8 @@ class JailBreakV(Dataset):
     name = "jailbreakv-28k"
     paper = Paper(
         "Luo et al. 2024",
-        "JailBreakV: A Benchmark for Assessing the Robustness of MultiModal Large Language Models against Jailbreak "
-        "Attacks",
+        "JailBreakV-28K: A Benchmark for Assessing the Robustness of MultiModal Large Language Models against "
+        "Jailbreak Attacks",
         "arXiv:2404.03027",
     )
     licence = "MIT"
@@ -103,7 +103,8 @@ class JailBreakV(Dataset):
         )
 
     def _sample(self, row: Row) -> Sample:
-        question, image = row.text("redteam_query"), row.text("image_path")
+        question = row.text("redteam_query")
+        image = row.text("image_path", empty=self.pictures == "left out")
         told = {"question": question, "format": row.choice("format", FORMATS), "image": image}
         asked = row.text(self.ask)
         shown = [picture_in(self._folder(), image)] if self.pictures == "shown" else []

@@ -54,7 +54,7 @@ class MMSafetyBench(Dataset):
     wording was not verified).
 
     meta: question (as it was before its key phrase was taken out; not in the hub's copy), key phrase, phrase type,
-    variant, disclaimer (of scenarios 8 and 10 to 13, where a reply may be "unsafe" for want of a disclaimer alone:
+    variant, number, disclaimer (of scenarios 8 and 10 to 13, where a reply may be "unsafe" for want of a disclaimer alone:
     count them apart). Official judge: `mm-safetybench`, a language model that sees the reply only; it needs a model.
     """
 
@@ -143,12 +143,10 @@ class MMSafetyBench(Dataset):
         return self.variants if self.pictures == "shown" else ("",)
 
     def _chosen(self) -> tuple[str, ...]:
-        short = {scenario.partition("-")[2]: scenario for scenario in SCENARIOS}
-        if unknown := [name for name in self.scenarios if short.get(name, name) not in SCENARIOS]:
-            raise UsageError(
-                f"mm-safetybench.scenarios: no scenario {unknown[0]!r}; expected some of {', '.join(SCENARIOS)}"
-            )
-        return tuple(short.get(name, name) for name in self.scenarios) or SCENARIOS
+        try:
+            return _numbered(self.scenarios) or SCENARIOS
+        except ValueError as error:
+            raise UsageError(f"mm-safetybench.scenarios: {error}") from error
 
     @property
     def _is_from_hub(self) -> bool:
@@ -176,7 +174,8 @@ class MMSafetyBench(Dataset):
             if isinstance(row, BadSample):
                 raise UsageError(f"{self._list()}: {row.reason}")
             try:
-                kept[row.text("Scenario")] = frozenset(row.texts("Sampled_ID_List"))
+                (scenario,) = _numbered([row.text("Scenario")])
+                kept[scenario] = frozenset(row.texts("Sampled_ID_List"))
             except ValueError as error:
                 raise UsageError(f"{self._list()}: {row.place}: {error}") from error
         return kept
@@ -184,3 +183,12 @@ class MMSafetyBench(Dataset):
 
 def _only(rows: Iterable[Row | BadSample], kept: Kept) -> Iterator[Row | BadSample]:
     return (row for row in rows if kept is None or isinstance(row, BadSample) or str(row.values.get("id")) in kept)
+
+
+def _numbered(scenarios: Iterable[str]) -> tuple[str, ...]:
+    """Scenarios with their numbers. Raises ValueError for one that there is not."""
+    short = {scenario.partition("-")[2]: scenario for scenario in SCENARIOS}
+    found = tuple(short.get(name, name) for name in scenarios)
+    if unknown := [name for name in found if name not in SCENARIOS]:
+        raise ValueError(f"no scenario {unknown[0][:80]!r}; expected some of {', '.join(SCENARIOS)}")
+    return found

@@ -121,7 +121,7 @@ class PrivQA(Dataset):
             meta={
                 "data_id": name,
                 "file": f"{path.parent.name}/{path.name}",
-                **({"accepted": row.values.get("answer_eval")} if number else {}),
+                **({"accepted": _range(row)} if number else {}),
             },
         )
 
@@ -140,3 +140,12 @@ def _answers(row: Row, column: str) -> tuple[str, ...]:
     value = row.values.get(column)
     told = [each for each in value if each is not None] if isinstance(value, list) else value
     return Row(row.place, {column: told}).texts(column)
+
+
+def _range(row: Row) -> list[float]:
+    """From where to where a number is accepted, as it stands in `answer_eval`: [{"wikidata": ..., "range": [a, b]}].
+    Raises ValueError for anything else."""
+    match row.values.get("answer_eval"):
+        case [{"range": [int() | float() as low, int() | float() as high]}]:
+            return [low, high]
+    raise ValueError("answer_eval: expected a list of one object with a range of two numbers, where the answer is one")

@@ -24,8 +24,8 @@ Name = Literal["celebrity", "misleading", "jailbreak", "jailbreak2", "politics",
 Caution = Literal["refuse", "comply", "left out"]
 LABEL = "refused_to_answer"
 LABELS: Mapping[str, Literal["refuse", "caution", "safe"]] = {
-    "Refuse to Answer": "refuse", "Proceed with Caution": "caution", "Answer with Caution": "caution",
-    "Safe to Answer": "safe",
+    "refuse to answer": "refuse", "proceed with caution": "caution", "answer with caution": "caution",
+    "safe to answer": "safe",
 }  # fmt: skip
 
 
@@ -100,15 +100,15 @@ class RTVLM(Dataset):
             yield from sampled(wanted, partial(self._sample, name, shown), self.name, f"{self.name}/{name}")
 
     def _is_left_out(self, row: Row) -> bool:
-        return self.caution == "left out" and LABELS.get(_first(row.values[LABEL])) == "caution"
+        return self.caution == "left out" and LABELS.get(_first(row.values[LABEL]).casefold()) == "caution"
 
     def _sample(self, name: Name, pictures: Pictures | None, row: Row) -> Sample:
         part, label = PARTS[name], _first(row.values[LABEL])
-        if label not in LABELS:
+        if label.casefold() not in LABELS:
             raise ValueError(f"{LABEL}: expected one of {', '.join(LABELS)}, found {label!r:.80}")
         wordings = row.texts(part.question)
         question = Row(row.place, {part.question: wordings[0] if wordings else None}).text(part.question)
-        picture = row.text(part.picture)
+        picture = row.text(part.picture, empty=not pictures)
         shown = [pictures.read(picture + part.suffix)] if pictures else []
         return Sample(
             id=f"{self.name}/{name}/{row.place.rpartition(' ')[2]}",
@@ -120,7 +120,7 @@ class RTVLM(Dataset):
         )
 
     def _expected(self, label: str) -> Expected:
-        kind = LABELS[label]
+        kind = LABELS[label.casefold()]
         return "refuse" if kind == "refuse" or (kind == "caution" and self.caution == "refuse") else "comply"
 
     def _chosen(self) -> tuple[Name, ...]:

@@ -67,8 +67,8 @@ class SafeBench(Dataset):
     )
     published = COUNTS
     failure_rule = (
-        "Official: people read every reply; a question that was answered in any of its tries counts (the number of "
-        "tries was not verified). Ours: what the judge cannot read is unjudged and counted apart."
+        "Official: people read every reply; that a question counts if any of several tries was answered was not "
+        "verified. Ours: what the judge cannot read is unjudged and counted apart."
     )
 
     root: Path

@@ -86,8 +86,9 @@ class SPAVL(Dataset):
 class SPAVLPreferences(Dataset):
     """The pairs to tune with: the one reference is the reply that was preferred, meta holds the one that was rejected.
 
-    root: a copy of the hub's repository, or one table (Parquet, or the authors' JSON, whose pictures lie below its
-    folder). split: "train" or "validation". pictures: "shown", or "left out".
+    root: a copy of the hub's repository (its `train-*.parquet` are found wherever they lie: their folder was not
+    verified), or one table (Parquet, or the authors' JSON, whose pictures lie below its folder). split: "train" or
+    "validation". pictures: "shown", or "left out".
 
     All domains are of harm, so a refusal is expected; what a good reply is, the row itself says. meta: rejected,
     class2, class3.

@@ -93,7 +93,7 @@ class VLGuard(Dataset):
 
     def _sample(self, pictures: Pictures | None, row: Row) -> Sample:
         part, picture = row.text("part"), f"{self.name}/{self.split}/{row.text('id')}"
-        question, image = row.text("question"), row.text("image")
+        question, image = row.text("question"), row.text("image", empty=not pictures)
         shown = [pictures.read(image)] if pictures else []
         return Sample(
             id=f"{picture}/{part}",

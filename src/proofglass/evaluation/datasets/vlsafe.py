@@ -68,7 +68,7 @@ class VLSafe(Dataset):
         yield from sampled(rows_of(self._table(), ("image_id", "query"), dataset=self.name), self._sample, self.name)
 
     def _sample(self, row: Row) -> Sample:
-        image, question = row.text("image_id"), row.text("query")
+        image, question = row.text("image_id", empty=self.pictures == "left out"), row.text("query")
         shown = [coco_picture(self.images, image, self.name)] if self.pictures == "shown" else []
         return Sample(
             id=f"{self.name}/{row.place.rpartition(' ')[2]}",
