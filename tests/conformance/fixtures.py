@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from evaluation.datasets import makers_first
+from evaluation.datasets import makers_first, makers_second
 from proofglass import images
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
@@ -41,6 +41,8 @@ DISABLED: dict[str, dict[str, Any]] = {
 
 # Data sets in their official layouts, in miniature; safebench and the unicorns are made here.
 MADE = {name: maker for name, maker in makers_first.MAKERS.items() if not name.startswith(("safebench", "unicorns"))}
+MADE |= makers_second.MAKERS
+OTHERS = makers_first.OTHERS | makers_second.OTHERS
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class Bench:
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
         }
-        return table.get(name) or makers_first.OTHERS.get(name, {})
+        return table.get(name) or OTHERS.get(name, {})
 
     def build(self, kind: Kind, name: str, **more: Any) -> Any:
         if name == "ocr-llm" and find_spec("rapidocr") is None:

@@ -78,9 +78,9 @@ def told_in(path: Path) -> Any:
 
 
 def rows_in(told: Any) -> Rows:
-    """The rows of what a table holds, which are changed with it: of an object its values, if they are objects."""
+    """The rows of what a table holds, which are changed with it: of an object its values, or what these list."""
     values = list(told.values()) if isinstance(told, dict) else told
-    return [value for value in values if isinstance(value, dict)]
+    return [row for value in values for row in (value if isinstance(value, list) else [value]) if isinstance(row, dict)]
 
 
 def tables_of(data: Any) -> list[Path]:

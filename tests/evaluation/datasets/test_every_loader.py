@@ -41,7 +41,7 @@ for found in sorted(HERE.glob("makers_*.py")):
 
 NO_TABLE = ("subset", "tovilag")  # of another data set; of folders
 INSIDE = ("spa-vl",)  # the pictures lie in the table
-NO_PICTURES = ("xstest", "safetybench", "subset", *INSIDE)
+NO_PICTURES = ("xstest", "safetybench", "beavertails", "subset", *INSIDE)
 WITH_TABLES = [name for name in MAKERS if name not in NO_TABLE]
 every = pytest.mark.parametrize("name", MAKERS)
 with_tables = pytest.mark.parametrize("name", WITH_TABLES)

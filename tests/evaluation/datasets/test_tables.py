@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +39,9 @@ LAYOUTS = {
     "rows.json": json.dumps(ROWS).encode(),
     "rows.jsonl": "\n".join(json.dumps(row) for row in ROWS).encode(),
     "marked.jsonl": b"\xef\xbb\xbf" + "\r\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS).encode(),
+    "rows.jsonl.gz": gzip.compress("\n".join(json.dumps(row) for row in ROWS).encode()),
+    "rows.JSONL.XZ": lzma.compress("\n".join(json.dumps(row) for row in ROWS).encode()),
+    "v1.0.rows.jsonl": "\n".join(json.dumps(row) for row in ROWS).encode(),
     "ROWS.JSONL": "\n\n".join(json.dumps(row) for row in ROWS).encode(),
 }
 

@@ -43,9 +43,8 @@ def csv_rows(
         raise UsageError(f"{path}: two columns are named {twice!r}; which one counts?")
     for column in columns:
         if column not in header:
-            raise UsageError(
-                f"{path}: no column {column!r}; expected {', '.join(columns)}; found {', '.join(header) or 'nothing'}"
-            )
+            found = ", ".join(header)[:500] or "nothing"
+            raise UsageError(f"{path}: no column {column!r}; expected {', '.join(columns)}; found {found}")
     while True:
         line = reader.line_num + 1
         try:

@@ -1,4 +1,5 @@
-"""Rows of a table in any layout that benchmarks come in, one after another: CSV, TSV, JSON, JSON Lines, Parquet.
+"""Rows of a table in any layout that benchmarks come in, one after another: CSV, TSV, JSON, JSON Lines (packed by gzip
+or xz, too), Parquet.
 
 A row that cannot be used is a BadSample that names its place and costs itself. JSON Lines and Parquet are streamed, so
 that a million rows take no more memory than a thousand.
@@ -6,12 +7,15 @@ that a million rows take no more memory than a thousand.
 
 from __future__ import annotations
 
+import gzip
 import json
+import lzma
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from proofglass.errors import ImageError, UsageError, is_environment
 from proofglass.evaluation.datasets.reading import csv_rows, text_of, too_long
@@ -21,6 +25,7 @@ MAX_LINE = 64 * 2**20  # bytes of one line of JSON Lines
 BATCH = 512  # rows of Parquet held at a time
 
 Values = Mapping[str, Any]
+_PACKED = (".gz", ".xz")
 
 
 @dataclass(frozen=True)
@@ -90,19 +95,21 @@ def sampled(
 
 
 def rows_of(path: Path, needed: Sequence[str] = (), *, dataset: str = "", key: str = "") -> Iterator[Row | BadSample]:
-    """The rows of the table in `path`, by its suffix: .csv, .tsv, .json, .jsonl (.ndjson), .parquet.
+    """The rows of the table in `path`, by its suffix: .csv, .tsv, .json, .jsonl (.ndjson, .jsonl.gz, .jsonl.xz),
+    .parquet.
 
     needed: columns that a row must have; others are kept. key: the name under which the key of a JSON object of objects
     ({"1": {...}, "2": {...}}) joins its row. Raises UsageError for a missing file, another suffix, another encoding
     than UTF-8, a column that a whole table lacks, and what is no table.
     """
-    suffix = path.suffix.casefold()
+    suffix = "".join(path.suffixes[-2:] if path.suffix.casefold() in _PACKED else path.suffixes[-1:]).casefold()
     readers: dict[str, Callable[[], Iterator[Row | BadSample]]] = {
         ".csv": lambda: _of_csv(path, needed, dataset, ","),
         ".tsv": lambda: _of_csv(path, needed, dataset, "\t"),
         ".json": lambda: _of_json(path, dataset, key),
         ".jsonl": lambda: _of_lines(path, dataset),
         ".ndjson": lambda: _of_lines(path, dataset),
+        **{f".jsonl{packed}": lambda: _of_lines(path, dataset) for packed in _PACKED},
         ".parquet": lambda: _of_parquet(path, needed),
     }
     if suffix not in readers:
@@ -134,7 +141,7 @@ def _of_csv(path: Path, needed: Sequence[str], dataset: str, delimiter: str) -> 
 def _of_lines(path: Path, dataset: str) -> Iterator[Row | BadSample]:
     line = 0
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             while data := file.readline(MAX_LINE + 1):
                 line += 1
                 if len(data) > MAX_LINE:
@@ -145,10 +152,17 @@ def _of_lines(path: Path, dataset: str) -> Iterator[Row | BadSample]:
                 found = _line(path, line, data.removeprefix(b"\xef\xbb\xbf") if line == 1 else data, dataset)
                 if found is not None:
                     yield found
-    except OSError as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         if is_environment(error):
             raise
-        raise UsageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise UsageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked as they are read."""
+    if path.suffix.casefold() == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return lzma.open(path, "rb") if path.suffix.casefold() == ".xz" else path.open("rb")
 
 
 def _line(path: Path, line: int, data: bytes, dataset: str) -> Row | BadSample | None:
