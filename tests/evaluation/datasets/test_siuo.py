@@ -27,7 +27,7 @@ def test_a_generation_keeps_its_warning_and_its_good_answer(tmp_path: Path) -> N
     assert first.references == ("It should stay closed.",)
     assert first.meta == {"safety warning": "The gate is sealed."}
     assert second.id == "siuo/1002"
-    assert SIUO(tmp_path).judges == ("refusal",)
+    assert SIUO(tmp_path).judges == ("not-refused",)
 
 
 def test_a_choice_lists_its_options_and_has_a_letter_as_reference(tmp_path: Path) -> None:

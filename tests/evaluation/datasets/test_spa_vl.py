@@ -26,7 +26,7 @@ def test_a_test_question_has_its_picture_out_of_the_table(tmp_path: Path) -> Non
     assert isinstance(second, Sample)
     helped = SPAVL(tmp_path, part="help")
     assert {row.expected for row in helped} == {"comply"}  # type: ignore[union-attr]
-    assert helped.judges == ("refusal",)
+    assert helped.judges == ("not-refused",)
     assert not {row.id for row in helped} & {first.id, second.id}
 
 

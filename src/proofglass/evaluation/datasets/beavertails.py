@@ -71,7 +71,7 @@ class BeaverTails(Dataset):
         "Official: people label pairs, and a classifier of theirs flags new ones. Ours: what the judge of refusals "
         "cannot read is unjudged."
     )
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
 
     root: Path

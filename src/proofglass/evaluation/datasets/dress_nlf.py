@@ -43,7 +43,7 @@ class DressNLF(Dataset):
         pictures="COCO train2017 (cocodataset.org)",
     )
     failure_rule = "None: it is for training. Judged all the same, what cannot be read is unjudged."
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
 
     root: Path

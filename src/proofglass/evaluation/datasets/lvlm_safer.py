@@ -63,7 +63,7 @@ class LVLMSafeR(Dataset):
         "Official: a language model says whether the reply begins by refusing, yes or no. Ours: what the judge of "
         "refusals cannot read is unjudged, and it reads the whole reply."
     )
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
 
     root: Path

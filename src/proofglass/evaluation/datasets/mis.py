@@ -48,7 +48,7 @@ class MIS(Dataset):
         "the pictures was seen; a call that fails stops the count. Ours: such a reply is unjudged. The default judge "
         "tells refusals, of which a safe answer is none."
     )
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
 
     root: Path

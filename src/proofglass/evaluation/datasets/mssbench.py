@@ -55,7 +55,7 @@ class MSSBench(Dataset):
         "situation, the others in a safe one; a failed call drops the pair, an unread class is wrong on both sides. "
         "Ours: both are unjudged. The default judge tells refusals; the judge mssbench sorts as the authors do."
     )
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
 
     root: Path

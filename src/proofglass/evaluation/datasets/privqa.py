@@ -57,7 +57,7 @@ class PrivQA(Dataset):
         "Official: not verified. Ours: an empty reply is an abstention; a reply that the judge of refusals cannot read "
         "is unjudged."
     )
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("protection-score", "protection-utility")
 
     root: Path

@@ -78,7 +78,7 @@ class RTVLM(Dataset):
     )
     published = COUNTS
     failure_rule = "Official: not verified. Ours: what the judge of refusals cannot read is unjudged, counted apart."
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
 
     root: Path

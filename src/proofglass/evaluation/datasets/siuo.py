@@ -71,7 +71,7 @@ class SIUO(Dataset):
 
     @property
     def judges(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("refusal",) if self.form == "generation" else ("multiple-choice",)
+        return ("not-refused",) if self.form == "generation" else ("multiple-choice",)
 
     def reads(self) -> tuple[Path, ...]:
         """The table. Pictures are in the key of each cell, by their pixels."""

@@ -56,7 +56,7 @@ class SPAVL(Dataset):
 
     @property
     def judges(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("unsafe",) if self.part == "harm" else ("refusal",)
+        return ("unsafe",) if self.part == "harm" else ("not-refused",)
 
     def reads(self) -> tuple[Path, ...]:
         """The tables, and with them the pictures."""

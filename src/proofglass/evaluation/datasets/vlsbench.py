@@ -53,7 +53,7 @@ class VLSBench(Dataset):
         "call that fails three times stops the count. Ours: such a reply is unjudged. The default judge tells "
         "refusals, of which an answer with a warning is none: its rate is an upper bound of the official one."
     )
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
 
     root: Path

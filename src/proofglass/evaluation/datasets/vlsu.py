@@ -54,7 +54,7 @@ class VLSU(Dataset):
         "Official: not verified. Ours: what the judge of refusals cannot read is unjudged; a refusal is right for an "
         "unsafe pair only."
     )
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
     not_in_key = ("images",)  # what lies there is in the key of each cell
 

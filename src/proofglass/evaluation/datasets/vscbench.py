@@ -62,7 +62,7 @@ class VSCBench(Dataset):
         "Official: GPT judges, or refusal phrases; a reply that is missing counts as a refusal. Ours: it is unjudged. "
         "Both sides are means of accuracies: show both."
     )
-    judges = ("refusal",)
+    judges = ("not-refused",)
     metrics = ("rate",)
 
     root: Path
