@@ -37,6 +37,24 @@ DISABLED: dict[str, dict[str, Any]] = {
     "self-moderation": {"rounds": 0},
 }
 
+# Another value for the fields of metrics in which `checks` cannot guess one.
+_LABELS: dict[str, Any] = {"labels": ("yes", "no", "maybe"), "unread": "left out"}
+METRICS: dict[str, dict[str, Any]] = {
+    "asr": {"among": "refused without attack"},
+    "asr-flips": {"among": "all"},
+    "rsr-all": {"among": "answered"},
+    "rsr-answered": {"among": "all"},
+    "accuracy": {"figure": "macro-F1", **_LABELS},
+    "macro-f1": {"figure": "accuracy", **_LABELS},
+    "auroc": {"truth": "kind"},
+    "protection-score": {"figure": "utility"},
+    **{f"protection-{name}": {"figure": "score"} for name in ("sensitivity", "specificity", "utility")},
+    "wintore": {"figure": "toxicity probability"},
+    **{name: {"figure": "WInToRe"} for name in ("toxicity-probability", "expected-maximum-toxicity")},
+    "ssim": {"figure": "psnr", "variant": "default"},
+    **{name: {"figure": "ssim", "variant": "default"} for name in ("psnr", "linf")},
+}
+
 
 @dataclass(frozen=True)
 class Bench:
@@ -109,6 +127,7 @@ class Bench:
             "figstep": {"size": 40, "font": "DejaVuSans", "incitement": "fill it in", "grid": 12, "steps": 5},
             "safebench": {"prompt": "fill it in", "categories": (1,), "pictures": "none"},
             "answer-match": {"mode": "exact"},
+            "p-yes": {"yes": ("yes", "yeah"), "no": ("no", "nope"), "missing": "zero"},
             "shayegani2023": {"trigger": "visual", "layer": "patches", "start": "noise", "patch": (4, 4, 0.5, 0.5)},
             "tu2023": {"variant": "sin", "words": ("broom", "kite"), "prompts": ("what is it ?",)},
             "phrases": {"rules": "xstest"},
@@ -120,6 +139,7 @@ class Bench:
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
+            **METRICS,
         }
         return table.get(name, {})
 

@@ -10,6 +10,7 @@ CONTENTS = {
     "tool-call": "proofglass.evaluation.judges.tool_call:ToolCall",
     "misled": "proofglass.evaluation.judges.misled:Misled",
     "yes-no": "proofglass.evaluation.judges.yes_no:YesNo",
+    "p-yes": "proofglass.evaluation.judges.p_yes:PYes",
     "answer-match": "proofglass.evaluation.judges.answer_match:AnswerMatch",
     "wrong-answer": "proofglass.evaluation.judges.wrong_answer:WrongAnswer",
     "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.evaluation.metrics.answers import ONE, as_floats, given_by, of_frame
@@ -31,11 +32,13 @@ def scored_rows(
     *,
     undefended: Sequence[str] = ("none",),
     unattacked: Sequence[str] = ("no-attack",),
+    picture: Callable[[str], Path] | None = None,
 ) -> pl.DataFrame:
     """`frame` with the columns that metrics are promised.
 
     frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value, label. judges: what a metric
     needs -> the label of the judge that it is. undefended, unattacked: labels of defenses and attacks that do nothing.
+    picture: sha256 -> the PNG file of a picture.
     """
     import numpy as np
     import polars as pl
@@ -46,6 +49,28 @@ def scored_rows(
     answers = of_frame(frame, np.zeros(frame.height, np.int64), 1)
     for need, judge in judges.items():
         given = frame.select(ONE).join(given_by(scores, judge), on=ONE, how="left", maintain_order="left")
-        counted = pl.Series(f"score:{need}", answers.values(as_floats(given["value"]))).fill_nan(None)
-        rows = rows.with_columns(counted, given["label"].alias(f"label:{need}"))
-    return rows
+        values = as_floats(given["value"])
+        rows = rows.with_columns(
+            pl.Series(f"score:{need}", answers.values(values)).fill_nan(None),
+            pl.Series(f"given:{need}", values).fill_nan(None),
+            given["label"].alias(f"label:{need}"),
+        )
+    return _with_files(rows, picture)
+
+
+def _with_files(rows: pl.DataFrame, picture: Callable[[str], Path] | None) -> pl.DataFrame:
+    """With clean_file and attacked_files. Each picture is looked up once: a universal one stands in every row."""
+    import polars as pl
+
+    text, texts = pl.String(), pl.List(pl.String())
+    if picture is None or "clean_image" not in rows.columns:
+        nothing = pl.lit(None, text).alias("clean_file"), pl.lit([], texts).alias("attacked_files")
+        return rows.with_columns(nothing)
+    clean, attacked = rows["clean_image"], rows["attacked_images"]
+    shas = pl.concat([clean, attacked.explode(empty_as_null=True, keep_nulls=True)]).drop_nulls().unique()
+    files = {sha: str(picture(sha)) for sha in shas.to_list() if sha}
+    shown = [[files[sha] for sha in every if sha in files] for every in attacked.fill_null([]).to_list()]
+    return rows.with_columns(
+        pl.Series("clean_file", [files.get(sha) for sha in clean.to_list()], text),
+        pl.Series("attacked_files", shown, texts),
+    )

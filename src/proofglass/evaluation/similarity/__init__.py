@@ -1,0 +1,1 @@
+"""How alike two texts, or two pictures, are: pure functions, equal to their references."""
