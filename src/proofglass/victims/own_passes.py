@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from proofglass.types import Image
+from proofglass.types import Chat, Image, Reply
 from proofglass.victims.shared.choosing import Rules, choose
 from proofglass.victims.shared.tasks import Task, chunks
 
@@ -38,6 +39,20 @@ def decode(
                 new[r].append(token)
             alive = [r for r in alive if not over(new[r])]
     return new
+
+
+def with_chances(victim: Any, replies: list[Reply], chats: Sequence[Chat], choices: Sequence[str]) -> list[Reply]:
+    """With the probability that each reply begins with the first token of each choice; one more pass for each. A choice
+    that has no token is not told."""
+    first = {choice: ids[0] for choice in choices if (ids := victim.encode(choice))}
+    if not first:
+        return replies
+    chances = victim.next_token_logits(chats).softmax(-1)[:, list(first.values())].tolist()
+    told = []
+    for reply, row in zip(replies, chances, strict=True):
+        cost = replace(reply.cost, forward=reply.cost.forward + 1)
+        told.append(replace(reply, choices=dict(zip(first, row, strict=True)), cost=cost))
+    return told
 
 
 def step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -61,10 +62,11 @@ def holding(value: float, ends: tuple[float, float] | None, n: int) -> Measure:
 
 
 def without(found: Measure, count: int, why: str) -> Measure:
-    """`found`, which says how many rows were left out. why: "row without ...", of one of them."""
+    """`found`, which says how many rows were left out. why: of one of them, "row without ...", its noun first."""
     if not count:
         return found
-    told = f"left out: {count} {why if count == 1 else why.replace(' ', 's ', 1)}"
+    noun = re.match(r"\w+", why)
+    told = f"left out: {count} {why}" if count == 1 or not noun else f"left out: {count} {noun[0]}s{why[noun.end() :]}"
     return replace(found, reason="; ".join(part for part in (found.reason, told) if part))
 
 
