@@ -66,7 +66,7 @@ class Classification(Metric):
             right = pairs.with_columns(right=(pl.col("said") == pl.col("truth")).cast(float))
             found = share(right, "right", nothing)
         else:
-            sums = _counts(pairs, self.labels)
+            sums = counts(pairs, self.labels)
             names = [name for name in sums.columns if name != "cluster"]
             found = of_sums(sums, names, macro_f1, nothing)
         return without(found, strange, "row whose first reference is none of the labels")
@@ -107,7 +107,7 @@ def folded(text: str) -> str:
     return plain.strip(string.punctuation + string.whitespace + _QUOTES)
 
 
-def _counts(pairs: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
+def counts(pairs: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
     """cluster and, per label, 2 TP and 2 TP + FP + FN as each row adds to them."""
     import polars as pl
 
