@@ -82,7 +82,7 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
     if kind == "attacks":
         told |= looks(plug, entry.defaults)
-    told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    told |= {trait: _trait(plug, trait, entry.defaults) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
     paper = getattr(plug, "paper", None)
@@ -96,6 +96,17 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
         }
         told["reports"] = getattr(plug, "reports", "")
     return told
+
+
+def _trait(plug: type, name: str, defaults: dict[str, Any]) -> Any:
+    """What the class says of itself; where its fields decide, what it says as its defaults make it, "" if it cannot be
+    made."""
+    if not isinstance(inspect.getattr_static(plug, name), property):
+        return getattr(plug, name)
+    try:
+        return getattr(plug(**defaults), name)
+    except Exception:  # some field has no default, or somebody's class cannot be made here: it is listed all the same
+        return ""
 
 
 def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, str]:

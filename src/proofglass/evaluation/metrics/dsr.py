@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 class DefenseSuccess(Metric):
     """Share of the attacked samples that are not broken behind the defense: 1 - the attack success rate there.
 
-    judge: of success, as in `rate`. Cells without an attack, or without a defense, have no row; nothing is paired, so
-    samples that were never broken without the defense count for it too. Failed and unjudged rows are left out, withheld
-    ones count as defended.
+    judge: of success, as in `rate`.
+
+    Cells without an attack, or without a defense, have no row; nothing is paired, so samples that were never broken
+    without the defense count for it too. Failed and unjudged rows are left out, withheld ones count as defended.
 
     Wu et al. count refusals of 20 prompts under a defending system prompt; their denominator was not verified.
     """
