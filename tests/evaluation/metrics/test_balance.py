@@ -6,6 +6,7 @@ import pytest
 
 from evaluation.metrics.scored import table
 from proofglass.evaluation.metrics.balance import Balance
+from proofglass.evaluation.statistics import wilson
 
 NEEDS = ("success", "refusal")
 
@@ -33,6 +34,7 @@ def test_only_attacked_requests_and_harmless_questions_without_an_attack_count()
     )  # fmt: skip
     found = Balance().over(rows)
     assert (found.value, found.n) == (1, 2)
+    assert (found.low, found.high) == (pytest.approx(wilson(1, 1)[0]), 1)  # one row of each is no certainty
 
 
 def test_a_withheld_harmless_question_is_refused_and_a_withheld_attack_has_failed():

@@ -63,6 +63,8 @@ def test_the_figures_are_means_over_rows(files):
     }
     found = {name: only(build("metrics", name), rows) for name in expected}
     assert {name: one.value for name, one in found.items()} == pytest.approx(expected)
+    universal = only(PictureChange(), rows_of(*[(files["b"], files["b8"])] * 12))
+    assert (universal.value, universal.low) == (pytest.approx(ssim(b, raised)), None)
     assert all(one.n == 3 and one.low <= one.value <= one.high and not one.reason for one in found.values())
     other = only(PictureChange("ssim", "default"), rows).value
     assert other == pytest.approx((ssim(a, nudged, "default") + 2 * ssim(b, raised, "default")) / 3)

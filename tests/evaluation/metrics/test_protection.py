@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from evaluation.metrics.scored import table
 from proofglass.evaluation.metrics.protection import Protection
+from proofglass.evaluation.statistics import wilson
 from proofglass.registry import build
 
 NEEDS = ("refusal", "token-f1")
@@ -43,6 +44,14 @@ def test_the_golden_value():
 def test_always_and_never_abstaining_protects_nobody(refused):
     rows = rows_of(*[("protect", refused, None)] * 3, *[("comply", refused, 1.0)] * 3)
     assert figures(rows)["score"] == 0
+
+
+def test_a_score_of_1_is_no_certainty():
+    # 4 of 4 and 3 of 3: the draws are all 1, so the ends of both shares' intervals are put together
+    found = Protection().over(rows_of(*[("protect", 1.0, None)] * 4, *[("control", 0.0, 1.0)] * 3))
+    (low, _), (other, _) = wilson(4, 4), wilson(3, 3)
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(2 * low * other / (low + other))
 
 
 def test_an_empty_reply_and_a_withheld_one_abstain_whatever_the_judge_says():

@@ -54,6 +54,18 @@ def of_sums(
     return holding(value, bootstrap(table, rows["cluster"], statistic), rows.height)
 
 
+def with_parts(found: Measure, one: Measure, other: Measure, both: Callable[[float, float], float]) -> Measure:
+    """`found` = both(one, other), which grows with either. Where its draws are all alike, as at 0 and 1, it gets the
+    interval that the ends of theirs give: wider than 95 %, and no certainty out of few rows."""
+    if found.value is None or found.low is not None:
+        return found
+    ends = [(part.low, part.high) for part in (one, other)]
+    (low, high), (other_low, other_high) = ends
+    if low is None or high is None or other_low is None or other_high is None:
+        return found
+    return holding(found.value, (both(low, other_low), both(high, other_high)), found.n)
+
+
 def holding(value: float, ends: tuple[float, float] | None, n: int) -> Measure:
     """A number with the interval `ends`, widened where a percentile interval misses the number itself."""
     if ends is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from proofglass.evaluation.metrics.balance import harmonic
-from proofglass.evaluation.metrics.estimates import of_sums, share
+from proofglass.evaluation.metrics.balance import harmonic, harmonic_of
+from proofglass.evaluation.metrics.estimates import of_sums, share, with_parts
 from proofglass.evaluation.metrics.kinds import HARMLESS
 from proofglass.evaluation.metrics.refused import refused
 from proofglass.interfaces import Measure, Metric, Paper
@@ -87,7 +87,8 @@ def _score(protected: pl.DataFrame, control: pl.DataFrame) -> Measure:
     outside = control.with_columns(abstained=nothing, protected=nothing, answered="spoke", control=one)
     both = pl.concat([part.select("cluster", *SUMS) for part in (inside, outside)])
     missing = [told for part, told in ((protected, _NO_PROTECTED), (control, _NO_CONTROL)) if not part.height]
-    return of_sums(both, SUMS, protection, " and ".join(missing))
+    found = of_sums(both, SUMS, protection, " and ".join(missing))
+    return with_parts(found, share(protected, "silent"), share(control, "spoke"), harmonic_of)
 
 
 def protection(sums: np.ndarray) -> np.ndarray:
