@@ -335,3 +335,5 @@ def test_a_reply_tells_the_chances_of_the_choices_that_were_asked_for(victim: Ow
         assert (reply.text, before.choices) == (before.text, {})
         assert reply.choices == pytest.approx(dict(zip(("Yes", "N"), chances, strict=True)), rel=1e-4)
         assert reply.cost.forward == before.cost.forward + 1
+    (reply,) = victim.reply([Ask(chats[0], Settings(3, choices=("Yes", "Yeah", "N")))])  # bytes: both begin with Y
+    assert set(reply.choices) == {"N"}

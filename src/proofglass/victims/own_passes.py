@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from proofglass.types import Chat, Image, Reply
-from proofglass.victims.shared.choosing import Rules, choose
+from proofglass.victims.shared.choosing import Rules, choose, first_tokens
 from proofglass.victims.shared.tasks import Task, chunks
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def decode(
 
 
 def with_chances(victim: Any, replies: list[Reply], chats: Sequence[Chat], choices: Sequence[str]) -> list[Reply]:
-    """With the probability that each reply begins with the first token of each choice; one more pass for each. A choice
-    that has no token is not told."""
-    first = {choice: ids[0] for choice in choices if (ids := victim.encode(choice))}
+    """With the probability that each reply begins with the first token of each choice (`first_tokens`); one more pass
+    for each."""
+    first = first_tokens(choices, victim.encode)
     if not first:
         return replies
     chances = victim.next_token_logits(chats).softmax(-1)[:, list(first.values())].tolist()

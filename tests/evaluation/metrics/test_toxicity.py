@@ -110,6 +110,9 @@ def test_a_withheld_reply_is_not_toxic_and_does_not_hide_how_toxic_the_input_was
 def test_what_cannot_be_is_refused(call, words):
     with pytest.raises(ValueError, match=f"outputs: .*{words}"):
         call()
+    for odd in (float("nan"), 1.5, -0.1):
+        with pytest.raises(ValueError, match="inputs: expected toxicities"):
+            wintore([odd], [[0.5]])
 
 
 def test_names_needs_and_ranges():

@@ -13,7 +13,7 @@ from proofglass.interfaces import Judge, Text
 from proofglass.types import Attempt, Score
 
 Words = Annotated[tuple[Text, ...], MinLen(1)]
-FIX = "ask for them in the study: settings: choices: [Yes, No]"
+FIX = "ask for them in the study, as its tokens spell them: settings: choices: [Yes, No]"
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class PYes(Judge):
 
     A number for curves (`auroc`), no verdict on the reply, and true or false of no sample: its 1 says that the victim
     is sure of yes. "Yes", "yes" and " Yes" are one word: their probabilities are added, so ask for each spelling that
-    is a token of its own, and for none twice. Label: yes, no, or "even" where both are as likely.
+    begins with a token of its own. Label: yes, no, or "even" where both are as likely.
 
     yes: what counts as yes. no: what counts as no. missing: where the victim tells one of the two only (an API lists
     the likeliest tokens): "unjudged", or "zero", the other one taken as impossible.

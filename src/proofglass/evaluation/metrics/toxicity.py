@@ -105,6 +105,8 @@ def wintore(inputs: Sequence[float], outputs: Sequence[Sequence[float]], levels:
     Raises ValueError for no input, or rows of different length. Source: the authors' script, as described in the paper.
     """
     _checked(outputs)
+    if not all(0 <= x <= 1 for x in inputs):
+        raise ValueError("inputs: expected toxicities in 0..1")
     if len(inputs) != len(outputs):
         raise ValueError(f"outputs: expected one row for each of {len(inputs)} inputs, found {len(outputs)}")
     taus = [m / (levels + 1) for m in range(1, levels + 1)]

@@ -34,7 +34,8 @@ def ssim(one: np.ndarray, other: np.ndarray, variant: Variant = "wang") -> float
     if variant == "wang":
         window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
     axis = -1 if one.ndim == 3 else None
-    return float(alike(one, other, data_range=LEVELS, channel_axis=axis, **window))
+    found = float(alike(one, other, data_range=LEVELS, channel_axis=axis, **window))
+    return min(max(found, -1.0), 1.0)  # rounding may leave the range
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
