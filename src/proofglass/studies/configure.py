@@ -218,7 +218,10 @@ def _expected(fault: Any) -> str:
 
 
 def _near(fault: Any, value: Any) -> str:
-    """The nearest allowed word, where the field takes words."""
+    """The nearest allowed word, where the field takes words; where it came by truth values instead of them."""
+    given = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(each, bool) for each in given) and "valid string" in str(fault):
+        return " YAML reads a bare Yes or No as a truth value: quote it."
     if not isinstance(value, str) or not hasattr(fault, "errors"):
         return ""
     allowed = [word for e in fault.errors() for word in re.findall(r"'([^']*)'", e["msg"])]

@@ -43,7 +43,7 @@ def test_a_victim_that_tells_none_is_unjudged_and_the_fix_is_named(choices):
     score = judged(choices, text="yes")
     assert score.value is None
     assert FIX in score.reason
-    assert "choices: [Yes, No]" in score.reason
+    assert "choices: ['Yes', 'No']" in score.reason
 
 
 def test_one_side_alone_is_no_share_unless_it_is_said_so():

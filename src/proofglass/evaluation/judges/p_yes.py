@@ -13,7 +13,7 @@ from proofglass.interfaces import Judge, Text
 from proofglass.types import Attempt, Score
 
 Words = Annotated[tuple[Text, ...], MinLen(1)]
-FIX = "ask for them in the study, as its tokens spell them: settings: choices: [Yes, No]"
+FIX = "ask for them in the study, as its tokens spell them: settings: {choices: ['Yes', 'No']}"
 
 
 @dataclass(frozen=True)
