@@ -132,6 +132,23 @@ def test_rows_hold_the_files_of_a_run_and_the_report_compares_them(tmp_path):
     assert row["reason"] == "left out: 1 row: no clean picture"
 
 
+def test_files_are_those_of_each_picture_in_order_and_each_is_looked_up_once(tmp_path):
+    looked = []
+    told = [
+        {"clean_image": None, "attacked_images": []}, {"clean_image": "a", "attacked_images": ["b", "a", "b"]},
+        {"clean_image": "", "attacked_images": None}, {"clean_image": "a", "attacked_images": ["", "a"]},
+    ]  # fmt: skip
+    schema = {"clean_image": pl.String, "attacked_images": pl.List(pl.String)}
+    frame = table(*({**row, "defense": "none"} for row in told)).drop("unattacked", "undefended")
+    frame = frame.drop("clean_image", "attacked_images").hstack(pl.DataFrame(told, schema=schema))
+    frame = frame.with_columns(finish=pl.lit("stop"))
+    rows = scored_rows(frame, frame, {}, picture=lambda sha: looked.append(sha) or tmp_path / sha)
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    assert rows["clean_file"].to_list() == [None, a, None, a]
+    assert rows["attacked_files"].to_list() == [[], [b, a, b], [], [a]]
+    assert sorted(looked) == ["a", "b"]
+
+
 def test_rows_without_a_place_for_pictures_have_none():
     frame = pl.DataFrame(schema=record_schema())
     rows = scored_rows(frame, pl.DataFrame(schema={"cell": pl.String}), {})

@@ -84,6 +84,7 @@ def test_a_score_counts_as_the_rule_says_before_a_metric_sees_it():
     )
     rows = scored_rows(frame, scores, {"success": "j"})
     assert rows["score:success"].to_list() == [1.0, None, 0.0, 0.0, 1.0, None]
+    assert rows["given:success"].to_list() == [1.0, 1.0, 1.0, 1.0, 1.0, None]  # as the judge gave it
     assert rows["undefended"].all()
     assert not rows["unattacked"].any()
 

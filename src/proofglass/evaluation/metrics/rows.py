@@ -63,14 +63,17 @@ def _with_files(rows: pl.DataFrame, picture: Callable[[str], Path] | None) -> pl
     import polars as pl
 
     text, texts = pl.String(), pl.List(pl.String())
+    nothing = pl.lit(None, text).alias("clean_file"), pl.lit([], texts).alias("attacked_files")
     if picture is None or "clean_image" not in rows.columns:
-        nothing = pl.lit(None, text).alias("clean_file"), pl.lit([], texts).alias("attacked_files")
         return rows.with_columns(nothing)
-    clean, attacked = rows["clean_image"], rows["attacked_images"]
-    shas = pl.concat([clean, attacked.explode(empty_as_null=True, keep_nulls=True)]).drop_nulls().unique()
-    files = {sha: str(picture(sha)) for sha in shas.to_list() if sha}
-    shown = [[files[sha] for sha in every if sha in files] for every in attacked.fill_null([]).to_list()]
-    return rows.with_columns(
-        pl.Series("clean_file", [files.get(sha) for sha in clean.to_list()], text),
-        pl.Series("attacked_files", shown, texts),
-    )
+    shown = rows["attacked_images"].explode(empty_as_null=True, keep_nulls=True)
+    shas = pl.concat([rows["clean_image"], shown]).drop_nulls().unique(maintain_order=True)
+    files = [str(picture(sha)) if sha else None for sha in shas.to_list()]
+    if not files:
+        return rows.with_columns(nothing)
+
+    def file_of(sha: pl.Expr) -> pl.Expr:
+        return sha.replace_strict(shas, pl.Series(files, dtype=text), default=None, return_dtype=text)
+
+    attacked = pl.col("attacked_images").fill_null([]).list.eval(file_of(pl.element())).list.drop_nulls()
+    return rows.with_columns(file_of(pl.col("clean_image")).alias("clean_file"), attacked.alias("attacked_files"))
