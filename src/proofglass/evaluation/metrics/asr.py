@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from proofglass.evaluation.metrics.estimates import share
 from proofglass.evaluation.metrics.kinds import HARMLESS
 from proofglass.evaluation.metrics.refused import refused
-from proofglass.interfaces import CELL, SUCCESS, Group, Measure, Metric
+from proofglass.interfaces import CELL, SUCCESS, Group, Measure, Metric, Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,8 +35,8 @@ class AttackSuccess(Metric):
     better = "lower"
 
     among: Among = "all"
-    judge: str = SUCCESS
-    refusal: str = "refusal"
+    judge: Text = SUCCESS
+    refusal: Text = "refusal"
     harmless: bool = False
 
     @property

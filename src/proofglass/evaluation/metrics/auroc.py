@@ -11,7 +11,7 @@ from proofglass.evaluation.metrics.classification import truth_of
 from proofglass.evaluation.metrics.estimates import holding, without
 from proofglass.evaluation.metrics.kinds import GUARDED, HARMLESS
 from proofglass.evaluation.statistics import bootstrap_rows
-from proofglass.interfaces import CELL, Group, Measure, Metric
+from proofglass.interfaces import CELL, Group, Measure, Metric, Text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ class Auroc(Metric):
     column = "AUROC"
     better = "higher"
 
-    judge: str = "p-yes"
+    judge: Text = "p-yes"
     truth: Truth = "reference"
 
     @property

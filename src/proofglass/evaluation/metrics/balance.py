@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from proofglass.evaluation.metrics.estimates import of_sums, share, with_parts
 from proofglass.evaluation.metrics.kinds import HARMLESS
 from proofglass.evaluation.metrics.refused import refused
-from proofglass.interfaces import SUCCESS, Measure, Metric
+from proofglass.interfaces import SUCCESS, Measure, Metric, Text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +34,8 @@ class Balance(Metric):
     by = ("victim", "defense")
     better = "higher"
 
-    judge: str = SUCCESS
-    refusal: str = "refusal"
+    judge: Text = SUCCESS
+    refusal: Text = "refusal"
 
     @property
     def needs(self) -> tuple[str, ...]:

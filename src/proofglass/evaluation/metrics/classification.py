@@ -42,7 +42,7 @@ class Classification(Metric):
 
     figure: Figure = "accuracy"
     labels: Annotated[tuple[Text, ...], MinLen(2)] = ("yes", "no")
-    judge: str = "yes-no"
+    judge: Text = "yes-no"
     unread: Unread = "wrong"
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from proofglass.evaluation.metrics.estimates import share
 from proofglass.evaluation.metrics.kinds import HARMLESS
-from proofglass.interfaces import SUCCESS, Group, Measure, Metric, Paper
+from proofglass.interfaces import SUCCESS, Group, Measure, Metric, Paper, Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,7 +33,7 @@ class DefenseSuccess(Metric):
         "Wu et al. 2023", "Jailbreaking GPT-4V via Self-Adversarial Attacks with System Prompts", "arXiv:2311.09127"
     )
 
-    judge: str = SUCCESS
+    judge: Text = SUCCESS
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from proofglass.evaluation.metrics.balance import harmonic, harmonic_of
 from proofglass.evaluation.metrics.estimates import of_sums, share, with_parts
 from proofglass.evaluation.metrics.kinds import HARMLESS
 from proofglass.evaluation.metrics.refused import refused
-from proofglass.interfaces import Measure, Metric, Paper
+from proofglass.interfaces import Measure, Metric, Paper, Text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +48,8 @@ class Protection(Metric):
     )
 
     figure: Figure = "score"
-    refusal: str = "refusal"
-    answer: str = "token-f1"
+    refusal: Text = "refusal"
+    answer: Text = "token-f1"
 
     @property
     def column(self) -> str:  # type: ignore[override]

@@ -20,6 +20,8 @@ def judge_for(need: str, judges: Mapping[str, Mapping[str, Any]], success: str =
     """
     if need == SUCCESS:
         return success
+    if not need:  # no aspect is no aspect that could be meant
+        return ""
     if need in judges:
         return need
     return next((label for label, told in judges.items() if need in (told.get("name"), told.get("aspect"))), "")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from proofglass.evaluation.metrics.estimates import share
 from proofglass.evaluation.metrics.refused import refused
-from proofglass.interfaces import Measure, Metric, Paper
+from proofglass.interfaces import Measure, Metric, Paper, Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,8 +32,8 @@ class RecognitionSuccess(Metric):
     )
 
     among: Among = "all"
-    right: str = "answer-match"
-    refusal: str = "refusal"
+    right: Text = "answer-match"
+    refusal: Text = "refusal"
 
     @property
     def column(self) -> str:  # type: ignore[override]

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Interval
 
 from proofglass.evaluation.metrics.estimates import mean_difference, share, without
-from proofglass.interfaces import Count, Measure, Metric, Paper, Share
+from proofglass.interfaces import Measure, Metric, Paper, Share, Text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,9 +43,9 @@ class Toxicity(Metric):
     )
 
     figure: Figure = "toxicity probability"
-    judge: str = "toxicity"
-    inputs: str = "input-toxicity"
-    levels: Count = LEVELS
+    judge: Text = "toxicity"
+    inputs: Text = "input-toxicity"
+    levels: Annotated[int, Interval(ge=1, le=10_000)] = LEVELS
     threshold: Share = THRESHOLD
 
     @property
