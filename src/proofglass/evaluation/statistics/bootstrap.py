@@ -77,7 +77,9 @@ def _weights(k: int, draws: int, seed: int) -> Iterable[np.ndarray]:
     step = max(1, ELEMENTS // k)
     for begin in range(0, draws, step):
         count = min(step, draws - begin)
-        yield random.multinomial(k, np.full(k, 1 / k), size=count).astype(np.float64)
+        # Which clusters are drawn, counted: numpy's multinomial takes four times as long over 100,000 of them.
+        drawn = random.integers(0, k, (count, k)) + k * np.arange(count)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=count * k).reshape(count, k).astype(np.float64)
 
 
 def _ends(drawn: np.ndarray, level: float) -> tuple[float, float] | None:
