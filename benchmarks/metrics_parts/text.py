@@ -1,10 +1,12 @@
-"""Text metrics beside their references: random corpora with empty texts, repeated words, odd Unicode, many references."""
+"""Text metrics beside their references, on random texts: empty ones, repeated words, odd Unicode, many references."""
 
 from __future__ import annotations
 
 import re
 import string
 from collections.abc import Callable, Sequence
+from functools import cache, partial
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -14,11 +16,12 @@ from metrics_parts.compared import Comparison
 from proofglass.evaluation.similarity import bleu, cider, edits, rouge, squad, vqa
 from proofglass.evaluation.similarity.overlap import Figure
 
-WORDS = (
+_WORDS = (
     "a an the red car parked on street two dogs play in park man riding bicycle down tree sunny day runs running ran "
-    "Kite kite's don't dont isn't 2 2,000 2.5 two none U.S. well-known état 猫 雨傘 ｋｉｔｅ ﬁne 🙂 ☂️ e\u0301 İ ß - , . ! ? ( ) / "
-    "\u200b \u00a0 &amp; somebody'd"
-).split(" ")
+    "Kite kite's don't dont isn't 2 2,000 2.5 two none U.S. well-known état 猫 雨傘 ｋｉｔｅ ﬁne 🙂 ☂️ e\u0301 İ ß - , "
+    ". ! ? ( ) / \u200b \u00a0 &amp; somebody'd"
+)
+WORDS = _WORDS.split(" ")
 PEOPLE = ("yes", "no", "2", "two kites", "the kite", "red.", "it's a kite", "its a kite", "2,000", "a", "", "don't")
 Corpus = list[tuple[str, list[str]]]
 
@@ -46,7 +49,10 @@ def pair(random: Random) -> tuple[str, str]:
 def answered(random: Random) -> tuple[str, list[str]]:
     """A text and one to six references for it."""
     said, reference = pair(random)
-    return said, [reference, *(random.choice((altered(random, reference), text(random))) for _ in range(random.randrange(6)))]
+    return said, [
+        reference,
+        *(random.choice((altered(random, reference), text(random))) for _ in range(random.randrange(6))),
+    ]
 
 
 def corpus(random: Random) -> Corpus:
@@ -100,11 +106,15 @@ def coco_theirs(case: Corpus) -> float:
 
 
 def rouge_theirs(which: str, figure: str, stem: bool) -> Callable[[tuple[str, str]], float]:
+    name = {"f1": "fmeasure"}.get(figure, figure)
+    return lambda case: float(getattr(_rouge_scorer(which, stem).score(case[1], case[0])[which], name))
+
+
+@cache
+def _rouge_scorer(which: str, stem: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    scorer = RougeScorer([which], use_stemmer=stem)
-    name = {"f1": "fmeasure"}.get(figure, figure)
-    return lambda case: float(getattr(scorer.score(case[1], case[0])[which], name))
+    return RougeScorer([which], use_stemmer=stem)
 
 
 def rouge_ours(which: str, figure: Figure, stem: bool) -> Callable[[tuple[str, str]], float]:
@@ -191,7 +201,8 @@ def vqa_again(case: tuple[str, list[str]]) -> float:
 
 def _said(reply: str) -> str:
     words = _no_marks(reply.replace("\n", " ").replace("\t", " ").strip()).lower().split()
-    figures = dict(zip("none zero one two three four five six seven eight nine ten".split(), "0 0 1 2 3 4 5 6 7 8 9 10".split()))
+    names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    figures = {name: str(k) for k, name in enumerate(names)} | {"none": "0"}
     found = [figures.get(word, word) for word in words if word not in ("a", "an", "the")]
     return " ".join(_apostrophe(word) for word in found)
 
@@ -202,12 +213,12 @@ def _apostrophe(word: str) -> str:
 
 
 def _no_marks(given: str) -> str:
-    marks, found = ";/[]\"{}()=+\\_-><@`,?!", given
+    marks, found = ';/[]"{}()=+\\_-><@`,?!', given
     for mark in marks:
-        touches = any(mark in two and " " in two for two in map("".join, zip(given, given[1:])))
+        touches = any(mark in two and " " in two for two in map("".join, pairwise(given)))
         found = found.replace(mark, "" if touches or re.search(r"\d,\d", given) else " ")
     left, kept = 32, []
-    for letter, after in zip(found, [*found[1:], ""]):
+    for letter, after in pairwise([*found, ""]):
         if letter == "." and not re.match(r"\d", after) and left:
             left -= 1
         else:
@@ -221,28 +232,43 @@ def levenshtein_theirs(case: tuple[str, str]) -> float:
     return float(edit_distance(*case))
 
 
-def by_case(name: str, random_case: Callable[[Random], Any], reference: str, ours: Any, theirs: Any) -> Comparison:
-    return Comparison(name, reference, many(random_case), ours, theirs)
-
-
 FIGURES: Sequence[Figure] = ("precision", "recall", "f1")
+
+
+def _rouge(which: str, figure: Figure, stem: bool = False) -> Comparison:
+    name = f"{which}, {figure}{', stemmed' * stem}"
+    return Comparison(
+        name, "rouge-score", many(pair), rouge_ours(which, figure, stem), rouge_theirs(which, figure, stem)
+    )
+
+
+def squad_ours(figure: Figure, case: tuple[str, str]) -> float:
+    return squad.token_overlap(*case).figure(figure)
+
+
+def exact_again(case: tuple[str, str]) -> float:
+    return float(_squad_words(case[0]) == _squad_words(case[1]))
+
+
 COMPARISONS = (
-    by_case("BLEU-4, corpus", corpus, "sacrebleu", sacre_ours, sacre_theirs),
-    by_case("BLEU-4, corpus, COCO", tokenised, "pycocoevalcap", coco_ours, coco_theirs),
+    Comparison("BLEU-4, corpus", "sacrebleu", many(corpus), sacre_ours, sacre_theirs),
+    Comparison("BLEU-4, corpus, COCO", "pycocoevalcap", many(tokenised), coco_ours, coco_theirs),
+    *(_rouge(which, figure) for which in ("rouge1", "rouge2", "rougeL", "rougeLsum") for figure in FIGURES),
+    _rouge("rougeL", "f1", stem=True),
+    Comparison(
+        "ROUGE-L, COCO", "pycocoevalcap", many(answered), lambda case: rouge.coco_rouge_l(*case), coco_rouge_theirs
+    ),
+    Comparison("CIDEr-D, set", "pycocoevalcap", many(has_a_reference_word), cider_ours, cider_theirs),
+    Comparison(
+        "CIDEr-D, last picture", "pycocoevalcap", many(has_a_reference_word), last_cider_ours, last_cider_theirs
+    ),
     *(
-        by_case(f"{which}, {figure}", pair, "rouge-score", rouge_ours(which, figure, False), rouge_theirs(which, figure, False))
-        for which in ("rouge1", "rouge2", "rougeL", "rougeLsum")
+        Comparison(f"token F1 (SQuAD), {figure}", "", many(pair), partial(squad_ours, figure), squad_again(figure))
         for figure in FIGURES
     ),
-    by_case("rougeL, f1, stemmed", pair, "rouge-score", rouge_ours("rougeL", "f1", True), rouge_theirs("rougeL", "f1", True)),
-    by_case("ROUGE-L, COCO", answered, "pycocoevalcap", lambda case: rouge.coco_rouge_l(*case), coco_rouge_theirs),
-    by_case("CIDEr-D, set", has_a_reference_word, "pycocoevalcap", cider_ours, cider_theirs),
-    by_case("CIDEr-D, last picture", has_a_reference_word, "pycocoevalcap", last_cider_ours, last_cider_theirs),
-    *(
-        by_case(f"token F1 (SQuAD), {figure}", pair, "", lambda case, figure=figure: squad.token_overlap(*case).figure(figure), squad_again(figure))
-        for figure in FIGURES
+    Comparison("exact match (SQuAD)", "", many(pair), lambda case: squad.exact_match(*case), exact_again),
+    Comparison("VQA accuracy", "", many(questioned), lambda case: vqa.official_accuracy(*case), vqa_again),
+    Comparison(
+        "Levenshtein distance", "nltk", many(pair), lambda case: float(edits.levenshtein(*case)), levenshtein_theirs
     ),
-    by_case("exact match (SQuAD)", pair, "", lambda case: squad.exact_match(*case), lambda case: float(_squad_words(case[0]) == _squad_words(case[1]))),
-    by_case("VQA accuracy", questioned, "", lambda case: vqa.official_accuracy(*case), vqa_again),
-    by_case("Levenshtein distance", pair, "nltk", lambda case: float(edits.levenshtein(*case)), levenshtein_theirs),
 )

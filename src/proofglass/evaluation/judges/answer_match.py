@@ -36,8 +36,7 @@ class AnswerMatch(Judge):
 
     Both texts lose case, punctuation and extra blanks; a number is the same in figures and in words, and is never found
     inside another one ("2" in "2.5", "2,000", "-2": see `judges/words.py`); yes, no and numbers to ten have further
-    forms. An error, an empty, wholly filtered or blocked reply is
-    unjudged. Labels: right, wrong.
+    forms.
 
     mode: "words": a form stands in the reply as whole words; "exact": it is the whole reply; "substring": it is
     anywhere, so that "none" says one and "2.5" says 2 (the authors' code). In every mode the letter in
@@ -50,7 +49,7 @@ class AnswerMatch(Judge):
     """
 
     name = "answer-match"
-    version = 2  # numbers as whole numbers, in figures or words
+    version = 3  # numbers as whole numbers, in figures or words; beyond billions, exact, "2 000"
     column = "right answers"
     says = "good"
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")

@@ -78,7 +78,8 @@ def coco_bleu(sums: np.ndarray, n: int = LONGEST) -> np.ndarray:
     hits, total = sums[:, 2 : 2 + n], sums[:, 2 + LONGEST : 2 + LONGEST + n]
     precision = ((hits + TINY) / (total + SMALL)).prod(axis=1) ** (1 / n)
     ratio = (said + TINY) / (wanted + SMALL)
-    return precision * np.exp(np.minimum(0.0, 1 - 1 / ratio))
+    score: np.ndarray = precision * np.exp(np.minimum(0.0, 1 - 1 / ratio))
+    return score
 
 
 def _wanted(references: Sequence[Any]) -> None:

@@ -24,9 +24,9 @@ _CONTRACTED = """
     there're there's they'd they'd've they'll they're they've 'twas wasn't we'd've we've weren't what'll what're what's
     what've when's where'd where's where've who'd who'd've who'll who's who've why'll why're why's won't would've
     wouldn't wouldn't've y'all y'all'll y'all'd've you'd you'd've you'll you're you've
-""".split()
+"""
 CONTRACTIONS = {
-    word[:at] + word[at + 1 :]: word for word in _CONTRACTED for at, letter in enumerate(word) if letter == "'"
+    word[:at] + word[at + 1 :]: word for word in _CONTRACTED.split() for at, letter in enumerate(word) if letter == "'"
 } | {"somebody'd": "somebodyd"}  # the other way round in the official table
 
 
@@ -59,5 +59,7 @@ def _unpunctuated(text: str) -> str:
     """A mark is removed where it touches a blank somewhere in the text, or the text has a number with a comma; else it
     becomes a blank. Then points go, unless a digit follows."""
     removed = re.search(r"\d,\d", text) is not None
-    marks = {mark: "" if removed or f"{mark} " in text or f" {mark}" in text else " " for mark in _PUNCTUATION}
+    marks: dict[str, str | int | None] = {
+        mark: "" if removed or f"{mark} " in text or f" {mark}" in text else " " for mark in _PUNCTUATION
+    }
     return re.sub(r"\.(?!\d)", "", text.translate(str.maketrans(marks)), count=_PERIODS)
