@@ -22,12 +22,12 @@ def letters(reply, options=OPTIONS):
     return "".join(chosen(reply, options).letters)
 
 
-def one(text, reference="B", options=OPTIONS, outcome="ok"):
+def one(text, reference="B", options=OPTIONS, outcome="ok", **fields):
     meta = {} if options is None else {"options": options}
     references = (reference,) if reference is not None else ()
     sample = Sample("s", "toy", Chat.user("which ?"), references=references, meta=meta)
     reply = Reply.error("timeout") if outcome == "error" else Reply(text, outcome=outcome)
-    (score,) = build("judges", "multiple-choice").score([Attempt(sample, sample.chat, reply)])
+    (score,) = build("judges", "multiple-choice", **fields).score([Attempt(sample, sample.chat, reply)])
     assert score.judge == "multiple-choice"
     return score
 
@@ -133,6 +133,8 @@ def test_the_score_is_whether_it_is_right_and_the_label_what_was_chosen():
         None, "invalid", "the reply names several options: A, B",
     )  # fmt: skip
     assert one("").reason == "the reply names no option"
+    counted = one("A or B", invalid_is_wrong=True)
+    assert (counted.value, counted.label) == (0.0, "invalid")
     assert one("B", outcome="error").label == one("", outcome="filtered").label == "unjudged"
 
 
@@ -147,7 +149,8 @@ def test_the_score_is_whether_it_is_right_and_the_label_what_was_chosen():
         ("E", OPTIONS, "expected a letter or place of the 4 options, found 'E'"),
         ("4", OPTIONS, "found '4'"),
         ("-1", OPTIONS, "found '-1'"),
-        (None, OPTIONS, "found ''"),
+        (None, OPTIONS, "the sample has no reference"),
+        (1, OPTIONS, "the sample's references: expected texts, found int '1'"),
         ("1", ("1", "0"), "is the place of B and the text of A; write the letter"),
     ],
 )

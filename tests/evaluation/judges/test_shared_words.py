@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,16 @@ def test_any_texts_are_judged_within_0_and_1(name, text, references):
     assert score.value is not None or score.reason  # Score checks the range
     if name != "vqa-accuracy" and score.value is not None:
         assert one(name, references[0], references).value in (1.0, 0.0, None)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "wrong-answer", "answer-match", "yes-no", "multiple-choice"])
+def test_references_of_a_wrong_kind_cost_their_sample_only(name):
+    meta = {"options": ("yes", "kite")}
+    good = Sample("s", "toy", Chat.user("?"), references=("yes",) * 10, meta=meta)
+    odd = [dataclasses.replace(good, references=given) for given in ("yes", (1,) * 10, (None,) * 10, None)]
+    scores = build("judges", name).score([Attempt(each, each.chat, Reply("yes")) for each in odd])
+    assert [score.value for score in scores] == [None] * 4
+    assert all("reference" in score.reason for score in scores)
 
 
 def test_the_best_of_the_references_counts():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.evaluation.judges.references import references_of
 from proofglass.evaluation.judges.words import holds, words
 from proofglass.interfaces import Judge, Paper
 from proofglass.types import Attempt, Score
@@ -63,20 +64,24 @@ class AnswerMatch(Judge):
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
         reply = attempt.reply.text
-        if not words(reply):
+        said = words(reply)
+        if not said:
             return Score.unjudged(self.name, "the reply is empty")
-        answers = [answer for answer in attempt.sample.references if words(answer)]
+        references = references_of(attempt.sample)
+        if isinstance(references, str):
+            return Score.unjudged(self.name, references)
+        answers = [answer for answer in references if words(answer)]
         if not answers:
             return Score.unjudged(self.name, "the sample has no reference")
         option = words(str(attempt.sample.meta.get("option", "")))
         forms = [form for answer in answers for form in FORMS.get(" ".join(words(answer)), (answer,))]
-        right = words(reply) == option or any(self._says(reply, form) for form in forms)
+        right = said == option or any(self._says(reply, said, form) for form in forms)
         return Score(self.name, float(right), "right" if right else "wrong")
 
-    def _says(self, reply: str, form: str) -> bool:
+    def _says(self, reply: str, said: list[str], form: str) -> bool:
         if self.mode == "substring":
             return folded(form) in folded(reply)
-        return words(reply) == words(form) if self.mode == "exact" else holds(words(reply), words(form))
+        return said == words(form) if self.mode == "exact" else holds(said, words(form))
 
 
 def folded(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proofglass.evaluation.judges.references import references_of
 from proofglass.evaluation.similarity.squad import exact_match
 from proofglass.interfaces import Judge, Paper
 from proofglass.types import Attempt, Score
@@ -31,7 +32,8 @@ class ExactMatch(Judge):
     def _one(self, attempt: Attempt) -> Score:
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        if not attempt.sample.references:
-            return Score.unjudged(self.name, "the sample has no reference")
-        value = max(exact_match(attempt.reply.text, one) for one in attempt.sample.references)
+        references = references_of(attempt.sample)
+        if isinstance(references, str):
+            return Score.unjudged(self.name, references)
+        value = max(exact_match(attempt.reply.text, one) for one in references)
         return Score(self.name, value, "right" if value else "wrong")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.evaluation.judges.references import references_of
 from proofglass.evaluation.similarity import captions
 from proofglass.evaluation.similarity.overlap import Figure
 from proofglass.evaluation.similarity.rouge import RULES, coco_rouge_l, is_read, tokens
@@ -49,9 +50,8 @@ class Rouge(Judge):
     def _one(self, attempt: Attempt) -> Score:
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        if not attempt.sample.references:
-            return Score.unjudged(self.name, "the sample has no reference")
-        value = self._best(attempt.reply.text, attempt.sample.references)
+        references = references_of(attempt.sample)
+        value = references if isinstance(references, str) else self._best(attempt.reply.text, references)
         if isinstance(value, str):
             return Score.unjudged(self.name, value)
         return Score(self.name, min(1.0, value), "same" if value >= 1 else "nothing" if value == 0 else "in part")

@@ -62,7 +62,7 @@ class TargetString(Judge):
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
         target = attempt.sample.target if self.target is None else self.target
-        if not target.strip():
+        if not isinstance(target, str) or not target.strip():
             return Score.unjudged(self.name, "the sample has no target")
         question = self._fold(attempt.sample.chat.last_text)
         if self.mode == "template" and target.count(SLOT) != 1:

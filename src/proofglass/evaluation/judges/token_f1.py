@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from proofglass.evaluation.judges.references import references_of
 from proofglass.evaluation.similarity.overlap import Figure
 from proofglass.evaluation.similarity.squad import token_overlap
 from proofglass.interfaces import Judge, Paper
@@ -38,7 +39,8 @@ class TokenF1(Judge):
     def _one(self, attempt: Attempt) -> Score:
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        if not attempt.sample.references:
-            return Score.unjudged(self.name, "the sample has no reference")
-        value = max(token_overlap(attempt.reply.text, one).figure(self.figure) for one in attempt.sample.references)
+        references = references_of(attempt.sample)
+        if isinstance(references, str):
+            return Score.unjudged(self.name, references)
+        value = max(token_overlap(attempt.reply.text, one).figure(self.figure) for one in references)
         return Score(self.name, value, "right" if value == 1 else "wrong" if value == 0 else "in part")

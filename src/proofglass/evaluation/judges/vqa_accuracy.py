@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.evaluation.judges.references import references_of
 from proofglass.evaluation.judges.words import words
 from proofglass.evaluation.similarity.vqa import ARTICLES, CONTRACTIONS, PEOPLE, accuracy, official_accuracy
 from proofglass.interfaces import Judge, Paper
@@ -43,7 +44,9 @@ class VqaAccuracy(Judge):
     def _one(self, attempt: Attempt) -> Score:
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        reply, references = attempt.reply.text, attempt.sample.references
+        reply, references = attempt.reply.text, references_of(attempt.sample)
+        if isinstance(references, str):
+            return Score.unjudged(self.name, references)
         if self.rules == "words":
             references = answers(references)
         if len(references) != PEOPLE:

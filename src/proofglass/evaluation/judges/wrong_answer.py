@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.evaluation.judges.references import references_of
 from proofglass.evaluation.judges.vqa_accuracy import agreement, answers
 from proofglass.evaluation.judges.words import holds, words
 from proofglass.evaluation.similarity.vqa import PEOPLE
@@ -43,7 +44,10 @@ class WrongAnswer(Judge):
     def _one(self, attempt: Attempt) -> Score:
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        references = answers(attempt.sample.references)
+        references = references_of(attempt.sample)
+        if isinstance(references, str):
+            return Score.unjudged(self.name, references)
+        references = answers(references)
         if not references:
             return Score.unjudged(self.name, "the sample has no references")
         if self.metric == "contains":

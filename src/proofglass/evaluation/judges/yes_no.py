@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.evaluation.judges.references import references_of
 from proofglass.interfaces import Judge, Paper
 from proofglass.types import Attempt, Score
 
@@ -88,7 +89,8 @@ class YesNo(Judge):
     def _one(self, attempt: Attempt) -> Score:
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        truth = said(attempt.sample.references[0]) if attempt.sample.references else ""
+        references = references_of(attempt.sample)
+        truth = "" if isinstance(references, str) else said(references[0])
         if truth not in ("yes", "no"):
             return Score.unjudged(self.name, "the sample has no yes or no as its first reference")
         found = said(attempt.reply.text, released=self.released)
