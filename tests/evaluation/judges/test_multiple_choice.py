@@ -77,6 +77,13 @@ def test_every_letter_is_read_in_every_form(form):
         ("The answer is A. No wait, the answer is B", "AB"),
         ("A? Final answer: B", "B"),
         ("The answer is B because A is wrong", "B"),
+        ("A is correct. B is correct.", "AB"),
+        ("Both A and C are right", "AC"),
+        ("The answer is B, but C is also correct", "BC"),
+        ("A is incorrect, B is incorrect, C is correct", "C"),
+        ("B是正确的", "B"),
+        ("Neither A nor B", ""),
+        ("not A or B", ""),
         ("not B", ""),
         ("The answer is not B", ""),
         ("The answer isn't B, it's C", "C"),
@@ -118,6 +125,7 @@ def test_several_none_and_denied(reply, found):
         ("这是好的", ("是。", "否。"), ""),
         ("(B) 错", ("对", "错"), "B"),
         ("kite", ("kite", "kite"), ""),  # two options of one text
+        ("The answer isn't A", tuple(f"kite {k}" for k in range(20)), ""),  # nor is it the n of n't
         ("İ is it: B", ("İ", "ß"), "A"),
     ],
 )
@@ -199,4 +207,4 @@ def test_safetybench_in_every_form():
     print(f"SafetyBench zh subset: {count} replies, {wrong} wrong, {several} several, {missed} missed")
     assert len(rows) == 2100
     assert wrong == 0
-    assert several + missed <= 10  # measured: 8, of one question with the same option twice
+    assert several + missed <= 10  # measured: 8, of two questions with the same option twice

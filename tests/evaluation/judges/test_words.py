@@ -66,7 +66,7 @@ def test_a_number_is_one_token_in_words_figures_and_with_thousands(n: int) -> No
         ("three-quarters; three quarters", ["three_quarters", "3", "quarters"]),  # the latter may be coins
         ("2 000 or 12 000 000, not 2 500", ["2000", "or", "12000000", "not", "2", "500"]),
         ("\u20135, 2\u20133, twenty\u2010one", ["-5", "2", "3", "21"]),  # dashes
-        ("three trillion", ["3000000000000"]),
+        ("three trillion, a thousand", ["3000000000000", "a", "1000"]),
         ("2cm at 5pm, 2nd 3D", ["2", "cm", "at", "5", "pm", "2nd", "3d"]),
         ("No one, no-one; no", ["no", "nobody", "no", "nobody", "no"]),
         ("The cat\u2019s 'hat'", ["the", "cat", "s", "hat"]),

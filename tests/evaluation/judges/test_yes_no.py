@@ -32,6 +32,8 @@ def one(text, reference="Yes", outcome="ok", **parameters):
         ("Ｙｅｓ", "yes"),
         ("There isn’t a kite", "no"),
         ("I don't think so", "no"),
+        ("The image does not show a kite", "no"),
+        ("There is no kite in the picture", "no"),
         ("It is certain that there is no kite", "no"),
         ("Not a kite; I am certain", "no"),
         ("Yes. I am not sure why, though", "yes"),
@@ -68,6 +70,9 @@ def test_what_was_said(text, found):
         "I'm not sure, but yes",
         "No, I cannot tell",
         "I do not have access to images",
+        "No image was provided.",
+        "I don't see an image",
+        "I'd rather not say",
         "Sorry, I'm not able to help with that",
     ],
 )

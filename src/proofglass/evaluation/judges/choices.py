@@ -3,7 +3,7 @@
 Ways of saying it, strongest first; the first that names an option decides, and where it names several different ones
 the reply names none:
 1. a final answer ("Final answer: B", "最终答案是B", "\\boxed{B}");
-2. an answer ("Answer: (B)", "the answer is B because ...", "I choose B", "答案是B", "选B", "故选：B");
+2. an answer ("Answer: (B)", "the answer is B because ...", "I choose B", "B is correct", "答案是B", "选B", "故选：B");
 3. the beginning of the reply ("B", "(B) ...", "B. ...", "B because ...", or an option's whole text);
 4. marked letters ("(B)", "B)", "option b") and options' texts anywhere;
 5. bare capitals anywhere ("It must be B"), but no article "A", no "I" and no "vitamin C".
@@ -41,11 +41,17 @@ _ANSWER = re.compile(
     rf"{_GAP}:?{_GAP}(?:(?:the\s+)?(?:{_NOUN}){_GAP}:?{_GAP})?",
     re.I,
 )
+_RIGHT = re.compile(
+    rf"(?<![{_WORD}'])([A-Z])[)\].]?{_GAP}"
+    r"(?:(?:is|are|would be|seems)\s+(?:also\s+|both\s+)?(?:the\s+)?(?i:correct|right|best|safest)\b"
+    r"|项?也?是?(?:正确|对的))"
+)
+_AND = re.compile(r"(?<![\w'])([A-Z])\)?\s*(?:,|/|&|、|and|or|和|与|或)\s*\(?$")
 _MORE = re.compile(rf"{_GAP}(?:,|/|&|、|\+|and|or|as well as|和|或|与|及){_GAP}\(?([A-Z])\)?{_END}")
 _DENIED = re.compile(
     rf"(?:\bnot|n't|\bnever|\bneither|\bnor|\bexcept|\bexclud\w*|\brul\w+\s+out|\beliminat\w*|\brather than"
     rf"|\binstead of|不是|不选|不应选|并非|排除|除了)"
-    rf"{_GAP}(?:(?:be|say|choose|pick|select|the)\s+)*(?:{_NOUN}\s*)?[\s(\"'“]*$",
+    rf"{_GAP}(?:[A-Z]\s*(?:,|or|nor|and|或)\s*)*(?:(?:be|say|choose|pick|select|the)\s+)*(?:{_NOUN}\s*)?[\s(\"'“]*$",
     re.I,
 )
 _WRONG = re.compile(
@@ -103,7 +109,13 @@ class _Reader:
         return self._after(_FINAL)
 
     def answer(self) -> set[str]:
-        return self._after(_ANSWER)
+        found = self._after(_ANSWER)
+        for match in _RIGHT.finditer(self.reply):
+            named: re.Match[str] | None = match
+            while named and named[1] in self.letters and not self._is_denied(named.start(1), named.end(1)):
+                found.add(named[1])
+                named = _AND.search(self.reply, max(0, named.start(1) - 12), named.start(1))
+        return found
 
     def beginning(self) -> set[str]:
         opened = re.match(r"[\W_]*", self.reply)
@@ -154,7 +166,7 @@ class _Reader:
         if several and list(several[0]) == sorted(set(several[0])):
             return set(several[0])
         text = self._text_at(at)
-        letter = re.compile(rf"[(\[]?([A-Za-z])[)\]]?{_END}").match(self.reply, at)
+        letter = re.compile(rf"[(\[]?([A-Za-z])[)\]]?{_END}(?!'\w)").match(self.reply, at)
         if letter and letter[1].upper() in self.letters:
             is_apart = letter[0] != letter[1] or _APART.match(self.reply, letter.end()) is not None
             if is_apart or (not text and self._is_letter(letter[1], letter.end(), is_told)):

@@ -73,6 +73,8 @@ def _number(tokens: Sequence[str], at: int) -> tuple[Decimal | None, int]:
     total, end, scale = None, at, 1000 * max(_SCALES.values())
     while True:
         group, after = _group(tokens, at, figures=total is None)
+        if group is None and total is None and _word(tokens, at) in _SCALES:
+            group, after = Decimal(1), at  # "a thousand"
         here = _SCALES.get(_word(tokens, after), 1)
         if group is None or here >= scale:
             return total, end

@@ -14,20 +14,25 @@ from proofglass.types import Attempt, Score
 
 NO, YES = {"no", "not"}, {"yes", "yeah"}  # those of the authors' code
 
-_CANNOT = (
-    r"(?:can ?not|can't|could ?not|couldn't|unable to|not able to|not possible to|impossible to|hard to|difficult to)"
-)
+_CANNOT = "can ?not|can't|could ?not|couldn't|unable to|not able to|(?:not possible|impossible|hard|difficult) to"
 # What keeps a yes or no beside it from being an answer.
-_UNSURE = re.compile(
-    r"\b(?:not|never|isn't|aren't|don't feel)(?: \w+){0,2} (?:sure|certain|clear|confident|visible enough)\b"
-    r"|\b(?:do not|don't|does not|doesn't|did not|didn't) (?:\w+ )?(?:know|have enough|have access|have the ability)\b"
-    rf"|\b{_CANNOT}(?: \w+)? (?:tell|say|see the|see any image|determine|know|judge|answer|confirm|verify|identify"
-    r"|make out|assist|help|view|be (?:\w+ )?(?:sure|certain|determined|answered|known))\b"
-    r"|\bno (?:idea|clue|way (?:to|of) (?:know|tell|say)\w*)\b|\bnot enough (?:information|detail|context)\w*\b"
-    r"|\b(?:unsure|uncertain|unclear|maybe|perhaps|dunno|inconclusive|not necessarily|depends)\b"
-    r"|\b(?:could|might|may) be (?:a )?(?:yes|no|either)\b"
-    r"|\byes (?:and|or|nor) no\b|\bno (?:and|or|nor) yes\b|\byes ?/ ?no\b"
+_DOUBTS = (
+    r"(?:not|never|isn't|aren't)(?: \w+){0,2} (?:sure|certain|clear|confident)",
+    r"(?:do not|don't|does not|doesn't|did not|didn't) (?:\w+ )?(?:know|understand)",
+    r"(?:do not|don't) have (?:the|any|enough|sufficient|access|personal|opinions)",
+    r"(?:do not|don't) see (?:an|any|the) (?:image|picture|photo)",
+    rf"(?:{_CANNOT})(?: \w+)? (?:tell|say|determine|know|judge|answer|confirm|verify|identify|make out|assist|help|view)",
+    rf"(?:{_CANNOT})(?: \w+)? see (?:the|any) (?:image|picture|photo)|(?:unable|not able) to",
+    rf"(?:{_CANNOT})(?: \w+)? be (?:\w+ )?(?:sure|certain|determined|answered|known)",
+    r"no (?:idea|clue|comment|opinion|answer|way (?:to|of) (?:know|tell|say)\w*)",
+    r"no (?:image|picture|photo) (?:is|was|has|provided|attached|given)",
+    r"(?:image|picture|photo) (?:is not|isn't|was not|wasn't) (?:available|provided|visible|attached|loading)",
+    r"not (?:enough|going to|applicable|necessarily)|rather not",
+    r"unsure|uncertain|unclear|maybe|perhaps|dunno|inconclusive|depends",
+    r"(?:could|might|may) be (?:a )?(?:yes|no|either)",
+    r"yes (?:and|or|nor) no|no (?:and|or|nor) yes|yes / no",
 )
+_UNSURE = re.compile(rf"\b(?:{'|'.join(_DOUBTS)})\b")
 _SAYS_YES = {"yes", "yeah", "yep", "yup"}
 _SAYS_NO = {"no", "nope", "nah", "not", "isn't", "aren't", "wasn't", "weren't", "doesn't", "hasn't", "haven't", "don't"}
 
