@@ -134,6 +134,7 @@ class Bench:
             "misled": {"rules": str(self.rules), "count_refusals": True},
             "dong2023": {"goal": "text", "surrogates": ("surrogate-cnn",), "prompt": None, "xi": 0.01},
             "wrong-answer": {"metric": "vqa"},
+            "token-f1": {"figure": "recall"},
             "tool-call": {"call": '<a b="1">', "mode": "argument"},
             **{name: {"device": "cpu"} for name in (*ENCODERS, *DETECTORS)},
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},

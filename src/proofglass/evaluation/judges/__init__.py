@@ -13,5 +13,10 @@ CONTENTS = {
     "p-yes": "proofglass.evaluation.judges.p_yes:PYes",
     "answer-match": "proofglass.evaluation.judges.answer_match:AnswerMatch",
     "wrong-answer": "proofglass.evaluation.judges.wrong_answer:WrongAnswer",
+    "token-f1": "proofglass.evaluation.judges.token_f1:TokenF1",
+    "exact-match": "proofglass.evaluation.judges.exact_match:ExactMatch",
+    "rouge": "proofglass.evaluation.judges.rouge:Rouge",
+    "vqa-accuracy": "proofglass.evaluation.judges.vqa_accuracy:VqaAccuracy",
+    "multiple-choice": "proofglass.evaluation.judges.multiple_choice:MultipleChoice",
     "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",
 }

@@ -23,6 +23,8 @@ CONTENTS = {
     "yes-no-precision": (_YES_NO, {"figure": "precision"}),
     "yes-no-recall": (_YES_NO, {"figure": "recall"}),
     "yes-no-f1": (_YES_NO, {"figure": "f1"}),
+    "bleu-4": "proofglass.evaluation.metrics.bleu:Bleu4",
+    "cider-d": "proofglass.evaluation.metrics.cider:CiderD",
     "yes-no-share-of-yes": (_YES_NO, {"figure": "share of yes"}),
     "asr": (_ASR, {"among": "all"}),
     "asr-flips": (_ASR, {"among": "refused without attack"}),
