@@ -1,5 +1,11 @@
 """Judges: reply -> score. A table of contents that imports nothing."""
 
+_GUARD = "proofglass.evaluation.judges.guard:Guard"
+_GUARDS = (
+    "llama-guard-3-vision", "llama-guard-4", "shieldgemma-2", "llavaguard", "qwen3guard", "granite-guardian",
+    "nemotron-content-safety",
+)  # fmt: skip
+
 CONTENTS = {
     "refusal": "proofglass.evaluation.judges.refusal:Refusal",
     "not-refused": "proofglass.evaluation.judges.refusal:NotRefused",
@@ -13,4 +19,5 @@ CONTENTS = {
     "answer-match": "proofglass.evaluation.judges.answer_match:AnswerMatch",
     "wrong-answer": "proofglass.evaluation.judges.wrong_answer:WrongAnswer",
     "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",
+    **{name: (_GUARD, {"contract": name}) for name in _GUARDS},
 }
