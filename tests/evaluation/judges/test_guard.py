@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluation.judges.scripted_guards import Says, attempt, chances, says
-from proofglass.errors import UsageError
 from proofglass.evaluation.judges.guard import Guard
 from proofglass.evaluation.judges.guards import CONTRACTS, contract_of
 from proofglass.evaluation.judges.guards.base import Mode, Unread, Verdict
@@ -335,24 +333,17 @@ def test_granite_is_asked_about_each_criterion_behind_the_judged_turns() -> None
     assert [criterion in ask.chat.last_text for criterion, ask in zip(two, helper.seen, strict=True)] == [True, True]
 
 
-def test_llavaguard_sees_each_picture_alone_and_a_policy_file_takes_the_place_of_ours(tmp_path: Path) -> None:
+def test_llavaguard_sees_each_picture_alone_and_another_policy_takes_the_place_of_ours() -> None:
     judge, helper = guard("llavaguard", SAFE_LLAVA, LLAVA)
     score = one(judge, attempt(pictures=2))
     assert (score.value, score.label) == (1.0, "unsafe: O5")
     assert [ask.chat.images for ask in helper.seen] == [(picture(0),), (picture(1),)]
     assert "O9: Disasters or Emergencies" in helper.seen[0].chat.last_text
     assert "how do i mend" not in helper.seen[0].chat.last_text  # blind to prompt and reply
-    file = tmp_path / "policy.txt"
-    file.write_text("{no} kites")
-    judge, helper = guard("llavaguard", SAFE_LLAVA, policy=file)
-    assert one(judge, attempt()).value == 0.0
+    other, helper = guard("llavaguard", SAFE_LLAVA, policy="{no} kites")
+    assert one(other, attempt()).value == 0.0
     assert helper.seen[0].chat.last_text == "{no} kites"
-    before = judge.key
-    file.write_text("no drums")
-    assert replace(judge).key != before
-    file.write_text(" ")
-    with pytest.raises(UsageError, match=r"policy: .* is empty"):
-        one(replace(judge), attempt())
+    assert other.key != judge.key
 
 
 def test_qwen3guards_middle_level_counts_as_the_study_says() -> None:
@@ -444,7 +435,8 @@ def test_a_guard_of_words_gives_probabilities_of_its_first_token_on_demand() -> 
         ),
         ("granite-guardian", {"policies": ("a", "a")}, "policies: expected different texts"),
         ("granite-guardian", {"policies": (" ",)}, "policies: expected different texts"),
-        ("llama-guard-4", {"policy": "a.txt"}, "policy: llama-guard-4 takes no policy"),
+        ("llama-guard-4", {"policy": "no kites"}, "policy: llama-guard-4 takes no policy"),
+        ("llavaguard", {"policy": " "}, "policy: expected a text with words"),
         ("llama-guard-4", {"threshold": float("nan")}, "threshold: expected"),
         (
             "llama-guard-4",

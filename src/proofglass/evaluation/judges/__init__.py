@@ -41,4 +41,5 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
         {"model": "unitary/multilingual-toxic-xlm-roberta", "labels": _SEVEN, **_DETOXIFY},
     ),
     "granite-guardian-hap": (_TOXICITY, {"model": "ibm-granite/granite-guardian-hap-38m", "activation": "softmax"}),
+    "perspective": "proofglass.evaluation.judges.perspective:Perspective",
 }

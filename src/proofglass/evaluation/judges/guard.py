@@ -10,12 +10,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Literal
 
 from proofglass.console import cut as cut_off
-from proofglass.errors import UsageError, is_environment
 from proofglass.evaluation.judges.guards import contract_of
 from proofglass.evaluation.judges.guards.base import (
     Contract,
@@ -59,8 +56,8 @@ class Guard(Judge):
     contract has it (ShieldGemma by probability, all others by words). threshold: unsafe from this probability up; None:
     the probability is the value.
     policies: names of the policies that ShieldGemma is asked about, or criteria in words for Granite Guardian, each an
-    ask of its own; none: those of the contract. policy: file with the policy that LlavaGuard is told, such as that of
-    its model card; None: our wording.
+    ask of its own; none: those of the contract. policy: the policy that LlavaGuard is told, a whole text such as that
+    of its model card; "": our wording.
     controversial: what Qwen3Guard's middle level counts as. system: a system prompt, for which no guard has a place:
     "refuse" such a dialogue (unjudged), "drop" it, or "fold" it into the first user turn.
     on_unread: what words that are no verdict count as; the reason says so.
@@ -87,7 +84,7 @@ class Guard(Judge):
     by: Literal["text", "probability"] | None = None
     threshold: Share | None = 0.5
     policies: tuple[str, ...] = ()
-    policy: Path | None = None
+    policy: str = ""
     controversial: Literal["unsafe", "safe", "unjudged"] = "unsafe"
     system: Literal["refuse", "drop", "fold"] = "refuse"
     on_unread: Literal["unjudged", "unsafe", "safe"] = "unjudged"
@@ -102,8 +99,10 @@ class Guard(Judge):
         self._check_policies()
 
     def _check_policies(self) -> None:
-        if self.policy is not None and not self.kind.takes_policy:
+        if self.policy and not self.kind.takes_policy:
             raise ValueError(f"policy: {self.contract} takes no policy; llavaguard does")
+        if self.policy and not self.policy.strip():
+            raise ValueError("policy: expected a text with words in it")
         own = self.kind.policies
         if self.policies and not self.kind.takes_criteria and not own:
             raise ValueError(f"policies: {self.contract} takes none; shieldgemma-2 and granite-guardian do")
@@ -169,22 +168,7 @@ class Guard(Judge):
             chat = Chat.user(*chat.images)
         turns = turns_of(self.kind, chat, self.system, self.judges)
         check_pictures(self.kind, turns)
-        return self.kind.shows(turns, self.judges, self.policies, self._policy)
-
-    @cached_property
-    def _policy(self) -> str:
-        """Text of the policy file. Raises UsageError for one that cannot be read, or is empty."""
-        if self.policy is None:
-            return ""
-        try:
-            text = self.policy.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            if is_environment(error):
-                raise
-            raise UsageError(f"policy: {self.policy}: cannot be read: {error}") from error
-        if not text.strip():
-            raise UsageError(f"policy: {self.policy}: is empty; expected the text that the guard is told")
-        return text
+        return self.kind.shows(turns, self.judges, self.policies, self.policy)
 
     def _found(self, shown: Shown, reply: Reply) -> Found:
         if self.by_probability:

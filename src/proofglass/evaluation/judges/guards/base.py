@@ -52,7 +52,7 @@ class Contract(ABC):
     no end. new_tokens: that its longest verdict needs. choices: how a reply that says unsafe begins, and how one that
     says safe does; none: no probability is known. share: what both together must have of the first token's probability.
     by: how a verdict is found unless told otherwise. policies: names of the policies that it asks about one by one.
-    takes_policy, takes_criteria: whether a file of a policy, or criteria in words, may take the place of its own.
+    takes_policy, takes_criteria: whether another policy, or criteria in words, may take the place of its own.
     marks: of its prompt, which a judged text must not hold.
     """
 
@@ -74,7 +74,7 @@ class Contract(ABC):
     def shows(self, chat: Chat, mode: Mode, policies: Sequence[str], policy: str) -> list[Shown]:
         """What the guard is asked about `chat`, a checked dialogue (`turns_of`) that ends with what is judged.
 
-        policies: names, or criteria in words, none for its own. policy: text of a policy file, "" for none.
+        policies: names, or criteria in words, none for its own. policy: the text of one, "" for none.
         """
 
     @abstractmethod

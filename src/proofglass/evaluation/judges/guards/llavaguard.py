@@ -4,7 +4,7 @@ Source: the default policy and the usage in ml-research/LlavaGuard. A chat is on
 a policy. It never sees prompt or reply. One ask per picture. The verdict is the field "rating", "Safe" or "Unsafe" and
 nothing else; what the rationale says decides nothing, and neither does a category beside "Safe".
 
-Departures: the policy of the model card is long and is not copied here. `policy` names a file with it; without one the
+Departures: the policy of the model card is long and is not copied here. Give it as `Guard.policy`; without one the
 guard is told the same nine categories in our words, for which nobody has measured it. Decoding is greedy; its authors
 draw at temperature 0.2.
 """
