@@ -26,10 +26,17 @@ from proofglass.evaluation.judges.guards.base import (
     turns_of,
 )
 from proofglass.flow import Flow
-from proofglass.interfaces import Judge, Paper, Share, Victim
+from proofglass.interfaces import Judge, Measured, Paper, Share, Victim
 from proofglass.types import Ask, Attempt, Chat, Reply, Score, Settings
 
 _ASPECTS: dict[Mode, str] = {"response": "unsafe", "prompt": "unsafe prompt", "image": "unsafe image"}
+_MSTS = Measured(
+    "sensitivity 0.204 (37 of 181), specificity 0.992 (3,789 of 3,819), kappa 0.281: it misses four of five "
+    "replies that two experts call unsafe",
+    "4,000 replies of ten vision-language models to unsafe prompts (MSTS), by the verdicts that its authors published: "
+    "their prompt, not certainly this contract's",
+    "Röttger et al. 2025, arXiv:2501.10057; tests/evaluation/judges/test_guard_measured.py counts again",
+)
 _RAW = 120  # characters of a guard's own words in a reason
 
 
@@ -129,6 +136,11 @@ class Guard(Judge):
     @property
     def sees_pictures(self) -> bool:  # type: ignore[override]
         return self.kind.sees_pictures
+
+    @property
+    def measured(self) -> Measured | None:  # type: ignore[override]
+        """Of one guard in one mode is it known how far it agrees with people; nobody has asked the others here."""
+        return _MSTS if (self.contract, self.judges) == ("llama-guard-3-vision", "response") else None
 
     @property
     def by_probability(self) -> bool:
