@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+import proofglass
 from evaluation.judges.scripted_guards import attempt
+from proofglass.errors import UsageError
 from proofglass.evaluation.judges.guard import Guard
 from proofglass.interfaces import Victim
 from proofglass.registry import build
@@ -83,3 +86,20 @@ def test_what_a_guard_is_shown_cannot_write_its_control_tokens(root: Path) -> No
             else model.encode_chat(first.chat).ids
         )
         assert sum(i == model.tokenizer.convert_tokens_to_ids("<bot>") for i in ids) == 2  # the reply, and what follows
+
+
+def test_a_study_names_a_guard_and_its_helper_and_junk_is_counted_apart(tmp_path: Path) -> None:
+    study = tmp_path / "study.yaml"
+    study.write_text(
+        "name: guarded\nseed: 0\nvictims: [testbed-linear]\ndatasets: [{testbed: {n: 3, craft_n: 1}}]\n"
+        "judges:\n  - not-refused\n  - qwen3guard: {helper: testbed-lm-aligned, mode: prompt, shows: question}\n"
+        "success: not-refused\n"
+    )
+    proofglass.run(study, tmp_path / "run", progress=False)
+    every = [pl.read_parquet(file) for file in (tmp_path / "run" / "scores").rglob("*.parquet")]
+    (rows,) = [found for found in every if found["value"].null_count()]
+    assert rows["value"].to_list() == [None] * 3
+    assert rows["reason"].str.contains("expected lines of Safety, Categories").all()
+    (tmp_path / "study.yaml").write_text(study.read_text().replace("mode: prompt", "mode: image"))
+    with pytest.raises(UsageError, match=r"study\.yaml:\d+: .*qwen3guard.*: qwen3guard judges response or prompt"):
+        proofglass.run(study, tmp_path / "again", progress=False)

@@ -160,7 +160,7 @@ def fields_of(text: str, names: Iterable[str], cut: bool) -> dict[str, str] | Un
         name, colon, value = line.partition(":")
         own = known.get(name.strip().casefold())
         if not colon or own is None:
-            return Unread(f"expected lines of {', '.join(known.values())}, found {_short(line)}")
+            return Unread(f"expected lines of {', '.join(known.values())} and nothing else")
         if own in found:
             return Unread(f"{own}: said twice")
         found[own] = value.strip()
@@ -189,10 +189,6 @@ def without_thought(text: str) -> str:
     begun = re.match(r"\s*<think>", text)
     end = text.find("</think>") if begun else -1
     return text[end + len("</think>") :].strip() if end >= 0 else text
-
-
-def _short(line: str) -> str:
-    return repr(line if len(line) <= 60 else line[:60] + "…")
 
 
 def one_of(value: str, levels: Mapping[str, Level]) -> Level | None:
