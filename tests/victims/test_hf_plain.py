@@ -181,6 +181,8 @@ def test_a_template_is_told_its_options_and_they_are_in_the_key(root: Path, tmp_
     ids = silent.model.inputs([Chat.user("x")])["input_ids"][0]
     assert silent.model.tokenizer.decode(ids).endswith("<user>x")
     assert len({victim.key, silent.key, HFPlain(folder, device="cpu").key}) == 3
+    with pytest.raises(ValueError, match="template_options: sanitize_control_tokens, tokenize: decided here"):
+        HFPlain(folder, template_options={"tokenize": False, "sanitize_control_tokens": False})
 
 
 def test_only_safetensors_of_a_class_that_writes_text_are_loaded(root: Path, tmp_path: Path) -> None:

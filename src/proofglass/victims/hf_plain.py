@@ -15,6 +15,13 @@ from proofglass.weights import check_folder, folder_of, texts_of, weights_hash
 if TYPE_CHECKING:
     from proofglass.victims.hf.plain import PlainModel
 
+# What `apply_chat_template` takes beside the template's own variables.
+_OURS = {
+    "chat_template", "continue_final_message", "conversation", "max_length", "padding", "processor_kwargs",
+    "return_assistant_tokens_mask", "return_dict", "return_tensors", "sanitize_control_tokens", "tokenize",
+    "tokenizer_kwargs", "truncation",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class HFPlain(Victim):
@@ -44,6 +51,10 @@ class HFPlain(Victim):
     name = "hf-plain"
     not_in_key = ("batch", "revision")  # the weights are
 
+    def __post_init__(self) -> None:
+        if held := sorted(_OURS & set(self.template_options)):
+            raise ValueError(f"template_options: {', '.join(held)}: decided here; expected variables of the template")
+
     @cached_property
     def folder(self) -> Path:
         """Where the files lie, a hub model's after its download."""
@@ -59,7 +70,7 @@ class HFPlain(Victim):
 
     @cached_property
     def sees_images(self) -> bool:  # type: ignore[override]
-        from proofglass.victims.hf.plain import sees_pictures
+        from proofglass.victims.hf.writers import sees_pictures
 
         return sees_pictures(self.folder)
 
@@ -83,7 +94,7 @@ class HFPlain(Victim):
 
     def card(self) -> dict[str, Any]:
         """Without loading the weights. remarks: where a batch had to be smaller."""
-        from proofglass.victims.hf.plain import architecture_in
+        from proofglass.victims.hf.writers import architecture_in
 
         return {
             "name": str(self.path),

@@ -10,7 +10,7 @@ import pytest
 
 from evaluation.judges.scripted_guards import Says, attempt, chances, says
 from proofglass.evaluation.judges.guard import Guard
-from proofglass.evaluation.judges.guards import CONTRACTS, contract_of
+from proofglass.evaluation.judges.guards import CONTRACTS, contract_of, shieldgemma2
 from proofglass.evaluation.judges.guards.granite_guardian import HARM
 from proofglass.evaluation.judges.guards.shieldgemma2 import texts_of_policies
 from proofglass.registry import build
@@ -110,7 +110,7 @@ def test_a_guard_is_shown_the_dialogue_as_asked_or_the_question_before_the_attac
     judge, helper = guard("llama-guard-4", "safe", mode="prompt")
     one(judge, shown)
     assert helper.seen[0].chat == shown.conversation
-    assert helper.seen[0].settings.max_new_tokens == 32
+    assert helper.seen[0].settings.max_new_tokens == 64
     assert helper.seen[0].settings.choices == ()
 
 
@@ -321,3 +321,12 @@ def test_many_attempts_are_one_batch_and_each_gets_its_own_score() -> None:
     scores = judge.score([attempt(), attempt(""), attempt(), attempt()])
     assert [score.value for score in scores] == [0.0, None, 1.0, None]
     assert len(helper.seen) == 3
+
+
+def test_the_words_that_a_guard_is_told_are_in_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {name: guard(name, "safe")[0].key for name in CONTRACTS}
+    assert len(set(before.values())) == len(before)
+    monkeypatch.setattr(
+        shieldgemma2, "texts_of_policies", lambda: dict.fromkeys(("dangerous", "sexual", "violence"), "no kites")
+    )
+    assert guard("shieldgemma-2", "safe")[0].key != before["shieldgemma-2"]

@@ -26,7 +26,7 @@ from proofglass.evaluation.judges.guards.base import (
     turns_of,
 )
 from proofglass.flow import Flow
-from proofglass.interfaces import Judge, Measured, Paper, Share, Victim
+from proofglass.interfaces import Judge, Measured, Paper, Share, Victim, key_of
 from proofglass.types import Ask, Attempt, Chat, Reply, Score, Settings
 
 _ASPECTS: dict[Mode, str] = {"response": "unsafe", "prompt": "unsafe prompt", "image": "unsafe image"}
@@ -128,6 +128,11 @@ class Guard(Judge):
     def judges(self) -> Mode:
         """The mode in use."""
         return self.mode or self.kind.modes[0]
+
+    @property
+    def key(self) -> str:
+        """Holds the words that the guard is told, which an installed package may change."""
+        return key_of([super().key, self.kind.told()])
 
     @property
     def aspect(self) -> str:  # type: ignore[override]

@@ -77,6 +77,10 @@ class Contract(ABC):
         policies: names, or criteria in words, none for its own. policy: the text of one, "" for none.
         """
 
+    def told(self) -> str:
+        """What it is told in words of ours, or of an installed package: part of the judge's key."""
+        return ""
+
     @abstractmethod
     def read(self, text: str, mode: Mode, cut: bool = False) -> Verdict | Unread:
         """The verdict of a reply. cut: it ended at the token limit, so that its last line may be a part of one."""

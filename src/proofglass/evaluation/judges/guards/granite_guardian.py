@@ -51,6 +51,9 @@ class GraniteGuardian(Contract):
     def shows(self, chat: Chat, mode: Mode, policies: Sequence[str], policy: str) -> list[Shown]:
         return [Shown(chat.ask(block(criterion)), criterion if policies else "") for criterion in policies or (HARM,)]
 
+    def told(self) -> str:
+        return block(HARM)
+
     def read(self, text: str, mode: Mode, cut: bool = False) -> Verdict | Unread:
         whole = said(text)
         if isinstance(whole, Unread):

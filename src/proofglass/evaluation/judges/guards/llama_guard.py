@@ -46,6 +46,7 @@ class LlamaGuard(Contract):
 
     modes = ("response", "prompt")
     sees_pictures = True
+    new_tokens = 64  # all fourteen codes
     choices = ("unsafe", "safe")
     marks = _MARKS
 

@@ -58,6 +58,9 @@ class LlavaGuard(Contract):
     def shows(self, chat: Chat, mode: Mode, policies: Sequence[str], policy: str) -> list[Shown]:
         return [Shown(Chat.user(image, policy or own_policy())) for image in dict.fromkeys(chat.images)]
 
+    def told(self) -> str:
+        return own_policy()
+
     def read(self, text: str, mode: Mode, cut: bool = False) -> Verdict | Unread:
         whole = said(text)
         if isinstance(whole, Unread):

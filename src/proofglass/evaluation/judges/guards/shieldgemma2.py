@@ -38,6 +38,9 @@ class ShieldGemma2(Contract):
         every = [(image, code) for image in dict.fromkeys(chat.images) for code in policies or self.policies]
         return [Shown(Chat.user(image, texts[code]), code) for image, code in every]
 
+    def told(self) -> str:
+        return "\n".join(texts_of_policies()[code] for code in self.policies)
+
     def read(self, text: str, mode: Mode, cut: bool = False) -> Verdict | Unread:
         """Of one policy, where no probabilities are asked for: "Yes" or "No" alone. One token is all that is said."""
         whole = said(text)
