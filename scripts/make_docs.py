@@ -48,8 +48,12 @@ def _entry(kind: Kind, names: list[str]) -> str:
     if told["reports"]:
         lines.append(f"What it reports: {told['reports']}")
     if measured := told.get("measured"):
-        lines.append(f"Measured: {measured['agreement']}. On {measured['data']}. {measured['source']}.")
-    traits = [f"{trait}: {_plain(told[trait])}" for trait in TRAITS if told.get(trait)]
+        lines.append(
+            f"Measured{f' (`{names[0]}`)' if len(names) > 1 else ''}: {measured['agreement']}. On {measured['data']}. {measured['source']}."
+        )
+    every = [describe(kind, entries(kind)[name]) for name in names]
+    values = {trait: dict.fromkeys(_plain(one[trait]) for one in every if one.get(trait)) for trait in TRAITS}
+    traits = [f"{trait}: {' or '.join(found)}" for trait, found in values.items() if found]
     if traits:
         lines.append("; ".join(traits) + ".")
     if told["parameters"]:
