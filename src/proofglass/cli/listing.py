@@ -124,7 +124,7 @@ def stated(plug: type, trait: str, defaults: dict[str, Any]) -> Any:
     """A trait of a class; where fields decide it, as those with a default make it, "" where they do not."""
     if not isinstance(inspect.getattr_static(plug, trait, None), property):
         return getattr(plug, trait, "")
-    blank = object.__new__(plug)
+    blank: Any = object.__new__(plug)
     for name, value in defaults.items():
         object.__setattr__(blank, name, value)
     try:
