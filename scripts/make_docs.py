@@ -48,9 +48,8 @@ def _entry(kind: Kind, names: list[str]) -> str:
     if told["reports"]:
         lines.append(f"What it reports: {told['reports']}")
     if measured := told.get("measured"):
-        lines.append(
-            f"Measured{f' (`{names[0]}`)' if len(names) > 1 else ''}: {measured['agreement']}. On {measured['data']}. {measured['source']}."
-        )
+        whose = f" (`{names[0]}`)" if len(names) > 1 else ""
+        lines.append(f"Measured{whose}: {measured['agreement']}. On {measured['data']}. {measured['source']}.")
     every = [describe(kind, entries(kind)[name]) for name in names]
     values = {trait: dict.fromkeys(_plain(one[trait]) for one in every if one.get(trait)) for trait in TRAITS}
     traits = [f"{trait}: {' or '.join(found)}" for trait, found in values.items() if found]

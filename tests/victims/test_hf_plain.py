@@ -183,6 +183,9 @@ def test_a_template_is_told_its_options_and_they_are_in_the_key(root: Path, tmp_
     assert len({victim.key, silent.key, HFPlain(folder, device="cpu").key}) == 3
     with pytest.raises(ValueError, match="template_options: sanitize_control_tokens, tokenize: decided here"):
         HFPlain(folder, template_options={"tokenize": False, "sanitize_control_tokens": False})
+    for field, value in (("template_options", [1]), ("template_options", {1: 2}), ("path", ""), ("path", None)):
+        with pytest.raises(ValueError, match=f"{field}: expected"):
+            HFPlain(**{"path": folder, field: value})  # type: ignore[arg-type]
 
 
 def test_only_safetensors_of_a_class_that_writes_text_are_loaded(root: Path, tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ class HFPlain(Victim):
     not_in_key = ("batch", "revision")  # the weights are
 
     def __post_init__(self) -> None:
+        if not isinstance(self.path, (str, Path)) or not str(self.path).strip():
+            raise ValueError(f"path: expected a folder, or owner/model on the hub, found {self.path!r}")
+        options: object = self.template_options
+        if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
+            raise ValueError(f"template_options: expected names and values, found {options!r}")
         if held := sorted(_OURS & set(self.template_options)):
             raise ValueError(f"template_options: {', '.join(held)}: decided here; expected variables of the template")
 
