@@ -48,7 +48,8 @@ def _entry(kind: Kind, names: list[str]) -> str:
     if told["reports"]:
         lines.append(f"What it reports: {told['reports']}")
     if measured := told.get("measured"):
-        lines.append(f"Measured: {measured['agreement']}. On {measured['data']}. {measured['source']}.")
+        whose = f" (`{names[0]}`)" if len(names) > 1 else ""
+        lines.append(f"Measured{whose}: {measured['agreement']}. On {measured['data']}. {measured['source']}.")
     traits = [f"{trait}: {stated}" for trait in TRAITS if (stated := _stated(kind, names, trait))]
     if traits:
         lines.append("; ".join(traits) + ".")

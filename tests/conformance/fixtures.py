@@ -21,13 +21,16 @@ from proofglass import images
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
-from proofglass.testing.material import asks, attempts, picture, samples
+from proofglass.testing.material import Scripted, asks, attempts, picture, samples
+from tiny_classifiers import build as tiny_classifier
 from tiny_encoders import build as tiny_encoder
 from tiny_models import build as tiny
 
 __all__ = ["Bench", "asks", "attempts", "different_victims", "make_bench", "names", "picture", "samples"]
 
 HF = "proofglass.victims.hf_folder:HF"
+GUARD = "proofglass.evaluation.judges.guard:Guard"
+TOXICITY = "proofglass.evaluation.judges.toxicity:Toxicity"
 # Registered names that are a control or a part of a measurement and come from no paper.
 WITHOUT_PAPER = {"no-attack", "random-noise", "none"}
 # How each defense is switched off, other than by leaving it out.
@@ -68,6 +71,8 @@ class Bench:
     api: str  # base URL of a server that speaks OpenAI's chat completions
     encoder: Path
     adapter: Path
+    classifier: Path
+    recorded: Path  # answers of Perspective
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -89,6 +94,8 @@ class Bench:
             ("attacks", "tu2023"): {"steps": 2, "prompts": ("describe the picture .",), "words": ("kite", "drum")},
             ("attacks", "dong2023"): {"rounds": 2, "draws": 2, "surrogates": ("testbed-clip",)},
             ("victims", "llava"): {"path": self.llava, "device": "cpu"},
+            ("victims", "hf-plain"): {"path": self.llava, "device": "cpu"},
+            ("judges", "perspective"): {"recorded": self.recorded},
             ("victims", "own"): {"module": "toy_module:Toy"},
             ("victims", "ocr-llm"): {"model": str(self.lm), "device": "cpu"},
             ("victims", "ocr-llm-control"): {"model": str(self.lm), "device": "cpu"},
@@ -104,6 +111,10 @@ class Bench:
         }
         if kind == "victims" and entries(kind)[name].target == HF:
             return {"path": self.llava, "device": "cpu"}  # in place of weights on the hub
+        if kind == "judges" and entries(kind)[name].target == GUARD:
+            return {"helper": Scripted()}
+        if kind == "judges" and entries(kind)[name].target == TOXICITY:
+            return {"model": str(self.classifier), "device": "cpu", "labels": ("insult", "threat")}
         return table.get((kind, name), {})
 
     def with_files(self, kind: Kind, name: str) -> Any:
@@ -135,6 +146,8 @@ class Bench:
             "dong2023": {"goal": "text", "surrogates": ("surrogate-cnn",), "prompt": None, "xi": 0.01},
             "wrong-answer": {"metric": "vqa"},
             "token-f1": {"figure": "recall"},
+            "perspective": {"source": "question", "attributes": ("INSULT",), "languages": ("en",)},
+            "hf-plain": {"dtype": "float64", "template_options": {"tone": "calm"}},
             "tool-call": {"call": '<a b="1">', "mode": "argument"},
             **{name: {"device": "cpu"} for name in (*ENCODERS, *DETECTORS)},
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
@@ -164,6 +177,8 @@ def make_bench(folder: Path, api: str) -> Bench:
         api,
         _encoder(folder / "encoder"),
         _adapter(folder / "adapter"),
+        tiny_classifier(folder / "classifier"),
+        _recorded(folder / "perspective.jsonl"),
     )
 
 
@@ -222,3 +237,9 @@ def _unicorns(root: Path) -> Path:
         images.write(picture(5), table.parent / "a.png")
         table.write_text(json.dumps(rows))
     return root
+
+
+def _recorded(file: Path) -> Path:
+    """One answer of Perspective, of a text that nothing here asks about."""
+    file.write_text(json.dumps({"asked": "0" * 64, "scores": {"TOXICITY": 0.5}, "reason": ""}) + "\n")
+    return file

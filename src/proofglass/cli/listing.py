@@ -82,7 +82,7 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
     if kind == "attacks":
         told |= looks(plug, entry.defaults)
-    told |= {trait: _trait(plug, trait, entry.defaults) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    told |= {trait: stated(plug, trait, entry.defaults) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
     paper = getattr(plug, "paper", None)
@@ -96,17 +96,6 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
         }
         told["reports"] = getattr(plug, "reports", "")
     return told
-
-
-def _trait(plug: type, name: str, defaults: dict[str, Any]) -> Any:
-    """What the class says of itself; where its fields decide, what it says as its defaults make it, "" if it cannot be
-    made."""
-    if not isinstance(inspect.getattr_static(plug, name), property):
-        return getattr(plug, name)
-    try:
-        return getattr(plug(**defaults), name)
-    except Exception:  # some field has no default, or somebody's class cannot be made here: it is listed all the same
-        return ""
 
 
 def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, str]:
@@ -127,8 +116,24 @@ def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
     try:
         found = judge(**defaults).measured
     except Exception:  # some field has no default, or somebody's class cannot be made here: it is listed all the same
-        found = getattr(judge, "measured", None)
+        found = stated(judge, "measured", defaults)
     return dataclasses.asdict(found) if isinstance(found, Measured) else None
+
+
+def stated(plug: type, trait: str, defaults: dict[str, Any]) -> Any:
+    """What a class says of itself; where its fields decide, what it says with those that its name stands for. "" where
+    it says nothing, or needs more than these."""
+    if not isinstance(inspect.getattr_static(plug, trait, None), property):
+        return getattr(plug, trait, "")
+    likeness: Any = object.__new__(plug)
+    known = {f.name: f.default for f in dataclasses.fields(plug)} if dataclasses.is_dataclass(plug) else {}
+    for name, value in {**known, **defaults}.items():
+        if value is not dataclasses.MISSING:
+            object.__setattr__(likeness, name, value)
+    try:
+        return getattr(likeness, trait)
+    except Exception:  # it asks a field that is not there, or somebody's class is odd: it is listed all the same
+        return ""
 
 
 def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,21 @@
 """Judges: reply -> score. A table of contents that imports nothing."""
 
-CONTENTS = {
+from typing import Any
+
+_GUARD = "proofglass.evaluation.judges.guard:Guard"
+_GUARDS = (
+    "llama-guard-3-vision", "llama-guard-4", "shieldgemma-2", "llavaguard", "qwen3guard", "granite-guardian",
+    "nemotron-content-safety",
+)  # fmt: skip
+
+_TOXICITY = "proofglass.evaluation.judges.toxicity:Toxicity"
+# Of Detoxify's two later heads the first seven labels are toxic; the others are groups that a text speaks of.
+_SEVEN = (
+    "toxicity", "severe_toxicity", "obscene", "identity_attack", "insult", "threat", "sexual_explicit",
+)  # fmt: skip
+_DETOXIFY: dict[str, Any] = {"activation": "sigmoid"}
+
+CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "refusal": "proofglass.evaluation.judges.refusal:Refusal",
     "not-refused": "proofglass.evaluation.judges.refusal:NotRefused",
     "unsafe": "proofglass.evaluation.judges.unsafe:Unsafe",
@@ -19,4 +34,18 @@ CONTENTS = {
     "vqa-accuracy": "proofglass.evaluation.judges.vqa_accuracy:VqaAccuracy",
     "multiple-choice": "proofglass.evaluation.judges.multiple_choice:MultipleChoice",
     "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",
+    **{name: (_GUARD, {"contract": name}) for name in _GUARDS},
+    "toxicity": _TOXICITY,
+    "input-toxicity": (_TOXICITY, {"source": "question", "threshold": None}),
+    "toxic-bert": (_TOXICITY, {"model": "unitary/toxic-bert", **_DETOXIFY}),
+    "unbiased-toxic-roberta": (
+        _TOXICITY,
+        {"model": "unitary/unbiased-toxic-roberta", "revision": "refs/pr/2", "labels": _SEVEN, **_DETOXIFY},
+    ),
+    "multilingual-toxic-xlm-roberta": (
+        _TOXICITY,
+        {"model": "unitary/multilingual-toxic-xlm-roberta", "labels": _SEVEN, **_DETOXIFY},
+    ),
+    "granite-guardian-hap": (_TOXICITY, {"model": "ibm-granite/granite-guardian-hap-38m", "activation": "softmax"}),
+    "perspective": "proofglass.evaluation.judges.perspective:Perspective",
 }
