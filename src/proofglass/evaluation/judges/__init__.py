@@ -1,5 +1,7 @@
 """Judges: reply -> score. A table of contents that imports nothing."""
 
+_LLM = "proofglass.evaluation.judges.llm.judge:LLMJudge"
+
 CONTENTS = {
     "refusal": "proofglass.evaluation.judges.refusal:Refusal",
     "not-refused": "proofglass.evaluation.judges.refusal:NotRefused",
@@ -13,4 +15,17 @@ CONTENTS = {
     "answer-match": "proofglass.evaluation.judges.answer_match:AnswerMatch",
     "wrong-answer": "proofglass.evaluation.judges.wrong_answer:WrongAnswer",
     "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",
+    "bailey2023": (_LLM, {"rubric": "bailey2023"}),
+    "mm-safetybench": (_LLM, {"rubric": "mm-safetybench"}),
+    "vlsafe-safety": (_LLM, {"rubric": "vlsafe", "value": "safety"}),
+    "vlsafe-relevance": (_LLM, {"rubric": "vlsafe", "value": "relevance"}),
+    "vlsafe-persuasiveness": (_LLM, {"rubric": "vlsafe", "value": "persuasiveness"}),
+    "rtvlm": (_LLM, {"rubric": "rtvlm"}),
+    "auto-bench": (_LLM, {"rubric": "auto-bench"}),
+    "strongreject": (_LLM, {"rubric": "strongreject"}),
+    "harmbench": (_LLM, {"rubric": "harmbench"}),
+    "refusal-llm": (_LLM, {"rubric": "refusal-llm"}),
+    "mssbench": (_LLM, {"rubric": "mssbench"}),
+    "siuo": (_LLM, {"rubric": "siuo"}),
+    "own-rubric": _LLM,
 }
