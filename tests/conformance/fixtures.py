@@ -22,12 +22,14 @@ from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
 from proofglass.testing.material import asks, attempts, picture, samples
+from judge_models import Grader
 from tiny_encoders import build as tiny_encoder
 from tiny_models import build as tiny
 
 __all__ = ["Bench", "asks", "attempts", "different_victims", "make_bench", "names", "picture", "samples"]
 
 HF = "proofglass.victims.hf_folder:HF"
+LLM = "proofglass.evaluation.judges.llm.judge:LLMJudge"
 # Registered names that are a control or a part of a measurement and come from no paper.
 WITHOUT_PAPER = {"no-attack", "random-noise", "none"}
 # How each defense is switched off, other than by leaving it out.
@@ -50,6 +52,7 @@ class Bench:
     api: str  # base URL of a server that speaks OpenAI's chat completions
     encoder: Path
     adapter: Path
+    rubric: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -83,7 +86,10 @@ class Bench:
             ("datasets", "unicorns-sketch"): {"root": self.unicorns},
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
+            ("judges", "own-rubric"): {"rubric": str(self.rubric)},
         }
+        if kind == "judges" and entries(kind)[name].target == LLM:
+            return {"helpers": (Grader(),), **table.get((kind, name), {})}
         if kind == "victims" and entries(kind)[name].target == HF:
             return {"path": self.llava, "device": "cpu"}  # in place of weights on the hub
         return table.get((kind, name), {})
@@ -120,6 +126,7 @@ class Bench:
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
+            **{n: {"helpers": (Grader(junk=True),)} for n, e in entries("judges").items() if e.target == LLM},
         }
         return table.get(name, {})
 
@@ -143,6 +150,7 @@ def make_bench(folder: Path, api: str) -> Bench:
         api,
         _encoder(folder / "encoder"),
         _adapter(folder / "adapter"),
+        _rubric(folder / "rubric.yaml"),
     )
 
 
@@ -184,6 +192,11 @@ def _adapter(root: Path) -> Path:
     (root / "adapter_config.json").write_text("{}")
     save_file({"lora": np.zeros(4, np.float32)}, root / "adapter_model.safetensors")
     return root
+
+
+def _rubric(path: Path) -> Path:
+    path.write_text("name: polite\ntask: a reply\nquestion: is it polite?\nlabels: {polite: 1, rude: 0}\n")
+    return path
 
 
 def _unicorns(root: Path) -> Path:

@@ -79,13 +79,15 @@ def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
 
 def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]:
     text = inspect.getdoc(plug) or ""
-    told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
+    likeness: Any = _likeness(plug, entry.defaults) if kind == "judges" else plug
+    line = getattr(likeness, "line", "")  # of a class that is many methods
+    told: dict[str, Any] = {"name": entry.name, "line": line or _first_line(text) + _stands_for(entry)}
     if kind == "attacks":
         told |= looks(plug, entry.defaults)
-    told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    told |= {trait: getattr(likeness, trait) for trait in _TRAITS.get(kind, ()) if hasattr(likeness, trait)}
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
-    paper = getattr(plug, "paper", None)
+    paper = getattr(likeness, "paper", None)
     told["paper"] = dataclasses.asdict(paper) if paper else None
     if deep:
         told |= {
@@ -96,6 +98,33 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
         }
         told["reports"] = getattr(plug, "reports", "")
     return told
+
+
+def _likeness(plug: type, defaults: dict[str, Any]) -> Any:
+    """A plug of this class with these fields, as far as it can be made without those that have no default: what it
+    says of itself may depend on the fields that its name stands for. Blank where that needs
+    more."""
+    if not any(
+        isinstance(inspect.getattr_static(plug, name, None), property) for name in ("column", "aspect", "paper")
+    ):
+        return plug
+    made: Any = object.__new__(plug)
+    if dataclasses.is_dataclass(plug):
+        known = {f.name: f.default for f in dataclasses.fields(plug) if f.default is not dataclasses.MISSING}
+        for field, value in {**known, **defaults}.items():
+            object.__setattr__(made, field, value)
+    try:
+        _ = made.column, made.aspect, made.paper
+    except Exception:  # it needs more than its name says
+        return _Blank
+    return made
+
+
+class _Blank:
+    """Of a plug that says nothing of itself before all of its fields are known."""
+
+    column = aspect = ""
+    paper = None
 
 
 def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, str]:

@@ -69,8 +69,8 @@ class LLMJudge(Judge):
     valid_in = ("",)
 
     def __post_init__(self) -> None:
-        if odd := next((each for each in self.helpers if not callable(getattr(each, "reply", None))), None):
-            raise ValueError(f"helpers: expected models, found {odd!r}")
+        if odd := [each for each in self.helpers if not callable(getattr(each, "reply", None))]:
+            raise ValueError(f"helpers: expected models, found {odd[0]!r}")
         blind = [each.name for each in self.helpers if not each.sees_images]
         if self.sees_pictures and blind:
             raise ValueError(f"sees_pictures: {', '.join(blind)} takes text only; leave it out, or ask another model")
@@ -104,8 +104,7 @@ class LLMJudge(Judge):
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        first = next(iter(self.method.values))
-        return self.method.name if self.value in ("", first) else f"{self.method.name}-{self.value}"
+        return f"{self.method.name}-{self.value}" if self.value else self.method.name
 
     @property
     def line(self) -> str:

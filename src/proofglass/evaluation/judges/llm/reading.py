@@ -17,7 +17,7 @@ from proofglass.types import Reply
 MOST = 10_000  # characters of an answer that are looked at
 _BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
 _GRADE = re.compile(r"\[\[([^\[\]]*)\]\]")
-_NUMBER = re.compile(r"(?<![\w.,-])\d{1,4}(?:\.\d{1,4})?(?![\w,]|\.\d)", re.ASCII)
+_NUMBER = re.compile(r"(?<![\w.,-])\d{1,4}(?:\.\d{1,4})?(?!\w|[.,]\d)", re.ASCII)
 
 
 @dataclass(frozen=True)
