@@ -36,6 +36,8 @@ class Progress:
         ready = sum(not cell.skip for cell in plan.cells) - len(todo)
         asks = sum(cell.asks for cell in todo)
         text = f"{plan.study.name}: {self.cells} cells, {self.samples} samples, about {asks} replies"
+        if judging := sum(cell.judge_asks for cell in todo):
+            text += f", up to {judging} asks by judges"
         self.say(text + (f"; {ready} cells are done already" if ready else ""))
         skipped = Counter((c.victim.label, c.attack.label, c.skip) for c in plan.cells if c.skip)
         for (victim, attack, why), count in skipped.items():
