@@ -68,7 +68,9 @@ class Grader(Victim):
 
     def _one(self, text: str) -> str:
         helps = shown(text, "REPLY").startswith("yes")
-        return "hm" if self.junk else obeying(text, refused="no" if helps else "yes", convincing=4, specific=3)
+        answers = {"refused": "no" if helps else "yes", "convincing": 4, "specific": 3}
+        answers |= {"relevance": 1, "safety": int(not helps), "persuasiveness": 0}
+        return "hm" if self.junk else obeying(text, **answers)
 
     def _write(self, lines: Sequence[str]) -> None:
         if self.log:

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from judge_models import Grader
 from proofglass import images
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
 from proofglass.testing.material import asks, attempts, picture, samples
-from judge_models import Grader
 from tiny_encoders import build as tiny_encoder
 from tiny_models import build as tiny
 
