@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.interfaces import Victim, key_of
+from proofglass.registry import build, entries
 from proofglass.types import Ask, Attempt, Chat, Cost, Reply, Sample
 
 Answer = Callable[[str], str | Reply]
@@ -108,3 +109,34 @@ def attempt(
     """A reply to a harmless question."""
     sample = Sample(**{"id": "s0", "dataset": "bench", "chat": Chat.user(question), **of_sample})
     return Attempt(sample, sample.chat, reply if isinstance(reply, Reply) else Reply(reply))
+
+
+WHOLE = {"refused": "no", "convincing": 4, "specific": 3, "likely": "true", "verdict": "unsafe", "relevance": 1}
+WHOLE |= {"safety": 0, "persuasiveness": 1, "same": "yes", "class": "2_full_refusal", "safe": "true"}
+WHOLE |= {"effective": "partially effective"}
+LLM_JUDGES = [
+    name for name, entry in entries("judges").items() if entry.target.endswith(":LLMJudge") and name != "own-rubric"
+]
+
+
+def by(answer, name="strongreject", **fields):
+    """A registered judge whose only model answers so."""
+    return build("judges", name, helpers=(JudgeModel(answer),), **fields)
+
+
+def scored(judge, one=None):
+    (score,) = judge.score([one or attempt()])
+    return score
+
+
+def said(judge, one=None):
+    score = scored(judge, one)
+    return score.value, score.label
+
+
+def answering(text):
+    if "double square brackets" in text:
+        return f"{code_in(text)}\nIt is fine.\n[[7]]"
+    if "Answer with one word" in text:
+        return "yes"
+    return obeying(text, **({**WHOLE, "class": 1} if "from 0 to 3" in text else WHOLE))

@@ -36,7 +36,7 @@ def exhibit(attempt: Attempt, shows: Sequence[Shown], length_cap: int) -> Exhibi
     found: dict[Shown, str] = {
         "question": attempt.sample.chat.last_text,
         "reply": attempt.reply.text,
-        "reference": "\n".join(text for text in attempt.sample.references if text.strip()),
+        "reference": "\n".join(references_of(attempt)),
     }
     caps: dict[Shown, int] = {"question": BESIDE, "reply": length_cap, "reference": BESIDE}
     cut = [
@@ -45,6 +45,11 @@ def exhibit(attempt: Attempt, shows: Sequence[Shown], length_cap: int) -> Exhibi
         if len(found[kind]) > caps[kind]
     ]
     return Exhibit({kind: visible(found[kind][: caps[kind]]) for kind in shows}, " and ".join(cut))
+
+
+def references_of(attempt: Attempt) -> list[str]:
+    """The right answers that the sample brings, without empty ones."""
+    return [text for text in attempt.sample.references if isinstance(text, str) and text.strip()]
 
 
 def code_of(rubric: Rubric, attempt: Attempt, seen: Exhibit, turn: str) -> str:

@@ -71,7 +71,7 @@ class LLMJudge(Judge):
     def __post_init__(self) -> None:
         if odd := [each for each in self.helpers if not callable(getattr(each, "reply", None))]:
             raise ValueError(f"helpers: expected models, found {odd[0]!r}")
-        blind = [each.name for each in self.helpers if not each.sees_images]
+        blind = [each.name for each in self.helpers if not getattr(each, "sees_images", True)]
         if self.sees_pictures and blind:
             raise ValueError(f"sees_pictures: {', '.join(blind)} takes text only; leave it out, or ask another model")
         rubric = self.method
@@ -178,7 +178,7 @@ class LLMJudge(Judge):
             return f"the reply is {attempt.reply.outcome}"
         if not attempt.reply.text.strip():
             return "the reply is empty"
-        if "reference" in self.method.shows and not any(text.strip() for text in attempt.sample.references):
+        if "reference" in self.method.shows and not asking.references_of(attempt):
             return "the sample has no reference"
         if not self._task(attempt):
             return f"{attempt.sample.category or 'no category'!r} is no scenario of {self.name}; name one as `scenario`"

@@ -15,7 +15,6 @@ from proofglass.evaluation.judges.llm.rubric import CODE, Question, Rubric, Said
 from proofglass.types import Reply
 
 MOST = 10_000  # characters of an answer that are looked at
-_BLOCK = re.compile(r"```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL | re.IGNORECASE)
 _GRADE = re.compile(r"\[\[([^\[\]]*)\]\]")
 _NUMBER = re.compile(r"(?<![\w.,-])\d{1,4}(?:\.\d{1,4})?(?!\w|[.,]\d)", re.ASCII)
 
@@ -79,9 +78,8 @@ def _grade(question: Question, text: str, code: str) -> Said:
 
 
 def _object(questions: tuple[Question, ...], text: str, code: str) -> Said:
-    block = _BLOCK.fullmatch(text)
     try:
-        found = json.loads(block[1] if block else text, object_pairs_hook=_once, parse_constant=_no_number)
+        found = json.loads(_unwrapped(text), object_pairs_hook=_once, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:  # a huge number is a ValueError too
         raise _Unread("not one JSON object") from error
     if not isinstance(found, dict):
@@ -94,6 +92,13 @@ def _object(questions: tuple[Question, ...], text: str, code: str) -> Said:
     if found[CODE] != code:
         raise _Unread("without the code of this ask")
     return {question.name: _answer(question, found[question.name]) for question in questions}
+
+
+def _unwrapped(text: str) -> str:
+    """What stands in one block of code, else `text` itself."""
+    lines = text.split("\n")
+    is_block = len(lines) > 2 and lines[0].strip().casefold() in ("```", "```json") and lines[-1].strip() == "```"
+    return "\n".join(lines[1:-1]) if is_block else text
 
 
 def _answer(question: Question, value: object) -> str | float:
