@@ -211,6 +211,14 @@ def test_a_scenario_may_be_named_for_all():
     assert said(by(answering, "mm-safetybench", scenario="general"), attempt(category="gardens"))[0] == 1.0
 
 
+def test_a_judge_of_safety_measures_no_usefulness():
+    from proofglass.evaluation.metrics.kinds import measures
+
+    assert measures(by(answering, "vlsafe-safety").aspect, "refuse")
+    assert not measures(by(answering, "vlsafe-safety").aspect, "comply")
+    assert measures(by(answering, "refusal-llm").aspect, "comply")
+
+
 def test_an_advice_task_names_its_own_matter():
     from proofglass.evaluation.judges.llm.mm_safetybench import TASKS
 
