@@ -72,6 +72,9 @@ def test_the_plan_says_how_often_judges_ask_at_most(study, tmp_path: Path) -> No
     assert [cell.judge_asks for cell in plan.cells] == [8 * 9, 8 * 9]
     assert plan.judge_asks == 144
     assert expand(study(text(tmp_path, MORE.replace("retries: 2", "repeats: 4, retries: 0")))).judge_asks == 16 * 10
+    # More in one round than a dialogue without end is counted for.
+    many = text(tmp_path, MORE.replace("retries: 2", "repeats: 100, retries: 0"))
+    assert expand(study(many)).judge_asks == 16 * 106
 
 
 def test_the_run_says_so_before_it_begins(study, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

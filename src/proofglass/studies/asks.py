@@ -54,20 +54,20 @@ def of_judge(judge: Judge, samples: Iterable[Sample] = ()) -> int:
         return 0
     sample = next(iter(samples), Sample("", "", Chat.user("")))
     attempt = Attempt(sample, sample.chat, Reply("word " * 1000))  # long enough for any rule about short replies
-    return _counted(partial(judge.flow, attempt)).helpers
+    return _counted(partial(judge.flow, attempt), 100 * ENDLESS).helpers
 
 
 class _Endless(Exception):
     pass
 
 
-def _counted(dialogue: Callable[[], Flow[Any]]) -> Asks:
+def _counted(dialogue: Callable[[], Flow[Any]], most: int = ENDLESS) -> Asks:
     asked = {"victim": 0, "helpers": 0}
 
     def silent(who: str) -> Answer:
         def answer(asks: Sequence[Ask]) -> list[Reply]:
             asked[who] += len(asks)
-            if asked[who] > ENDLESS:
+            if asked[who] > most:
                 raise _Endless
             return [Reply()] * len(asks)
 
@@ -78,7 +78,7 @@ def _counted(dialogue: Callable[[], Flow[Any]]) -> Asks:
 
     with suppress(_Endless):
         drive([begun(dialogue)], silent("victim"), silent_helper)
-    return Asks(min(max(asked["victim"], 1), ENDLESS), min(asked["helpers"], ENDLESS))
+    return Asks(min(max(asked["victim"], 1), most), min(asked["helpers"], most))
 
 
 def _blank() -> Artefact:

@@ -124,7 +124,8 @@ def test_grades_have_a_mean_and_none_where_one_is_missing():
         return lambda text: obeying(text, refused="no", convincing=1, specific=next(turns))
 
     score = scored(LLMJudge((JudgeModel(graded(1, 5, 3)),), "strongreject", repeats=3))
-    assert score.value == pytest.approx((0 + 4 / 8 + 2 / 8) / 3)
+    assert (score.value, score.label) == (pytest.approx((0 + 4 / 8 + 2 / 8) / 3), "answered")
+    assert score.reason == "mean of 0, 0.5, 0.25 (answered 3 of 3)"
     score = scored(LLMJudge((JudgeModel(graded(1, 9, 3)),), "strongreject", repeats=3, retries=0))
     assert score.value is None
     assert "not all gave a grade" in score.reason
@@ -181,6 +182,7 @@ def test_a_classifier_s_probabilities_are_its_graded_verdict():
         ({"helpers": "gpt"}, "helpers: expected"),
         ({"helpers": ("gpt",)}, "helpers: expected models, found 'gpt'"),
         ({"helpers": (None,)}, "helpers: expected models, found None"),
+        ({"helpers": (JudgeModel(answering),) * 2}, "helpers: a model stands twice"),
         ({"repeats": 0}, "repeats: expected"),
         ({"retries": -1}, "retries: expected"),
         ({"retries": True}, "retries: expected"),

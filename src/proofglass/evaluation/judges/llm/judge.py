@@ -40,15 +40,16 @@ class LLMJudge(Judge):
 
     helpers: the models that judge; of several, the verdict that more than half give, or the mean of their grades.
     rubric: a published one (bailey2023, mm-safetybench, vlsafe, rtvlm, auto-bench, strongreject, harmbench,
-    refusal-llm, mssbench, siuo), or the path of a YAML file with your own. value: which of the numbers that it gives;
-    empty: its first. scenario: for mm-safetybench, of all samples; empty: each sample's category. extra: for
-    bailey2023, characters by which a reply must outlast the sample's target to be no mere beginning. repeats: draws of
-    each model, counted as a panel is. orders: asks again with the options listed from last to first; two verdicts are
-    none. sees_pictures: whether the judge is shown the pictures of the dialogue. retries: further asks, at temperature
-    0, after an answer that cannot be read. on_unread: what such an answer counts as in the end: not judged, a 0, a 1.
-    temperature: of the first ask; None: the rubric's. max_new_tokens: of an answer; None: the rubric's. length_cap:
-    characters of the reply that are shown; None: the rubric's. probabilities: for a classifier of two words, the
-    probability of the first in place of a verdict, from a model that tells it.
+    refusal-llm, mssbench, siuo), or the path of a YAML file with your own. value: which of the numbers that it
+    gives; empty: its first. scenario: for mm-safetybench, of all samples; empty: each sample's category. extra: for
+    bailey2023, characters by which a reply must outlast the sample's target to be no mere beginning. repeats: draws
+    of each model, counted as a panel is. orders: asks again with the options listed from last to first; two
+    verdicts are none. sees_pictures: whether the judge is shown the pictures of the dialogue. retries: further
+    asks, at temperature 0, after an answer that cannot be read; a classifier of one word is not asked again.
+    on_unread: what such an answer counts as in the end: not judged, a 0, a 1. temperature: of the first ask; None:
+    the rubric's. max_new_tokens: of an answer; None: the rubric's. length_cap: characters of the reply that are
+    shown; None: the rubric's. probabilities: for a classifier of two words, the probability of the first in place
+    of a verdict, from a model that tells it.
     """
 
     helpers: Annotated[tuple[Victim, ...], MinLen(1)]
@@ -71,6 +72,8 @@ class LLMJudge(Judge):
     def __post_init__(self) -> None:
         if odd := [each for each in self.helpers if not callable(getattr(each, "reply", None))]:
             raise ValueError(f"helpers: expected models, found {odd[0]!r}")
+        if any(one == other for k, one in enumerate(self.helpers) for other in self.helpers[:k]):
+            raise ValueError("helpers: a model stands twice; `repeats` asks one several times")
         blind = [each.name for each in self.helpers if not getattr(each, "sees_images", True)]
         if self.sees_pictures and blind:
             raise ValueError(f"sees_pictures: {', '.join(blind)} takes text only; leave it out, or ask another model")

@@ -95,9 +95,11 @@ class Rubric:
         return any(len(question.words) > 1 for question in self.questions)
 
     def told(self) -> dict[str, Any]:
-        """All that decides, for a key: every field, functions aside, which `version` stands for."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("values", "scenario_of")}
-        return plain | {"values": [[name, v.column, v.says, v.aspect, v.graded] for name, v in self.values.items()]}
+        """All that decides, for a key: what is asked and how it is read; of functions `version`. What lists and tables
+        say about it decides nothing."""
+        aside = ("line", "paper", "values", "scenario_of")
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in aside}
+        return plain | {"values": [[name, v.says, v.aspect, v.graded] for name, v in self.values.items()]}
 
 
 def published(name: str) -> Rubric:

@@ -29,7 +29,9 @@ def counted(ballots: Sequence[Ballot], graded: bool) -> Ballot:
         if len(given) < len(ballots):
             return Ballot(None, f"not all gave a grade: {told}")
         mean = sum(verdict.value for verdict in given) / len(given)
-        return Ballot(Verdict(mean, _most(given)), told=f"mean of {told}")
+        labels = {verdict.label for verdict in given}
+        label = labels.pop() if len(labels) == 1 else "divided"
+        return Ballot(Verdict(mean, label), told=f"mean of {', '.join(f'{v.value:.3g}' for v in given)} ({told})")
     for value, votes in Counter(verdict.value for verdict in given).items():
         if 2 * votes > len(ballots):
             return Ballot(Verdict(value, _most([v for v in given if v.value == value])), told=told)
