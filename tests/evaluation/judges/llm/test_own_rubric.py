@@ -94,8 +94,10 @@ def test_two_files_are_two_judges_and_an_edit_is_another(own) -> None:
     assert len(keys) == 4
     judge = own(POLITE)
     before = judge.key
-    Path(judge.rubric).write_text(POLITE + "\n")
+    assert judge.score([attempt()])[0].value == 0.5
+    Path(judge.rubric).write_text(POLITE.replace("curt: 0.5", "curt: 0.25"))
     assert judge.key != before
+    assert judge.score([attempt()])[0].value == 0.25
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,8 +47,8 @@ class LLMJudge(Judge):
     asks, at temperature 0, after an answer that cannot be read; a classifier of one word is not asked again.
     on_unread: what such an answer counts as in the end: not judged, a 0, a 1. temperature: of the first ask; None:
     the rubric's. max_new_tokens: of an answer; None: the rubric's. length_cap: characters of the reply that are
-    shown; None: the rubric's. probabilities: for a classifier of two words, the probability of the first in place
-    of a verdict, from a model that tells it.
+    shown; None: the rubric's. probabilities: for a classifier of two words, the probability of the one that
+    counts 1 in place of a verdict, from a model that tells it.
     """
 
     helpers: Annotated[tuple[Victim, ...], MinLen(1)]
@@ -91,9 +90,10 @@ class LLMJudge(Judge):
 
     # ---- what it is, by its rubric ----
 
-    @cached_property
+    @property
     def method(self) -> Rubric:
-        """The rubric itself. Raises UsageError for a name that is neither published nor a readable file."""
+        """The rubric itself; a file is read again when it was edited, as for the key. Raises UsageError for a name that
+        is neither published nor a readable file."""
         if self.rubric in RUBRICS:
             return published(self.rubric)
         if self.rubric.endswith((".yaml", ".yml")):
