@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ import proofglass.victims
 from proofglass.report import terminal, write
 from proofglass.studies import judge_study
 from proofglass.studies.plan import expand
+from proofglass.studies.progress import Progress
 from scripted_study import TESTS, asked, run, tables
 
 STUDY = """\
@@ -82,6 +84,30 @@ def test_the_run_says_so_before_it_begins(study, tmp_path: Path, capsys: pytest.
 
     run_study(study(text(tmp_path)), tmp_path / "run", progress=True)
     assert "about 16 replies, up to 32 asks by judges" in capsys.readouterr().err
+
+
+def test_what_judges_will_ask_is_in_the_time_left(study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr("proofglass.studies.forecast.time", SimpleNamespace(perf_counter=lambda: clock.now))
+    plan = expand(study(text(tmp_path).replace("own-speck", "{no-attack: {}, label: again}")))
+    progress = Progress()
+    progress.begin(plan, plan.cells)
+    progress.cell(plan.cells[0])
+
+    def hear(heard, asks: int, seconds: float) -> None:
+        clock.now += seconds
+        heard(asks, True, seconds)
+
+    hear(progress.heard, 3, 30.0)
+    hear(progress.heard, 5, 5.0)
+    assert progress.left == "at least 8 s left"  # what a judge takes nobody knows
+    hear(progress.judged, 3, 60.0)  # loads the weights of the judge's model
+    hear(progress.judged, 3, 6.0)
+    # 2 x 16 asks of judges at most, 6 of them made, at 2 s, and 8 replies at 1 s.
+    assert progress.left == "about 1 min 00 s left"
+    hear(progress.judged, 2, 4.0)
+    progress.cell_done("done", "")
+    assert progress.left == "about 24 s left"  # 8 of 16 were enough: 8 at 2 s, and 8 replies
 
 
 def test_what_judging_cost_is_what_the_models_counted_themselves(study, tmp_path: Path) -> None:
@@ -158,7 +184,7 @@ def test_a_run_killed_while_it_is_judged_goes_on_and_asks_nothing_answered_again
     # Two chunks of three and one of two in each of two cells: what was answered before the kill is not lost with it.
     assert len(asks(tmp_path)) == {1: 0, 2: 3, 5: 11}[batch]
     found = tables(run(study(deadly), tmp_path / "run"))
-    assert {k: found[k] for k in ("frame", "scores")} == {k: whole[k] for k in ("frame", "scores")}
+    assert {k: found[k] for k in ("frame", "scores", "cells")} == {k: whole[k] for k in ("frame", "scores", "cells")}
     assert sorted(asks(tmp_path)) == sorted(asks(tmp_path / "whole"))
 
 

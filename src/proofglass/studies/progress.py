@@ -80,6 +80,11 @@ class Progress:
         self._asks_in_cell += asks
         self.show(self._cell.title if self._cell else "")
 
+    def judged(self, asks: int, is_new: bool, seconds: float) -> None:
+        """Models of judges answered about the present cell, or the journal did for them."""
+        self.forecast.judged(asks, is_new, seconds)
+        self.show(f"{self._cell.title}: judging" if self._cell else "")
+
     def chunk(self, samples: int, failures: Iterable[str] = ()) -> None:
         """Some samples of the present cell are through. failures: why, for each of them that failed."""
         self.samples_done += samples

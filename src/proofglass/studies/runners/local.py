@@ -19,7 +19,7 @@ from proofglass.faults import kept_by, one_line, stops_the_run, told
 from proofglass.interfaces import Defense, Judge, Victim, key_of
 from proofglass.meter import Meter
 from proofglass.records.crafts import Crafted
-from proofglass.records.journal import Journal, JournaledHelpers, JournaledVictim, costs_of
+from proofglass.records.journal import Heard, Journal, JournaledHelpers, JournaledVictim, costs_of
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Store
 from proofglass.report.run import broken_judges
@@ -179,7 +179,8 @@ class Asked:
     def __init__(
         self, journal: Journal, progress: Progress, model: Victim, defense: Defense, held: dict[str, Helper]
     ) -> None:
-        self.helpers, self.by_judge = JournaledHelpers(journal, held=held), _by_judge(journal, held)
+        self.helpers = JournaledHelpers(journal, held=held)
+        self.by_judge = _by_judge(journal, held, progress.judged)
         self._journal, self._progress = journal, progress
         self._model, self._defense = model, defense
         self._models: dict[str, JournaledVictim] = {}
@@ -210,9 +211,9 @@ class Asked:
         return {batch: cost for model in self._models.values() for batch, cost in model.batches.items()}
 
 
-def _by_judge(journal: Journal, held: dict[str, Helper]) -> Callable[[], JournaledHelpers]:
+def _by_judge(journal: Journal, held: dict[str, Helper], heard: Heard | None = None) -> Callable[[], JournaledHelpers]:
     """Makes the helpers of each judge, counted for it alone."""
-    return lambda: JournaledHelpers(journal, held=held)
+    return lambda: JournaledHelpers(journal, heard, held)
 
 
 def _stale(plan: Plan, runnable: Sequence[Cell], store: Store) -> list[Cell]:
