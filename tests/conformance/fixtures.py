@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from judge_models import Grader
 from proofglass import images
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
@@ -31,6 +32,7 @@ __all__ = ["Bench", "asks", "attempts", "different_victims", "make_bench", "name
 HF = "proofglass.victims.hf_folder:HF"
 GUARD = "proofglass.evaluation.judges.guard:Guard"
 TOXICITY = "proofglass.evaluation.judges.toxicity:Toxicity"
+LLM = "proofglass.evaluation.judges.llm.judge:LLMJudge"
 # Registered names that are a control or a part of a measurement and come from no paper.
 WITHOUT_PAPER = {"no-attack", "random-noise", "none"}
 # How each defense is switched off, other than by leaving it out.
@@ -73,6 +75,7 @@ class Bench:
     adapter: Path
     classifier: Path
     recorded: Path  # answers of Perspective
+    rubric: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -108,7 +111,10 @@ class Bench:
             ("datasets", "unicorns-sketch"): {"root": self.unicorns},
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
+            ("judges", "own-rubric"): {"rubric": str(self.rubric)},
         }
+        if kind == "judges" and entries(kind)[name].target == LLM:
+            return {"helpers": (Grader(),), **table.get((kind, name), {})}
         if kind == "victims" and entries(kind)[name].target == HF:
             return {"path": self.llava, "device": "cpu"}  # in place of weights on the hub
         if kind == "judges" and entries(kind)[name].target == GUARD:
@@ -154,6 +160,7 @@ class Bench:
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
             **METRICS,
+            **{n: {"helpers": (Grader(junk=True),)} for n, e in entries("judges").items() if e.target == LLM},
         }
         return table.get(name, {})
 
@@ -179,6 +186,7 @@ def make_bench(folder: Path, api: str) -> Bench:
         _adapter(folder / "adapter"),
         tiny_classifier(folder / "classifier"),
         _recorded(folder / "perspective.jsonl"),
+        _rubric(folder / "rubric.yaml"),
     )
 
 
@@ -220,6 +228,11 @@ def _adapter(root: Path) -> Path:
     (root / "adapter_config.json").write_text("{}")
     save_file({"lora": np.zeros(4, np.float32)}, root / "adapter_model.safetensors")
     return root
+
+
+def _rubric(path: Path) -> Path:
+    path.write_text("name: polite\ntask: a reply\nquestion: is it polite?\nlabels: {polite: 1, rude: 0}\n")
+    return path
 
 
 def _unicorns(root: Path) -> Path:

@@ -79,13 +79,14 @@ def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
 
 def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]:
     text = inspect.getdoc(plug) or ""
-    told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
+    line = stated(plug, "line", entry.defaults)  # of a class that is many methods
+    told: dict[str, Any] = {"name": entry.name, "line": line or _first_line(text) + _stands_for(entry)}
     if kind == "attacks":
         told |= looks(plug, entry.defaults)
     told |= {trait: stated(plug, trait, entry.defaults) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
-    paper = getattr(plug, "paper", None)
+    paper = stated(plug, "paper", entry.defaults)
     told["paper"] = dataclasses.asdict(paper) if paper else None
     if deep:
         told |= {

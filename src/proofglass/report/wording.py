@@ -131,6 +131,14 @@ def money(told: Mapping[str, Any]) -> str:
     return f"{spent}{lost}, " + (f"cap {told['cap']:.4g}" if told["cap"] is not None else "no cap")
 
 
+def judging(told: Mapping[str, Any]) -> str:
+    """ "strongreject asked testbed-lm-aligned 40 times (30 answers new): 900 tokens in, 90 out, 0.5 paid"."""
+    again = f" ({plural(told['new_answers'], 'answer')} new)" if told["new_answers"] != told["asks"] else ""
+    tokens = f"{number(told['tokens_in'])} tokens in, {number(told['tokens_out'])} out"
+    paid = f", {told['money']:.4g} paid" if told["money"] else ""
+    return f"{told['judge']} asked {told['model']} {plural(told['asks'], 'time')}{again}: {tokens}{paid}"
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 

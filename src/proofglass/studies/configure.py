@@ -6,6 +6,7 @@ import dataclasses
 import os
 import re
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,21 @@ def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
     raise source.error(place, f"found {shown}. Expected {_expected(fault)}.{_near(fault, value)}")
 
 
+def with_helpers(cls: type, given: Mapping[str, Any], source: Located, place: Place = ()) -> dict[str, Any]:
+    """`given`, fields of `cls` in whatever form, with the models and judges in it that stand by name built as a study
+    builds them. Raises UsageError for one that cannot be built."""
+    try:
+        hints = typing.get_type_hints(cls, include_extras=True)
+    except Exception:  # a name that is imported for type checkers only: its constructor has the last word
+        return dict(given)
+    found = dict(given)
+    for name, value in given.items():
+        kinds = _helper_kinds(hints[name]) if name in hints else ()
+        if kinds and isinstance(value, (str, list, dict)):
+            found[name] = _helpers(hints[name], kinds, value, source, (*place, name))
+    return found
+
+
 def _helper_kinds(hint: Any) -> tuple[Kind, ...]:
     """Where the plugs are registered that a field takes: a helper (`Victim`; some models are one), an encoder or
     detector (`Model`), another judge (`Judge`). None for a field that takes their names: it finds them by itself."""
@@ -125,12 +141,13 @@ def _helper_kinds(hint: Any) -> tuple[Kind, ...]:
 
 def _helpers(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
     """The models that `value` names, `helper: testbed-lm-aligned` or `helper: {hf: {path: ...}}`; several as a list
-    where the field takes several. Their weights load on first use."""
+    where the field takes several, or one of them alone. Their weights load on first use."""
     if value is None and type(None) in _leaves(hint):
         return None
     if isinstance(value, list) and tuple in _origins(hint):
         return tuple(_helper(hint, kinds, each, source, (*place, k)) for k, each in enumerate(value))
-    return _helper(hint, kinds, value, source, place)
+    one = _helper(hint, kinds, value, source, place)
+    return (one,) if _takes_several_only(hint) else one
 
 
 def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
@@ -153,6 +170,11 @@ def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pla
         expected = " or ".join(sorted(leaf.__name__ for leaf in wanted))
         raise source.error(place, f"{name} is a {type(helper).__name__}. Expected a {what} that is a {expected}.")
     return helper
+
+
+def _takes_several_only(hint: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    return origin is tuple or (origin is typing.Annotated and _takes_several_only(inner[0]))
 
 
 def _origins(hint: Any) -> set[Any]:

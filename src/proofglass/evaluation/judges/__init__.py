@@ -15,6 +15,8 @@ _SEVEN = (
 )  # fmt: skip
 _DETOXIFY: dict[str, Any] = {"activation": "sigmoid"}
 
+_LLM = "proofglass.evaluation.judges.llm.judge:LLMJudge"
+
 CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "refusal": "proofglass.evaluation.judges.refusal:Refusal",
     "not-refused": "proofglass.evaluation.judges.refusal:NotRefused",
@@ -48,4 +50,17 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     ),
     "granite-guardian-hap": (_TOXICITY, {"model": "ibm-granite/granite-guardian-hap-38m", "activation": "softmax"}),
     "perspective": "proofglass.evaluation.judges.perspective:Perspective",
+    "bailey2023": (_LLM, {"rubric": "bailey2023"}),
+    "mm-safetybench": (_LLM, {"rubric": "mm-safetybench"}),
+    "vlsafe-safety": (_LLM, {"rubric": "vlsafe", "value": "safety"}),
+    "vlsafe-relevance": (_LLM, {"rubric": "vlsafe", "value": "relevance"}),
+    "vlsafe-persuasiveness": (_LLM, {"rubric": "vlsafe", "value": "persuasiveness"}),
+    "rtvlm": (_LLM, {"rubric": "rtvlm"}),
+    "auto-bench": (_LLM, {"rubric": "auto-bench"}),
+    "strongreject": (_LLM, {"rubric": "strongreject"}),
+    "harmbench": (_LLM, {"rubric": "harmbench"}),
+    "refusal-llm": (_LLM, {"rubric": "refusal-llm"}),
+    "mssbench": (_LLM, {"rubric": "mssbench"}),
+    "siuo": (_LLM, {"rubric": "siuo"}),
+    "own-rubric": _LLM,
 }
