@@ -57,7 +57,8 @@ def test_a_bad_row_is_told_with_its_line_and_costs_itself(tmp_path):
     assert [reply.id for reply in found.replies] == ["a", "e"]
     assert found.bad == (
         "mine.csv:3: refusal: expected yes or no (1, 0, true, false, ...), found 'perhaps'",
-        "mine.csv:4: no label in refusal, refused, unsafe, harmful; one is needed",
+        "mine.csv:4: no label in refusal, refused, unsafe, harmful, prompt_unsafe, prompt_harmful, image_unsafe, "
+        "image_harmful; one is needed",
         "mine.csv:5: id: 'a' stands above already",
         "mine.csv:6: expected 3 fields, found 4",
     )
