@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import Comparison, compare
+from proofglass.evaluation.metrics.rows import thought_judges
 from proofglass.evaluation.metrics.success import rates
 from proofglass.records.samples import whole
 from proofglass.records.scores import agreed
@@ -102,6 +103,7 @@ class ReportedRun:
         self.success: str = self.manifest["success"]
         named = (label for label in self.judges if self.plug("judges", label).get("name") == "not-refused")
         self.not_refused = next(named, "not-refused")
+        self.of_thoughts = thought_judges(self.manifest)
         self.baselines = [a for a in self.attacks if self.plug("attacks", a).get("name", a) == "no-attack"]
         self.undefended = [d for d in self.defenses if self.plug("defenses", d).get("name", d) == "none"]
 
@@ -188,7 +190,7 @@ class ReportedRun:
     def cells(self) -> list[ReportedCell]:
         judges = list(dict.fromkeys([self.success, self.not_refused, *self.judges]))
         found: dict[tuple[str, str, str, str, str], dict[str, RateRow]] = {}
-        for row in rates(self.frame, self.scores, judges):
+        for row in rates(self.frame, self.scores, judges, self.of_thoughts):
             place = (row["victim"], row["attack"], row["defense"], row["dataset"], row["expected"])
             found.setdefault(place, {})[row["judge"]] = row
         victim_keys = dict(self.frame.select("victim", "victim_key").unique().rows())
@@ -232,7 +234,14 @@ class ReportedRun:
         done = [plan["cell"] for plan in self.plan if plan["status"] == "done"]
         part = self.frame.filter(self.frame["cell"].is_in(done) & ~self.frame["victim"].is_in(self.open_victims))
         part = part.filter(part["expected"].is_in([kind for kind in kinds.ORDER if self.measures(self.success, kind)]))
-        return compare(part, self.scores, self.success, baselines=self.baselines, undefended=self.undefended)
+        return compare(
+            part,
+            self.scores,
+            self.success,
+            baselines=self.baselines,
+            undefended=self.undefended,
+            of_thoughts=self.success in self.of_thoughts,
+        )
 
     @cached_property
     def reasons(self) -> list[dict[str, Any]]:

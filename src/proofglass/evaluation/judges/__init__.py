@@ -12,5 +12,6 @@ CONTENTS = {
     "yes-no": "proofglass.evaluation.judges.yes_no:YesNo",
     "answer-match": "proofglass.evaluation.judges.answer_match:AnswerMatch",
     "wrong-answer": "proofglass.evaluation.judges.wrong_answer:WrongAnswer",
+    "reasoning": "proofglass.evaluation.judges.reasoning:Reasoning",
     "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",
 }

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 RECALLS = (0.95,)
 ALARMS = (0.01, 0.05)
+Held = Literal["recall", "false alarms"]
 NOTHING = Estimate(None, None, None, 0, 0)
 
 
@@ -31,7 +32,7 @@ class Operating:
     and the second half chose, None where none of theirs does it and nothing is flagged. recall, false_alarms: of the
     other half, both halves together. reason: why there is nothing; note: what the numbers cannot show."""
 
-    held: Literal["recall", "false alarms"]
+    held: Held
     at: float
     thresholds: tuple[float | None, float | None]
     recall: Estimate
@@ -83,14 +84,15 @@ def roc(
     cluster = numbered(row[2] for row in rows)
     ranked = _Ranked.of(label, value)
     half = halves(label, cluster, seed)
-    held = [("recall", at) for at in recalls] + [("false alarms", at) for at in alarms]
+    held: list[tuple[Held, float]] = [("recall", at) for at in recalls]
+    held += [("false alarms", at) for at in alarms]
     return Roc(
         *told,
-        auroc=_area(ranked, label, cluster, 0),
-        average_precision=_area(ranked, label, cluster, 1),
-        curve=ranked.curve(),
-        operating=tuple(_operating(which, at, label, value, cluster, half) for which, at in held),  # type:
-        ignore[arg-type] )
+        _area(ranked, label, cluster, 0),
+        _area(ranked, label, cluster, 1),
+        ranked.curve(),
+        tuple(_operating(which, at, label, value, cluster, half) for which, at in held),
+    )
 
 
 def _why_none(judged: int, yes: int) -> str:
@@ -189,7 +191,7 @@ def halves(label: np.ndarray, cluster: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _operating(
-    held: Literal["recall", "false alarms"],
+    held: Held,
     at: float,
     label: np.ndarray,
     value: np.ndarray,
