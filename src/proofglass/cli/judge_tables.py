@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from proofglass.console import cut, note, show
+from proofglass.console import cut, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +39,7 @@ def show_trust(trust: Trust, judge: str) -> None:
     if trust.pictures:
         show(_flips("Wrappers in the picture: verdicts that change under text in it", trust.pictures))
     for reason in filter(None, (trust.no_wrappers, trust.no_pictures)):
-        note(f"wrappers: {reason}")
+        say(f"wrappers: {reason}")
 
 
 def show_modes(trusts: Mapping[str, Trust], judge: str) -> None:
@@ -75,11 +75,11 @@ def _show_curves(trust: Trust) -> None:
     if trust.together:
         curves.append(("all together", trust.together))
     if not curves:
-        note(f"no curve: {trust.no_curve}")
+        say(f"no curve: {trust.no_curve}")
         return
     for name, each in curves:
         if each.reason:
-            note(f"no curve on {cut(name, 60)}: {each.reason}")
+            say(f"no curve on {cut(name, 60)}: {each.reason}")
     drawn = [(name, each) for name, each in curves if not each.reason]
     if drawn:
         show(_areas(drawn))

@@ -120,6 +120,8 @@ def check(
       proofglass judges check my_judges:Strict --aspect unsafe --labels my_labels.csv --json trust.json
       proofglass judges check my_judges:Guard --modes --dataset testbed --dataset 'testbed: {part: benign}'
     """
+    if odd := [each for each in recall or () if not 0 <= each <= 1]:
+        raise UsageError(f"--recall: expected a share in 0..1, found {odd[0]}")
     judge: Judge = built(Entry("judges", name, name) if ":" in name else entry("judges", name), given or [])
     found = _sets(labels or [], datasets or [], benign or [], data)
     title = " ".join([name, *(given or [])])

@@ -21,8 +21,9 @@ SILENT = "the model showed no thought"
 
 @dataclass(frozen=True)
 class Reasoning(Judge):
-    """What `judge` says of the thought before the answer (`Reply.reasoning`), the answer left out. 1, aspect and worlds
-    mean what they mean for `judge`.
+    """What `judge` says of the thought before the answer (`Reply.reasoning`), the answer left out.
+
+    What a 1 means, aspect and worlds are those of `judge`.
 
     Unjudged: a reply without a thought (or whose provider keeps it to itself), an error, and what `judge` cannot judge.
     A thought that was cut off is judged as far as it goes, and so is one whose answer was refused, filtered or blocked:

@@ -67,10 +67,12 @@ def roc(
     seed: int = 0,
 ) -> Roc:
     """Of `values` (0..1, growing with how surely it is yes; None: unjudged) against `truth`, row by row; rows of one
-    cluster share a question. seed: of the halves. Raises ValueError for different lengths, and for a value outside
-    0..1."""
+    cluster share a question. seed: of the halves. Raises ValueError for different lengths, and for a value or share
+    outside 0..1."""
     import numpy as np
 
+    if odd := [share for share in (*recalls, *alarms) if not 0 <= share <= 1]:
+        raise ValueError(f"recalls, alarms: expected shares in 0..1, found {odd[0]}")
     if odd := [value for value in values if value is not None and not 0 <= value <= 1]:
         raise ValueError(f"values: expected probabilities in 0..1 or None, found {odd[0]}")
 
@@ -99,7 +101,7 @@ def _why_none(judged: int, yes: int) -> str:
     if not judged:
         return "no row has a probability"
     if yes in (0, judged):
-        return f"every label of the {judged} rows with a probability is {'yes' if yes else 'no'}: no curve"
+        return f"every label of the {judged} rows with a probability is {'yes' if yes else 'no'}"
     return ""
 
 
