@@ -14,6 +14,7 @@ from proofglass.evaluation.metrics.rows import thought_judges
 from proofglass.evaluation.metrics.success import rates
 from proofglass.records.samples import whole
 from proofglass.records.scores import agreed
+from proofglass.report.wording import crafted_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -219,7 +220,7 @@ class ReportedRun:
             state=state,
             reason=reason,
             planned=plan.get("planned") or 0,
-            crafted=_crafted(plan.get("craft") or {}, victim_keys),
+            crafted=crafted_on(plan.get("craft") or {}, victim_keys),
             clusters=self._clusters.get((plan["cell"], expected), 0),
             counted=mine,
             plan=plan,
@@ -390,18 +391,6 @@ def broken_judges(cells: Iterable[dict[str, Any]], judges: Iterable[str]) -> lis
             sums = {name: sum(fault[name] for fault in faults) for name in ("replies", "of")}
             found.append({"judge": judge, **sums, "cells": len(faults), "reason": faults[0]["reason"]})
     return found
-
-
-def _crafted(craft: Mapping[str, Any], victim_keys: Mapping[str, str]) -> str:
-    """What a cell was crafted on, as `ReportedCell.crafted` says. craft: from its status; victim_keys: by label."""
-    crafting = craft.get("crafting", "")
-    if crafting in ("static", "adaptive"):
-        return str(crafting)
-    if crafting == "transfer":
-        source = next((label for label, key in victim_keys.items() if key == craft["crafted_on"]), "another model")
-        return f"transfer from {source}"
-    spent = any(craft.get(name) for name in ("forward", "backward", "queries"))
-    return "crafting unknown" if spent and not crafting else ""
 
 
 def _labels(plan: Iterable[dict[str, Any]], kind: str) -> list[str]:
