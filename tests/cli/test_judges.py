@@ -166,7 +166,7 @@ def test_a_guard_in_every_mode_on_data_sets_and_benign_pictures(proofglass, tmp_
     code, out, err = proofglass("judges", "check", *asked)
     assert code == 0
     assert "Judge guards:Guard in each of its modes" in out
-    assert "Judge guards:Guard mode=image (unsafe image) against people" in out
+    assert "Judge guards:Guard mode=image (unsafe image) against whoever named the folder" in out
     assert "False alarms where every label is no" in out
     assert "Wrappers in the picture" in out
     assert "blank strip" in out

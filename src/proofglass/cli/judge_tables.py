@@ -46,27 +46,17 @@ def show_modes(trusts: Mapping[str, Trust], judge: str) -> None:
     """One line a mode and label set."""
     table = _table(
         f"Judge {judge} in each of its modes",
-        (
-            "mode",
-            "aspect",
-            "labels",
-            "n",
-            "yes",
-            "unjudged",
-            "accuracy",
-            "sensitivity",
-            "specificity",
-            "kappa",
-            "AUROC",
-        ),
+        ("mode", "aspect", "labels", "n", "yes", "unjudged", "sensitivity", "specificity", "AUROC"),
     )
     for mode, trust in trusts.items():
         for each in trust.sets:
             one = each.overall
-            told = (_told(part) for part in (one.accuracy, one.sensitivity, one.specificity, one.kappa))
-            area = _told(each.roc.auroc) if each.roc else "-"
-            counts = (f"{one.n:,}", f"{one.yes:,}", f"{one.unjudged:,}")
-            table.add_row(mode, trust.aspect, cut(each.name, 60), *counts, *told, area)
+            counts = (f"{one.n:,}", f"{one.yes:,}", f"{one.unjudged:,}", _told(one.sensitivity), _told(one.specificity))
+            table.add_row(mode, trust.aspect, cut(each.name, 60), *counts, _told(each.roc.auroc) if each.roc else "-")
+        if trust.together and not trust.together.reason:
+            every = trust.together
+            counts = (f"{every.n:,}", f"{every.yes:,}", f"{every.unjudged:,}", "", "")
+            table.add_row(mode, trust.aspect, "all together", *counts, _told(every.auroc))
     show(table)
 
 
@@ -82,13 +72,13 @@ def _show_curves(trust: Trust) -> None:
             say(f"no curve on {cut(name, 60)}: {each.reason}")
     drawn = [(name, each) for name, each in curves if not each.reason]
     if drawn:
-        show(_areas(drawn))
+        show(_areas(trust, drawn))
         show(_operating(drawn))
 
 
-def _areas(curves: Sequence[tuple[str, Roc]]) -> Table:
+def _areas(trust: Trust, curves: Sequence[tuple[str, Roc]]) -> Table:
     table = _table(
-        f"Its probability against people: recall as false alarms grow from 0 to 1 in {STEPS} steps",
+        f"Its probability against {_whose(trust)}: recall as false alarms grow from 0 to 1 in {STEPS} steps",
         ("labels", "n", "yes", "unjudged", "AUROC", "average precision", "curve"),
     )
     for name, each in curves:
@@ -153,7 +143,7 @@ def _called(trust: Trust) -> Table:
 
 def _overall(trust: Trust, judge: str) -> Table:
     table = _table(
-        f"Judge {judge} ({trust.aspect}) against people, 95 % intervals",
+        f"Judge {judge} ({trust.aspect}) against {_whose(trust)}, 95 % intervals",
         ("labels", "n", "yes", "unjudged", "accuracy", "sensitivity", "specificity", "kappa", "people's kappa"),
     )
     for each in trust.sets:
@@ -167,6 +157,11 @@ def _overall(trust: Trust, judge: str) -> Table:
             _told(each.raters[1]) if each.raters else "-",
         )
     return table
+
+
+def _whose(trust: Trust) -> str:
+    """Whose labels it is held against."""
+    return " and ".join(dict.fromkeys(each.labelled_by for each in trust.sets))
 
 
 def _sliced(title: str, which: str, rows: list[tuple[str, str, Agreement]]) -> Table:

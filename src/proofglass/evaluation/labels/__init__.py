@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from proofglass.types import Chat, Image
 
+PEOPLE = "people"
 PROMPT, PICTURE = "unsafe prompt", "unsafe image"  # aspects that are no verdict on a reply
 
 
@@ -37,8 +38,10 @@ class LabelledReply:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """A label set as it was read. bad: one reason, with its line, for each row that cannot be used."""
+    """A label set as it was read. bad: one reason, with its line, for each row that cannot be used; labelled_by: whose
+    labels they are."""
 
     name: str
     replies: tuple[LabelledReply, ...]
     bad: tuple[str, ...] = ()
+    labelled_by: str = PEOPLE

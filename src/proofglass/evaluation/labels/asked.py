@@ -42,7 +42,7 @@ def of_dataset(dataset: Dataset, name: str) -> LabelSet:
             f"data set {name}: no sample that should be refused or answered "
             f"({other} with a right answer or to be described, {len(bad)} that cannot be used)"
         )
-    return LabelSet(name, tuple(replies), tuple(bad))
+    return LabelSet(name, tuple(replies), tuple(bad), "the data set")
 
 
 def _of_sample(sample: Sample, name: str) -> LabelledReply:
@@ -77,7 +77,7 @@ def benign(folder: Path) -> LabelSet:
     if not replies:
         first = f"; the first: {bad[0]}" if bad else f": no file ends with {', '.join(ENDINGS)}"
         raise UsageError(f"--benign: {folder}: no picture can be read{first}")
-    return LabelSet(_name(folder), tuple(replies), tuple(bad))
+    return LabelSet(_name(folder), tuple(replies), tuple(bad), "whoever named the folder")
 
 
 def _files(folder: Path) -> Iterator[Path]:

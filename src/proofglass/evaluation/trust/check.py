@@ -44,7 +44,8 @@ class OnSet:
     rows of the file that could not be used; slices: "kind", "model", "category"
     -> value -> agreement; raters: agreement and kappa of the people among themselves, None where one labelled alone.
     false_alarms: share of the judged rows labelled no to which it said yes; called: what it called the rows, the most
-    frequent first; roc: its probability against the labels, None where it has none."""
+    frequent first; labelled_by: whose labels they are; roc: its probability against the labels, None where it has
+    none."""
 
     name: str
     learned: bool
@@ -54,6 +55,7 @@ class OnSet:
     raters: tuple[Estimate, Estimate] | None
     false_alarms: Estimate
     called: tuple[Called, ...]
+    labelled_by: str
     roc: Roc | None = None
 
 
@@ -213,6 +215,7 @@ def _on_set(
         ceiling(rows, aspect),
         rate([verdict for verdict, _ in alarms], [cluster for _, cluster in alarms]),
         tuple(_called(truth, scores, said)),
+        labels.labelled_by,
         curve,
     )
 
