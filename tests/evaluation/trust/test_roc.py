@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proofglass.evaluation.statistics import wilson
-from proofglass.evaluation.trust.roc import halves, roc
+from proofglass.evaluation.trust.roc import halves, newcombe, roc
 
 
 def alone(n):
@@ -58,12 +57,37 @@ def test_known_areas():
 def test_an_area_of_one_is_not_certain():
     found = roc([True] * 10 + [False] * 30, [0.9] * 10 + [0.1] * 30, alone(40))
     assert (found.auroc.value, found.auroc.high) == (1.0, 1.0)
-    assert found.auroc.low == pytest.approx(wilson(10, 10)[0])
+    assert found.auroc.low == pytest.approx(newcombe(1.0, 10, 30)[0])
     assert (found.average_precision.value, found.average_precision.low) == (1.0, None)
     # The same rows of few questions tell less.
     shared = [k // 5 for k in range(10)] + [10 + k // 5 for k in range(30)]
     fewer = roc([True] * 10 + [False] * 30, [0.9] * 10 + [0.1] * 30, shared)
-    assert fewer.auroc.low == pytest.approx(wilson(2, 2)[0])
+    assert fewer.auroc.low == pytest.approx(newcombe(1.0, 2, 6)[0])
+    assert fewer.auroc.low < found.auroc.low
+
+
+@pytest.mark.parametrize(
+    ("area", "yes", "no"), [(1.0, 10, 10), (0.8, 10, 40), (0.5, 3, 3), (0.97, 200, 50), (0.0, 4, 9)]
+)
+def test_newcombe_ends_are_z_of_their_own_standard_errors_away(area, yes, no):
+    low, high = newcombe(area, yes, no)
+    assert 0 <= low <= area <= high <= 1
+    for end in (low, high):
+        if 1e-9 < end < 1 - 1e-9:
+            # Hanley and McNeil: A (1 - A) (1 + N (1 - A) / (2 - A) + N A / (1 + A)) / (m n), N = (m + n) / 2 - 1
+            more = (yes + no) / 2 - 1
+            inner = 1 + more * (1 - end) / (2 - end) + more * end / (1 + end)
+            error = math.sqrt(end * (1 - end) * inner / (yes * no))
+            assert abs(area - end) == pytest.approx(1.959964 * error, rel=1e-5)
+    assert high - low > 0
+
+
+def test_a_class_of_one_question_tells_little():
+    found = roc(
+        [True] * 5 + [False] * 40, [0.9, 0.8, 0.7, 0.95, 0.85] + [k / 50 for k in range(40)], [0] * 5 + alone(45)[5:]
+    )
+    assert found.auroc.high - found.auroc.low > 0.5
+    assert found.average_precision.low is None
 
 
 def test_intervals_are_wider_where_rows_share_questions():

@@ -13,15 +13,17 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from proofglass.evaluation.statistics import bootstrap_rows, wilson
+from proofglass.evaluation.statistics import bootstrap_rows
 from proofglass.evaluation.statistics.clusters import numbered
-from proofglass.evaluation.trust.agreement import Estimate, rate
+from proofglass.evaluation.statistics.quantiles import normal_quantile
+from proofglass.evaluation.trust.agreement import LEVEL, Estimate, rate
 
 if TYPE_CHECKING:
     import numpy as np
 
 RECALLS = (0.95,)
 ALARMS = (0.01, 0.05)
+FEW = 10  # questions of a class below which a bootstrap of them is not believed
 Held = Literal["recall", "false alarms"]
 NOTHING = Estimate(None, None, None, 0, 0)
 
@@ -157,21 +159,57 @@ class _Ranked:
 
 
 def _area(ranked: _Ranked, label: np.ndarray, cluster: np.ndarray, which: Literal[0, 1]) -> Estimate:
-    """An area with the interval of a bootstrap over clusters. Where every draw gives the same, as it does where yes and
-    no are parted without an error, a draw knows nothing of chance: then the AUROC has Wilson's interval on as many
-    pairs as there are questions of the rarer class, since its variance is at most A (1 - A) / min(m, n) (van Dantzig
-    1951; Birnbaum and Klose 1957), and average precision none."""
+    """An area with its interval: of a bootstrap over clusters; for the AUROC each end is the wider one of that and of
+    Newcombe's, on as many independent rows as they are worth, since a bootstrap knows nothing of errors that it has not
+    seen and is too narrow near 1. Average precision has no such second interval, and none at all where fewer than `FEW`
+    questions are labelled yes or no."""
     import numpy as np
 
     value = ranked.areas(np.ones(len(label)))[which]
     clusters = len(np.unique(cluster))
+    of_class = [len(np.unique(cluster[side])) for side in (label, ~label)]
+    is_few = min(of_class) < FEW
     ends = bootstrap_rows(cluster.tolist(), lambda weights: ranked.areas(weights)[which])
-    if ends is None and which == 0:
-        rarer = min(len(np.unique(cluster[label])), len(np.unique(cluster[~label])))
-        ends = wilson(value * rarer, rarer)
-    if ends is None:
-        return Estimate(value, None, None, len(label), clusters)
+    if which == 1:
+        if ends is None or is_few:
+            return Estimate(value, None, None, len(label), clusters)
+    else:
+        rows = [int(label.sum()), int((~label).sum())]
+        design = 1.0  # by which the variance of independent rows is multiplied: the design effect
+        if ends is not None and not is_few and 0 < value < 1:
+            spread = ((ends[1] - ends[0]) / (2 * normal_quantile(LEVEL))) ** 2
+            design = max(1.0, spread / _variance(value, *rows))
+        worth = [own if ends is None or is_few else max(own, n / design) for own, n in zip(of_class, rows, strict=True)]
+        wide = newcombe(value, *worth)
+        ends = wide if ends is None else (min(ends[0], wide[0]), max(ends[1], wide[1]))
     return Estimate(value, min(ends[0], value), max(ends[1], value), len(label), clusters)
+
+
+def newcombe(area: float, yes: float, no: float) -> tuple[float, float]:
+    """The interval of an AUROC over so many independent rows of each class: the values from which what was seen is not
+    further than z of their own standard errors, as Wilson's is for a rate; never [1, 1].
+
+    Source: Newcombe 2006, Statistics in Medicine 25, 559-573, method 5; the variance is Hanley and McNeil's (1982).
+    """
+    z = normal_quantile(LEVEL)
+
+    def is_near(value: float) -> bool:
+        return (area - value) ** 2 <= z * z * _variance(value, yes, no)
+
+    def end(far: float) -> float:
+        near = area
+        for _ in range(60):
+            middle = (near + far) / 2
+            near, far = (middle, far) if is_near(middle) else (near, middle)
+        return near
+
+    return end(0.0), end(1.0)
+
+
+def _variance(area: float, yes: float, no: float) -> float:
+    """Of an AUROC over so many independent rows, after Hanley and McNeil, both classes given their mean number."""
+    more = max(0.0, (yes + no) / 2 - 1)
+    return area * (1 - area) * (1 + more * ((1 - area) / (2 - area) + area / (1 + area))) / (yes * no)
 
 
 def halves(label: np.ndarray, cluster: np.ndarray, seed: int) -> np.ndarray:
