@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 FAMILY = "in the picture"
 FONT = "DejaVuSans"
 NARROW = 240  # px
+MOST = 400  # px of a letter: a strip of a picture at the limit of sides stays some hundred MB
 LETTER = 0.6  # width of a letter of FONT, at most, on the average of a line, in sizes
 Place = Literal["below", "above", "corner"]
 PLACES: tuple[Place, ...] = ("below", "above", "corner")
@@ -66,7 +67,7 @@ def written(image: Image, text: str, place: Place) -> Image:
 
 def _size(width: int, part: int) -> int:
     """Of the letters, px."""
-    return max(9, width // part)
+    return min(MOST, max(9, width // part))
 
 
 def _drawn(text: str, width: int, size: int) -> np.ndarray:

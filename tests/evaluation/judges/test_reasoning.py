@@ -162,3 +162,19 @@ def test_it_says_what_its_judge_says_of_the_same_text(thought, text, outcome):
     (score,) = Reasoning(inner).score([attempt(Reply(text, outcome, reasoning=thought))])
     (plain,) = inner.score([attempt(Reply(thought.strip()))])
     assert score.value == (plain.value if thought.strip() else None)
+
+
+def test_a_judge_that_gives_too_many_or_too_few_scores_breaks():
+    @dataclass(frozen=True)
+    class Odd(Judge):
+        name = "odd"
+        more: int = 1
+
+        def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+            return [Score(self.name, 1.0)] * (len(attempts) + self.more)
+
+    for more in (1, -1):
+        scores, fault = judged(Reasoning(Odd(more)), "r", {"a": attempt(Reply("x", reasoning="y"))})
+        assert fault is not None
+        assert "scores for 1 thoughts" in fault.reason
+        assert scores["a"].value is None

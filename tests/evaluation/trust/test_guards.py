@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from guards import Guard, grey
+from proofglass import images
 from proofglass.errors import UsageError
 from proofglass.evaluation.judges.phrases import Phrases
 from proofglass.evaluation.judges.refusal import NotRefused, Refusal
@@ -223,3 +224,36 @@ def test_a_label_that_counts_as_several_is_mixed():
 
     (on,) = check(Blank(), [REPLIES], stability=False, curve=False).sets
     assert [(one.label, one.verdict) for one in on.called] == [("", "mixed")]
+
+
+def test_graded_that_breaks_or_gives_junk_costs_the_curve_only():
+    @dataclass(frozen=True)
+    class Breaks(Guard):
+        def graded(self):
+            raise RuntimeError("no scale")
+
+    @dataclass(frozen=True)
+    class Junk(Guard):
+        def graded(self):
+            return 0.7
+
+    for judge, why in ((Breaks(), "its graded() broke: RuntimeError: no scale"), (Junk(), "returned a float")):
+        found = check(judge, [REPLIES], stability=False)
+        assert why in found.no_curve
+        assert (found.fault, found.sets[0].overall.n) == ("", 20)
+
+
+def test_a_picture_that_is_gone_costs_its_own_pairs(tmp_path):
+    images.write(grey(9), tmp_path / "a.png")
+    images.write(grey(8), tmp_path / "b.png")
+    gone, stays = (images.read(tmp_path / name) for name in ("a.png", "b.png"))
+    (tmp_path / "a.png").unlink()
+
+    @dataclass(frozen=True)
+    class Looks(Guard):
+        def _one(self, attempt):
+            return self._score(0.9)
+
+    rows = tuple(row(2 * k, reply="bad", images=(each,), unsafe=1) for k, each in enumerate((gone, stays)))
+    found = check(Looks(), [LabelSet("pictured", rows)], wrappers=True, stability=False)
+    assert all((each.lost, each.rate.value) == (each.rate.n, 0.0) for each in found.pictures)

@@ -85,9 +85,13 @@ class Reasoning(Judge):
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         if self.asks_helpers:
             return super().score(attempts)
-        shown = [thought for each in attempts if (thought := _thought(each)) is not None]
-        said = iter(self.judge.score(shown) if shown else [])
-        return [self._silent() if _thought(each) is None else self._own(next(said)) for each in attempts]
+        thoughts = [_thought(each) for each in attempts]
+        shown = [thought for thought in thoughts if thought is not None]
+        said = self.judge.score(shown) if shown else []
+        if len(said) != len(shown):
+            raise ValueError(f"judge {self.judge.name}: {len(said)} scores for {len(shown)} thoughts")
+        left = iter(said)
+        return [self._silent() if thought is None else self._own(next(left)) for thought in thoughts]
 
     def flow(self, attempt: Attempt) -> Flow[Score]:
         thought = _thought(attempt)

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from functools import partial
 from math import ceil
 
+from proofglass.errors import ImageError
 from proofglass.evaluation.labels import LabelledReply
 from proofglass.evaluation.picture_wrappers import PICTURE_WRAPPERS, PictureWrapper
 from proofglass.evaluation.trust.agreement import Verdict
 from proofglass.evaluation.trust.flips import VARIANTS, Flips, flips
 from proofglass.evaluation.trust.panel import Panel, attempt_of, with_pictures
 from proofglass.evaluation.wrappers import Wrapper
+from proofglass.types import Attempt
 
 OTHER_BATCH = 7
 PICTURES = 32  # wrapped pictures at a time
@@ -79,14 +81,20 @@ def _pictured(
     every = [(row, old, draw) for draw in range(_draws(len(pairs), wrapper.ways)) for row, old in pairs]
     after: list[Verdict] = []
     for start in range(0, len(every), PICTURES):  # some at a time: they are held in memory
-        attempts = [
-            with_pictures(attempt_of(row), partial(wrapper, seed=seed, draw=draw))
-            for row, _, draw in every[start : start + PICTURES]
-        ]
-        after += [panel.verdict(score) for score in panel.scores(attempts)]
+        attempts = [_changed(wrapper, row, seed, draw) for row, _, draw in every[start : start + PICTURES]]
+        said = iter(panel.scores([each for each in attempts if each is not None]))
+        after += [None if each is None else panel.verdict(next(said)) for each in attempts]
     return flips(
         wrapper.name, wrapper.family, [old for _, old, _ in every], after, [row.cluster for row, _, _ in every]
     )
+
+
+def _changed(wrapper: PictureWrapper, row: LabelledReply, seed: int, draw: int) -> Attempt | None:
+    """None for a picture whose file is gone since it was read."""
+    try:
+        return with_pictures(attempt_of(row), partial(wrapper, seed=seed, draw=draw))
+    except ImageError:
+        return None
 
 
 def _draws(pairs: int, ways: int) -> int:

@@ -15,6 +15,7 @@ from proofglass.evaluation.trust.flips import Flips
 from proofglass.evaluation.trust.panel import Panel, attempt_of, judged_in
 from proofglass.evaluation.trust.roc import ALARMS, RECALLS, Roc, roc
 from proofglass.evaluation.wrappers import WRAPPERS
+from proofglass.faults import stops_the_run, told
 from proofglass.interfaces import Judge
 from proofglass.types import Score
 
@@ -166,9 +167,16 @@ def check(
 
 def _graded(judge: Judge, panel: Panel) -> tuple[Panel | None, str]:
     """A panel of the same judge that gives probabilities, or why there is none."""
-    graded = judge.graded()
+    try:
+        graded = judge.graded()
+    except Exception as error:  # foreign code: it costs the curve, and its verdicts stand
+        if stops_the_run(error):
+            raise
+        return None, f"its graded() broke: {told(error, 'judge', judge)}"
     if graded is None:
         return None, "it gives verdicts only, no probability"
+    if not isinstance(graded, Judge):
+        return None, f"its graded() returned a {type(graded).__name__}, expected a Judge"
     return Panel(graded, panel.turned, panel.heard, panel.judged), ""
 
 
