@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 
 from judge_models import Grader
 from proofglass import images
+from proofglass.evaluation.judges.refusal import NotRefused, Refusal
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
@@ -107,6 +108,7 @@ class Bench:
             ("models", "hf-encoder"): {"path": self.encoder, "device": "cpu"},
             ("models", "timm-encoder"): {"path": self.encoder, "device": "cpu"},
             ("models", "open-clip-encoder"): {"path": self.encoder, "device": "cpu"},
+            ("judges", "reasoning"): {"judge": Refusal()},
             ("datasets", "safebench"): {"root": self.safebench, "pictures": "official"},
             ("datasets", "unicorns-sketch"): {"root": self.unicorns},
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
@@ -157,6 +159,8 @@ class Bench:
             "tool-call": {"call": '<a b="1">', "mode": "argument"},
             **{name: {"device": "cpu"} for name in (*ENCODERS, *DETECTORS)},
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
+            "reasoning": {"judge": NotRefused()},
+            "reasoning-leak-of-all": {"of": "withheld"},
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
             **METRICS,

@@ -32,7 +32,8 @@ def judge(
     at_a_time: int | None = None,
 ) -> tuple[dict[str, Score], JudgeFault | None]:
     """Sample id -> score, and what broke. Only what the model said is shown to a judge: no error, no refusal of a
-    defense, no thought unless it reads them. A judge that breaks on all together is shown each alone: what it breaks
+    defense, no thought unless it reads them. One that does is shown the thought of an answer that somebody withheld,
+    too: it was delivered. A judge that breaks on all together is shown each alone: what it breaks
     on then costs itself only.
 
     answer_of: gives the answers of the helpers that a judge asks (through a journal, so that judging anew asks nothing
@@ -54,13 +55,16 @@ def judge(
 
 
 def _is_shown(judge: Judge, reply: Reply) -> bool:
-    return reply.is_said or (judge.reads_reasoning and reply.outcome == "ok")
+    return reply.is_said or (judge.reads_reasoning and reply.outcome != "error" and bool(reply.reasoning))
 
 
 def _shown(judge: Judge, attempt: Attempt) -> Attempt:
-    if judge.reads_reasoning or not attempt.reply.reasoning:
-        return attempt
-    return dataclasses.replace(attempt, reply=dataclasses.replace(attempt.reply, reasoning=""))
+    reply = attempt.reply
+    if not judge.reads_reasoning and reply.reasoning:
+        return dataclasses.replace(attempt, reply=dataclasses.replace(reply, reasoning=""))
+    if reply.is_withheld and reply.text:  # the words of a defense, which the model did not say
+        return dataclasses.replace(attempt, reply=dataclasses.replace(reply, text=""))
+    return attempt
 
 
 def _why_hidden(reply: Reply) -> str:

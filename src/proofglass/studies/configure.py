@@ -6,16 +6,16 @@ import dataclasses
 import os
 import re
 import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from proofglass.errors import ImageError, UnknownName, UsageError, is_environment
 from proofglass.faults import briefly
 from proofglass.interfaces import Judge, Model, Victim
+from proofglass.interfaces.fields import hints as field_hints
 from proofglass.records.schema import is_secret
 from proofglass.registry import Entry, Kind, entries, entry, made
-from proofglass.studies.located import Located, Place, nearest
+from proofglass.studies.located import Located, Place, nearest, parse
 from proofglass.types import Image
 
 _FRACTION = re.compile(r"\s*([-+]?[\d.]+)\s*/\s*([\d.]+)\s*")
@@ -77,6 +77,22 @@ def construct(cls: type, values: dict[str, Any], source: Located, place: Place) 
         raise source.error(place, str(error) or f"{cls.__name__} cannot be made: {briefly(error)}") from error
 
 
+def plug_in(cls: type, field: str, value: Any, origin: str) -> Any:
+    """`value` as the plug that this field of `cls` takes, where it takes plugs and `value` names one: `refusal`, or
+    `{target-string: {...}}`; any other value as it stands. Raises UsageError that begins with `origin`."""
+    import yaml
+
+    hint = field_hints(cls).get(field)
+    kinds = _helper_kinds(hint)
+    if not kinds or not isinstance(value, (str, dict, list)):
+        return value
+    try:
+        source = parse(yaml.safe_dump({field: value}), origin)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{origin} {field}: expected the name of a plug, found {value!r}") from error
+    return _helpers(hint, kinds, value, source, (field,))
+
+
 def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
     return {f.name: f for f in dataclasses.fields(cls) if f.init} if dataclasses.is_dataclass(cls) else {}
 
@@ -109,21 +125,6 @@ def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
             return _beside(found, source)
     shown = "this value" if is_secret(str(place[-1]), value) else repr(value)
     raise source.error(place, f"found {shown}. Expected {_expected(fault)}.{_near(fault, value)}")
-
-
-def with_helpers(cls: type, given: Mapping[str, Any], source: Located, place: Place = ()) -> dict[str, Any]:
-    """`given`, fields of `cls` in whatever form, with the models and judges in it that stand by name built as a study
-    builds them. Raises UsageError for one that cannot be built."""
-    try:
-        hints = typing.get_type_hints(cls, include_extras=True)
-    except Exception:  # a name that is imported for type checkers only: its constructor has the last word
-        return dict(given)
-    found = dict(given)
-    for name, value in given.items():
-        kinds = _helper_kinds(hints[name]) if name in hints else ()
-        if kinds and isinstance(value, (str, list, dict)):
-            found[name] = _helpers(hints[name], kinds, value, source, (*place, name))
-    return found
 
 
 def _helper_kinds(hint: Any) -> tuple[Kind, ...]:

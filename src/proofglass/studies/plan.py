@@ -215,7 +215,7 @@ def describe(kind: str, item: Item[Any]) -> dict[str, Any]:
         "victims": ("sees_images", "world"),
         "attacks": ("opens", "threat", "changes", "scope"),
         "datasets": ("licence", "judges", "borderline"),
-        "judges": ("column", "aspect", "says", "valid_in", "measured"),
+        "judges": ("column", "aspect", "says", "valid_in", "measured", "reads_reasoning"),
         "metrics": ("column", "needs", "by", "range", "better"),
     }.get(kind, ())
     paper: Paper | None = item.plug.paper

@@ -35,6 +35,7 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "rouge": "proofglass.evaluation.judges.rouge:Rouge",
     "vqa-accuracy": "proofglass.evaluation.judges.vqa_accuracy:VqaAccuracy",
     "multiple-choice": "proofglass.evaluation.judges.multiple_choice:MultipleChoice",
+    "reasoning": "proofglass.evaluation.judges.reasoning:Reasoning",
     "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",
     **{name: (_GUARD, {"contract": name}) for name in _GUARDS},
     "toxicity": _TOXICITY,

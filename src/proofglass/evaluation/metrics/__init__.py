@@ -6,6 +6,7 @@ reads), `estimates` (shares, differences and numbers of sums with intervals), `r
 """
 
 _YES_NO = "proofglass.evaluation.metrics.yes_no:YesNo"
+_LEAK = "proofglass.evaluation.metrics.reasoning_leak:ReasoningLeak"
 _EFFECT = "proofglass.evaluation.metrics.effects:Effect"
 _ASR = "proofglass.evaluation.metrics.asr:AttackSuccess"
 _RSR = "proofglass.evaluation.metrics.rsr:RecognitionSuccess"
@@ -18,6 +19,8 @@ CONTENTS = {
     "rate": "proofglass.evaluation.metrics.rate:SuccessRate",
     "attack-effect": (_EFFECT, {"of": "attack"}),
     "defense-effect": (_EFFECT, {"of": "defense"}),
+    "reasoning-leak": _LEAK,
+    "reasoning-leak-of-all": (_LEAK, {"of": "all"}),
     "yes-no-accuracy": (_YES_NO, {"figure": "accuracy"}),
     "yes-no-accuracy-of-all": (_YES_NO, {"figure": "accuracy of all"}),
     "yes-no-precision": (_YES_NO, {"figure": "precision"}),

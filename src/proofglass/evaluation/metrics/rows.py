@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,18 @@ if TYPE_CHECKING:
     import polars as pl
 
 
+def thought_judges(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """Labels of the judges of a run that read what a model thought (`Judge.reads_reasoning`); a run of an older version
+    has none."""
+    plugs = manifest.get("plugs", {}).get("judges", {})
+    return frozenset(label for label, plug in plugs.items() if plug.get("reads_reasoning"))
+
+
 def judge_for(need: str, judges: Mapping[str, Mapping[str, Any]], success: str = "") -> str:
     """The label of the judge that a metric means by `need`, "" if there is none.
 
-    judges: label -> name (as registered) and aspect. success: label of the judge of success.
+    judges: label -> name (as registered), aspect and reads_reasoning. success: label of the judge of success. By its
+    aspect a judge of answers is meant: one of thoughts has that of another judge, and says nothing of answers.
     """
     if need == SUCCESS:
         return success
@@ -24,7 +32,9 @@ def judge_for(need: str, judges: Mapping[str, Mapping[str, Any]], success: str =
         return ""
     if need in judges:
         return need
-    return next((label for label, told in judges.items() if need in (told.get("name"), told.get("aspect"))), "")
+    named = [label for label, told in judges.items() if need == told.get("name")]
+    meant = [label for label, told in judges.items() if need == told.get("aspect") and not told.get("reads_reasoning")]
+    return next(iter([label for label in judges if label in (*named, *meant)]), "")
 
 
 def scored_rows(
@@ -35,12 +45,14 @@ def scored_rows(
     undefended: Sequence[str] = ("none",),
     unattacked: Sequence[str] = ("no-attack",),
     picture: Callable[[str], Path] | None = None,
+    of_thoughts: Collection[str] = (),
 ) -> pl.DataFrame:
     """`frame` with the columns that metrics are promised.
 
     frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value, label. judges: what a metric
     needs -> the label of the judge that it is. undefended, unattacked: labels of defenses and attacks that do nothing.
     picture: sha256 -> the PNG file of a picture.
+    of_thoughts: labels of judges that read what a model thought (`Judge.reads_reasoning`).
     """
     import numpy as np
     import polars as pl
@@ -52,8 +64,9 @@ def scored_rows(
     for need, judge in judges.items():
         given = frame.select(ONE).join(given_by(scores, judge), on=ONE, how="left", maintain_order="left")
         values = as_floats(given["value"])
+        counted = answers.values(values, of_thoughts=judge in of_thoughts)
         rows = rows.with_columns(
-            pl.Series(f"score:{need}", answers.values(values)).fill_nan(None),
+            pl.Series(f"score:{need}", counted).fill_nan(None),
             pl.Series(f"given:{need}", values).fill_nan(None),
             given["label"].alias(f"label:{need}"),
         )
