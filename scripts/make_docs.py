@@ -48,8 +48,11 @@ def _entry(kind: Kind, names: list[str]) -> str:
     if told["reports"]:
         lines.append(f"What it reports: {told['reports']}")
     if measured := told.get("measured"):
-        lines.append(f"Measured: {measured['agreement']}. On {measured['data']}. {measured['source']}.")
-    traits = [f"{trait}: {stated}" for trait in TRAITS if (stated := _stated(kind, names, trait))]
+        whose = f" (`{names[0]}`)" if len(names) > 1 else ""
+        lines.append(f"Measured{whose}: {measured['agreement']}. On {measured['data']}. {measured['source']}.")
+    every = [describe(kind, entries(kind)[name]) for name in names]
+    values = {trait: dict.fromkeys(_plain(one[trait]) for one in every if one.get(trait)) for trait in TRAITS}
+    traits = [f"{trait}: {' or '.join(found)}" for trait, found in values.items() if found]
     if traits:
         lines.append("; ".join(traits) + ".")
     if told["parameters"]:
@@ -60,15 +63,6 @@ def _entry(kind: Kind, names: list[str]) -> str:
         ]
         lines.append("\n".join(rows))
     return "\n\n".join(lines)
-
-
-def _stated(kind: Kind, names: list[str], trait: str) -> str:
-    """One trait of a class; of each name where the names differ in it."""
-    every = {name: describe(kind, entries(kind)[name]).get(trait) for name in names}
-    told = {name: _plain(value) if value else "" for name, value in every.items()}
-    if len(set(told.values())) == 1:
-        return told[names[0]]
-    return ", ".join(f"{value or 'none'} (`{name}`)" for name, value in told.items())
 
 
 def _default(parameter: dict) -> str:

@@ -124,6 +124,7 @@ class Bench:
     def other_values(self, name: str) -> dict[str, Any]:
         """Another value for fields in which `checks` cannot guess one."""
         table: dict[str, dict[str, Any]] = {
+            **METRICS,
             "figstep": {"size": 40, "font": "DejaVuSans", "incitement": "fill it in", "grid": 12, "steps": 5},
             "safebench": {"prompt": "fill it in", "categories": (1,), "pictures": "none"},
             "answer-match": {"mode": "exact"},
@@ -139,7 +140,6 @@ class Bench:
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
-            **METRICS,
         }
         return table.get(name, {})
 

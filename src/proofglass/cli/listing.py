@@ -82,7 +82,7 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
     if kind == "attacks":
         told |= looks(plug, entry.defaults)
-    told |= {trait: _trait(plug, trait, entry.defaults) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    told |= {trait: stated(plug, trait, entry.defaults) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
     paper = getattr(plug, "paper", None)
@@ -96,17 +96,6 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
         }
         told["reports"] = getattr(plug, "reports", "")
     return told
-
-
-def _trait(plug: type, name: str, defaults: dict[str, Any]) -> Any:
-    """What the class says of itself; where its fields decide, what it says as its defaults make it, "" if it cannot be
-    made."""
-    if not isinstance(inspect.getattr_static(plug, name), property):
-        return getattr(plug, name)
-    try:
-        return getattr(plug(**defaults), name)
-    except Exception:  # some field has no default, or somebody's class cannot be made here: it is listed all the same
-        return ""
 
 
 def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, str]:
@@ -127,8 +116,21 @@ def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
     try:
         found = judge(**defaults).measured
     except Exception:  # some field has no default, or somebody's class cannot be made here: it is listed all the same
-        found = getattr(judge, "measured", None)
+        found = stated(judge, "measured", defaults)
     return dataclasses.asdict(found) if isinstance(found, Measured) else None
+
+
+def stated(plug: type, trait: str, defaults: dict[str, Any]) -> Any:
+    """A trait of a class; where fields decide it, as those with a default make it, "" where they do not."""
+    if not isinstance(inspect.getattr_static(plug, trait, None), property):
+        return getattr(plug, trait, "")
+    blank: Any = object.__new__(plug)
+    for name, value in defaults.items():
+        object.__setattr__(blank, name, value)
+    try:
+        return getattr(blank, trait)
+    except Exception:  # it asks a field that is not there
+        return ""
 
 
 def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
