@@ -15,6 +15,7 @@ from proofglass.evaluation.metrics.rows import scored_rows
 from proofglass.evaluation.similarity.pictures import psnr, ssim
 from proofglass.records.schema import record_schema
 from proofglass.registry import build
+from proofglass.report import write
 from proofglass.report.measures import measures
 from proofglass.report.run import ReportedRun
 from proofglass.types import Image
@@ -130,6 +131,7 @@ def test_rows_hold_the_files_of_a_run_and_the_report_compares_them(tmp_path):
     (row,) = measures(ReportedRun(with_metrics(store, linf="linf")))
     assert (row["value"], row["n"], row["most"]) == (8, 2, 255)
     assert row["reason"] == "left out: 1 row: no clean picture"
+    assert "left out: 1 row: no clean picture" in write(store, tmp_path / "report").read_text()
 
 
 def test_files_are_those_of_each_picture_in_order_and_each_is_looked_up_once(tmp_path):
