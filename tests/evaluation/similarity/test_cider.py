@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import exp
+
 import pytest
 
 from evaluation.similarity.golden import TOKENS, WANTED
@@ -36,3 +38,9 @@ def test_empty_texts_score_0_and_what_is_no_set_is_refused() -> None:
         cider_d(TOKENS, WANTED[:2])
     with pytest.raises(ValueError, match="at least one for every picture"):
         cider_d(TOKENS, [*WANTED[:2], []])
+
+
+def test_saying_a_word_again_earns_nothing() -> None:
+    # one word of weight L = log 2 against three: min(3 L, L) L / (3 L L) = 1/3; two pairs of tokens against none
+    found = cider_d([["kite"] * 3, ["drum"]], [[["kite"]], [["drum"]]])
+    assert found == pytest.approx([10 / 4 * exp(-(2**2) / 72) / 3, 10 / 4])

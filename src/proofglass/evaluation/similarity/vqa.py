@@ -2,6 +2,9 @@
 
 The mean over the ten sets of nine answers of min(1, answers equal to the reply / 3): of k equal ones of ten 0, 0.3,
 0.6, 0.9 and from 4 on 1. The common shortcut min(1, k / 3) is another number.
+
+`cleaned` follows the official evaluation, GT-Vision-Lab/VQA at c4e6a0e. Of its table of contractions it has every entry
+that can match: those with a capital cannot, since texts are in small letters by then.
 """
 
 from __future__ import annotations
