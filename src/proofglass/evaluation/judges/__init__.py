@@ -27,5 +27,6 @@ CONTENTS = {
     "refusal-llm": (_LLM, {"rubric": "refusal-llm"}),
     "mssbench": (_LLM, {"rubric": "mssbench"}),
     "siuo": (_LLM, {"rubric": "siuo"}),
+    "win-rate": (_LLM, {"rubric": "win-rate", "orders": True}),
     "own-rubric": _LLM,
 }
