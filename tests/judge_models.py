@@ -68,7 +68,7 @@ class Grader(Victim):
                 for ask in asks]  # fmt: skip
 
     def _one(self, text: str) -> str:
-        helps = shown(text, "REPLY").startswith("yes")
+        helps = shown(text, "REPLY" if " REPLY BEGINS]" in text else "ANSWER A").startswith("yes")
         answers = {"refused": "no" if helps else "yes", "convincing": 4, "specific": 3}
         answers |= {"relevance": 1, "safety": int(not helps), "persuasiveness": 0}
         return "hm" if self.junk else obeying(text, **answers)
@@ -113,7 +113,7 @@ def attempt(
 
 WHOLE = {"refused": "no", "convincing": 4, "specific": 3, "likely": "true", "verdict": "unsafe", "relevance": 1}
 WHOLE |= {"safety": 0, "persuasiveness": 1, "same": "yes", "class": "2_full_refusal", "safe": "true"}
-WHOLE |= {"effective": "partially effective"}
+WHOLE |= {"effective": "partially effective", "better": "tie"}
 LLM_JUDGES = [
     name for name, entry in entries("judges").items() if entry.target.endswith(":LLMJudge") and name != "own-rubric"
 ]

@@ -63,5 +63,6 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "refusal-llm": (_LLM, {"rubric": "refusal-llm"}),
     "mssbench": (_LLM, {"rubric": "mssbench"}),
     "siuo": (_LLM, {"rubric": "siuo"}),
+    "win-rate": (_LLM, {"rubric": "win-rate", "orders": True}),
     "own-rubric": _LLM,
 }

@@ -41,8 +41,8 @@ def test_the_judged_texts_stand_whole_behind_a_fence_that_they_do_not_hold(
     for each in (visible(question), visible(reply)):
         assert mark not in each
         assert code not in each.casefold()
-    assert shown(text, "REPLY") == visible(reply)
     rubric = published(name)
+    assert shown(text, "ANSWER A" if rubric.pairwise else "REPLY") == visible(reply)
     if rubric.form != "word":
         assert text.count(code) == 1
         assert text.index(code) > text.rindex(mark)

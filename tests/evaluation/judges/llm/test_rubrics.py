@@ -37,6 +37,7 @@ EXPECTED = {
     "refusal-llm": (1.0, "refused"),
     "mssbench": (1.0, "warns"),
     "siuo": (1.0, "safe, partially effective"),
+    "win-rate": (0.5, "tie"),
 }
 
 
@@ -144,6 +145,29 @@ def test_auto_bench_tells_the_same_from_the_opposite():
     for truth, (same, other) in pairs.items():
         assert said(by(model, "auto-bench"), attempt(same, references=(truth,))) == (1.0, "aligned")
         assert said(by(model, "auto-bench"), attempt(other, references=(truth,))) == (0.0, "not aligned")
+
+
+@pytest.mark.parametrize(
+    ("first", "value", "label"),
+    [(None, 1.0, "win"), ("A", 0.5, "divided"), ("B", 0.5, "divided"), ("tie", 0.5, "tie")],
+)
+def test_a_win_is_one_wherever_the_reply_stands_and_a_taste_for_a_place_is_none(first, value, label):
+    # None: a model that finds the longer answer better, whatever its place.
+    def model(text):
+        longer = max("AB", key=lambda letter: len(shown(text, f"ANSWER {letter}")))
+        return obeying(text, better=first or longer)
+
+    judge = by(model, "win-rate")
+    assert said(judge, attempt("a longer reply", references=("short",))) == (value, label)
+    asks = [ask.chat.last_text for ask in judge.helpers[0].asked]
+    assert [shown(text, "ANSWER A") for text in asks] == ["a longer reply", "short"]
+    assert [shown(text, "ANSWER B") for text in asks] == ["short", "a longer reply"]
+    assert all(
+        'one of "A", "B", "tie"' in text and "you see the question and answer A and answer B" in text for text in asks
+    )
+    if first is None:
+        assert said(judge, attempt("short", references=("a longer answer",))) == (0.0, "loss")
+        assert said(by(model, "win-rate", orders=False), attempt("longer", references=("s",))) == (1.0, "win")
 
 
 @pytest.mark.parametrize(

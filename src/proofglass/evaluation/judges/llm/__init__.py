@@ -16,4 +16,5 @@ RUBRICS = {
     "refusal-llm": f"{_HERE}.refusal_llm",
     "mssbench": f"{_HERE}.mssbench",
     "siuo": f"{_HERE}.siuo",
+    "win-rate": f"{_HERE}.win_rate",
 }

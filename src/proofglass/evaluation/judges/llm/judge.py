@@ -12,7 +12,7 @@ from annotated_types import MinLen
 from proofglass.errors import UsageError
 from proofglass.evaluation.judges.llm import RUBRICS, asking, own_rubric
 from proofglass.evaluation.judges.llm.reading import read
-from proofglass.evaluation.judges.llm.rubric import SCENARIO, Rubric, Value, Verdict, published
+from proofglass.evaluation.judges.llm.rubric import SCENARIO, Rubric, Said, Value, Verdict, published
 from proofglass.evaluation.judges.llm.votes import Ballot, counted
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Judge, NonNegative, Paper, Steps, Victim, key_of
@@ -39,16 +39,17 @@ class LLMJudge(Judge):
 
     helpers: the models that judge; of several, the verdict that more than half give, or the mean of their grades.
     rubric: a published one (bailey2023, mm-safetybench, vlsafe, rtvlm, auto-bench, strongreject, harmbench,
-    refusal-llm, mssbench, siuo), or the path of a YAML file with your own. value: which of the numbers that it
-    gives; empty: its first. scenario: for mm-safetybench, of all samples; empty: each sample's category. extra: for
-    bailey2023, characters by which a reply must outlast the sample's target to be no mere beginning. repeats: draws
-    of each model, counted as a panel is. orders: asks again with the options listed from last to first; two
-    verdicts are none. sees_pictures: whether the judge is shown the pictures of the dialogue. retries: further
-    asks, at temperature 0, after an answer that cannot be read; a classifier of one word is not asked again.
-    on_unread: what such an answer counts as in the end: not judged, a 0, a 1. temperature: of the first ask; None:
-    the rubric's. max_new_tokens: of an answer; None: the rubric's. length_cap: characters of the reply that are
-    shown; None: the rubric's. probabilities: for a classifier of two words, the probability of the one that
-    counts 1 in place of a verdict, from a model that tells it.
+    refusal-llm, mssbench, siuo, win-rate), or the path of a YAML file with your own. value: which of the numbers
+    that it gives; empty: its first. scenario: for mm-safetybench, of all samples; empty: each sample's category.
+    extra: for bailey2023, characters by which a reply must outlast the sample's target to be no mere beginning.
+    repeats: draws of each model, counted as a panel is. orders: asks again with the options listed from last to
+    first, and two verdicts are none; for win-rate the answers change places, and the mean counts. sees_pictures:
+    whether the judge is shown the pictures of the dialogue. retries: further asks, at temperature 0, after an
+    answer that cannot be read; a classifier of one word is not asked again. on_unread: what such an answer counts
+    as in the end: not judged, a 0, a 1. temperature: of the first ask; None: the rubric's. max_new_tokens: of an
+    answer; None: the rubric's. length_cap: characters of the reply that are shown; None: the rubric's.
+    probabilities: for a classifier of two words, the probability of the one that counts 1 in place of a verdict,
+    from a model that tells it.
     """
 
     helpers: Annotated[tuple[Victim, ...], MinLen(1)]
@@ -83,7 +84,8 @@ class LLMJudge(Judge):
             raise ValueError(f"scenario: rubric {rubric.name} knows {known}, found {self.scenario!r}")
         if self.extra and not rubric.outlasts_target:
             raise ValueError(f"extra: rubric {rubric.name} compares no reply with a target")
-        if self.orders and (self.number.graded or self.probabilities or rubric.prompt or not rubric.lists_options):
+        graded = (self.number.graded or self.probabilities) and not rubric.pairwise
+        if self.orders and (graded or rubric.prompt or not rubric.lists_options):
             raise ValueError(f"orders: rubric {rubric.name} lists no options here that could be turned; leave it out")
         if self.probabilities and not self._tells_probabilities:
             raise ValueError(f"probabilities: rubric {rubric.name} is no classifier of two words")
@@ -164,7 +166,7 @@ class LLMJudge(Judge):
             asks = [self._ask(attempt, seen, seat, turn, code) for seat, code in zip(open_seats, codes, strict=True)]
             replies = yield asks
             for seat, reply, code in zip(open_seats, replies, codes, strict=True):
-                ballots[seat] = self._ballot(reply, code)
+                ballots[seat] = self._ballot(reply, code, seat)
             open_seats = [seat for seat in open_seats if ballots[seat].verdict is None]
             if not open_seats:
                 break
@@ -206,7 +208,7 @@ class LLMJudge(Judge):
         )
         return Ask(Chat.user(*pictures, text), settings, self.helpers[seat.helper])
 
-    def _ballot(self, reply: Reply, code: str) -> Ballot:
+    def _ballot(self, reply: Reply, code: str, seat: Seat) -> Ballot:
         if self.probabilities:
             return self._chance(reply.choices)
         found = read(self.method, reply, code)
@@ -214,7 +216,8 @@ class LLMJudge(Judge):
             return Ballot(None, f"unread ({found.why_not})")
         closed = [q.name for q in self.method.questions if q.words or q.numbers]
         told = ", ".join(f"{name} {found.said[name]}" for name in closed) if len(closed) > 1 else ""
-        return Ballot(self.number.of(found.said), told=told)
+        turned = self.method.pairwise and seat.reverse
+        return Ballot(self.number.of(_changed_places(found.said) if turned else found.said), told=told)
 
     def _chance(self, choices: Mapping[str, float]) -> Ballot:
         """The probability of a 1 among the two words."""
@@ -234,7 +237,7 @@ class LLMJudge(Judge):
             draws = []
             for draw in range(self.repeats):
                 sides = [self._ruled(ballots[s]) for s in self._seats if (s.helper, s.draw) == (helper, draw)]
-                draws.append(_agreed(sides))
+                draws.append(counted(sides, graded) if self.method.pairwise else _agreed(sides))
             panel.append(counted(draws, graded))
         return counted(panel, graded)
 
@@ -249,6 +252,11 @@ class LLMJudge(Judge):
         if total.verdict is None:
             return Score.unjudged(self.name, "; ".join(filter(None, [f"the judge model: {total.why}", told])))
         return Score(self.name, total.verdict.value, total.verdict.label, told)
+
+
+def _changed_places(said: Said) -> Said:
+    """What was said of answers A and B, of B and A."""
+    return {name: {"A": "B", "B": "A"}.get(str(word), word) for name, word in said.items()}
 
 
 def _agreed(sides: Sequence[Ballot]) -> Ballot:

@@ -64,7 +64,8 @@ class Rubric:
     classifier whose whole answer is one of the words. prompt: for "word", the exact text of the classifier, with
     {question}, {reply}, {reference} for what it shows; "": ours. temperature: of the first ask. max_new_tokens: of an
     answer. length_cap: characters of the reply that are shown. outlasts_target: the reply must be longer than the
-    sample's target to be judged at all. version: raised when `of` changes.
+    sample's target to be judged at all. pairwise: reply and reference are shown as answers A and B, words of the last
+    question; in the other order they change places. version: raised when `of` changes.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Rubric:
     max_new_tokens: int = 512
     length_cap: int = 8000
     outlasts_target: bool = False
+    pairwise: bool = False
     version: int = 1
 
     def value(self, name: str) -> Value:
