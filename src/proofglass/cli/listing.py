@@ -82,7 +82,7 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
     if kind == "attacks":
         told |= looks(plug, entry.defaults)
-    told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    told |= {trait: _trait(plug, trait, entry.defaults) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
     paper = getattr(plug, "paper", None)
@@ -96,6 +96,16 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
         }
         told["reports"] = getattr(plug, "reports", "")
     return told
+
+
+def _trait(plug: type, trait: str, defaults: dict[str, Any]) -> Any:
+    """What a class states; where its fields decide, what they make of it by default, or that they decide."""
+    if not isinstance(inspect.getattr_static(plug, trait), property):
+        return getattr(plug, trait)
+    try:
+        return getattr(plug(**defaults), trait)
+    except (TypeError, ValueError):  # some field has no default
+        return "by its fields"
 
 
 def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, str]:
