@@ -215,3 +215,14 @@ def test_what_cannot_be_a_label_set_or_mode_is_a_line(proofglass, words, why):
     assert code == 2
     assert not out
     assert why in err
+
+
+def test_a_judge_whose_fields_decide_what_it_says_is_listed(proofglass, monkeypatch):
+    from proofglass.evaluation import judges as table
+
+    monkeypatch.setitem(table.CONTENTS, "guard", ("guards:Guard", {"mode": "prompt"}))
+    code, out, _ = proofglass("list", "judges", "--json")
+    assert code == 0
+    told = {one["name"]: one for one in json.loads(out)}
+    assert (told["reasoning"]["aspect"], told["guard"]["aspect"]) == ("by its fields", "unsafe prompt")
+    assert "column: by its fields" in proofglass("list", "judges", "reasoning")[1]
