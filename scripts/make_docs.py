@@ -43,13 +43,17 @@ def page() -> str:
 def _entry(kind: Kind, names: list[str]) -> str:
     told = describe(kind, entries(kind)[names[0]], deep=True)
     lines = [f"### {', '.join(f'`{name}`' for name in names)}", inspect.cleandoc(told["description"])]
+    if kind == "judges" and len(names) > 1:
+        lines.append(_each_judge(names))
+        told |= dict.fromkeys(("paper", "column", "aspect"))
     if paper := told["paper"]:
         lines.append(f"Paper: {paper['short']}, *{paper['title']}*, {paper['link']}.")
     if told["reports"]:
         lines.append(f"What it reports: {told['reports']}")
     if measured := told.get("measured"):
-        lines.append(f"Measured: {measured['agreement']}. On {measured['data']}. {measured['source']}.")
-    traits = [f"{trait}: {_plain(told[trait])}" for trait in TRAITS if told.get(trait)]
+        whose = f" (`{names[0]}`)" if len(names) > 1 else ""
+        lines.append(f"Measured{whose}: {measured['agreement']}. On {measured['data']}. {measured['source']}.")
+    traits = [f"{trait}: {stated}" for trait in TRAITS if (stated := _stated(kind, names, trait))]
     if traits:
         lines.append("; ".join(traits) + ".")
     if told["parameters"]:
@@ -60,6 +64,27 @@ def _entry(kind: Kind, names: list[str]) -> str:
         ]
         lines.append("\n".join(rows))
     return "\n\n".join(lines)
+
+
+def _stated(kind: Kind, names: list[str], trait: str) -> str:
+    """One trait of a class; of each name where the names differ in it."""
+    every = {name: describe(kind, entries(kind)[name]).get(trait) for name in names}
+    told = {name: _plain(value) if value else "" for name, value in every.items()}
+    if len(set(told.values())) == 1:
+        return told[names[0]]
+    return ", ".join(f"{value or 'none'} (`{name}`)" for name, value in told.items())
+
+
+def _each_judge(names: list[str]) -> str:
+    """What each name of one class is: another method, with a paper and a number of its own."""
+    rows = ["| name | what it is | its 1 means | aspect | paper |", "|---|---|---|---|---|"]
+    for name in names:
+        told = describe("judges", entries("judges")[name])
+        paper = told["paper"]
+        source = f"{paper['short']}, *{paper['title']}*, {paper['link']}" if paper else ""
+        cells = (f"`{name}`", told["line"], told["column"], told["aspect"], source)
+        rows.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    return "\n".join(rows)
 
 
 def _default(parameter: dict) -> str:

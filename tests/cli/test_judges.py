@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
+from guards import grey
+from proofglass import images
 from proofglass.cli import judges
 from proofglass.interfaces import Judge
 from proofglass.types import Attempt, Score
@@ -135,3 +137,92 @@ def test_half_a_character_in_a_name_ends_no_report(proofglass, tmp_path):
     )
     assert (code, err) == (0, "")
     assert list(json.loads((tmp_path / "trust.json").read_text())["sets"][0]["slices"]["kind"]) == ["k?"]
+
+
+def test_a_curve_and_what_a_threshold_costs_are_printed_and_kept(proofglass, tmp_path):
+    asked = ("refusal", "--no-stability", "--recall", "0.8", "--recall", "0.9", "--json", "t.json")
+    code, out, _ = proofglass("judges", "check", *asked, "--labels", "hard_kinds-test")
+    assert code == 0
+    assert "recall as false alarms grow" in out
+    assert "recall 0.8" in out
+    assert "false alarms 0.01" in out
+    assert "What it called them" in out
+    curve = json.loads((tmp_path / "t.json").read_text())["sets"][0]["roc"]
+    assert [point["at"] for point in curve["operating"]] == [0.8, 0.9, 0.01, 0.05]
+    assert curve["curve"][-1][1:] == [1.0, 1.0]
+    assert curve["auroc"]["low"] < curve["auroc"]["value"] < curve["auroc"]["high"]
+    _, out, _ = proofglass("judges", "check", "refusal", "--no-stability", "--no-curve", "--labels", "hard_kinds")
+    assert "recall as false alarms grow" not in out
+    assert "no curve: it was not asked for" in out
+    _, out, _ = proofglass("judges", "check", "phrases", "--no-stability", "--labels", "hard_kinds")
+    assert "no curve: it gives verdicts only, no probability" in out
+
+
+def test_a_guard_in_every_mode_on_data_sets_and_benign_pictures(proofglass, tmp_path):
+    images.write(grey(250), tmp_path / "benign" / "light.png")
+    images.write(grey(5), tmp_path / "benign" / "dark.png")
+    sets = ("--dataset", "testbed: {n: 4}", "--dataset", "testbed: {part: benign, n: 4}", "--benign", "benign")
+    asked = ("guards:Guard", "--modes", *sets, "--wrappers", "--no-stability", "--json", "t.json")
+    code, out, err = proofglass("judges", "check", *asked)
+    assert code == 0
+    assert "Judge guards:Guard in each of its modes" in out
+    assert "Judge guards:Guard mode=image (unsafe image) against whoever named the folder" in out
+    assert "False alarms where every label is no" in out
+    assert "Wrappers in the picture" in out
+    assert "blank strip" in out
+    for mode, why in (("response", "no label of 'unsafe' in testbed: {n: 4}"), ("sound", "no model hears")):
+        assert f"left out: mode {mode}: " in err
+        assert why in err
+    told = json.loads((tmp_path / "t.json").read_text())
+    assert list(told["modes"]) == ["prompt", "image"]
+    assert set(told["left_out"]) == {"response", "none", "sound"}
+    (on,) = told["modes"]["image"]["sets"]
+    assert (on["name"], on["false_alarms"]["value"], on["false_alarms"]["n"]) == ("benign benign", 0.5, 2)
+    names = [each["name"] for each in told["modes"]["prompt"]["sets"]]
+    assert names == ["testbed: {n: 4}", "testbed: {part: benign, n: 4}", "benign benign"]
+    assert told["modes"]["prompt"]["together"]["n"] == 10
+
+
+def test_a_judge_is_given_by_its_name_where_a_field_takes_one(proofglass):
+    words = ("reasoning", "--set", "judge=refusal", "--no-stability", "--labels", "hard_kinds")
+    code, _, err = proofglass("judges", "check", *words)
+    assert code == 1  # labelled replies hold no thoughts
+    assert "the model showed no thought" in err
+    code, _, err = proofglass("judges", "check", "reasoning", "--set", "judge=refusl")
+    assert code == 2
+    assert "no such judge: 'refusl'. Did you mean 'refusal'?" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("refusal", "--modes"), "has no modes"),
+        (("guards:Guard", "--modes", "--labels", "hard_kinds", "--aspect", "colour"), "no mode can be checked"),
+        (("guards:Guard", "--dataset", "testbd"), "dataset 'testbd': no such dataset. Did you mean 'testbed'"),
+        (("guards:Guard", "--dataset", "testbed: {part: bengn}"), "Did you mean 'benign'?"),
+        (("guards:Guard", "--dataset", "testbed: {parts: benign}"), "no such parameter"),
+        (("guards:Guard", "--dataset", "[1, 2]"), "expected a name, or 'name: {parameter: value}'"),
+        (("guards:Guard", "--dataset", "a: {b: ["), "expected a name, or 'name: {parameter: value}'"),
+        (("guards:Guard", "--dataset", ""), "expected a name, or 'name: {parameter: value}'"),
+        (("guards:Guard", "--dataset", "testbed: {part: vqa, n: 3}"), "no sample that should be refused or answered"),
+        (("guards:Guard", "--benign", "nowhere"), "is no folder"),
+        (("guards:Guard", "--recall", "1.5"), "--recall"),
+        (("guards:Guard", "--recall", "nan"), "--recall"),
+    ],
+)
+def test_what_cannot_be_a_label_set_or_mode_is_a_line(proofglass, words, why):
+    code, out, err = proofglass("judges", "check", *words)
+    assert code == 2
+    assert not out
+    assert why in err
+
+
+def test_a_judge_whose_fields_decide_what_it_says_is_listed(proofglass, monkeypatch):
+    from proofglass.evaluation import judges as table
+
+    monkeypatch.setitem(table.CONTENTS, "guard", ("guards:Guard", {"mode": "prompt"}))
+    code, out, _ = proofglass("list", "judges", "--json")
+    assert code == 0
+    told = {one["name"]: one for one in json.loads(out)}
+    assert (told["reasoning"]["aspect"], told["guard"]["aspect"]) == ("by its fields", "unsafe prompt")
+    assert "column: by its fields" in proofglass("list", "judges", "reasoning")[1]

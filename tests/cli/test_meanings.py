@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from proofglass.cli.listing import describe
 from proofglass.cli.meanings import description, meanings
-from proofglass.registry import KINDS, entries
+from proofglass.registry import KINDS, entries, entry
 
 
 @dataclass
@@ -66,3 +67,17 @@ def test_every_field_of_every_registered_plug_has_a_meaning(kind):
         if f.init and not meanings(plug).get(f.name)
     }
     assert silent == set()
+
+
+def test_a_trait_that_fields_decide_is_listed_as_each_name_makes_it() -> None:
+    told = {name: describe("judges", entry("judges", name)) for name in ("qwen3guard", "shieldgemma-2", "unsafe")}
+    assert {name: one["aspect"] for name, one in told.items()} == {
+        "qwen3guard": "unsafe",
+        "shieldgemma-2": "unsafe image",
+        "unsafe": "unsafe",
+    }
+    found = {name: describe("judges", each)["measured"] for name, each in entries("judges").items()}
+    assert found["llama-guard-3-vision"]["agreement"].startswith("sensitivity 0.204")
+    assert found["llama-guard-4"] is None
+    every = (describe(kind, each) for kind in KINDS for each in entries(kind).values())
+    assert not any(isinstance(value, property) for one in every for value in one.values())

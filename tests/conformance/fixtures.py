@@ -18,17 +18,23 @@ import pytest
 from safetensors.numpy import save_file
 
 from evaluation.datasets import makers_first, makers_second
+from judge_models import Grader
 from proofglass import images
+from proofglass.evaluation.judges.refusal import NotRefused, Refusal
 from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
-from proofglass.testing.material import asks, attempts, picture, samples
+from proofglass.testing.material import Scripted, asks, attempts, picture, samples
+from tiny_classifiers import build as tiny_classifier
 from tiny_encoders import build as tiny_encoder
 from tiny_models import build as tiny
 
 __all__ = ["Bench", "asks", "attempts", "different_victims", "make_bench", "names", "picture", "samples"]
 
 HF = "proofglass.victims.hf_folder:HF"
+GUARD = "proofglass.evaluation.judges.guard:Guard"
+TOXICITY = "proofglass.evaluation.judges.toxicity:Toxicity"
+LLM = "proofglass.evaluation.judges.llm.judge:LLMJudge"
 # Registered names that are a control or a part of a measurement and come from no paper.
 WITHOUT_PAPER = {"no-attack", "random-noise", "none"}
 # How each defense is switched off, other than by leaving it out.
@@ -36,6 +42,24 @@ DISABLED: dict[str, dict[str, Any]] = {
     "none": {},
     "system-prompt": {"text": ""},
     "self-moderation": {"rounds": 0},
+}
+
+# Another value for the fields of metrics in which `checks` cannot guess one.
+_LABELS: dict[str, Any] = {"labels": ("yes", "no", "maybe"), "unread": "left out"}
+METRICS: dict[str, dict[str, Any]] = {
+    "asr": {"among": "refused without attack"},
+    "asr-flips": {"among": "all"},
+    "rsr-all": {"among": "answered"},
+    "rsr-answered": {"among": "all"},
+    "accuracy": {"figure": "macro-F1", **_LABELS},
+    "macro-f1": {"figure": "accuracy", **_LABELS},
+    "auroc": {"truth": "kind"},
+    "protection-score": {"figure": "utility"},
+    **{f"protection-{name}": {"figure": "score"} for name in ("sensitivity", "specificity", "utility")},
+    "wintore": {"figure": "toxicity probability"},
+    **{name: {"figure": "WInToRe"} for name in ("toxicity-probability", "expected-maximum-toxicity")},
+    "ssim": {"figure": "psnr", "variant": "default"},
+    **{name: {"figure": "ssim", "variant": "default"} for name in ("psnr", "linf")},
 }
 
 
@@ -58,6 +82,9 @@ class Bench:
     encoder: Path
     adapter: Path
     sets: dict[str, dict[str, Any]]  # name of a data set -> arguments
+    classifier: Path
+    recorded: Path  # answers of Perspective
+    rubric: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -79,6 +106,8 @@ class Bench:
             ("attacks", "tu2023"): {"steps": 2, "prompts": ("describe the picture .",), "words": ("kite", "drum")},
             ("attacks", "dong2023"): {"rounds": 2, "draws": 2, "surrogates": ("testbed-clip",)},
             ("victims", "llava"): {"path": self.llava, "device": "cpu"},
+            ("victims", "hf-plain"): {"path": self.llava, "device": "cpu"},
+            ("judges", "perspective"): {"recorded": self.recorded},
             ("victims", "own"): {"module": "toy_module:Toy"},
             ("victims", "ocr-llm"): {"model": str(self.lm), "device": "cpu"},
             ("victims", "ocr-llm-control"): {"model": str(self.lm), "device": "cpu"},
@@ -87,15 +116,23 @@ class Bench:
             ("models", "hf-encoder"): {"path": self.encoder, "device": "cpu"},
             ("models", "timm-encoder"): {"path": self.encoder, "device": "cpu"},
             ("models", "open-clip-encoder"): {"path": self.encoder, "device": "cpu"},
+            ("judges", "reasoning"): {"judge": Refusal()},
             ("datasets", "safebench"): {"root": self.safebench, "pictures": "official"},
             ("datasets", "unicorns-sketch"): {"root": self.unicorns},
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
+            ("judges", "own-rubric"): {"rubric": str(self.rubric)},
         }
+        if kind == "judges" and entries(kind)[name].target == LLM:
+            return {"helpers": (Grader(),), **table.get((kind, name), {})}
         if kind == "victims" and entries(kind)[name].target == HF:
             return {"path": self.llava, "device": "cpu"}  # in place of weights on the hub
         if kind == "datasets" and name in self.sets:
             return self.sets[name]
+        if kind == "judges" and entries(kind)[name].target == GUARD:
+            return {"helper": Scripted()}
+        if kind == "judges" and entries(kind)[name].target == TOXICITY:
+            return {"model": str(self.classifier), "device": "cpu", "labels": ("insult", "threat")}
         return table.get((kind, name), {})
 
     def with_files(self, kind: Kind, name: str) -> Any:
@@ -119,17 +156,25 @@ class Bench:
             "figstep": {"size": 40, "font": "DejaVuSans", "incitement": "fill it in", "grid": 12, "steps": 5},
             "safebench": {"prompt": "fill it in", "categories": (1,), "pictures": "none"},
             "answer-match": {"mode": "exact"},
+            "p-yes": {"yes": ("yes", "yeah"), "no": ("no", "nope"), "missing": "zero"},
             "shayegani2023": {"trigger": "visual", "layer": "patches", "start": "noise", "patch": (4, 4, 0.5, 0.5)},
             "tu2023": {"variant": "sin", "words": ("broom", "kite"), "prompts": ("what is it ?",)},
             "phrases": {"rules": "xstest"},
             "misled": {"rules": str(self.rules), "count_refusals": True},
             "dong2023": {"goal": "text", "surrogates": ("surrogate-cnn",), "prompt": None, "xi": 0.01},
             "wrong-answer": {"metric": "vqa"},
+            "token-f1": {"figure": "recall"},
+            "perspective": {"source": "question", "attributes": ("INSULT",), "languages": ("en",)},
+            "hf-plain": {"dtype": "float64", "template_options": {"tone": "calm"}},
             "tool-call": {"call": '<a b="1">', "mode": "argument"},
             **{name: {"device": "cpu"} for name in (*ENCODERS, *DETECTORS)},
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
+            "reasoning": {"judge": NotRefused()},
+            "reasoning-leak-of-all": {"of": "withheld"},
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
+            **METRICS,
+            **{n: {"helpers": (Grader(junk=True),)} for n, e in entries("judges").items() if e.target == LLM},
         }
         return table.get(name) or OTHERS.get(name, {})
 
@@ -154,6 +199,9 @@ def make_bench(folder: Path, api: str) -> Bench:
         _encoder(folder / "encoder"),
         _adapter(folder / "adapter"),
         {name: maker(_folder(folder / "sets" / name)) for name, maker in MADE.items()},
+        tiny_classifier(folder / "classifier"),
+        _recorded(folder / "perspective.jsonl"),
+        _rubric(folder / "rubric.yaml"),
     )
 
 
@@ -202,6 +250,11 @@ def _adapter(root: Path) -> Path:
     return root
 
 
+def _rubric(path: Path) -> Path:
+    path.write_text("name: polite\ntask: a reply\nquestion: is it polite?\nlabels: {polite: 1, rude: 0}\n")
+    return path
+
+
 def _unicorns(root: Path) -> Path:
     """Both tasks and both tables of each in the official layout, with invented content."""
     kite = {"image": "a.png", "question": "Is there a kite?", "answer": "Yes"}
@@ -217,3 +270,9 @@ def _unicorns(root: Path) -> Path:
         images.write(picture(5), table.parent / "a.png")
         table.write_text(json.dumps(rows))
     return root
+
+
+def _recorded(file: Path) -> Path:
+    """One answer of Perspective, of a text that nothing here asks about."""
+    file.write_text(json.dumps({"asked": "0" * 64, "scores": {"TOXICITY": 0.5}, "reason": ""}) + "\n")
+    return file

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from proofglass.records.labels import Labels, read_labels, write_labels
+import pytest
+
+from proofglass.errors import UsageError
+from proofglass.records.labels import Labels, path_of, read_labels, write_labels
 
 PLACE = ("v", "a", "d", "ds")
 LABELS = Labels(
@@ -45,3 +48,11 @@ def test_labels_by_cell_and_sample_are_taken_over_and_none_is_lost(tmp_path: Pat
     assert found.given == {"k1": 1.0, "row2": 0.0}
     write_labels(tmp_path, found)
     assert read_labels(tmp_path, "unsafe", nothing) == found
+
+
+def test_an_aspect_of_a_few_words_names_a_file_of_its_own(tmp_path: Path) -> None:
+    names = {path_of(tmp_path, aspect).name for aspect in ("unsafe", "unsafe prompt", "unsafe-prompt")}
+    assert names == {"unsafe.json", "unsafe prompt.json", "unsafe-prompt.json"}
+    for odd in ("", " unsafe", "unsafe ", "a  b", "../unsafe", "a/b", "a\nb", "x" * 200):
+        with pytest.raises(UsageError, match="plain words"):
+            path_of(tmp_path, odd)

@@ -70,6 +70,13 @@ def test_a_reply_tells_the_chances_of_the_choices_that_were_asked_for(victim: Ti
         assert reply.cost.forward == before.cost.forward + 1
 
 
+def test_choices_that_begin_with_one_token_are_not_told(victim: Tiny) -> None:
+    choices = ("yes", "yes no", "no")
+    (reply,) = victim.reply([Ask(CHATS[0], Settings(3, choices=choices))])
+    assert victim.encode("yes")[0] == victim.encode("yes no")[0]
+    assert set(reply.choices) == {"no"}
+
+
 def test_settings_without_choices_are_told_as_before_there_were_any() -> None:
     assert "choices" not in Settings(3).told()
     assert Settings(3, choices=("a", "b")).told()["choices"] == ("a", "b")

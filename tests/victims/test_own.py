@@ -323,3 +323,17 @@ def test_pgd_makes_the_module_say_what_it_wants(victim: OwnModule) -> None:
     before, after = victim.reply([Ask(sample.chat, asked.settings), asked])
     assert before.text != "a"
     assert after.text == "a"
+
+
+def test_a_reply_tells_the_chances_of_the_choices_that_were_asked_for(victim: OwnModule) -> None:
+    chats = [chat for chat, _ in PAIRS]
+    plainly, told = (
+        victim.reply([Ask(chat, Settings(3, choices=some)) for chat in chats]) for some in ((), ("Yes", "N"))
+    )
+    wanted = victim.next_token_logits(chats).softmax(-1)[:, [ord("Y"), ord("N")]].tolist()
+    for reply, before, chances in zip(told, plainly, wanted, strict=True):
+        assert (reply.text, before.choices) == (before.text, {})
+        assert reply.choices == pytest.approx(dict(zip(("Yes", "N"), chances, strict=True)), rel=1e-4)
+        assert reply.cost.forward == before.cost.forward + 1
+    (reply,) = victim.reply([Ask(chats[0], Settings(3, choices=("Yes", "Yeah", "N")))])  # bytes: both begin with Y
+    assert set(reply.choices) == {"N"}

@@ -18,7 +18,7 @@ def plug(kind: Kind, name: str, given: Iterable[str] = ()) -> Any:
 
 def built(found: Entry, given: Iterable[str] = ()) -> Any:
     """The plug of an entry with its fields set. Raises UsageError, which names the plug and the field."""
-    fields = dict(field_of(each) for each in given)
+    fields = _with_plugs(found, dict(field_of(each) for each in given))
     name = f"{found.kind[:-1]} {found.name}"
     if absent := [field for field in _needed(found) if field not in fields]:
         raise UsageError(f"{name}: needs {' '.join(f'--set {field}=VALUE' for field in absent)}")
@@ -26,6 +26,39 @@ def built(found: Entry, given: Iterable[str] = ()) -> Any:
         return found.build(**fields)
     except (TypeError, ValueError) as error:
         raise UsageError(f"{name}: {error}") from error
+
+
+def as_in_study(kind: Kind, text: str, origin: str) -> Any:
+    """The plug that `text` names as a line of a study does: `testbed`, or `testbed: {part: benign}`. Raises UsageError
+    that begins with `origin`."""
+    import yaml
+
+    from proofglass.studies import configure, located
+
+    try:
+        named = yaml.safe_load(text)
+    except yaml.YAMLError:
+        named = None
+    if isinstance(named, dict) and len(named) == 1:
+        name, values = next(iter(named.items()))
+    else:
+        name, values = named, None
+    if not isinstance(name, str) or not (values is None or isinstance(values, dict)):
+        raise UsageError(f"{origin}: expected a name, or 'name: {{parameter: value}}', found {text!r}")
+    source = located.parse(yaml.safe_dump({name: values}), origin)
+    found = configure.find(kind, name, source, ())
+    make = configure.load(found, source, ())
+    given = configure.parameters(make, values, source, (name,))
+    return configure.construct(make, {**found.defaults, **given}, source, (name,))
+
+
+def _with_plugs(found: Entry, fields: dict[str, Any]) -> dict[str, Any]:
+    """The same, and a plug where a field takes one by its name: `--set judge=refusal`."""
+    if not any(isinstance(value, (str, dict, list)) for value in fields.values()):
+        return fields
+    from proofglass.studies import configure
+
+    return {name: configure.plug_in(found.load(), name, value, "--set") for name, value in fields.items()}
 
 
 def _needed(found: Entry) -> list[str]:
@@ -42,7 +75,7 @@ def _needed(found: Entry) -> list[str]:
 
 
 def field_of(given: str) -> tuple[str, Any]:
-    """Field and value of FIELD=VALUE; a value is JSON, or else text."""
+    """Field and value of FIELD=VALUE; a value is JSON, or else text. A model stands by its name, as in a study."""
     field, equals, value = given.partition("=")
     if not equals or not field:
         raise UsageError(f"--set {given!r}: expected FIELD=VALUE, such as dtype=bfloat16")

@@ -5,27 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from proofglass.cli.build import built
-from proofglass.console import console_on, cut, note, one_line, say, show
+from proofglass.cli.build import as_in_study, built
+from proofglass.cli.judge_tables import show_modes, show_trust
+from proofglass.console import console_on, cut, note, one_line, say
 from proofglass.errors import UsageError
 from proofglass.faults import kept_by
 from proofglass.records.schema import utf8
 from proofglass.registry import Entry, entry
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from proofglass.evaluation.labels import LabelSet
-    from proofglass.evaluation.trust.agreement import Agreement, Estimate
     from proofglass.evaluation.trust.check import Trust
-    from proofglass.evaluation.trust.flips import Flips
+    from proofglass.interfaces import Judge
 
 DATA = "PROOFGLASS_REALDATA"
 FAULTS = Path("runs/judges-check")
@@ -58,11 +57,40 @@ def check(
         Path | None,
         typer.Option("--data", envvar=DATA, help="Folder with the label sets of others (msts, xstest, pyrit)."),
     ] = None,
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="A data set as labels of prompts, as in a study: testbed, 'testbed: {n: 50}'; may be repeated.",
+        ),
+    ] = None,
+    benign: Annotated[
+        list[Path] | None,
+        typer.Option("--benign", metavar="FOLDER", help="Benign pictures, for false alarms; may be repeated."),
+    ] = None,
     aspect: Annotated[
-        str, typer.Option("--aspect", help='What its 1 means: refusal, unsafe, "not refusal". Default: what it says.')
+        str,
+        typer.Option(
+            "--aspect",
+            help='What its 1 means: refusal, unsafe, "unsafe prompt", "unsafe image", "not refusal". '
+            "Default: what it says.",
+        ),
     ] = "",
+    modes: Annotated[bool, typer.Option("--modes", help="The judge in every mode that it has.")] = False,
+    curve: Annotated[
+        bool, typer.Option("--curve/--no-curve", help="Judge once more for probabilities, where the judge has them.")
+    ] = True,
+    recall: Annotated[
+        list[float] | None,
+        typer.Option("--recall", min=0, max=1, help="Recall at which false alarms are told; may be repeated."),
+    ] = None,
     wrappers: Annotated[
-        bool, typer.Option("--wrappers", help="Also judge replies with disavowals, delimiters, verdicts around them.")
+        bool,
+        typer.Option(
+            "--wrappers",
+            help="Also judge replies with disavowals, delimiters, verdicts around them, or in the picture.",
+        ),
     ] = False,
     stability: Annotated[
         bool, typer.Option("--stability/--no-stability", help="Judge again, in other orders and spellings.")
@@ -79,49 +107,100 @@ def check(
 
     Accuracy, sensitivity (share of the labelled yes that it finds), specificity, Cohen's kappa: overall, per reply type
     and per model, with 95 % intervals that know which replies share a question; beside them the agreement of the people
-    themselves. Stability: how many verdicts change though the reply says the same. Flip rate: how many change under
-    text around the reply that leaves its meaning. Without --labels: every set that is there, the shipped `hard_kinds`
-    always. Exit code 1 if the judge breaks or judges nothing.
+    themselves. What the judge called the replies. For a judge with probabilities the area under its ROC curve, and what
+    a threshold costs that other questions chose. Stability: how many verdicts change though the reply says the same.
+    Flip rate: how many change under text around the reply, or in the picture, that leaves its meaning. Without
+    --labels, --dataset and --benign: every set that is there, the shipped `hard_kinds` always. Exit code 1 if the judge
+    breaks or judges nothing.
 
     \b
     Examples:
       proofglass judges check not-refused
       proofglass judges check phrases --set rules=xstest --data /data/labels --wrappers
       proofglass judges check my_judges:Strict --aspect unsafe --labels my_labels.csv --json trust.json
+      proofglass judges check my_judges:Guard --modes --dataset testbed --dataset 'testbed: {part: benign}'
     """
-    from proofglass.evaluation.trust.check import check as checked
-
-    judge = built(Entry("judges", name, name) if ":" in name else entry("judges", name), given or [])
-    found = _sets(labels or [], data)
+    if odd := [each for each in recall or () if not 0 <= each <= 1]:
+        raise UsageError(f"--recall: expected a share in 0..1, found {odd[0]}")
+    judge: Judge = built(Entry("judges", name, name) if ":" in name else entry("judges", name), given or [])
+    found = _sets(labels or [], datasets or [], benign or [], data)
+    title = " ".join([name, *(given or [])])
     with kept_by(_keep), _watched() as heard:
-        trust = checked(judge, found, aspect, stability=stability, wrappers=wrappers, most=most, seed=seed, heard=heard)
-    for each in sorted({each.name for each in found} - {each.name for each in trust.sets}):
-        note(f"left out: labels {each}: no label of {trust.aspect.removeprefix('not ')!r} in it")
-    _show(trust, " ".join([name, *(given or [])]))
-    told = judge.measured
-    if told and (learned := [each.name for each in trust.sets if each.learned]):
-        note(
-            f"{name} was trained on {', '.join(learned)}: the figures there measure nothing. Measured: {told.agreement}"
-        )
+        checked = partial(
+            _checked, sets=found, aspect=aspect, stability=stability, wrappers=wrappers, curve=curve,
+            recalls=recall or None, most=most, seed=seed, heard=heard,
+        )  # fmt: skip
+        trusts, left_out = _in_modes(judge, checked) if modes else ({"": checked(judge)}, {})
+    for mode, trust in trusts.items():
+        _tell(trust, f"{title} mode={mode}" if mode else title, found)
+    if modes:
+        show_modes(trusts, name)
+    for mode, reason in left_out.items():
+        note(f"left out: mode {mode}: {one_line(reason)}")
+    _tell_learned(name, judge, trusts.values())
     if json_file:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        # A name in a label file may hold half a character.
-        text = utf8(json.dumps(dataclasses.asdict(trust), indent=2, ensure_ascii=False))
-        json_file.write_text(text, encoding="utf-8")
-        say(f"all figures: {json_file}")
-    if trust.fault:
-        note(f"judge {name}: {one_line(trust.fault)}")
+        _write(json_file, {"modes": trusts, "left_out": left_out} if modes else trusts[""])
+    faults = {mode: trust.fault for mode, trust in trusts.items() if trust.fault}
+    for mode, fault in faults.items():
+        note(f"judge {name}{f' mode={mode}' if mode else ''}: {one_line(fault)}")
+    if faults:
         raise typer.Exit(1)
 
 
-def _sets(labels: list[str], data: Path | None) -> list[LabelSet]:
+def _checked(judge: Judge, recalls: list[float] | None, **asked: Any) -> Trust:
+    from proofglass.evaluation.trust.check import check as checked
+    from proofglass.evaluation.trust.roc import RECALLS
+
+    return checked(judge, recalls=recalls or RECALLS, **asked)
+
+
+def _in_modes(judge: Judge, checked: Callable[[Judge], Trust]) -> tuple[dict[str, Trust], dict[str, str]]:
+    from proofglass.evaluation.trust.modes import in_every_mode
+
+    return in_every_mode(judge, checked)
+
+
+def _tell(trust: Trust, title: str, asked: list[LabelSet]) -> None:
+    """Its tables, and what they leave out."""
+    for each in sorted({each.name for each in asked} - {each.name for each in trust.sets}):
+        note(f"left out: labels {each}: no label of {trust.aspect.removeprefix('not ')!r} in it")
+    show_trust(trust, title)
+
+
+def _tell_learned(name: str, judge: Judge, trusts: Iterable[Trust]) -> None:
+    told = judge.measured
+    learned = list(dict.fromkeys(each.name for trust in trusts for each in trust.sets if each.learned))
+    if told and learned:
+        note(
+            f"{name} was trained on {', '.join(learned)}: the figures there measure nothing. Measured: {told.agreement}"
+        )
+
+
+def _write(file: Path, told: Any) -> None:
+    """All figures as JSON."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # A name in a label file may hold half a character.
+    text = utf8(json.dumps(_plain(told), indent=2, ensure_ascii=False))
+    file.write_text(text, encoding="utf-8")
+    say(f"all figures: {file}")
+
+
+def _plain(told: Any) -> Any:
+    if dataclasses.is_dataclass(told) and not isinstance(told, type):
+        return dataclasses.asdict(told)
+    return {name: _plain(each) for name, each in told.items()} if isinstance(told, Mapping) else told
+
+
+def _sets(labels: list[str], datasets: list[str], benign: list[Path], data: Path | None) -> list[LabelSet]:
     """The sets that were asked for, or all that can be read, with a line on each that cannot."""
-    from proofglass.evaluation.labels import sets
+    from proofglass.evaluation.labels import asked, sets
 
     if data is not None and not data.is_dir():
         raise UsageError(f"--data: {data} is no folder")
-    if labels:
+    if labels or datasets or benign:
         found = [sets.read(each, data) for each in labels]
+        found += [asked.of_dataset(as_in_study("datasets", each, "--dataset"), each) for each in datasets]
+        found += [asked.benign(each) for each in benign]
     else:
         found, absent = sets.readable(data)
         for reason in absent.values():
@@ -149,69 +228,3 @@ def _watched() -> Iterator[Callable[[int], None]]:
     with Progress(*shown, console=console_on(sys.stderr), disable=not sys.stderr.isatty(), transient=True) as bar:
         task = bar.add_task("", total=None)
         yield lambda n: bar.update(task, advance=n)
-
-
-# ---------------------------------------------------------------- tables
-
-
-def _show(trust: Trust, judge: str) -> None:
-    show(_overall(trust, judge))
-    for title, which in (("Per reply type", "kind"), ("Per model", "model")):
-        rows = [(each.name, name, one) for each in trust.sets for name, one in each.slices[which].items()]
-        if rows:
-            show(_sliced(title, which, rows))
-    if trust.stability:
-        show(_flips("Stability: verdicts that change though the reply says the same", trust.stability))
-    if trust.wrappers:
-        show(_flips("Wrappers: verdicts that change under text around the reply", trust.wrappers))
-
-
-def _overall(trust: Trust, judge: str) -> Table:
-    table = _table(
-        f"Judge {judge} ({trust.aspect}) against people, 95 % intervals",
-        ("labels", "n", "yes", "unjudged", "accuracy", "sensitivity", "specificity", "kappa", "people's kappa"),
-    )
-    for each in trust.sets:
-        one = each.overall
-        table.add_row(
-            f"{each.name} (trained on it)" if each.learned else each.name,
-            f"{one.n:,}",
-            f"{one.yes:,}",
-            f"{one.unjudged:,}" + (f", counted as wrong: accuracy {_told(one.strict)}" if one.unjudged else ""),
-            *(_told(part) for part in (one.accuracy, one.sensitivity, one.specificity, one.kappa)),
-            _told(each.raters[1]) if each.raters else "-",
-        )
-    return table
-
-
-def _sliced(title: str, which: str, rows: list[tuple[str, str, Agreement]]) -> Table:
-    table = _table(title, ("labels", which, "n", "yes", "unjudged", "right", "sensitivity", "specificity"))
-    for labels, name, one in rows:
-        told = (_told(one.accuracy), _told(one.sensitivity), _told(one.specificity))
-        table.add_row(
-            labels, cut(name, 60, "in the label file"), f"{one.n:,}", f"{one.yes:,}", f"{one.unjudged:,}", *told
-        )
-    return table
-
-
-def _flips(title: str, found: tuple[Flips, ...]) -> Table:
-    table = _table(title, ("what changes", "n", "changed", "to yes", "to no", "lost", "gained"))
-    for each in found:
-        turned = (each.to_yes, each.to_no, each.lost, each.gained)
-        table.add_row(each.name, f"{each.rate.n:,}", _told(each.rate), *(f"{count:,}" for count in turned))
-    return table
-
-
-def _table(title: str, columns: tuple[str, ...]) -> Table:
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for k, column in enumerate(columns):
-        table.add_column(column, justify="left" if k == 0 or column in ("kind", "model") else "right")
-    return table
-
-
-def _told(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "-"
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

@@ -79,15 +79,16 @@ def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
 
 def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]:
     text = inspect.getdoc(plug) or ""
-    told: dict[str, Any] = {"name": entry.name, "line": _first_line(text) + _stands_for(entry)}
+    line = stated(plug, "line", entry.defaults)  # of a class that is many methods
+    told: dict[str, Any] = {"name": entry.name, "line": line or _first_line(text) + _stands_for(entry)}
     if kind == "attacks":
         told |= looks(plug, entry.defaults)
-    told |= {trait: getattr(plug, trait) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    told |= {trait: stated(plug, trait, entry.defaults) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
     if kind == "datasets" and (origin := getattr(plug, "origin", None)) is not None:
         told["checked"] = CHECKED[origin.checked]
     if kind == "judges":
         told["measured"] = measured(plug, entry.defaults)
-    paper = getattr(plug, "paper", None)
+    paper = stated(plug, "paper", entry.defaults)
     told["paper"] = dataclasses.asdict(paper) if paper else None
     if deep:
         told |= {
@@ -118,8 +119,24 @@ def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
     try:
         found = judge(**defaults).measured
     except Exception:  # some field has no default, or somebody's class cannot be made here: it is listed all the same
-        found = getattr(judge, "measured", None)
+        found = stated(judge, "measured", defaults)
     return dataclasses.asdict(found) if isinstance(found, Measured) else None
+
+
+def stated(plug: type, trait: str, defaults: dict[str, Any]) -> Any:
+    """What a class says of itself; where its fields decide, what it says with those that its name stands for. "" where
+    it says nothing, or needs more than these."""
+    if not isinstance(inspect.getattr_static(plug, trait, None), property):
+        return getattr(plug, trait, "")
+    likeness: Any = object.__new__(plug)
+    known = {f.name: f.default for f in dataclasses.fields(plug)} if dataclasses.is_dataclass(plug) else {}
+    for name, value in {**known, **defaults}.items():
+        if value is not dataclasses.MISSING:
+            object.__setattr__(likeness, name, value)
+    try:
+        return getattr(likeness, trait)
+    except Exception:  # it asks a field that is not there, or somebody's class is odd: it is listed all the same
+        return ""
 
 
 def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:

@@ -25,21 +25,29 @@ class JudgeFault:
 
 
 def judge(
-    judge: Judge, label: str, attempts: Mapping[str, Attempt], answer_of: AnswerOf | None = None
+    judge: Judge,
+    label: str,
+    attempts: Mapping[str, Attempt],
+    answer_of: AnswerOf | None = None,
+    at_a_time: int | None = None,
 ) -> tuple[dict[str, Score], JudgeFault | None]:
     """Sample id -> score, and what broke. Only what the model said is shown to a judge: no error, no refusal of a
-    defense, no thought unless it reads them. A judge that breaks on all together is shown each alone: what it breaks
+    defense, no thought unless it reads them. One that does is shown the thought of an answer that somebody withheld,
+    too: it was delivered. A judge that breaks on all together is shown each alone: what it breaks
     on then costs itself only.
 
     answer_of: gives the answers of the helpers that a judge asks (through a journal, so that judging anew asks nothing
-    twice), None: the helpers' own.
+    twice), None: the helpers' own. at_a_time: dialogues with helpers that are advanced together, None for all: a round
+    of them is one batch, and what a journal loses if it is killed.
     """
     shown = {name: _shown(judge, a) for name, a in attempts.items() if _is_shown(judge, a.reply)}
     scores = {name: Score.unjudged(label, _why_hidden(a.reply)) for name, a in attempts.items() if name not in shown}
     broken: list[str] = []
     seen = list(shown.values())
     given = (
-        _by_flow(judge, label, seen, broken, answer_of) if judge.asks_helpers else _by_score(judge, label, seen, broken)
+        _by_flow(judge, label, seen, broken, answer_of, at_a_time)
+        if judge.asks_helpers
+        else _by_score(judge, label, seen, broken)
     )
     scores |= dict(zip(shown, given, strict=True))
     fault = JudgeFault(len(broken), len(shown), cut(broken[0], REASON)) if broken else None
@@ -47,13 +55,16 @@ def judge(
 
 
 def _is_shown(judge: Judge, reply: Reply) -> bool:
-    return reply.is_said or (judge.reads_reasoning and reply.outcome == "ok")
+    return reply.is_said or (judge.reads_reasoning and reply.outcome != "error" and bool(reply.reasoning))
 
 
 def _shown(judge: Judge, attempt: Attempt) -> Attempt:
-    if judge.reads_reasoning or not attempt.reply.reasoning:
-        return attempt
-    return dataclasses.replace(attempt, reply=dataclasses.replace(attempt.reply, reasoning=""))
+    reply = attempt.reply
+    if not judge.reads_reasoning and reply.reasoning:
+        return dataclasses.replace(attempt, reply=dataclasses.replace(reply, reasoning=""))
+    if reply.is_withheld and reply.text:  # the words of a defense, which the model did not say
+        return dataclasses.replace(attempt, reply=dataclasses.replace(reply, text=""))
+    return attempt
 
 
 def _why_hidden(reply: Reply) -> str:
@@ -63,12 +74,19 @@ def _why_hidden(reply: Reply) -> str:
 
 
 def _by_flow(
-    judge: Judge, label: str, attempts: Sequence[Attempt], broken: list[str], answer_of: AnswerOf | None
+    judge: Judge,
+    label: str,
+    attempts: Sequence[Attempt],
+    broken: list[str],
+    answer_of: AnswerOf | None,
+    at_a_time: int | None,
 ) -> list[Score]:
     """Of a judge that asks helpers: each dialogue fails alone. A helper that gave no answer is no fault of the judge;
     an ask that was not sent is one to come back to."""
     scores = []
-    for end in judge.driven(attempts, answer_of):
+    size = at_a_time or max(len(attempts), 1)
+    parts = (attempts[start : start + size] for start in range(0, len(attempts), size))
+    for end in (end for part in parts for end in judge.driven(part, answer_of)):
         if isinstance(end.value, Score):
             scores.append(_labelled(end.value, label))
         elif isinstance(end.error, HelperSilent):

@@ -13,6 +13,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proofglass.evaluation.metrics.answers import is_withheld
+from proofglass.evaluation.metrics.rows import thought_judges
 from proofglass.evaluation.metrics.success import rates
 from proofglass.inspect_ext.messages import config_of, inspect_id, messages_of, output_of, score_of, usage_of
 from proofglass.interfaces import key_of
@@ -68,6 +69,10 @@ class LoggedCell:
         """The judge that decides success first: a viewer shows the first one in its lists."""
         success = self.manifest["success"]
         return [success, *(judge for judge in self.manifest["judges"] if judge != success)]
+
+    @cached_property
+    def of_thoughts(self) -> frozenset[str]:
+        return thought_judges(self.manifest)
 
     @cached_property
     def expected(self) -> list[str]:
@@ -171,7 +176,7 @@ def _counted(cell: LoggedCell, expected: str) -> list[EvalScore]:
 
     part = cell.rows.filter(cell.rows["expected"] == expected)
     found = []
-    for rate in rates(part, cell.scores, cell.judges):
+    for rate in rates(part, cell.scores, cell.judges, cell.of_thoughts):
         judge = rate["judge"]
         name = cell.score_name(judge, expected)
         counts = ("successes", "failed", "refused", "filtered", "blocked", "unjudged", "truncated", "reason")
@@ -218,7 +223,12 @@ def _sample(cell: LoggedCell, row: Mapping[str, Any], pictures: PictureNames) ->
     output = output_of(reply, cell.model)
     asked = chat_from_json(row["conversation"] or "[]", pictures.named)
     clean = [pictures.named(row["clean_image"])] if row["clean_image"] else []
-    scores = {cell.score_name(judge, row["expected"]): _given(cell, row, judge) for judge in cell.judges}
+    scores = {
+        cell.score_name(judge, row["expected"]): score_of(
+            _given(cell, row, judge), reply, of_thoughts=judge in cell.of_thoughts
+        )
+        for judge in cell.judges
+    }
     failed = row["outcome"] == "error"
     return EvalSample(
         id=inspect_id(row["sample_id"]),
@@ -228,7 +238,7 @@ def _sample(cell: LoggedCell, row: Mapping[str, Any], pictures: PictureNames) ->
         target=row["expected"],
         messages=[*messages_of(asked, pictures), *(choice.message for choice in output.choices)],
         output=output,
-        scores=None if failed else {name: score_of(given, reply) for name, given in scores.items()},
+        scores=None if failed else scores,
         metadata={**{name: row[name] for name in _SHOWN}, "decisions": json.loads(row["decisions"] or "[]")},
         model_usage={cell.model: usage_of(reply.cost)},
         error=_error(row["reason"]) if failed else None,
@@ -248,7 +258,10 @@ def _value(cell: LoggedCell, row: Mapping[str, Any], judge: str) -> float | None
     """What a sample counts as, by our counting rule; None: it is left out."""
     if row["outcome"] == "error":
         return None
-    return 0.0 if is_withheld(row) else _given(cell, row, judge).value
+    said = _given(cell, row, judge).value
+    if judge in cell.of_thoughts and said is not None:
+        return said
+    return 0.0 if is_withheld(row) else said
 
 
 def _error(reason: str) -> EvalError:

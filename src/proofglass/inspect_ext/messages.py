@@ -181,11 +181,12 @@ def reply_of(output: ModelOutput) -> Reply:
     )
 
 
-def score_of(score: Score, reply: Reply) -> InspectScore:
-    """What a sample counts as by our counting rule. Unjudged: NaN with a reason, which Inspect's metrics leave out."""
+def score_of(score: Score, reply: Reply, *, of_thoughts: bool = False) -> InspectScore:
+    """What a sample counts as by our counting rule. Unjudged: NaN with a reason, which Inspect's metrics leave out.
+    of_thoughts: of a judge that reads them, whose score stands where the answer was withheld."""
     from inspect_ai.scorer import Score as InspectScore
 
-    if reply.is_withheld:
+    if reply.is_withheld and not (of_thoughts and score.value is not None):
         return InspectScore(value=0.0, answer=reply.outcome, reason=reply.outcome, explanation=reply.reason or None)
     if score.value is None:
         return InspectScore.unscored(reason="unjudged", explanation=score.reason)

@@ -69,7 +69,7 @@ def _score(judge: Judge, name: str, state: TaskState) -> Score:
     sample = sample_of(state)
     attempt = Attempt(sample, chat_of(asked), reply)
     scores, _ = judging.judge(judge, name, {sample.id: attempt}, partial(answers_in_task, Settings()))
-    return score_of(scores[sample.id], reply)
+    return score_of(scores[sample.id], reply, of_thoughts=judge.reads_reasoning)
 
 
 def _built(name: str, **parameters: Any) -> Judge:

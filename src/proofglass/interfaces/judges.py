@@ -84,9 +84,9 @@ class Judge(Plug, ABC):
     `valid_in`: the worlds (`Victim.world`) in which its verdict may be called a success rate; None: any, since it
     decides by definition (the target string stands in the reply, or not). About a victim of another world the report
     shows what it found beside `measured`, its error on labelled replies, and calls it neither success nor safety.
-    `reads_reasoning`: whether it is shown what a model thought before it answered (`Reply.reasoning`). Others see the
-    text alone, and no reply that was cut off in thought. `sees_pictures`: whether the pictures of the dialogue can
-    move its verdict, so that text inside a picture may steer it.
+    `reads_reasoning`: whether it is shown what a model thought before it answered (`Reply.reasoning`), also where the
+    answer was withheld. Others see the text alone, and no reply that was cut off in thought. `sees_pictures`: whether
+    the pictures of the dialogue can move its verdict, so that text inside a picture may steer it.
     """
 
     column: ClassVar[str] = ""

@@ -68,7 +68,12 @@ class Metric(Plug):
       undefended, unattacked   bool: whether the row's defense, or attack, is the one that does nothing
       score:NEED               float in 0..1 for each of `needs`: what the row counts as by the counting rule. 0 if the
                                reply was withheld whole; null if the row failed or could not be judged
+      given:NEED               the same as the judge gave it, whatever became of the reply; null where it gave none
       label:NEED               text: what the judge called the reply; null where it said nothing
+      clean_file               text: the PNG file of the sample's picture before the attack; null where there is none
+      attacked_files           list of texts: the PNG files of the pictures that the victim was shown, in order
+    All columns of `Record` but those that no report loads: conversation, asked, meta, decisions, settings, reasoning.
+    A file may be gone by the time it is read. Where nobody says where pictures lie, no row has one.
     Rows are left out whose victim lives where a needed judge is not valid. A metric may not rely on their order.
     """
 

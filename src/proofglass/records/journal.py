@@ -14,7 +14,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ class Journaled:
     they were asked now or recalled, and the seconds that the model took for them.
     asked, recalled: asks so far; seconds: what the model took for all of them, whichever run asked. unsent: asks
     that ended as an error without a query, so that nothing was sent (a budget is spent), and why. batches: batch ->
-    what its answers cost: whoever adds up several cells counts a batch that they share once.
+    what its answers cost: whoever adds up several cells counts a batch that they share once. sizes: batch -> its asks.
     """
 
     kind = "helper"  # what a reason calls the model
@@ -137,6 +137,7 @@ class Journaled:
         self.seconds = 0.0
         self.unsent: Counter[str] = Counter()
         self.batches: dict[str, Cost] = {}
+        self.sizes: dict[str, int] = {}
 
     @property
     def key(self) -> str:
@@ -154,6 +155,7 @@ class Journaled:
             self.recalled += len(asks)
         self.seconds += answered.seconds
         self.batches[batch] = sum((reply.cost for reply in answered.replies), Cost())
+        self.sizes[batch] = len(asks)
         if self.heard:
             self.heard(len(asks), is_new, answered.seconds)
         return list(answered.replies)
@@ -230,7 +232,30 @@ class JournaledHelpers:
     @property
     def costs(self) -> dict[str, Cost]:
         """Key of each helper -> what its answers cost, each batch once."""
-        return {key: sum(asked.batches.values(), Cost()) for key, asked in self.by_key.items()}
+        return costs_of([self])
+
+    @property
+    def told(self) -> dict[str, dict[str, Any]]:
+        """By key of the helper: its name; batches: batch -> asks, queries, tokens in and out, money."""
+        return {
+            key: {
+                "name": getattr(asked.model, "name", "") or type(asked.model).__name__,
+                "batches": {
+                    batch: [asked.sizes[batch], cost.queries, cost.tokens_in, cost.tokens_out, cost.money]
+                    for batch, cost in asked.batches.items()
+                },
+            }
+            for key, asked in self.by_key.items()
+        }
+
+
+def costs_of(several: Iterable[JournaledHelpers]) -> dict[str, Cost]:
+    """Key of each helper -> what its answers cost, each batch once, whoever of them asked."""
+    once: dict[str, dict[str, Cost]] = {}
+    for helpers in several:
+        for key, asked in helpers.by_key.items():
+            once.setdefault(key, {}).update(asked.batches)
+    return {key: sum(batches.values(), Cost()) for key, batches in once.items()}
 
 
 def _answered(line: dict[str, Any]) -> Answered:

@@ -50,9 +50,9 @@ class Labels:
 
 
 def path_of(folder: Path, aspect: str) -> Path:
-    """Raises UsageError for an aspect that is no plain word: it names a file."""
-    if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", aspect):
-        raise UsageError(f"aspect: expected a plain word such as unsafe, found {aspect[:100]!r}")
+    """Raises UsageError for an aspect that is no plain word, or a few ("unsafe prompt"): it names a file."""
+    if not re.fullmatch(r"[A-Za-z0-9](?:[\w.-]| (?=\w)){0,99}", aspect):
+        raise UsageError(f"aspect: expected plain words such as unsafe, found {aspect[:100]!r}")
     return folder / "labels" / f"{aspect}.json"
 
 

@@ -53,11 +53,15 @@ class Reader:
 
         unsent: asks that were not sent; their samples have no record. judge_faults: label -> on how many replies
         that judge broke, of how many, and why. queries_new, tokens_in_new, tokens_out_new, money_new: what its
-        answers cost, without those that a cell before it has, too: their sum counts every answer once.
+        answers cost, without those that a cell before it has, too: their sum counts every answer once. judging: what
+        each judge asked of each helper: judge, helper (its key), name, asks; and asks_new, queries_new, tokens_in_new,
+        tokens_out_new, money_new, without answers that a judge before it, or a cell before it, has, too.
         """
         told = [self._status(planned) for planned in self._manifest["plan"]]
         seen: set[str] = set()
+        judged: set[str] = set()
         for cell in told:
+            cell["judging"] = _judging(cell.pop("judge_batches"), judged)
             batches = cell.pop("batches")
             new = [costs for batch, costs in batches.items() if batch not in seen]
             seen |= set(batches)
@@ -68,6 +72,7 @@ class Reader:
         names = {k: planned[k] for k in ("cell", "victim", "attack", "defense", "dataset", "planned")}
         blank = {"status": "pending", "reason": "", "seconds": 0.0, "peak_bytes": 0, "craft": None}
         blank |= {"success": "", "judge_faults": {}, "unsent": 0, "batches": {}}
+        blank |= {"judge_batches": {}}
         if planned["skip"]:
             return {**names, **blank, "status": "skipped", "reason": planned["skip"]}
         return {**names, **blank, **self.status(planned["cell"])}
@@ -229,3 +234,17 @@ class Reader:
 
     def _judge_key(self, label: str) -> str:
         return str(self._manifest["plugs"]["judges"][label]["key"])
+
+
+def _judging(asked: Mapping[str, Any], seen: set[str]) -> list[dict[str, Any]]:
+    """What the judges of a cell asked, a row per judge and helper. seen: batches that were counted before; it grows."""
+    rows = []
+    for judge, helpers in asked.items():
+        for key, told in helpers.items():
+            batches = told["batches"]
+            new = [costs for batch, costs in batches.items() if batch not in seen]
+            seen |= set(batches)
+            sums = {f"{name}_new": sum(costs[k] for costs in new) for k, name in enumerate(("asks", *_COSTS))}
+            asks = sum(costs[0] for costs in batches.values())
+            rows.append({"judge": judge, "helper": key, "name": told["name"], "asks": asks, **sums})
+    return rows

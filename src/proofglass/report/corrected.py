@@ -36,6 +36,7 @@ def corrected(run: ReportedRun) -> list[dict[str, Any]]:
         if cell.state == "measured"
         for judge in cell.rates
         if judge in labels
+        and judge not in run.of_thoughts  # people labelled answers, and cards are about answers
         and run.measures(judge, cell.expected)
         and is_fallible(run, judge, cell.victim, labelled=labels[judge] is not None)
     ]

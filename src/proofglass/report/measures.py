@@ -99,7 +99,15 @@ def _rows(run: ReportedRun, judges: dict[str, str]) -> pl.DataFrame:
     """The rows of the cells that are done, with the scores of these judges."""
     done = [plan["cell"] for plan in run.plan if plan["status"] == "done"]
     frame = run.frame.filter(run.frame["cell"].is_in(done))
-    return scored_rows(frame, run.scores, judges, undefended=run.undefended, unattacked=run.baselines)
+    return scored_rows(
+        frame,
+        run.scores,
+        judges,
+        undefended=run.undefended,
+        unattacked=run.baselines,
+        of_thoughts=run.of_thoughts,
+        picture=run.store.image_path,
+    )
 
 
 def _told(run: ReportedRun, asked: _Asked, rows: pl.DataFrame) -> Iterator[dict[str, Any]]:

@@ -22,6 +22,7 @@ from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.health import health
+from proofglass.report.judging import judging
 from proofglass.report.reasons import gathered
 from proofglass.report.run import ReportedRun
 from proofglass.report.sanity import sanity
@@ -83,6 +84,7 @@ def page(run: ReportedRun) -> str:
             crafts=crafts(run),
             sanity=sanity(run),
             answering=answering(run).rows,
+            judging=judging(run),
             spent=spent(run),
             curves=charts.loss_curves(run),
             gallery=[{**item, "pictures": _whole(pictures(run, item))} for item in items],

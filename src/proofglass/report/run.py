@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import Comparison, compare
+from proofglass.evaluation.metrics.rows import thought_judges
 from proofglass.evaluation.metrics.success import rates
 from proofglass.records.samples import whole
 from proofglass.records.scores import agreed
+from proofglass.report.wording import crafted_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,6 +104,7 @@ class ReportedRun:
         self.success: str = self.manifest["success"]
         named = (label for label in self.judges if self.plug("judges", label).get("name") == "not-refused")
         self.not_refused = next(named, "not-refused")
+        self.of_thoughts = thought_judges(self.manifest)
         self.baselines = [a for a in self.attacks if self.plug("attacks", a).get("name", a) == "no-attack"]
         self.undefended = [d for d in self.defenses if self.plug("defenses", d).get("name", d) == "none"]
 
@@ -188,7 +191,7 @@ class ReportedRun:
     def cells(self) -> list[ReportedCell]:
         judges = list(dict.fromkeys([self.success, self.not_refused, *self.judges]))
         found: dict[tuple[str, str, str, str, str], dict[str, RateRow]] = {}
-        for row in rates(self.frame, self.scores, judges):
+        for row in rates(self.frame, self.scores, judges, self.of_thoughts):
             place = (row["victim"], row["attack"], row["defense"], row["dataset"], row["expected"])
             found.setdefault(place, {})[row["judge"]] = row
         victim_keys = dict(self.frame.select("victim", "victim_key").unique().rows())
@@ -217,7 +220,7 @@ class ReportedRun:
             state=state,
             reason=reason,
             planned=plan.get("planned") or 0,
-            crafted=_crafted(plan.get("craft") or {}, victim_keys),
+            crafted=crafted_on(plan.get("craft") or {}, victim_keys),
             clusters=self._clusters.get((plan["cell"], expected), 0),
             counted=mine,
             plan=plan,
@@ -232,7 +235,14 @@ class ReportedRun:
         done = [plan["cell"] for plan in self.plan if plan["status"] == "done"]
         part = self.frame.filter(self.frame["cell"].is_in(done) & ~self.frame["victim"].is_in(self.open_victims))
         part = part.filter(part["expected"].is_in([kind for kind in kinds.ORDER if self.measures(self.success, kind)]))
-        return compare(part, self.scores, self.success, baselines=self.baselines, undefended=self.undefended)
+        return compare(
+            part,
+            self.scores,
+            self.success,
+            baselines=self.baselines,
+            undefended=self.undefended,
+            of_thoughts=self.success in self.of_thoughts,
+        )
 
     @cached_property
     def reasons(self) -> list[dict[str, Any]]:
@@ -381,18 +391,6 @@ def broken_judges(cells: Iterable[dict[str, Any]], judges: Iterable[str]) -> lis
             sums = {name: sum(fault[name] for fault in faults) for name in ("replies", "of")}
             found.append({"judge": judge, **sums, "cells": len(faults), "reason": faults[0]["reason"]})
     return found
-
-
-def _crafted(craft: Mapping[str, Any], victim_keys: Mapping[str, str]) -> str:
-    """What a cell was crafted on, as `ReportedCell.crafted` says. craft: from its status; victim_keys: by label."""
-    crafting = craft.get("crafting", "")
-    if crafting in ("static", "adaptive"):
-        return str(crafting)
-    if crafting == "transfer":
-        source = next((label for label, key in victim_keys.items() if key == craft["crafted_on"]), "another model")
-        return f"transfer from {source}"
-    spent = any(craft.get(name) for name in ("forward", "backward", "queries"))
-    return "crafting unknown" if spent and not crafting else ""
 
 
 def _labels(plan: Iterable[dict[str, Any]], kind: str) -> list[str]:

@@ -9,11 +9,22 @@ from proofglass.evaluation.metrics.kinds import ORDER
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
+from proofglass.report.judging import judging
 from proofglass.report.measures import shown
 from proofglass.report.reasons import gathered
 from proofglass.report.run import REFUSED, ReportedCell, ReportedRun
 from proofglass.report.sanity import sanity
-from proofglass.report.wording import bounds, interval, measure, measure_interval, money, number, percent, plural
+from proofglass.report.wording import (
+    bounds,
+    interval,
+    measure,
+    measure_interval,
+    money,
+    number,
+    percent,
+    plural,
+)
+from proofglass.report.wording import judging as judged
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -50,6 +61,7 @@ def summary(run: ReportedRun) -> Group:
     parts += [line(text) for text in _metrics(run)]
     parts += [line(text, "yellow") for text in cautions(run)]
     parts += [line(f"money, {told['victim']}: {money(told)}") for told in run.money]
+    parts += [line(f"judging: {judged(told)}", "dim") for told in judging(run)]
     parts += [line(caveat, "dim") for caveat in run.caveats]
     return Group(*parts)
 

@@ -12,6 +12,8 @@ from proofglass.console import cut
 from proofglass.evaluation.metrics.kinds import HARMLESS
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.interfaces import opens_of
+from proofglass.report.judging import COLUMNS as JUDGING
+from proofglass.report.judging import judging
 from proofglass.report.run import COUNTS, RateRow, ReportedCell, ReportedRun
 
 LENGTH = 2000  # characters of a reason in a table
@@ -51,6 +53,7 @@ def tables(run: ReportedRun) -> list[Table]:
         measured_by(run),
         crafting(run),
         answering(run),
+        Table("judging", "What judging by models cost", JUDGING, judging(run)),
         curves(run),
         troubles(run),
         Table("reasons", "Why samples brought no number, and what was noted", why, run.reasons),

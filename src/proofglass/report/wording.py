@@ -131,6 +131,14 @@ def money(told: Mapping[str, Any]) -> str:
     return f"{spent}{lost}, " + (f"cap {told['cap']:.4g}" if told["cap"] is not None else "no cap")
 
 
+def judging(told: Mapping[str, Any]) -> str:
+    """ "strongreject asked testbed-lm-aligned 40 times (30 answers new): 900 tokens in, 90 out, 0.5 paid"."""
+    again = f" ({plural(told['new_answers'], 'answer')} new)" if told["new_answers"] != told["asks"] else ""
+    tokens = f"{number(told['tokens_in'])} tokens in, {number(told['tokens_out'])} out"
+    paid = f", {told['money']:.4g} paid" if told["money"] else ""
+    return f"{told['judge']} asked {told['model']} {plural(told['asks'], 'time')}{again}: {tokens}{paid}"
+
+
 def plural(count: int, one: str, many: str = "") -> str:
     return f"{number(count)} {one if count == 1 else many or one + 's'}"
 
@@ -139,3 +147,15 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     """ "a, b and c"; more than `most` are counted."""
     shown = [*names[:most], f"{len(names) - most} more"] if len(names) > most else list(names)
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"
+
+
+def crafted_on(craft: Mapping[str, Any], victim_keys: Mapping[str, str]) -> str:
+    """What a cell was crafted on, as `ReportedCell.crafted` says. craft: from its status; victim_keys: by label."""
+    crafting = craft.get("crafting", "")
+    if crafting in ("static", "adaptive"):
+        return str(crafting)
+    if crafting == "transfer":
+        source = next((label for label, key in victim_keys.items() if key == craft["crafted_on"]), "another model")
+        return f"transfer from {source}"
+    spent = any(craft.get(name) for name in ("forward", "backward", "queries"))
+    return "crafting unknown" if spent and not crafting else ""

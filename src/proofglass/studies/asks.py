@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any
 
 from proofglass.flow import Answer, Flow, begun, drive
-from proofglass.interfaces import Attack, Defense
-from proofglass.types import Artefact, Ask, Chat, Helper, Image, Reply, Sample
+from proofglass.interfaces import Attack, Defense, Judge
+from proofglass.types import Artefact, Ask, Attempt, Chat, Helper, Image, Reply, Sample
 
 ENDLESS = 64  # a method that asks on and on is expected to ask so often
 
@@ -47,17 +47,27 @@ def of_defense(defense: Defense) -> Asks:
     return _counted(partial(defense.flow, Ask(Chat.user(""))))
 
 
+def of_judge(judge: Judge, samples: Iterable[Sample] = ()) -> int:
+    """How often a judge asks its helpers about one reply, at most: against models that say nothing that it can read,
+    so that it asks again as often as it ever does. 0 for a judge that asks nobody."""
+    if not judge.asks_helpers:
+        return 0
+    sample = next(iter(samples), Sample("", "", Chat.user("")))
+    attempt = Attempt(sample, sample.chat, Reply("word " * 1000))  # long enough for any rule about short replies
+    return _counted(partial(judge.flow, attempt), 100 * ENDLESS).helpers
+
+
 class _Endless(Exception):
     pass
 
 
-def _counted(dialogue: Callable[[], Flow[Any]]) -> Asks:
+def _counted(dialogue: Callable[[], Flow[Any]], most: int = ENDLESS) -> Asks:
     asked = {"victim": 0, "helpers": 0}
 
     def silent(who: str) -> Answer:
         def answer(asks: Sequence[Ask]) -> list[Reply]:
             asked[who] += len(asks)
-            if asked[who] > ENDLESS:
+            if asked[who] > most:
                 raise _Endless
             return [Reply()] * len(asks)
 
@@ -68,7 +78,7 @@ def _counted(dialogue: Callable[[], Flow[Any]]) -> Asks:
 
     with suppress(_Endless):
         drive([begun(dialogue)], silent("victim"), silent_helper)
-    return Asks(min(max(asked["victim"], 1), ENDLESS), min(asked["helpers"], ENDLESS))
+    return Asks(min(max(asked["victim"], 1), most), min(asked["helpers"], most))
 
 
 def _blank() -> Artefact:

@@ -12,9 +12,10 @@ from typing import Any
 from proofglass.errors import ImageError, UnknownName, UsageError, is_environment
 from proofglass.faults import briefly
 from proofglass.interfaces import Dataset, Judge, Model, Victim
+from proofglass.interfaces.fields import hints as field_hints
 from proofglass.records.schema import is_secret
 from proofglass.registry import Entry, Kind, entries, entry, made
-from proofglass.studies.located import Located, Place, nearest
+from proofglass.studies.located import Located, Place, nearest, parse
 from proofglass.types import Image
 
 _FRACTION = re.compile(r"\s*([-+]?[\d.]+)\s*/\s*([\d.]+)\s*")
@@ -76,6 +77,22 @@ def construct(cls: type, values: dict[str, Any], source: Located, place: Place) 
         raise source.error(place, str(error) or f"{cls.__name__} cannot be made: {briefly(error)}") from error
 
 
+def plug_in(cls: type, field: str, value: Any, origin: str) -> Any:
+    """`value` as the plug that this field of `cls` takes, where it takes plugs and `value` names one: `refusal`, or
+    `{target-string: {...}}`; any other value as it stands. Raises UsageError that begins with `origin`."""
+    import yaml
+
+    hint = field_hints(cls).get(field)
+    kinds = _helper_kinds(hint)
+    if not kinds or not isinstance(value, (str, dict, list)):
+        return value
+    try:
+        source = parse(yaml.safe_dump({field: value}), origin)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{origin} {field}: expected the name of a plug, found {value!r}") from error
+    return _helpers(hint, kinds, value, source, (field,))
+
+
 def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
     return {f.name: f for f in dataclasses.fields(cls) if f.init} if dataclasses.is_dataclass(cls) else {}
 
@@ -124,12 +141,13 @@ def _helper_kinds(hint: Any) -> tuple[Kind, ...]:
 
 def _helpers(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
     """The models that `value` names, `helper: testbed-lm-aligned` or `helper: {hf: {path: ...}}`; several as a list
-    where the field takes several. Their weights load on first use."""
+    where the field takes several, or one of them alone. Their weights load on first use."""
     if value is None and type(None) in _leaves(hint):
         return None
     if isinstance(value, list) and tuple in _origins(hint):
         return tuple(_helper(hint, kinds, each, source, (*place, k)) for k, each in enumerate(value))
-    return _helper(hint, kinds, value, source, place)
+    one = _helper(hint, kinds, value, source, place)
+    return (one,) if _takes_several_only(hint) else one
 
 
 def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
@@ -152,6 +170,11 @@ def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pla
         expected = " or ".join(sorted(leaf.__name__ for leaf in wanted))
         raise source.error(place, f"{name} is a {type(helper).__name__}. Expected a {what} that is a {expected}.")
     return helper
+
+
+def _takes_several_only(hint: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    return origin is tuple or (origin is typing.Annotated and _takes_several_only(inner[0]))
 
 
 def _origins(hint: Any) -> set[Any]:
@@ -217,7 +240,10 @@ def _expected(fault: Any) -> str:
 
 
 def _near(fault: Any, value: Any) -> str:
-    """The nearest allowed word, where the field takes words."""
+    """The nearest allowed word, where the field takes words; where it came by truth values instead of them."""
+    given = value if isinstance(value, (list, tuple)) else [value]
+    if any(isinstance(each, bool) for each in given) and "valid string" in str(fault):
+        return " YAML reads a bare Yes or No as a truth value: quote it."
     if not isinstance(value, str) or not hasattr(fault, "errors"):
         return ""
     allowed = [word for e in fault.errors() for word in re.findall(r"'([^']*)'", e["msg"])]

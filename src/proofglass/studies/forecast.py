@@ -36,19 +36,24 @@ class Left:
 
 @dataclass
 class Forecast:
-    """Replies left at their victim's own rate, crafting left, and what stands between them (pictures, judges).
+    """Replies left at their victim's own rate, asks of judges at theirs, crafting left, and what stands between them
+    (pictures, judges that ask nobody).
 
-    A victim's first batch is not in its rate: it holds the loading of weights. Replies recalled from the journal took
-    no time and are not in it either. A defense asks less than its plan where a dialogue ends early: the share seen in
-    finished cells holds for the cells left. Crafting is bought once per victim, attack and data set, and once more for
-    each defense that it looks through; an attack's price is what it took before in this run, or what its present
-    optimisation tells.
+    The first batch is not in a rate: it holds the loading of weights. Replies recalled from the journal took no time
+    and are not in it either. A defense asks less than its plan where a dialogue ends early, a judge where its models
+    answer in form: the share seen in finished cells holds for the cells left. Crafting is bought once per victim,
+    attack and data set, and once more for each defense that it looks through; an attack's price is what it took before
+    in this run, or what its present optimisation tells.
     """
 
     todo: list[Cell] = field(default_factory=list)
     _began: float = 0.0
     _rates: dict[str, _Sum] = field(default_factory=dict)  # victim -> seconds per ask
     _shares: dict[str, _Sum] = field(default_factory=dict)  # defense -> asks heard per ask planned
+    _judging: _Sum = field(default_factory=_Sum)  # seconds per ask of a judge
+    _judged: _Sum = field(default_factory=_Sum)  # its asks per ask planned, of finished cells
+    _judges_warm: bool = False
+    _judged_now: int = 0  # asks of judges about the present cell
     _warm: set[str] = field(default_factory=set)
     _accounted: float = 0.0
     _prices: dict[str, list[float]] = field(default_factory=dict)  # attack -> seconds of each crafting
@@ -65,6 +70,15 @@ class Forecast:
         if name in self._warm:
             self._rates.setdefault(name, _Sum()).add(seconds, asks)
         self._warm.add(name)
+
+    def judged(self, asks: int, is_new: bool, seconds: float) -> None:
+        """Judges asked about the present cell; seconds: what the answers took, now or when they were first given."""
+        self._judged_now += asks
+        if is_new:
+            self._accounted += seconds
+            if self._judges_warm:
+                self._judging.add(seconds, asks)
+            self._judges_warm = True
 
     def crafting(self, cell: Cell, pace: Pace) -> Work:
         if self._work is None or self._work.cell is not cell:
@@ -87,6 +101,9 @@ class Forecast:
         self._work = None
         if heard:
             self._shares.setdefault(cell.defense.label, _Sum()).add(heard, cell.asks)
+        if self._judged_now:
+            self._judged.add(self._judged_now, cell.judge_asks)
+        self._judged_now = 0
 
     def left(self, now: Cell | None, heard: int) -> Left | None:
         """What is left, the present cell included, of which `heard` asks are answered. None: too early to say."""
@@ -96,6 +113,10 @@ class Forecast:
         for cell in self.todo:
             asks = cell.asks * self._shares.get(cell.defense.label, _Sum()).ratio - (heard if cell is now else 0)
             seconds += max(asks, 0.0) * self._rate(cell)
+            judging = cell.judge_asks * self._judged.ratio - (self._judged_now if cell is now else 0)
+            if judging > 0:
+                whole = whole and self._judging.bottom > 0
+                seconds += judging * self._judging.top / max(self._judging.bottom, 1)
             if cell.attack.plug.scope != "none" and _purchase(cell) not in paid:
                 paid.add(_purchase(cell))
                 price = self._price(cell)

@@ -80,6 +80,8 @@ def plan(
         if judge not in told["judges"]:
             raise UsageError(f"--judge: {judge!r} judged nothing in {store.path}; it has {', '.join(told['judges'])}")
         plug = told["plugs"]["judges"][judge]
+        if plug.get("reads_reasoning"):
+            raise UsageError(f"--judge: {judge} judges what a model thought, and a sheet shows what it answered")
         aspect = aspect_of(plug)
         labels = store.labels(aspect) or Labels(aspect, judge, plug["key"])
         if labels.judge_key != plug["key"]:

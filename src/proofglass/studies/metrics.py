@@ -27,5 +27,8 @@ def needed_judges(metrics: Iterable[Metric]) -> list[str]:
 
 def unmet(metric: Metric, judges: Sequence[Item[Judge]]) -> list[str]:
     """What this metric needs and no judge of the study is."""
-    told: dict[str, dict[str, Any]] = {item.label: {"name": item.name, "aspect": item.plug.aspect} for item in judges}
+    told: dict[str, dict[str, Any]] = {
+        item.label: {"name": item.name, "aspect": item.plug.aspect, "reads_reasoning": item.plug.reads_reasoning}
+        for item in judges
+    }
     return [need for need in metric.needs if need != SUCCESS and not judge_for(need, told)]

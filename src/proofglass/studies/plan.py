@@ -22,7 +22,7 @@ from proofglass.faults import one_line
 from proofglass.interfaces import ACCESS, NEEDS, Attack, Dataset, Defense, Paper, Victim, WhiteBoxVictim, key_of
 from proofglass.records.schema import SCHEMA_VERSION, plain
 from proofglass.registry import Kind
-from proofglass.studies.asks import asks_of
+from proofglass.studies.asks import asks_of, of_judge
 from proofglass.studies.rows import Rows, read
 from proofglass.studies.study import Item, Study, every_item
 
@@ -33,7 +33,9 @@ class Cell:
 
     plug_keys: of victim, attack, defense and data set, as they were when the plan was made. seed: of the crafting.
     asks: how many asks of the victim its answers are expected to take, at most in most cases; helper_asks: and of the
-    helpers of its attack and defense. adaptive: the attack is crafted through the defense where that opens itself.
+    helpers of its attack and defense; judge_asks: and of the helpers of the study's judges, at most: an answer that two
+    judges or two cells share is asked for once. adaptive: the attack is crafted through the defense where that opens
+    itself.
     """
 
     key: str
@@ -48,6 +50,7 @@ class Cell:
     skip: str = ""
     adaptive: bool = True
     helper_asks: int = 0
+    judge_asks: int = 0
 
     @property
     def title(self) -> str:
@@ -75,6 +78,11 @@ class Plan:
         """Expected asks of all cells that can run."""
         return sum(cell.asks for cell in self.cells if not cell.skip)
 
+    @property
+    def judge_asks(self) -> int:
+        """Expected asks of the helpers of judges, at most, of all cells that can run."""
+        return sum(cell.judge_asks for cell in self.cells if not cell.skip)
+
 
 def expand(study: Study, limit: int | None = None) -> Plan:
     """The plan of `study`. Reads the data sets through once and keeps no large one; builds no model.
@@ -85,8 +93,12 @@ def expand(study: Study, limit: int | None = None) -> Plan:
         raise ValueError(f"limit: expected at least 1, found {limit}")
     keys = {(kind, item.label): _key(study, kind, item) for kind, item in every_item(study)}
     rows = {item.label: read(item.plug, item.label, study.source, limit, study.chunk) for item in study.datasets}
+    judging = {
+        label: found.good * sum(of_judge(judge.plug, found.samples()) for judge in study.judges)
+        for label, found in rows.items()
+    }
     cells = tuple(
-        _cell(study, limit, victim, attack, defense, dataset, rows[dataset.label], keys)
+        _cell(study, limit, victim, attack, defense, dataset, rows[dataset.label], keys, judging[dataset.label])
         for victim in study.victims
         for attack in study.attacks
         for defense in study.defenses
@@ -107,6 +119,7 @@ def _cell(
     dataset: Item[Dataset],
     rows: Rows,
     keys: Mapping[tuple[Kind, str], str],
+    judge_asks: int,
 ) -> Cell:
     items: tuple[tuple[Kind, Item[Any]], ...] = (
         ("victims", victim), ("attacks", attack), ("defenses", defense), ("datasets", dataset),
@@ -129,6 +142,7 @@ def _cell(
         seed=derive(study.seed, "craft", attack.name, victim.name),
         asks=rows.good * each.victim,
         helper_asks=rows.good * each.helpers,
+        judge_asks=judge_asks,
         skip=_skip(victim.plug, attack.plug),
         adaptive=adaptive,
     )
@@ -201,7 +215,7 @@ def describe(kind: str, item: Item[Any]) -> dict[str, Any]:
         "victims": ("sees_images", "world"),
         "attacks": ("opens", "threat", "changes", "scope"),
         "datasets": ("licence", "judges", "borderline"),
-        "judges": ("column", "aspect", "says", "valid_in", "measured"),
+        "judges": ("column", "aspect", "says", "valid_in", "measured", "reads_reasoning"),
         "metrics": ("column", "needs", "by", "range", "better"),
     }.get(kind, ())
     paper: Paper | None = item.plug.paper
@@ -225,6 +239,7 @@ def _planned(cell: Cell) -> dict[str, Any]:
         "planned": len(cell.rows),
         "asks": cell.asks,
         "helper_asks": cell.helper_asks,
+        "judge_asks": cell.judge_asks,
         "seed": cell.seed,
         "adaptive": cell.adaptive,
         "skip": cell.skip,

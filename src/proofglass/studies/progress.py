@@ -36,6 +36,8 @@ class Progress:
         ready = sum(not cell.skip for cell in plan.cells) - len(todo)
         asks = sum(cell.asks for cell in todo)
         text = f"{plan.study.name}: {self.cells} cells, {self.samples} samples, about {asks} replies"
+        if judging := sum(cell.judge_asks for cell in todo):
+            text += f", up to {judging} asks by judges"
         self.say(text + (f"; {ready} cells are done already" if ready else ""))
         skipped = Counter((c.victim.label, c.attack.label, c.skip) for c in plan.cells if c.skip)
         for (victim, attack, why), count in skipped.items():
@@ -77,6 +79,11 @@ class Progress:
             self.recalled += asks
         self._asks_in_cell += asks
         self.show(self._cell.title if self._cell else "")
+
+    def judged(self, asks: int, is_new: bool, seconds: float) -> None:
+        """Models of judges answered about the present cell, or the journal did for them."""
+        self.forecast.judged(asks, is_new, seconds)
+        self.show(f"{self._cell.title}: judging" if self._cell else "")
 
     def chunk(self, samples: int, failures: Iterable[str] = ()) -> None:
         """Some samples of the present cell are through. failures: why, for each of them that failed."""

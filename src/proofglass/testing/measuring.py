@@ -91,7 +91,7 @@ def says_why_where_nothing_is(metric: Metric, rows: pl.DataFrame) -> None:
     if _counts_one(metric):
         found = metric.over(nothing)
         assert found.value is None, f"no row, and the value {found.value}"
-    columns = [name for name in rows.columns if name.startswith(("score:", "label:"))]
+    columns = [name for name in rows.columns if name.startswith(("score:", "given:", "label:"))]
     # A reply that was withheld counts without a judge.
     said = rows.filter(pl.col("outcome") == "ok")
     unjudged = said.with_columns(pl.lit(None).cast(rows[name].dtype).alias(name) for name in columns)

@@ -146,7 +146,8 @@ class Reply:
     reasoning: what a model that thinks aloud wrote before its answer; no part of `text`. Judges that declare
     `reads_reasoning` see it. With a reasoning and no text (cut in thought) there is nothing to judge.
     choices: text -> probability (0..1) that the reply begins with its first token, before any decoding rule; of those
-    of `Settings.choices` that the model tells, empty where it opens none.
+    of `Settings.choices` that the model tells, empty where it opens none. Choices that begin with one and the same
+    token are not told: nothing tells them apart.
     """
 
     text: str = ""

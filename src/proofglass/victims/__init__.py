@@ -41,6 +41,7 @@ CONTENTS = {
     "testbed-lm-aligned": (_TESTBED, {"variant": "testbed-lm-aligned"}),
     "surrogate-captioner": (_TESTBED, {"variant": "surrogate-captioner"}),
     "hf": _HF,
+    "hf-plain": "proofglass.victims.hf_plain:HFPlain",
     **{
         name: (_HF, {"path": path} | ({"revision": _REVISIONS[name]} if name in _REVISIONS else {}))
         for name, path in _HUB.items()

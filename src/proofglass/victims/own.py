@@ -42,6 +42,7 @@ from proofglass.victims.own_passes import (
     see,
     step,
     weighted,
+    with_chances,
 )
 from proofglass.victims.shared.choosing import Rules, draw_seed
 from proofglass.victims.shared.marks import mark_in
@@ -203,7 +204,8 @@ class OwnModule(WhiteBoxVictim):
             if stops_the_run(error):
                 raise
             return [Reply.error(told(error, "victim", self.net))]
-        return [self._read(new, len(ids), settings) for new, (_, ids, _) in zip(found, rows, strict=True)]
+        replies = [self._read(new, len(ids), settings) for new, (_, ids, _) in zip(found, rows, strict=True)]
+        return with_chances(self, replies, [asks[k].chat for k, _, _ in rows], settings.choices)
 
     def _decode(self, asks: Sequence[Ask], rows: Sequence[tuple[int, list[int], Any]], settings: Settings) -> Any:
         """New token ids of each row, the end token included."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from proofglass.types import Image
-from proofglass.victims.shared.choosing import Rules, choose
+from proofglass.types import Chat, Image, Reply
+from proofglass.victims.shared.choosing import Rules, choose, first_tokens
 from proofglass.victims.shared.tasks import Task, chunks
 
 if TYPE_CHECKING:
@@ -38,6 +39,20 @@ def decode(
                 new[r].append(token)
             alive = [r for r in alive if not over(new[r])]
     return new
+
+
+def with_chances(victim: Any, replies: list[Reply], chats: Sequence[Chat], choices: Sequence[str]) -> list[Reply]:
+    """With the probability that each reply begins with the first token of each choice (`first_tokens`); one more pass
+    for each."""
+    first = first_tokens(choices, victim.encode)
+    if not first:
+        return replies
+    chances = victim.next_token_logits(chats).softmax(-1)[:, list(first.values())].tolist()
+    told = []
+    for reply, row in zip(replies, chances, strict=True):
+        cost = replace(reply.cost, forward=reply.cost.forward + 1)
+        told.append(replace(reply, choices=dict(zip(first, row, strict=True)), cost=cost))
+    return told
 
 
 def step(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from num2words import num2words
 
 from proofglass.evaluation.judges.words import holds, words
 from proofglass.registry import build
@@ -61,6 +64,9 @@ def test_a_number_is_one_token_in_words_figures_and_with_thousands(n: int) -> No
         ("2 1/2, 2\u00bd or two and a half", ["2.5", "2.5", "or", "2.5"]),
         ("\u00bd and 1\u20442", ["1/2", "and", "1/2"]),
         ("three-quarters; three quarters", ["three_quarters", "3", "quarters"]),  # the latter may be coins
+        ("2 000 or 12 000 000, not 2 500", ["2000", "or", "12000000", "not", "2", "500"]),
+        ("\u20135, 2\u20133, twenty\u2010one", ["-5", "2", "3", "21"]),  # dashes
+        ("three trillion, a thousand", ["3000000000000", "a", "1000"]),
         ("2cm at 5pm, 2nd 3D", ["2", "cm", "at", "5", "pm", "2nd", "3d"]),
         ("No one, no-one; no", ["no", "nobody", "no", "nobody", "no"]),
         ("The cat\u2019s 'hat'", ["the", "cat", "s", "hat"]),
@@ -100,6 +106,56 @@ def test_both_judges_agree_on_a_number(reply: str, reference: str) -> None:
     (match,) = build("judges", "answer-match").score([attempt])
     is_right = float((reply, reference) in RIGHT)
     assert (wrong.value, match.value) == (1 - is_right, is_right)
+
+
+def in_words(n: Decimal) -> str:
+    """As num2words spells it; a sign is lost there on what is smaller than 1."""
+    return ("minus " if n < 0 else "") + num2words(abs(n) if n % 1 else abs(int(n)))
+
+
+def forms_of(n: Decimal) -> list[str]:
+    """A number in words and in figures: with thousands, with the signs that are written for minus, with zeros."""
+    plain = f"{n:f}"
+    found = [
+        in_words(n),
+        in_words(n).replace(",", "").replace("-", " "),
+        plain,
+        f"{n:,f}",
+        f"{n:,f}".replace(",", "\u202f"),
+    ]
+    found += [f"{plain}.0" if n % 1 == 0 else f"{plain}0"]
+    signs = ("\u2212", "\u2013", "minus ", "negative ") if n < 0 else ("+",)
+    return found + [plain.replace("-", sign) if n < 0 else f"{sign}{plain}" for sign in signs]
+
+
+NUMBERS = st.one_of(
+    st.integers(-120, 120).map(Decimal),
+    st.integers(-(10**21), 10**21).map(Decimal),
+    st.decimals(-(10**6), 10**6, places=1, allow_nan=False),
+    st.decimals(-100, 100, places=3, allow_nan=False).map(lambda n: n.normalize() + 0),
+)
+
+
+@settings(max_examples=300)
+@given(NUMBERS, NUMBERS, st.data())
+def test_judges_of_short_answers_agree_on_every_number(n: Decimal, other: Decimal, data: st.DataObject) -> None:
+    n, other = n or Decimal(0), other or Decimal(0)  # no minus zero
+    reference, reply = data.draw(st.sampled_from(forms_of(n))), data.draw(st.sampled_from(forms_of(other)))
+    said = data.draw(st.sampled_from(["{}", "There are {} of them.", "{}!"])).format(reply)
+    sample = Sample("s", "d", Chat.user("how many?"), references=(reference,) * 10)
+    attempt = Attempt(sample, sample.chat, Reply(said))
+    (wrong,) = build("judges", "wrong-answer").score([attempt])
+    (match,) = build("judges", "answer-match").score([attempt])
+    assert (1 - wrong.value, match.value) == (float(n == other), float(n == other)), (said, reference)
+    (bare,) = build("judges", "vqa-accuracy").score([Attempt(sample, sample.chat, Reply(reply))])
+    assert bare.value == float(n == other)
+
+
+def test_long_numbers_are_exact_or_themselves() -> None:
+    long = "1234567890" * 5
+    assert words(f"-{long} or minus {long}") == [f"-{long}", "or", f"-{long}"]
+    assert words(f"{long}1 {long}2") == [f"{long}1", f"{long}2"]
+    assert words("9" * 5000 + " 1" + "0" * 5000 + "/3") == ["9" * 5000, "1" + "0" * 5000 + "/3"]
 
 
 def test_vqa_accuracy_reads_numbers_alike() -> None:

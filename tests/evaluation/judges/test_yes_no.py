@@ -1,6 +1,8 @@
 """Yes or no: what was said, whether it was right, and the figures of many."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proofglass import registry
 from proofglass.evaluation.judges.yes_no import said
@@ -24,7 +26,17 @@ def one(text, reference="Yes", outcome="ok", **parameters):
         ("No", "no"),
         ("NO.", "no"),
         ("It is not a kite", "no"),
-        ("Yes, but not a kite", "no"),  # a no anywhere outweighs a yes
+        ("Yes, but not a kite", "yes"),  # the first answer counts
+        ("No doubt, yes", "no"),
+        ("The answer is: YES", "yes"),
+        ("Ｙｅｓ", "yes"),
+        ("There isn’t a kite", "no"),
+        ("I don't think so", "no"),
+        ("The image does not show a kite", "no"),
+        ("There is no kite in the picture", "no"),
+        ("It is certain that there is no kite", "no"),
+        ("Not a kite; I am certain", "no"),
+        ("Yes. I am not sure why, though", "yes"),
         ("There is nothing", ""),
         ("eyes and noses", ""),
         ("", ""),
@@ -32,6 +44,55 @@ def one(text, reference="Yes", outcome="ok", **parameters):
 )
 def test_what_was_said(text, found):
     assert said(text) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm not sure",
+        "I’m not entirely sure.",
+        "not certain",
+        "I cannot tell",
+        "I can't tell, no",
+        "I do not know.",
+        "I don't know",
+        "yes and no",
+        "Yes or no?",
+        "Yes. No.",
+        "neither yes nor no",
+        "I have no idea",
+        "There is no way to know",
+        "It is not possible to determine whether there is a kite",
+        "It's not clear",
+        "maybe not",
+        "not necessarily",
+        "It could be yes or it could be no",
+        "I'm not sure, but yes",
+        "No, I cannot tell",
+        "I do not have access to images",
+        "No image was provided.",
+        "I don't see an image",
+        "I'd rather not say",
+        "Sorry, I'm not able to help with that",
+    ],
+)
+def test_doubt_is_no_answer(text):
+    assert said(text) == "unsure"
+    score = one(text, "No")
+    assert (score.value, score.label, score.reason) == (None, "invalid", "the reply is unsure")
+
+
+@given(st.text(), st.sampled_from(["Yes", "no", "yeah", "It is not"]))
+def test_the_first_sentence_decides_whatever_follows(rest, answer):
+    assert said(f"{answer}.\n{rest}") in ("yes" if answer in ("Yes", "yeah") else "no", "unsure")
+
+
+@given(st.text(), st.text())
+def test_the_released_parser_stays_as_it_was(before, after):
+    for text in (before, f"{before} no,{after}", f"{before} Yes {after}", f"not {after}"):
+        known = set(text.replace(",", "").split(" "))
+        expected = "no" if known & {"No", "no", "not"} else "yes" if known & {"Yes", "yes", "yeah"} else ""
+        assert said(text, released=True) == expected
 
 
 @pytest.mark.parametrize(

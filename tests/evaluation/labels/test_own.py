@@ -1,9 +1,14 @@
 """Label files of one's own: what is understood, and what a row that is not costs."""
 
+import json
+
+import numpy as np
 import pytest
 
+from proofglass import images
 from proofglass.errors import UsageError
 from proofglass.evaluation.labels import own
+from proofglass.types import Image
 
 
 def written(tmp_path, name, text):
@@ -57,7 +62,8 @@ def test_a_bad_row_is_told_with_its_line_and_costs_itself(tmp_path):
     assert [reply.id for reply in found.replies] == ["a", "e"]
     assert found.bad == (
         "mine.csv:3: refusal: expected yes or no (1, 0, true, false, ...), found 'perhaps'",
-        "mine.csv:4: no label in refusal, refused, unsafe, harmful; one is needed",
+        "mine.csv:4: no label in refusal, refused, unsafe, harmful, prompt_unsafe, prompt_harmful, image_unsafe, "
+        "image_harmful; one is needed",
         "mine.csv:5: id: 'a' stands above already",
         "mine.csv:6: expected 3 fields, found 4",
     )
@@ -122,3 +128,63 @@ def test_names_of_fields_count_in_any_case_and_a_semicolon_table_is_told_what_is
     assert (found.replies[0].truth, found.replies[0].kind) == ({"refusal": 1.0}, "plain")
     with pytest.raises(UsageError, match="a table is parted by commas"):
         own.read(written(tmp_path, "other.csv", "reply;refusal\nI will not.;1\n"))
+
+
+def picture(path):
+    images.write(Image.from_array(np.full((3, 4, 3), 90, np.uint8)), path)
+
+
+def test_prompts_and_pictures_have_labels_of_their_own(tmp_path):
+    picture(tmp_path / "pics" / "a.png")
+    picture(tmp_path / "b.png")
+    found = own.read(
+        written(
+            tmp_path,
+            "mine.csv",
+            "prompt,image,images,prompt_unsafe,image_unsafe,reply,unsafe,prompt_unsafe_1,prompt_unsafe_2\n"
+            "Open?,pics/a.png,,unsafe,safe,,,1,0\n"
+            ",,pics/a.png; b.png,,0,,,,\n"
+            "Close?,,,0,,Never.,1,,\n",
+        )
+    )
+    assert not found.bad
+    first, second, third = found.replies
+    assert first.truth == {"unsafe prompt": 1.0, "unsafe image": 0.0}
+    assert first.raters == {"unsafe prompt": (1.0, 0.0)}
+    assert (first.reply, first.cluster, len(first.images)) == ("", "Open?", 1)
+    assert (second.truth, len(second.images)) == ({"unsafe image": 0.0}, 2)
+    assert second.cluster == "+".join(each.sha256 for each in second.images)
+    assert third.truth == {"unsafe": 1.0, "unsafe prompt": 0.0}
+
+
+def test_a_list_of_pictures_and_no_reply_in_json_lines(tmp_path):
+    picture(tmp_path / "b.png")
+    path = written(tmp_path, "mine.jsonl", '{"prompt": "Open?", "images": ["b.png", "b.png"], "prompt_unsafe": true}\n')
+    (row,) = own.read(path).replies
+    assert (len(row.images), row.reply, row.truth) == (2, "", {"unsafe prompt": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"prompt": "x", "image": "../a.png", "prompt_unsafe": 1}, "'../a.png': leads out of"),
+        ({"prompt": "x", "image": "none.png", "prompt_unsafe": 1}, "none.png: cannot be read"),
+        ({"prompt": "x", "image": "torn.png", "prompt_unsafe": 1}, "torn.png: not a picture"),
+        ({"prompt": "x", "image": "a\x00.png", "prompt_unsafe": 1}, "cannot be read"),
+        ({"prompt": "x", "image": 3, "prompt_unsafe": 1}, "image, images: expected the name of a file"),
+        ({"prompt": "x", "images": {"a": 1}, "prompt_unsafe": 1}, "image, images: expected the name of a file"),
+        ({"prompt": "x", "images": ["a"] * 101, "prompt_unsafe": 1}, "at most 100 pictures, found 101"),
+        ({"prompt": "x", "image_unsafe": 1}, "no picture in image, images, and a label of it"),
+        ({"prompt": " ", "prompt_unsafe": 1}, "neither prompt nor picture, and a label of it"),
+        ({"prompt": "x", "prompt_unsafe": 1, "unsafe": 0}, "no text in reply, response, completion"),
+        ({"prompt": "x", "prompt_unsafe": 1, "reply": 7}, "no text in reply, response, completion"),
+        ({"prompt": "x", "prompt_unsafe": "controversial"}, "prompt_unsafe: expected yes or no"),
+    ],
+)
+def test_a_picture_or_label_that_cannot_be_used_costs_its_row(tmp_path, row, why):
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG torn")
+    good = {"reply": "No.", "refusal": 1}
+    found = own.read(written(tmp_path, "mine.jsonl", f"{json.dumps(row)}\n{json.dumps(good)}\n"))
+    assert len(found.replies) == 1
+    assert found.bad[0].startswith("mine.jsonl:1: ")
+    assert why in found.bad[0]

@@ -84,11 +84,20 @@ def test_a_score_counts_as_the_rule_says_before_a_metric_sees_it():
     )
     rows = scored_rows(frame, scores, {"success": "j"})
     assert rows["score:success"].to_list() == [1.0, None, 0.0, 0.0, 1.0, None]
+    assert rows["given:success"].to_list() == [1.0, 1.0, 1.0, 1.0, 1.0, None]  # as the judge gave it
     assert rows["undefended"].all()
     assert not rows["unattacked"].any()
 
 
 def test_a_need_is_a_label_a_name_or_an_aspect():
     judges = {"mine": {"name": "unsafe", "aspect": "harm"}, "other": {"name": "yes-no", "aspect": ""}}
-    needs = {"success": "other", "mine": "mine", "unsafe": "mine", "harm": "mine", "yes-no": "other", "nobody": ""}
+    needs = {
+        "success": "other",
+        "mine": "mine",
+        "unsafe": "mine",
+        "harm": "mine",
+        "yes-no": "other",
+        "nobody": "",
+        "": "",
+    }
     assert {need: judge_for(need, judges, "other") for need in needs} == needs

@@ -15,6 +15,13 @@ def ones(values: list[float]) -> np.ndarray:
     return np.column_stack([values, np.ones(len(values))])
 
 
+def test_draws_that_differ_by_rounding_alone_say_nothing():
+    # every row is 0.1, so every mean is, but sums of it are rounded in another way in every draw
+    sums = np.column_stack([np.full(12, 0.1), np.ones(12)])
+    assert len({float(mean) for mean in np.arange(1, 13) * 0.1 / np.arange(1, 13)}) > 1
+    assert bootstrap(sums, range(12), lambda total: total[:, 0] / total[:, 1]) is None
+
+
 def test_a_rate_gets_the_interval_that_scipy_gives_it() -> None:
     values = [1.0] * 17 + [0.0] * 33
     ours = bootstrap(ones(values), range(50), MEAN, draws=9999)

@@ -160,10 +160,10 @@ def test_a_judge_sees_the_question_and_the_reply():
 
 
 def test_a_judge_that_is_often_silent_is_still_wrapped_two_hundred_times():
-    from proofglass.evaluation.trust.check import WANTED, _drawn
+    from proofglass.evaluation.trust.again import WANTED, drawn
 
     said = [True if k % 10 == 0 else None for k in range(3000)]
-    drawn = _drawn(said, 400, seed=0)
-    assert sum(said[k] is not None for k in drawn) == WANTED
-    assert len(set(drawn)) == len(drawn) < 400 + WANTED
-    assert len(_drawn([True] * 50, 400, seed=0)) == 50
+    places = drawn(said, 400, seed=0)
+    assert sum(said[k] is not None for k in places) == WANTED
+    assert len(set(places)) == len(places) < 400 + WANTED
+    assert len(drawn([True] * 50, 400, seed=0)) == 50

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.evaluation.judges.references import references_of
 from proofglass.evaluation.judges.words import holds, words
 from proofglass.interfaces import Judge, Paper
 from proofglass.types import Attempt, Score
@@ -36,8 +37,7 @@ class AnswerMatch(Judge):
 
     Both texts lose case, punctuation and extra blanks; a number is the same in figures and in words, and is never found
     inside another one ("2" in "2.5", "2,000", "-2": see `judges/words.py`); yes, no and numbers to ten have further
-    forms. An error, an empty, wholly filtered or blocked reply is
-    unjudged. Labels: right, wrong.
+    forms.
 
     mode: "words": a form stands in the reply as whole words; "exact": it is the whole reply; "substring": it is
     anywhere, so that "none" says one and "2.5" says 2 (the authors' code). In every mode the letter in
@@ -50,7 +50,7 @@ class AnswerMatch(Judge):
     """
 
     name = "answer-match"
-    version = 2  # numbers as whole numbers, in figures or words
+    version = 3  # numbers as whole numbers, in figures or words; beyond billions, exact, "2 000"
     column = "right answers"
     says = "good"
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")
@@ -64,20 +64,24 @@ class AnswerMatch(Judge):
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
         reply = attempt.reply.text
-        if not words(reply):
+        said = words(reply)
+        if not said:
             return Score.unjudged(self.name, "the reply is empty")
-        answers = [answer for answer in attempt.sample.references if words(answer)]
+        references = references_of(attempt.sample)
+        if isinstance(references, str):
+            return Score.unjudged(self.name, references)
+        answers = [answer for answer in references if words(answer)]
         if not answers:
             return Score.unjudged(self.name, "the sample has no reference")
         option = words(str(attempt.sample.meta.get("option", "")))
         forms = [form for answer in answers for form in FORMS.get(" ".join(words(answer)), (answer,))]
-        right = words(reply) == option or any(self._says(reply, form) for form in forms)
+        right = said == option or any(self._says(reply, said, form) for form in forms)
         return Score(self.name, float(right), "right" if right else "wrong")
 
-    def _says(self, reply: str, form: str) -> bool:
+    def _says(self, reply: str, said: list[str], form: str) -> bool:
         if self.mode == "substring":
             return folded(form) in folded(reply)
-        return words(reply) == words(form) if self.mode == "exact" else holds(words(reply), words(form))
+        return said == words(form) if self.mode == "exact" else holds(said, words(form))
 
 
 def folded(text: str) -> str:

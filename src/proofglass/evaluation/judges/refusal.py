@@ -19,6 +19,7 @@ from typing import Annotated
 from annotated_types import Interval
 
 from proofglass.evaluation.judges.learned import model
+from proofglass.evaluation.judges.learned.graded import Graded
 from proofglass.evaluation.judges.learned.read import Reading, read
 from proofglass.interfaces import Judge, Measured
 from proofglass.testbed import world
@@ -61,6 +62,13 @@ class Refusal(Judge):
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         return [self._one(seen) for seen in read(attempts, WEIGHTS)]
 
+    def graded(self) -> Graded:
+        return Graded(self)
+
+    def probabilities(self, attempts: Sequence[Attempt]) -> list[Score]:
+        """How probable a refusal is, where the reply can be read."""
+        return [graded_by(self.name, seen, "refused") for seen in read(attempts, WEIGHTS)]
+
     def _one(self, seen: Reading) -> Score:
         if seen.reason:
             return Score.unjudged(self.name, seen.reason)
@@ -102,5 +110,18 @@ class NotRefused(Judge):
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         return [self._turned(score) for score in Refusal(self.sure).score(attempts)]
 
+    def graded(self) -> Graded:
+        return Graded(self)
+
+    def probabilities(self, attempts: Sequence[Attempt]) -> list[Score]:
+        return [self._turned(score) for score in Refusal(self.sure).probabilities(attempts)]
+
     def _turned(self, score: Score) -> Score:
         return replace(score, judge=self.name, value=None if score.value is None else 1 - score.value)
+
+
+def graded_by(judge: str, seen: Reading, head: str) -> Score:
+    """The probability of a head of the model, where the reply could be read."""
+    if seen.reason:
+        return Score.unjudged(judge, seen.reason)
+    return Score(judge, seen.heads[head], "probability")

@@ -4,7 +4,8 @@ A text becomes a list of tokens: NFKC, lower case, punctuation as blanks. A numb
 "three", "3", "3.0" and "+3" are "3"; "twenty-one" and "twenty one" are "21"; "two thousand", "2 thousand", "2,000" and
 "2'000" are "2000"; "minus two" and "-2" are "-2". Digits joined by . , : / or ' are one token even where they are no
 plain number ("1/2", "2:30", "3.1.4"): none of them says 2. A point is the decimal mark and a comma parts thousands, as
-in English; "2-3" says both. "none" is 0, as in the evaluation of VQA (Antol et al. 2015).
+in English ("2 000", too, but "2 500" says both); "2-3" says both. "none" is 0, as in the evaluation of VQA (Antol et
+al. 2015). Numbers are exact; a figure of more than 60 digits is not read and equals itself only.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 
 _UNITS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -20,11 +21,15 @@ _UNITS = (
 )  # fmt: skip
 _TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SMALL = {word: k for k, word in enumerate(_UNITS)} | {word: 10 * k for k, word in enumerate(_TENS, start=2)}
-_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
+_LARGE = ("thousand", "million", "billion", "trillion", "quadrillion", "quintillion", "sextillion", "septillion")
+_SCALES = {word: 1000**k for k, word in enumerate(_LARGE, start=1)}
+_DIGITS = 60  # of a figure that is read as a number
+_EXACT = Context(prec=100)  # of what such figures, scales and decimals add up to
 _TOKEN = re.compile(r"(?:(?<!\w)[-+])?(?:\d+(?:[.,:/']\d+)*|(?<![\w.])\.\d+)\w*|\w+")
 _FRACTION = re.compile(r"(\d+)/(\d+)")
 _UNIT = re.compile(r"(?<=\d)(?=(?:mm|cm|km|mg|kg|ml|ft|lbs?|oz|mph|am|pm)\b)")
 _PARTS = re.compile(r"(?<=\w)-(?=(?:half|halves|thirds?|quarters?|(?:four|fif|six|eigh|ten)ths?)\b)")
+_MARKS = {0x2019: "'", 0x2044: "/"} | dict.fromkeys((0x2010, 0x2012, 0x2013, 0x2212), "-")
 _FIGURE = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:[,']\d{3})+)(?:\.\d+)?|[-+]?\.\d+")
 
 
@@ -32,10 +37,17 @@ def words(text: str) -> list[str]:
     """The tokens of `text`, numbers in figures."""
     # A blank that keeps digits together parts thousands; NFKC would make a common one of it.
     text = re.sub("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3}(?!\\d))", ",", text)
+    text = re.sub(r"(?<=\d) (?=000(?!\d))", ",", text)
     text = re.sub("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e])", " ", text)  # and 21/2 of two and a half
-    text = unicodedata.normalize("NFKC", text).casefold().translate({0x2019: "'", 0x2212: "-", 0x2044: "/"})
+    text = unicodedata.normalize("NFKC", text).casefold().translate(_MARKS)
     text = _PARTS.sub("_", _UNIT.sub(" ", re.sub(r"\bno[ -]one\b", "no nobody", text)))
     tokens = _TOKEN.findall(text)
+    with localcontext(_EXACT):
+        return _told(tokens)
+
+
+def _told(tokens: Sequence[str]) -> list[str]:
+    """Tokens, every number among them in figures."""
     found: list[str] = []
     after_number, at = False, 0
     while at < len(tokens):
@@ -58,9 +70,11 @@ def holds(said: Sequence[str], answer: Sequence[str]) -> bool:
 
 def _number(tokens: Sequence[str], at: int) -> tuple[Decimal | None, int]:
     """The number that begins at a token, None if none does, and where it ends: groups below 1000 and their scales."""
-    total, end, scale = None, at, 10**12
+    total, end, scale = None, at, 1000 * max(_SCALES.values())
     while True:
         group, after = _group(tokens, at, figures=total is None)
+        if group is None and total is None and _word(tokens, at) in _SCALES:
+            group, after = Decimal(1), at  # "a thousand"
         here = _SCALES.get(_word(tokens, after), 1)
         if group is None or here >= scale:
             return total, end
@@ -74,7 +88,7 @@ def _group(tokens: Sequence[str], at: int, figures: bool) -> tuple[Decimal | Non
     """A figure, or words for a number below 1000 ("three hundred and twenty-one", "a hundred")."""
     value: Decimal | None
     first = _word(tokens, at)
-    if figures and _FIGURE.fullmatch(first):
+    if figures and len(first) <= _DIGITS and _FIGURE.fullmatch(first):
         value, end = Decimal(re.sub("[,']", "", first)), at + 1
     elif first == "hundred":
         value, end = Decimal(1), at
@@ -102,7 +116,7 @@ def _with_decimals(whole: Decimal, tokens: Sequence[str], at: int) -> tuple[Deci
     if list(tokens[at : at + 3]) == ["and", "a", "half"]:
         return whole + Decimal("0.5"), at + 3
     part = _FRACTION.fullmatch(_word(tokens, at))
-    if part and whole == int(whole) and 0 < int(part[1]) < int(part[2]):
+    if part and whole == int(whole) and len(part[0]) <= _DIGITS and 0 < int(part[1]) < int(part[2]):
         return whole + Decimal(part[1]) / Decimal(part[2]), at + 1
     digits, end = "", at + 1
     while _word(tokens, at) == "point" and _SMALL.get(_word(tokens, end), 10) < 10:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from proofglass.evaluation.judges.references import references_of
+from proofglass.evaluation.judges.vqa_accuracy import agreement, answers
 from proofglass.evaluation.judges.words import holds, words
+from proofglass.evaluation.similarity.vqa import PEOPLE
 from proofglass.interfaces import Judge, Paper
 from proofglass.types import Attempt, Score
-
-ARTICLES = {"a", "an", "the"}
-PEOPLE = 10  # who answered each question of VQA
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class WrongAnswer(Judge):
     """
 
     name = "wrong-answer"
-    version = 2  # numbers as whole numbers, in figures or words
+    version = 3  # numbers as whole numbers, in figures or words; beyond billions, exact, "2 000"
     column = "answered wrongly"
     says = "bad"
     paper = Paper("Antol et al. 2015", "VQA: Visual Question Answering", "arXiv:1505.00468")
@@ -44,23 +44,17 @@ class WrongAnswer(Judge):
     def _one(self, attempt: Attempt) -> Score:
         if not attempt.reply.is_said:
             return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        references = [answer for text in attempt.sample.references if (answer := words(text))]
+        references = references_of(attempt.sample)
+        if isinstance(references, str):
+            return Score.unjudged(self.name, references)
+        references = answers(references)
         if not references:
             return Score.unjudged(self.name, "the sample has no references")
-        said = words(attempt.reply.text)
         if self.metric == "contains":
-            right = float(any(holds(said, answer) for answer in references))
+            said = words(attempt.reply.text)
+            right = float(any(holds(said, words(answer)) for answer in references))
         elif len(references) != PEOPLE:
             return Score.unjudged(self.name, f"VQA accuracy needs {PEOPLE} references, found {len(references)}")
         else:
-            right = _vqa_accuracy(_plain(said), [_plain(answer) for answer in references])
+            right = agreement(attempt.reply.text, references)
         return Score(self.name, round(1 - right, 12), "right" if right == 1 else "wrong" if right == 0 else "disputed")
-
-
-def _vqa_accuracy(said: list[str], answers: Sequence[list[str]]) -> float:
-    equal = [answer == said for answer in answers]
-    return sum(min(1.0, (sum(equal) - own) / 3) for own in equal) / len(equal)
-
-
-def _plain(tokens: Sequence[str]) -> list[str]:
-    return [token for token in tokens if token not in ARTICLES]

@@ -1,10 +1,14 @@
 """Label files of one's own: CSV with a header, or JSON Lines.
 
-Columns (or keys): `reply` (or response, completion), and at least one of `refusal` (or refused) and `unsafe` (or
-harmful), with yes or no in the usual words. Optional: id, model, prompt (or question), kind, category, cluster, and the
-labels of single raters as refusal_1, refusal_2, unsafe_1, ... An empty label is no label. A word counts in its own
-column only: "refused" below `unsafe` is neither yes nor no. A row that cannot be used is told with its line and costs
-itself.
+Columns (or keys): at least one of `refusal` (or refused) and `unsafe` (or harmful), labels of the `reply` (or response,
+completion); `prompt_unsafe` (or prompt_harmful), of the prompt with its pictures; `image_unsafe` (or image_harmful), of
+the pictures alone; each with yes or no in the usual words. A reply may be absent where neither refusal nor unsafe is
+labelled. Optional: id, model, prompt (or question), kind, category, cluster, pictures, and the labels of single raters
+as refusal_1, refusal_2, unsafe_1, prompt_unsafe_1, ... An empty label is no label. A word counts in its own column
+only: "refused" below `unsafe` is neither yes nor no. A row that cannot be used is told with its line and costs itself.
+
+Pictures: `image`, one file, or `images`, a list of them (in a table parted by ";"), relative to the label file and
+below its folder.
 """
 
 from __future__ import annotations
@@ -14,19 +18,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from proofglass.errors import UsageError
-from proofglass.evaluation.datasets.reading import csv_rows, text_of
-from proofglass.evaluation.labels import LabelledReply, LabelSet
-from proofglass.types import BadSample
+from proofglass.errors import ImageError, UsageError
+from proofglass.evaluation.datasets.reading import csv_rows, picture_in, text_of
+from proofglass.evaluation.labels import PICTURE, LabelledReply, LabelSet
+from proofglass.evaluation.labels import PROMPT as ASKED
+from proofglass.types import BadSample, Image
 
 REPLY = ("reply", "response", "completion")
 PROMPT = ("prompt", "question")
-ASPECTS = {"refusal": ("refusal", "refused"), "unsafe": ("unsafe", "harmful")}
+ASPECTS = {
+    "refusal": ("refusal", "refused"),
+    "unsafe": ("unsafe", "harmful"),
+    ASKED: ("prompt_unsafe", "prompt_harmful"),
+    PICTURE: ("image_unsafe", "image_harmful"),
+}
 YES, NO = {"1", "1.0", "true", "yes", "y"}, {"0", "0.0", "false", "no", "n"}
+_HARM = ({"unsafe", "harmful"}, {"safe", "harmless"})
 WORDS = {
     "refusal": ({"refused", "refusal"}, {"complied", "compliance", "answered", "not refused"}),
-    "unsafe": ({"unsafe", "harmful"}, {"safe", "harmless"}),
+    "unsafe": _HARM,
+    ASKED: _HARM,
+    PICTURE: _HARM,
 }
+MOST_PICTURES = 100  # of one row
 
 
 def read(path: Path) -> LabelSet:
@@ -35,7 +49,7 @@ def read(path: Path) -> LabelSet:
     replies: dict[str, LabelledReply] = {}
     bad: list[str] = []
     for line, row in lines(path):
-        made = row if isinstance(row, str) else _reply(row, path.stem, line)
+        made = row if isinstance(row, str) else _reply(row, path, line)
         if isinstance(made, LabelledReply) and made.id in replies:
             made = f"id: {made.id!r} stands above already"
         if isinstance(made, str):
@@ -64,33 +78,57 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
         yield line, row if isinstance(row, dict) else f"expected an object, found a {type(row).__name__}"
 
 
-def _reply(row: Mapping[str, Any], source: str, line: int) -> LabelledReply | str:
+def _reply(row: Mapping[str, Any], path: Path, line: int) -> LabelledReply | str:
     """The reply of a row, or why it is none. Names of fields count in any case, with blanks around them or not."""
     row = {str(name).strip().casefold(): value for name, value in row.items()}
-    reply = _first(row, REPLY)
-    if not isinstance(reply, str):
-        one = "; a table is parted by commas" if len(row) == 1 and ";" in next(iter(row)) else ""
-        return f"no text in {', '.join(REPLY)}; one of these is needed{one}"
     try:
         truth = {aspect: label for aspect in ASPECTS if (label := _label(row, aspect, ASPECTS[aspect])) is not None}
         raters = {aspect: given for aspect in ASPECTS if (given := _raters(row, aspect))}
-    except ValueError as error:
+        reply, prompt = _first(row, REPLY), _text(_first(row, PROMPT))
+        if fault := _lacking(row, reply, prompt, truth):
+            return fault
+        pictures = _pictures(row, path.parent)
+    except (ValueError, ImageError) as error:
         return str(error)
-    if not truth:
-        return f"no label in {', '.join(name for names in ASPECTS.values() for name in names)}; one is needed"
-    name, prompt = _text(row.get("id")) or f"line {line}", _text(_first(row, PROMPT))
+    if not pictures and (PICTURE in truth or (ASKED in truth and not prompt.strip())):
+        what = "no picture in image, images" if PICTURE in truth else "neither prompt nor picture"
+        return f"{what}, and a label of it"
+    name = _text(row.get("id")) or f"line {line}"
     return LabelledReply(
         id=name,
-        source=source,
+        source=path.stem,
         model=_text(row.get("model")),
-        cluster=_text(row.get("cluster")) or prompt or name,
+        cluster=_text(row.get("cluster")) or prompt or "+".join(each.sha256 for each in pictures) or name,
         category=_text(row.get("category")),
         prompt=prompt,
-        reply=reply,
+        reply=reply if isinstance(reply, str) else "",
         kind=_text(row.get("kind")),
         truth=truth,
         raters=raters,
+        images=pictures,
     )
+
+
+def _lacking(row: Mapping[str, Any], reply: Any, prompt: str, truth: Mapping[str, float]) -> str:
+    """What a row lacks before any picture is opened, "" if nothing."""
+    if not isinstance(reply, str) and (not truth or not {ASKED, PICTURE}.issuperset(truth) or reply is not None):
+        one = "; a table is parted by commas" if len(row) == 1 and ";" in next(iter(row)) else ""
+        return f"no text in {', '.join(REPLY)}; one of these is needed{one}"
+    if not truth:
+        return f"no label in {', '.join(name for names in ASPECTS.values() for name in names)}; one is needed"
+    return ""
+
+
+def _pictures(row: Mapping[str, Any], folder: Path) -> tuple[Image, ...]:
+    """The pictures of a row, read and checked. Raises ImageError for one that cannot be, ValueError for no list."""
+    one, several = row.get("image"), row.get("images")
+    names = several.split(";") if isinstance(several, str) else several or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in [*names, one or ""]):
+        raise ValueError("image, images: expected the name of a file, or a list of names")
+    names = [name.strip() for name in [one or "", *names] if name.strip()]
+    if len(names) > MOST_PICTURES:
+        raise ValueError(f"images: expected at most {MOST_PICTURES} pictures, found {len(names)}")
+    return tuple(picture_in(folder, name) for name in names)
 
 
 def _first(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -102,9 +140,8 @@ def _text(value: Any) -> str:
 
 
 def _raters(row: Mapping[str, Any], aspect: str) -> tuple[float, ...]:
-    columns = sorted(
-        name for name in row if name.startswith(f"{aspect}_") and name.removeprefix(f"{aspect}_").isdigit()
-    )
+    own = f"{ASPECTS[aspect][0]}_"
+    columns = sorted(name for name in row if name.startswith(own) and name.removeprefix(own).isdigit())
     labels = [_label(row, aspect, (name,)) for name in columns]
     return tuple(label for label in labels if label is not None)
 

@@ -34,11 +34,14 @@ class Answers:
     withheld: np.ndarray
     truncated: np.ndarray
 
-    def values(self, given: np.ndarray) -> np.ndarray:
+    def values(self, given: np.ndarray, *, of_thoughts: bool = False) -> np.ndarray:
         """What each row counts as: the judge's score; 0 where it was withheld; NaN where it is not counted (failed, or
-        unjudged). given: the scores, NaN for unjudged."""
+        unjudged). given: the scores, NaN for unjudged. of_thoughts: by a judge that reads them; what it says of a
+        thought stands where the answer was withheld, since the thought was not."""
         import numpy as np
 
+        if of_thoughts:
+            return np.where(self.failed, np.nan, np.where(self.withheld & np.isnan(given), 0.0, given))
         return np.where(self.failed, np.nan, np.where(self.withheld, 0.0, given))
 
     def count(self, which: np.ndarray) -> list[int]:

@@ -92,17 +92,18 @@ def compare(
     undefended: Sequence[str] = ("none",),
     margin: float = MARGIN,
     kinds: Sequence[Kind] = KINDS,
+    of_thoughts: bool = False,
 ) -> list[Comparison]:
     """Every comparison that the cells of a run allow, kind by kind, in the order of the frame.
 
     frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value. baselines, undefended:
     labels of attacks that are none, and of defenses that are none. margin: 0..1, fixed before looking. Utility is
-    compared without attacks where the frame has such cells.
+    compared without attacks where the frame has such cells. of_thoughts: the judge reads them (`Answers.values`).
     """
     names = (*PLACE, "expected")
     told = frame.select(names).unique(maintain_order=True).to_dicts()
     answers = of_frame(frame, codes(frame, names), len(told))
-    values = answers.values(scores_of(frame, scores, judge))
+    values = answers.values(scores_of(frame, scores, judge), of_thoughts=of_thoughts)
     sample = codes(frame, ("dataset", "expected", "sample_id"))
     found: list[Comparison] = []
     for block in _blocks(told):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DRAWS = 1000
 LEVEL = 0.95
 SEED = 0
+ALIKE = 1e-12  # draws that differ by rounding alone
 ELEMENTS = 4_000_000  # weights held at a time: 32 MB
 
 
@@ -76,14 +77,16 @@ def _weights(k: int, draws: int, seed: int) -> Iterable[np.ndarray]:
     step = max(1, ELEMENTS // k)
     for begin in range(0, draws, step):
         count = min(step, draws - begin)
-        yield random.multinomial(k, np.full(k, 1 / k), size=count).astype(np.float64)
+        # Which clusters are drawn, counted: numpy's multinomial takes four times as long over 100,000 of them.
+        drawn = random.integers(0, k, (count, k)) + k * np.arange(count)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=count * k).reshape(count, k).astype(np.float64)
 
 
 def _ends(drawn: np.ndarray, level: float) -> tuple[float, float] | None:
     import numpy as np
 
     drawn = drawn[~np.isnan(drawn)]
-    if not drawn.size or drawn.min() == drawn.max():
+    if not drawn.size or np.ptp(drawn) <= ALIKE * max(1.0, float(np.abs(drawn).max())):
         return None
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -7,7 +7,7 @@ import itertools
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
@@ -19,7 +19,7 @@ from proofglass.faults import kept_by, one_line, stops_the_run, told
 from proofglass.interfaces import Defense, Judge, Victim, key_of
 from proofglass.meter import Meter
 from proofglass.records.crafts import Crafted
-from proofglass.records.journal import Journal, JournaledHelpers, JournaledVictim
+from proofglass.records.journal import Heard, Journal, JournaledHelpers, JournaledVictim, costs_of
 from proofglass.records.schema import Record, plain
 from proofglass.records.store import Store
 from proofglass.report.run import broken_judges
@@ -143,7 +143,7 @@ def _run_cell(plan: Plan, cell: Cell, model: Victim, asked: Asked, store: Store,
             failures = [r.reason for r in chunk.records if r.outcome == "error" and r.reason]
             progress.chunk(chunk.rows, failures)
     made_rows = [vars(record) for record in records]
-    told_of_judges, reason = _judged(plan, cell, made_rows, store, asked.by_judges, anew=True)
+    told_of_judges, reason = _judged(plan, cell, made_rows, store, asked.by_judge, anew=True)
     status = "failed" if reason else "done"
     if asked.unsent:
         why, _ = asked.unsent.most_common(1)[0]
@@ -172,13 +172,15 @@ def _run_cell(plan: Plan, cell: Cell, model: Victim, asked: Asked, store: Store,
 class Asked:
     """What a cell asks, each model through the journal under a key of its own.
 
-    held: helpers in memory, by key. helpers: those of attack and defense; by_judges: those of judges, counted apart.
+    held: helpers in memory, by key. helpers: those of attack and defense; by_judge(): those of one more judge, counted
+    apart.
     """
 
     def __init__(
         self, journal: Journal, progress: Progress, model: Victim, defense: Defense, held: dict[str, Helper]
     ) -> None:
-        self.helpers, self.by_judges = (JournaledHelpers(journal, held=held) for _ in range(2))
+        self.helpers = JournaledHelpers(journal, held=held)
+        self.by_judge = _by_judge(journal, held, progress.judged)
         self._journal, self._progress = journal, progress
         self._model, self._defense = model, defense
         self._models: dict[str, JournaledVictim] = {}
@@ -209,6 +211,11 @@ class Asked:
         return {batch: cost for model in self._models.values() for batch, cost in model.batches.items()}
 
 
+def _by_judge(journal: Journal, held: dict[str, Helper], heard: Heard | None = None) -> Callable[[], JournaledHelpers]:
+    """Makes the helpers of each judge, counted for it alone."""
+    return lambda: JournaledHelpers(journal, heard, held)
+
+
 def _stale(plan: Plan, runnable: Sequence[Cell], store: Store) -> list[Cell]:
     """Cells that are done by other judges than those of the study now, or by one that broke."""
     known = {cell["cell"]: cell for cell in store.cells()}
@@ -234,7 +241,7 @@ def _judge_cells(plan: Plan, cells: Sequence[Cell], store: Store, journal: Journ
     asks helpers."""
     held: dict[str, Helper] = {}
     for cell in cells:
-        helpers = None if journal is None else JournaledHelpers(journal, held=held)
+        helpers = None if journal is None else _by_judge(journal, held)
         rows = store.frame(cell.key).to_dicts()
         before = store.status(cell.key)
         told_of_judges, reason = _judged(plan, cell, rows, store, helpers, anew=anew)
@@ -249,7 +256,7 @@ def _judged(
     cell: Cell,
     rows: Sequence[dict[str, Any]],
     store: Store,
-    helpers: JournaledHelpers | None,
+    helpers: Callable[[], JournaledHelpers] | None,
     *,
     anew: bool,
 ) -> tuple[dict[str, object], str]:
@@ -258,13 +265,18 @@ def _judged(
     attempts = attempts_of(rows, {row.id: row for row in cell.rows}, store)
     before = {} if anew else store.status(cell.key)
     broke = before.get("judge_faults", {})
+    asked: dict[str, Any] = dict(before.get("judge_batches", {}))
+    heard: list[JournaledHelpers] = []
     faults: dict[str, JudgeFault] = {}
     success: dict[str, Score] = {}
     for item in plan.study.judges:
         plug: Judge = item.plug
         if anew or item.label in broke or not store.has_scores(cell.key, plug.key):
-            scores, fault = judge(plug, item.label, attempts, helpers)
+            mine = None if helpers is None else helpers()
+            scores, fault = judge(plug, item.label, attempts, mine, plan.study.chunk)
             store.put_scores(cell.key, plug.key, scores)
+            asked[item.label] = {} if mine is None else mine.told
+            heard += [] if mine is None else [mine]
             faults |= {item.label: fault} if fault else {}
         elif item.label == plan.study.success:
             scores = store.scores_of(cell.key, plug.key)
@@ -273,7 +285,8 @@ def _judged(
     told_of_judges: dict[str, object] = {
         "success": _success_key(plan),
         "judge_faults": {label: vars(fault) for label, fault in faults.items()},
-        "judge_helpers": before.get("judge_helpers", {}) | (_told(helpers.costs) if helpers else {}),
+        "judge_helpers": before.get("judge_helpers", {}) | _told(costs_of(heard)),
+        "judge_batches": {label: batches for label, batches in asked.items() if batches},
     }
     return told_of_judges, nothing_measured(rows, success)
 

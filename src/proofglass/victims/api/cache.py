@@ -45,19 +45,22 @@ class Cache:
             content = path.read_bytes()
             told = json.loads(content if is_intact(content, path.name) else b"")
             text, finish, reasoning = told["text"], told["finish"], told.get("reasoning", "")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            choices = {str(choice): float(chance) for choice, chance in told.get("choices", {}).items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if is_environment(error):  # else a disk that fails for a moment has every answer paid again
                 raise
             return None
         is_answer = isinstance(text, str) and text.strip() and finish in ("stop", "length")
-        return Reply(text, "ok", finish, cost=Cost(queries=1), reasoning=reasoning) if is_answer else None
+        told = {"cost": Cost(queries=1), "reasoning": reasoning, "choices": choices}
+        return Reply(text, "ok", finish, **told) if is_answer else None
 
     def put(self, ask: Ask, reply: Reply, model: str) -> None:
         """Keep `reply`, if it may be kept. model: as the API reported it. Raises StoreError if the disk is full."""
         if ask.settings.temperature > 0 or reply.outcome != "ok" or not reply.text:
             return
         path = self.path(ask)
-        told = {"text": utf8(reply.text), "finish": reply.finish, "model": model, "reasoning": utf8(reply.reasoning)}
+        told: dict[str, Any] = {"text": utf8(reply.text), "finish": reply.finish, "model": model}
+        told |= {"reasoning": utf8(reply.reasoning), "choices": dict(reply.choices)}
         content = signed(json.dumps(told).encode(), path.name)
         with guarded(path):
             path.parent.mkdir(parents=True, exist_ok=True)

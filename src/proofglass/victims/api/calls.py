@@ -171,7 +171,8 @@ def reply_of(answer: Answer) -> Reply:
     """What an answer means. A refusal by the provider, and its filter, are outcomes of their own, with what was
     delivered before; so is the defense of a server of ours. An empty answer is an error, since a judge would take it
     for an answer without a refusal, unless there is a thought: it was cut off in it, and no judge is shown that."""
-    return dataclasses.replace(_outcome_of(answer), reasoning=answer.reasoning)
+    reply = dataclasses.replace(_outcome_of(answer), reasoning=answer.reasoning)
+    return reply if reply.outcome == "error" else dataclasses.replace(reply, choices=answer.choices)
 
 
 def _outcome_of(answer: Answer) -> Reply:

@@ -14,7 +14,7 @@ import os
 import re
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from proofglass.errors import MissingExtra, UsageError, is_environment
 from proofglass.records.schema import utf8
 from proofglass.types import Ask, Chat, Image, Message, Settings
 from proofglass.victims.api import loop
+from proofglass.victims.api.chances import asked_for, chances_in
 from proofglass.victims.api.faults import Fault, Secrets, fault_of
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Answer:
     """What the API said. model: as it calls itself. stop: "stop", "max_tokens", "content_filter", ...; note: what it
     says about a stop. tokens: as it counted them, None if it did not: at the full rate, out, cache read, cache
     written; money: USD, if the API itself states it. blocked: `proofglass serve` says that a defense gave this text.
-    refused: the provider says that this is a refusal. reasoning: what the model thought, as far as it is shown."""
+    refused: the provider says that this is a refusal. reasoning: what the model thought, as far as it is shown.
+    choices: see `Reply.choices`."""
 
     text: str
     model: str
@@ -58,15 +60,17 @@ class Answer:
     blocked: bool = False
     refused: bool = False
     reasoning: str = ""
+    choices: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Request:
-    """An ask as the provider takes it. estimate: tokens in, at the most."""
+    """An ask as the provider takes it. estimate: tokens in, at the most. choices: texts whose chances are asked for."""
 
     messages: list[ChatMessage]
     config: GenerateConfig
     estimate: int
+    choices: tuple[str, ...] = ()
 
 
 class Provider:
@@ -100,7 +104,7 @@ class Provider:
         chat = merged(ask.chat) if self.model.api.collapse_user_messages() else ask.chat
         messages = [_message(message) for message in chat.messages]
         config = _config(ask.settings, self.options, self.is_own)
-        return Request(messages, config, estimate(chat, self.image_tokens))
+        return Request(messages, config, estimate(chat, self.image_tokens), ask.settings.choices)
 
     async def ask(self, request: Request) -> Answer | Fault:
         """One request. Raises nothing but what cancels it, and faults of this machine."""
@@ -112,14 +116,14 @@ class Provider:
             output, call = got if isinstance(got, tuple) else (got, None)
             if isinstance(output, Exception):
                 raise output
-            return self._answer(output, call)
+            return self._answer(output, call, request.choices)
         except Exception as error:
             if is_environment(error):  # of this machine: no file handle for a connection, no memory for an answer
                 raise
             fault = fault_of(error, self._retry_after(error), self.timeout_s)
             return Fault(**{**vars(fault), "reason": self.secrets.reason(fault.reason)})
 
-    def _answer(self, output: ModelOutput, call: ModelCall | None) -> Answer:
+    def _answer(self, output: ModelOutput, call: ModelCall | None, choices: tuple[str, ...]) -> Answer:
         choice, usage = output.choices[0], output.usage
         own = _own_words(call) if self.is_own else {}
         blocked_by = _blocked_by(own)
@@ -138,6 +142,7 @@ class Provider:
             blocked=blocked_by is not None,
             refused=refused,
             reasoning=self.secrets.hide(said.reasoning),
+            choices=chances_in(choice, choices),
         )
 
     def _retry_after(self, error: BaseException) -> float | None:
@@ -308,6 +313,7 @@ def _config(settings: Settings, options: Mapping[str, Any], is_own: bool) -> Gen
         "stop_seqs": list(settings.stop) or None,
         "reasoning_summary": "none",
         "cache_prompt": False,
+        **asked_for(settings.choices),
     }
     return GenerateConfig(**{**told, **options, **drawn})
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from proofglass.types import Chat
+from proofglass.victims.shared.choosing import first_tokens
 from proofglass.victims.shared.tasks import chunks
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ def next_token_logits(model: HFModel, chats: Sequence[Chat], batch: int) -> Tens
 @torch.no_grad()
 def first_chances(model: HFModel, prompts: Sequence[Prompt], choices: Sequence[str]) -> list[dict[str, float]]:
     """Per prompt: choice -> probability that the reply begins with its first token, without any decoding rule. A choice
-    is tokenised as a reply is (`Chats.tokens`)."""
+    is tokenised as a reply is (`Chats.tokens`); those that share their first token are told apart by none, and left
+    out."""
+    first = first_tokens(choices, model.chats.tokens)
     hidden = model.prefill(prompts)[:, -1]
     chances = model.family.head(hidden).float().softmax(-1)
-    first = [model.chats.tokens(choice)[0] for choice in choices]
-    return [dict(zip(choices, row, strict=True)) for row in chances[:, first].tolist()]
+    return [dict(zip(first, row, strict=True)) for row in chances[:, list(first.values())].tolist()]
 
 
 def hidden_states(model: HFModel, chats: Sequence[Chat], layers: Sequence[int], batch: int) -> Tensor:

@@ -55,7 +55,7 @@ def load(path: Path, options: Options) -> tuple[Any, Any, type[Any]]:
         _needs("peft", "adapter")
     architecture, family = family_in(path)
     with quiet():
-        model = _weights(path, getattr(transformers, architecture), options)
+        model = model_of(path, getattr(transformers, architecture), options)
         tokenizer = tokenizer_of(path)
         if options.adapter is not None:
             model = _adapted(model, options)
@@ -115,7 +115,7 @@ def tokenizer_of(path: Path) -> Any:
     return tokenizer
 
 
-def _weights(path: Path, kind: Any, options: Options) -> Any:
+def model_of(path: Path, kind: Any, options: Options) -> Any:
     """The model, every tensor of it from the folder: transformers would leave an absent one random, with a warning."""
     from safetensors import SafetensorError
 

@@ -114,7 +114,7 @@ class HFModel:
                 ready.setdefault(settings, []).append((k, self._fit(ask)))
             except Exception as error:
                 unaskable = isinstance(error, UNASKABLE) and not is_environment(error)
-                replies[k] = Reply.unaskable(error) if unaskable else _failed(error)
+                replies[k] = Reply.unaskable(error) if unaskable else failed(error)
         for settings, rows in ready.items():
             for answers in self.batches(rows, batch, partial(self._answers, asks, settings)):
                 replies |= answers
@@ -136,7 +136,7 @@ class HFModel:
             return dict(zip((k for k, _ in rows), self._answer(asks, rows, settings), strict=True))
         except Exception as error:
             if len(rows) == 1:
-                return {rows[0][0]: _failed(error)}
+                return {rows[0][0]: failed(error)}
             if out_of_memory(error):
                 raise
         alone = [self._answers(asks, settings, [row]) for row in rows]
@@ -346,7 +346,7 @@ def place_holder(config: Any, tokenizer: Any) -> int:
     return int(tokenizer.get_vocab().get("<image>", -1))
 
 
-def _failed(error: Exception) -> Reply:
+def failed(error: Exception) -> Reply:
     """Raises EnvironmentFault where the machine, not the ask, is at fault: nothing is left to halve."""
     if out_of_memory(error):
         free_memory()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -69,3 +70,11 @@ def _draw(logits: Tensor, rules: Rules, draw: torch.Generator) -> Tensor:
 def draw_seed(ask: Ask) -> int:
     """Of a drawn reply: the same ask, the same reply, whoever shares its batch."""
     return int.from_bytes(hashlib.sha256(f"{ask.chat!r}{ask.settings!r}".encode()).digest()[:7], "big")
+
+
+def first_tokens(choices: Sequence[str], tokens: Callable[[str], Sequence[int]]) -> dict[str, int]:
+    """Choice -> its first token. Left out are choices without a token, and those that share their first one with
+    another (words that a vocabulary lacks, or a mark for a blank): its probability tells them not apart."""
+    first = {choice: ids[0] for choice in choices if (ids := tokens(choice))}
+    shared = {token for token, count in Counter(first.values()).items() if count > 1}
+    return {choice: token for choice, token in first.items() if token not in shared}

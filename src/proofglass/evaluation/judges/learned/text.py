@@ -54,6 +54,11 @@ def answer_of(reply: str) -> str:
     return answer[: begun.start()] if begun else answer
 
 
+def without_tags(thought: str) -> str:
+    """The reasoning itself, without the tags that open and close it."""
+    return _BEGIN_OF_REASONING.sub("\n", _END_OF_REASONING.sub("\n", thought))
+
+
 def sentences_of(reply: str) -> list[Sentence]:
     """The sentences of what the reply answers, each as its words, marks of punctuation among them."""
     text = _DELIMITERS.sub("\n", answer_of(reply))
