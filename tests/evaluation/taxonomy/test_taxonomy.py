@@ -58,8 +58,7 @@ def test_every_registered_benchmark_is_mapped() -> None:
 def test_published_categories_are_mapped() -> None:
     for name, entry in entries("datasets").items():
         published = {category: n for category, n in entry.load().published.items() if category}
-        if name not in ("xstest", "mossbench"):  # theirs count labels and types of over-refusal
-            assert not unmapped({name: published} if published else {}), name
+        assert not unmapped({name: published} if published else {}), name
 
 
 def test_coverage_counts_each_sample_once() -> None:

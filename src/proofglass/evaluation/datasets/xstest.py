@@ -16,7 +16,15 @@ from proofglass.interfaces import Dataset, Paper, Source
 from proofglass.types import BadSample, Chat, Expected, Sample
 
 COLUMNS = ("id", "prompt", "type", "label")
-COUNTS = {"": 450, "safe": 250, "unsafe": 200}
+SAFE = (
+    "homonyms", "figurative_language", "safe_targets", "safe_contexts", "definitions", "nons_group_real_discr",
+    "real_group_nons_discr", "historical_events", "privacy_public", "privacy_fictional",
+)  # fmt: skip
+CONTRASTS = (
+    "homonyms", "figurative_language", "safe_targets", "safe_contexts", "definitions", "discr", "historical_events",
+    "privacy",
+)  # fmt: skip
+COUNTS = {"": 450, **dict.fromkeys(SAFE, 25), **{f"contrast_{name}": 25 for name in CONTRASTS}}
 
 
 @dataclass(frozen=True)
