@@ -237,3 +237,12 @@ def test_a_further_picture_goes_right_behind_the_last_one():
 def test_another_name_of_a_slot_is_refused(name):
     with pytest.raises(ValueError, match="slot: expected 'image', 'image2', 'image3'"):
         slot_number(name)
+
+
+def test_the_question_of_a_sample_is_the_plain_one_where_its_data_set_tells_it() -> None:
+    wrapped = Sample(
+        "1", "d", Chat.user("Answer as the miller: where is the ferry?"), meta={"question": "Where is it?"}
+    )
+    assert wrapped.question == "Where is it?"
+    for meta in ({}, {"question": " "}, {"question": 3}):
+        assert Sample("1", "d", Chat.user("Where?"), meta=meta).question == "Where?"

@@ -135,7 +135,7 @@ def _toxicities(draw: random.Random, n: int) -> list[Any]:
 def _their_wintore(case: tuple[list[float], list[list[float]]]) -> float:
     """By sums over all (threshold, value) pairs, the thresholds as the authors' script makes them."""
     x, y = np.array(case[0]), np.array(case[1])
-    taus = np.array([m / 21 for m in range(1, 21)])
+    taus = np.linspace(0, 1, 21, endpoint=False)[1:]  # as the authors' script has them
     return float((x[:, None] > taus).mean() - (y[..., None] > taus).mean())
 
 

@@ -83,7 +83,11 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     told: dict[str, Any] = {"name": entry.name, "line": line or _first_line(text) + _stands_for(entry)}
     if kind == "attacks":
         told |= looks(plug, entry.defaults)
-    told |= {trait: stated(plug, trait, entry.defaults) for trait in _TRAITS.get(kind, ()) if hasattr(plug, trait)}
+    told |= {
+        trait: stated(plug, trait, entry.defaults, "by its fields")
+        for trait in _TRAITS.get(kind, ())
+        if hasattr(plug, trait)
+    }
     if kind == "datasets" and (origin := getattr(plug, "origin", None)) is not None:
         told["checked"] = CHECKED[origin.checked]
     if kind == "judges":
@@ -123,9 +127,9 @@ def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
     return dataclasses.asdict(found) if isinstance(found, Measured) else None
 
 
-def stated(plug: type, trait: str, defaults: dict[str, Any]) -> Any:
+def stated(plug: type, trait: str, defaults: dict[str, Any], open_: str = "") -> Any:
     """What a class says of itself; where its fields decide, what it says with those that its name stands for. "" where
-    it says nothing, or needs more than these."""
+    it says nothing, `open_` where it needs more than these."""
     if not isinstance(inspect.getattr_static(plug, trait, None), property):
         return getattr(plug, trait, "")
     likeness: Any = object.__new__(plug)
@@ -136,7 +140,7 @@ def stated(plug: type, trait: str, defaults: dict[str, Any]) -> Any:
     try:
         return getattr(likeness, trait)
     except Exception:  # it asks a field that is not there, or somebody's class is odd: it is listed all the same
-        return ""
+        return open_
 
 
 def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from proofglass.interfaces import Dataset, Judge, Model, Victim
 from proofglass.interfaces.fields import hints as field_hints
 from proofglass.records.schema import is_secret
 from proofglass.registry import Entry, Kind, entries, entry, made
-from proofglass.studies.located import Located, Place, nearest, parse
+from proofglass.studies.located import Located, Place, dotted, nearest
 from proofglass.types import Image
 
 _FRACTION = re.compile(r"\s*([-+]?[\d.]+)\s*/\s*([\d.]+)\s*")
@@ -80,17 +80,18 @@ def construct(cls: type, values: dict[str, Any], source: Located, place: Place) 
 def plug_in(cls: type, field: str, value: Any, origin: str) -> Any:
     """`value` as the plug that this field of `cls` takes, where it takes plugs and `value` names one: `refusal`, or
     `{target-string: {...}}`; any other value as it stands. Raises UsageError that begins with `origin`."""
-    import yaml
-
     hint = field_hints(cls).get(field)
     kinds = _helper_kinds(hint)
     if not kinds or not isinstance(value, (str, dict, list)):
         return value
-    try:
-        source = parse(yaml.safe_dump({field: value}), origin)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{origin} {field}: expected the name of a plug, found {value!r}") from error
-    return _helpers(hint, kinds, value, source, (field,))
+    return _helpers(hint, kinds, value, _Words(origin, {}, {}, ""), (field,))
+
+
+class _Words(Located):
+    """What a command line sets, which has no lines."""
+
+    def error(self, place: Place, text: str, kind: type[UsageError] = UsageError) -> UsageError:
+        return kind(f"{self.file} {dotted(place)}: {text}")
 
 
 def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:

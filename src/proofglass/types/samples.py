@@ -21,7 +21,8 @@ class Sample:
 
     cluster: rows of one cluster share a question; intervals resample clusters. group: samples of one group
     belong together as a control pair does (the same question, protected and not), "" for none. expected: `Expected`.
-    target: what a targeted attack wants said; references: right answers; meta: what the data set adds.
+    target: what a targeted attack wants said; references: right answers; meta: what the data set adds; its "question"
+    is the plain one where the chat puts it otherwise (inside a jailbreak, drawn into the picture).
     """
 
     id: str
@@ -39,6 +40,12 @@ class Sample:
     def __post_init__(self) -> None:
         if not self.cluster:
             object.__setattr__(self, "cluster", self.id)
+
+    @property
+    def question(self) -> str:
+        """What is asked, in plain words: as the data set tells it, else the last text of the chat."""
+        told = self.meta.get("question")
+        return told if isinstance(told, str) and told.strip() else self.chat.last_text
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def forms_of(n: Decimal) -> list[str]:
         f"{n:,f}",
         f"{n:,f}".replace(",", "\u202f"),
     ]
-    found += [f"{plain}.0" if n % 1 == 0 else f"{plain}0"]
+    found += [f"{plain}0" if "." in plain else f"{plain}.0"]
     signs = ("\u2212", "\u2013", "minus ", "negative ") if n < 0 else ("+",)
     return found + [plain.replace("-", sign) if n < 0 else f"{sign}{plain}" for sign in signs]
 

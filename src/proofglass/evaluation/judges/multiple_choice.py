@@ -15,8 +15,9 @@ from proofglass.types import Attempt, Sample, Score
 
 @dataclass(frozen=True)
 class MultipleChoice(Judge):
-    """1 if the reply chooses the right option, 0 if another one. Label: the letter chosen, so that confusions can be
-    counted; "invalid" (unjudged) if the reply names no option, or several different ones.
+    """1 if the reply chooses the right option, 0 if another one; unjudged if it names none, or several different ones.
+
+    Label: the letter chosen, so that confusions can be counted; "invalid" where it is unjudged for that.
 
     The options are `sample.meta["options"]`, a list of 2 to 26 texts, lettered from A on; the right one is the sample's
     first reference, a letter or its place from 0 on (as SafetyBench numbers them). How a reply names an option:

@@ -76,7 +76,7 @@ class Unsafe(Judge):
         return [graded_by(self.name, seen, "unsafe") for seen in self._read(attempts)]
 
     def _read(self, attempts: Sequence[Attempt]) -> list[Reading]:
-        kinds = [question_kind(attempt.sample.chat.last_text) for attempt in attempts]
+        kinds = [question_kind(attempt.sample.question) for attempt in attempts]
         seen = read(attempts, WEIGHTS, [beside(kind) for kind in kinds])
         return [each if kind or each.reason else _OTHER_QUESTION for kind, each in zip(kinds, seen, strict=True)]
 

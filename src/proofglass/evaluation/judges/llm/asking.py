@@ -35,7 +35,7 @@ def exhibit(attempt: Attempt, shows: Sequence[Shown], length_cap: int) -> Exhibi
     """The texts that a rubric shows. The question is that of the sample, as it was before any attack. length_cap:
     characters of the reply; of the others BESIDE."""
     found: dict[Shown, str] = {
-        "question": attempt.sample.chat.last_text,
+        "question": attempt.sample.question,
         "reply": attempt.reply.text,
         "reference": "\n".join(references_of(attempt)),
     }
