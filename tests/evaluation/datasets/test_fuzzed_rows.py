@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from evaluation.datasets.test_every_loader import WITH_TABLES, Made
 from proofglass.errors import UsageError
 from proofglass.studies import rows as study_rows
 from proofglass.types import BadSample, Sample
+
+# So many for each loader; `PROOFGLASS_FUZZ=10000 pytest tests/evaluation/datasets/test_fuzzed_rows.py` for more.
+CASES = int(os.environ.get("PROOFGLASS_FUZZ", "25"))
 
 ODD = [
     "", " ", "\0", "\ud800", "../x.png", "/etc/hostname", "C:\\x.png", "x" * 1001, "İ", "{question}", "%s", "NaN", "-1",
@@ -34,7 +38,7 @@ def miniatures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
 
 
 @pytest.mark.parametrize("name", WITH_TABLES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=CASES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_in_any_field(miniatures: dict[str, Made], name: str, data: st.DataObject) -> None:
     made = miniatures[name]
