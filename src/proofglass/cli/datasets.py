@@ -18,13 +18,14 @@ from proofglass.cli.check import MARKS
 from proofglass.cli.listing import CHECKED
 from proofglass.console import columns, console_on, cut, note, say, table
 from proofglass.errors import UsageError
-from proofglass.interfaces import Victim
 from proofglass.records.schema import utf8
-from proofglass.registry import Entry, Kind, entries, entry
+from proofglass.registry import Entry, entry
 
 if TYPE_CHECKING:
     from proofglass.evaluation.leak import Leak
+    from proofglass.evaluation.quality.check import Looked
     from proofglass.interfaces import Dataset, Measure
+    from proofglass.types import Finding
 
 app = typer.Typer(
     help="Data sets: get one, see what it covers, whether it is clean, and whether its pictures matter.",
@@ -193,7 +194,6 @@ def check(
       proofglass datasets check testbed --set part=typographic
       proofglass datasets check mossbench=data/mossbench xstest=data/xstest --card cards
     """
-    from proofglass.evaluation.quality import card as cards
     from proofglass.evaluation.quality.check import findings, look
 
     sets = dict(_set(each, given or []) for each in names)
@@ -207,11 +207,7 @@ def check(
         say(f"{one.label}: {one.samples:,} judged samples, {one.crafting:,} for crafting{share}")
         say(table([[MARKS[f.ok], f.check, cut(f.measured, 300, "with --json")] for f in told], headed=False))
         if card is not None:
-            card.mkdir(parents=True, exist_ok=True)
-            (card / f"{one.label}.md").write_text(utf8(cards.markdown(one, told)), encoding="utf-8")
-            kept = json.dumps(cards.croissant(one), indent=2, ensure_ascii=False)
-            (card / f"{one.label}.croissant.json").write_text(utf8(kept), encoding="utf-8")
-            say(f"card: {card / one.label}.md and .croissant.json")
+            _put_card(card, one.label, one, told)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         every = {one.label: [dataclasses.asdict(each) for each in findings(one, pairs)] for one in looked}
@@ -220,6 +216,24 @@ def check(
         say(f"all figures: {json_file}")
     if wrong:
         raise typer.Exit(1)
+
+
+def write_card(folder: Path, name: str, dataset: Dataset, limit: int | None, leaks: Sequence[Leak] = ()) -> None:
+    from proofglass.evaluation.quality.check import findings, look
+
+    (looked,), pairs = look({name: dataset}, limit)
+    _put_card(folder, name, looked, findings(looked, pairs), leaks)
+
+
+def _put_card(folder: Path, stem: str, looked: Looked, found: Sequence[Finding], leaks: Sequence[Leak] = ()) -> None:
+    """Write STEM.md and STEM.croissant.json into `folder`."""
+    from proofglass.evaluation.quality import card as cards
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{stem}.md").write_text(utf8(cards.markdown(looked, found, leaks)), encoding="utf-8")
+    kept = json.dumps(cards.croissant(looked), indent=2, ensure_ascii=False)
+    (folder / f"{stem}.croissant.json").write_text(utf8(kept), encoding="utf-8")
+    say(f"card: {folder / stem}.md and .croissant.json")
 
 
 def _set(named: str, given: Sequence[str]) -> tuple[str, Dataset]:
@@ -252,6 +266,9 @@ def leak(
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first samples only.")] = None,
     tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Length of a reply.")] = 64,
     out: Annotated[Path | None, typer.Option("--out", help="Run folder. Default: runs/leak-NAME.")] = None,
+    card: Annotated[
+        Path | None, typer.Option("--card", metavar="FOLDER", help="Write the data card there, these figures in it.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
 ) -> None:
     """Does the picture matter at all? Behaviour on the whole input against text alone, a blank picture, a caption, the
@@ -267,8 +284,9 @@ def leak(
     from proofglass import api
     from proofglass.evaluation.leak import reading
 
+    dataset = built(entry("datasets", name), given or [])
     found, left_out = api.measure_leak(
-        built(entry("datasets", name), given or []),
+        dataset,
         victims,
         judge=judge or None,
         caption=caption,
@@ -282,6 +300,8 @@ def leak(
     say(table([["victim", "shown", "n", "rate", "whole", "difference", "same (leak score)"], *map(_row, found)]))
     for victim in dict.fromkeys(each.victim for each in found):
         say(f"{victim}: {reading([each for each in found if each.victim == victim])}")
+    if card is not None:
+        write_card(card, name, dataset, limit, found)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         told = [dataclasses.asdict(each) for each in found]
@@ -298,89 +318,3 @@ def _told(measure: Measure) -> str:
     if measure.value is None:
         return "-"
     return f"{measure.value:.2f} [{measure.low:.2f}, {measure.high:.2f}]"
-
-
-@app.command()
-def build(
-    out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the data set goes.")],
-    about: Annotated[str, typer.Option("--about", help="What the benchmark is about, in your words, for the writer.")],
-    folder: Annotated[Path | None, typer.Option("--pictures", metavar="FOLDER", help="A folder of pictures.")] = None,
-    coco: Annotated[
-        Path | None,
-        typer.Option("--coco", metavar="FOLDER", help="COCO annotations (instances_*, captions_*) for --pictures."),
-    ] = None,
-    dataset: Annotated[str, typer.Option("--scenes", metavar="NAME", help="Or the pictures of a data set.")] = "",
-    given: Given = None,
-    writer: Annotated[str, typer.Option("--writer", metavar="NAME", help="The model that drafts.")] = "testbed-writer",
-    writer_fields: Annotated[
-        list[str] | None, typer.Option("--writer-set", metavar="FIELD=VALUE", help="A field of the writer.")
-    ] = None,
-    judge: Annotated[
-        str, typer.Option("--judge", metavar="NAME", help="A judge of prompts whose 1 means: not to be answered.")
-    ] = "",
-    judge_fields: Annotated[
-        list[str] | None, typer.Option("--judge-set", metavar="FIELD=VALUE", help="A field of the judge.")
-    ] = None,
-    pairs: Annotated[int, typer.Option("--pairs", min=1, help="Questions to draft, each with a control twin.")] = 100,
-    twins: Annotated[
-        list[str] | None,
-        typer.Option("--twin", help="How twins differ; may be repeated. Default: all four ways in turn."),
-    ] = None,
-    tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Most of one answer of the writer.")] = 256,
-) -> None:
-    """Build a benchmark of your own: a model drafts questions about natural pictures, each with a control twin that
-    is to be treated the other way; a judge and filters drop what does not hold; a data set with its card comes out.
-
-    People review it in review.csv (write yes or no under `keep`). Every answer is kept, so a build that was stopped
-    goes on. The data set is then one of any study: `datasets: [built: {root: FOLDER}]`.
-
-    \b
-    Examples:
-      proofglass datasets build --scenes testbed --set part=benign-image --about "the Vale" --pairs 40 --out my-set
-      proofglass datasets build --pictures val2017 --coco annotations --about "privacy" --writer api \\
-          --writer-set model=openai/gpt-5 --judge llama-guard-4 --judge-set mode=prompt --out my-set
-    """
-    from proofglass.evaluation.building import build as building
-    from proofglass.evaluation.building import scenes
-    from proofglass.evaluation.building.drafting import TWINS
-    from proofglass.evaluation.building.filters import counted
-    from proofglass.evaluation.quality import card as cards
-    from proofglass.evaluation.quality.check import findings, look
-
-    if unknown := [each for each in twins or [] if each not in TWINS]:
-        raise UsageError(f"--twin: expected one of {', '.join(TWINS)}, found {unknown[0]!r}")
-    if (folder is None) == (not dataset) or (coco is not None and folder is None):
-        raise UsageError("expected --pictures FOLDER (with --coco FOLDER, or without), or --scenes NAME")
-    if folder is not None:
-        found = scenes.in_coco(folder, coco) if coco else scenes.in_folder(folder)
-    else:
-        found = scenes.of_dataset(built(entry("datasets", dataset), given or []))
-    made = building.build(
-        found,
-        _helper(writer, writer_fields or []),
-        out,
-        brief=about,
-        pairs=pairs,
-        judge=built(entry("judges", judge), judge_fields or []) if judge else None,
-        twins=[each for each in TWINS if twins is None or each in twins],
-        tokens=tokens,
-        heard=note,
-    )
-    say(f"{len(made.pairs)} pairs in {out}, version {made.version}")
-    for by, n in counted(made.dropped).items():
-        say(f"dropped by {by}: {n}")
-    (looked,), pairs_found = look({"built": built(entry("datasets", "built"), [f"root={out}"])})
-    card = cards.markdown(looked, findings(looked, pairs_found))
-    (out / "card.md").write_text(utf8(card), encoding="utf-8")
-    told = json.dumps(cards.croissant(looked), indent=2, ensure_ascii=False)
-    (out / "croissant.json").write_text(utf8(told), encoding="utf-8")
-    say(f"card: {out / 'card.md'}; to review: {out / 'review.csv'}; what was dropped and why: {out / 'removed.csv'}")
-
-
-def _helper(name: str, given: Sequence[str]) -> Victim:
-    """A model by its name, a victim or one of the helper models."""
-    kind: Kind = "victims" if name in entries("victims") else "models"
-    model = built(entry(kind, name), given)
-    if not isinstance(model, Victim):
-        raise UsageError(f"--writer: {name} is a {type(model).__name__}, which cannot be asked")
-    return model

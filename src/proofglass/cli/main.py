@@ -18,7 +18,7 @@ import typer
 from typer.exceptions import TyperException
 
 from proofglass import __version__
-from proofglass.cli import check, datasets, doctor, export, judges, labels, listing, serve, testbed, victims
+from proofglass.cli import building, check, datasets, doctor, export, judges, labels, listing, serve, testbed, victims
 from proofglass.console import note, one_line, own_the_process, say, show
 from proofglass.errors import NothingMeasured, ProofglassError, is_environment, remedy
 
@@ -34,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(testbed.app, name="testbed")
 app.add_typer(victims.app, name="victims")
+datasets.app.command("build")(building.build)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(judges.app, name="judges")
 app.add_typer(labels.app, name="labels")

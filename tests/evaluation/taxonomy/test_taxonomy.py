@@ -9,6 +9,7 @@ from proofglass.evaluation.taxonomy import (
     COMBINATIONS,
     ELEMENTS,
     QUADRANTS,
+    RESOURCES,
     TOLD,
     benchmarks,
     coverage,
@@ -43,6 +44,8 @@ def test_mappings_name_sub_dimensions_and_say_why_where_a_name_does_not() -> Non
     ids = {part.id for part in taxonomy().parts}
     for name, mapped in benchmarks().items():
         assert set(mapped.elements) <= set(ELEMENTS), name
+        assert mapped.made, name
+        assert set(mapped.made) <= set(RESOURCES), name
         for category, parts in mapped.to.items():
             assert parts, (name, category)
             assert set(parts) <= ids, (name, category)

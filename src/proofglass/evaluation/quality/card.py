@@ -20,12 +20,14 @@ MARKS = {True: "ok", False: "**look**", None: "?"}
 def markdown(looked: Looked, found: Sequence[Finding], leaks: Sequence[Leak] = ()) -> str:
     """What it is, what is in it, what it asks about, what is wrong with it, and whether its pictures matter."""
     dataset, paper, origin = looked.dataset, looked.dataset.paper, looked.dataset.origin
+    mapped = taxonomy.benchmarks().get(looked.label)
     lines = [f"# {looked.label}", ""]
     if paper:
         lines += [f"{paper.short}, *{paper.title}*, {paper.link}.", ""]
     facts = {
         "licence": dataset.licence or "not stated",
         "published at": origin.page if origin else "data of one's own",
+        "made of": ", ".join(mapped.made) if mapped else "",
         "gated": (origin.gated or "no") if origin else "",
         "judged samples": f"{looked.samples:,}",
         "crafting samples": f"{looked.crafting:,}",

@@ -28,6 +28,7 @@ COMBINATIONS: Mapping[Element, str] = {
     "both": "unsafe + unsafe -> unsafe", "picture": "unsafe + safe -> unsafe", "text": "safe + unsafe -> unsafe",
     "together": "safe + safe -> unsafe", "none": "safe + safe -> safe",
 }  # fmt: skip
+RESOURCES = ("existing", "crawled", "generated", "manual")  # other data sets, the web, a model, people
 ANY = "*"  # every category of a benchmark that is not named
 
 
@@ -58,10 +59,12 @@ class Taxonomy:
 
 @dataclass(frozen=True)
 class Mapped:
-    """A benchmark on the taxonomy. elements: where the unsafe element of its samples is; to: category -> ids of the
-    sub-dimensions that it is about; why: category -> the reason, where the name alone does not say it."""
+    """A benchmark on the taxonomy. made: what it was made of (`RESOURCES`), as its authors say; elements: where the
+    unsafe element of its samples is; to: category -> ids of the sub-dimensions that it is about; why: category -> the
+    reason, where the name alone does not say it."""
 
     benchmark: str
+    made: tuple[str, ...]
     elements: tuple[Element, ...]
     to: Mapping[str, tuple[str, ...]]
     why: Mapping[str, str]
@@ -98,6 +101,7 @@ def benchmarks() -> Mapping[str, Mapped]:
         categories = told["categories"].items()
         found[name] = Mapped(
             name,
+            tuple(told["made"]),
             tuple(elements),
             {category: tuple(each["to"]) for category, each in categories},
             {category: each["why"] for category, each in categories if each.get("why")},
