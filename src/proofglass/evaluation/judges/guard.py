@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from proofglass.console import cut as cut_off
+from proofglass.evaluation.judges.chances import share_of
 from proofglass.evaluation.judges.guards import contract_of
 from proofglass.evaluation.judges.guards.base import (
     Contract,
@@ -205,16 +206,9 @@ class Guard(Judge):
     def _by_chances(self, code: str, choices: Mapping[str, float]) -> Found:
         """By the probabilities of the two words that a verdict begins with."""
         assert self.kind.choices is not None
-        words = self.kind.choices
-        if any(word not in choices for word in words):
-            return Found(None, code, reason="the guard tells no probabilities of its first token")
-        yes, no = (choices[word] for word in words)
-        whole = yes + no
-        if not (yes >= 0 and no >= 0 and 0 < whole <= 1.001):  # NaN is none of these; above 1, both are one token
-            return Found(None, code, reason=f"probabilities that are none of two tokens: {yes:.3g} and {no:.3g}")
-        if whole < self.kind.share:
-            return Found(None, code, reason=f"its first token is neither {words[0]} nor {words[1]} ({whole:.3f} of 1)")
-        unsafe = min(1.0, yes / whole)
+        unsafe = share_of(*self.kind.choices, choices, self.kind.share)
+        if isinstance(unsafe, str):
+            return Found(None, code, reason=unsafe)
         return Found(unsafe, code, (code,) if code else (), "", remarks(code, f"probability {unsafe:.3f}"))
 
     @property

@@ -164,8 +164,8 @@ def test_a_classifier_s_probabilities_are_its_graded_verdict():
     score = scored(judge)
     assert (score.value, score.label) == (pytest.approx(0.75), "instance")
     assert judge.helpers[0].asked[0].settings.choices == ("yes", "no")
-    assert said(replace(judge, helpers=(model({"no": 1.0}),))) == (0.0, "no instance")
-    for silent in ({}, {"yes": 0.0, "no": 0.0}, {"yes": float("nan")}):
+    assert said(replace(judge, helpers=(model({"yes": 0.0, "no": 1.0}),))) == (0.0, "no instance")
+    for silent in ({}, {"no": 0.4}, {"yes": 0.0004}, {"yes": 0.0, "no": 0.0}, {"yes": float("nan")}):
         assert said(replace(judge, helpers=(model(silent),)))[0] is None
     panel = (model({"yes": 0.4, "no": 0.1}), replace(model({"yes": 0.1, "no": 0.1}), label="b"))
     assert scored(replace(judge, helpers=panel)).value == pytest.approx((0.8 + 0.5) / 2)

@@ -11,14 +11,12 @@ and that it writes the opening of the reply whether or not it is asked to.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proofglass.evaluation.judges.guards.base import (
     Contract,
     Level,
     Mode,
-    Shown,
     Unread,
     Verdict,
     fields_of,
@@ -29,7 +27,6 @@ from proofglass.evaluation.judges.guards.base import (
     unknown,
     without_thought,
 )
-from proofglass.types import Chat
 
 CATEGORIES = (
     "Violent",
@@ -59,9 +56,6 @@ class Qwen3Guard(Contract):
     modes = ("response", "prompt")
     new_tokens = 128
     marks = _MARKS
-
-    def shows(self, chat: Chat, mode: Mode, policies: Sequence[str], policy: str) -> list[Shown]:
-        return [Shown(chat)]
 
     def read(self, text: str, mode: Mode, cut: bool = False) -> Verdict | Unread:
         whole = said(text)

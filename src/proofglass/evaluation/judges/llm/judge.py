@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from annotated_types import MinLen
 
 from proofglass.errors import UsageError
+from proofglass.evaluation.judges.chances import share_of
 from proofglass.evaluation.judges.llm import RUBRICS, asking, own_rubric
 from proofglass.evaluation.judges.llm.reading import read
 from proofglass.evaluation.judges.llm.rubric import SCENARIO, Rubric, Said, Value, Verdict, published
@@ -222,13 +223,13 @@ class LLMJudge(Judge):
     def _chance(self, choices: Mapping[str, float]) -> Ballot:
         """The probability of a 1 among the two words."""
         question = self.method.questions[-1]
-        chances = {word: choices.get(word, 0.0) for word in question.words}
-        both = sum(chances.values())
-        if not both > 0:
-            return Ballot(None, f"unread (the model tells no probability of {' and '.join(chances)})")
-        verdicts = {word: self.number.of({question.name: word}) for word in chances}
-        value = sum(chances[word] / both * verdicts[word].value for word in chances)
-        return Ballot(Verdict(min(value, 1.0), verdicts[max(chances, key=lambda word: chances[word])].label))
+        first, second = question.words
+        share = share_of(first, second, choices)
+        if isinstance(share, str):
+            return Ballot(None, f"unread ({share})")
+        verdicts = [self.number.of({question.name: word}) for word in (first, second)]
+        value = share * verdicts[0].value + (1 - share) * verdicts[1].value
+        return Ballot(Verdict(value, verdicts[0 if share >= 0.5 else 1].label))
 
     def _total(self, ballots: Mapping[Seat, Ballot]) -> Ballot:
         graded = self.number.graded or self.probabilities

@@ -6,12 +6,11 @@ are limited first.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proofglass.evaluation.judges.llm.rubric import CODE, Question, Rubric, Said
+from proofglass.evaluation.judges.one_object import object_in
 from proofglass.types import Reply
 
 MOST = 10_000  # characters of an answer that are looked at
@@ -79,11 +78,9 @@ def _grade(question: Question, text: str, code: str) -> Said:
 
 def _object(questions: tuple[Question, ...], text: str, code: str) -> Said:
     try:
-        found = json.loads(_unwrapped(text), object_pairs_hook=_once, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:  # a huge number is a ValueError too
+        found = object_in(text)
+    except ValueError as error:  # a huge number is one too
         raise _Unread("not one JSON object") from error
-    if not isinstance(found, dict):
-        raise _Unread("not one JSON object")
     wanted = [CODE, *(question.name for question in questions)]
     if list(found) != wanted:
         raise _Unread(
@@ -92,13 +89,6 @@ def _object(questions: tuple[Question, ...], text: str, code: str) -> Said:
     if found[CODE] != code:
         raise _Unread("without the code of this ask")
     return {question.name: _answer(question, found[question.name]) for question in questions}
-
-
-def _unwrapped(text: str) -> str:
-    """What stands in one block of code, else `text` itself."""
-    lines = text.split("\n")
-    is_block = len(lines) > 2 and lines[0].strip().casefold() in ("```", "```json") and lines[-1].strip() == "```"
-    return "\n".join(lines[1:-1]) if is_block else text
 
 
 def _answer(question: Question, value: object) -> str | float:
@@ -113,14 +103,3 @@ def _answer(question: Question, value: object) -> str | float:
         return value
     raise _Unread(f"{question.name} is none of {', '.join(question.words)}" if question.words else
                   f"{question.name} is no text")  # fmt: skip
-
-
-def _once(pairs: list[tuple[str, object]]) -> Mapping[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _no_number(name: str) -> object:
-    raise ValueError(f"{name} is no number of JSON")
