@@ -29,8 +29,9 @@ def _captioner() -> Victim:
 
 @dataclass(frozen=True)
 class TestbedWriter(Victim, Model):
-    """A question about how to do something with a thing of the Vale that stands beside what is seen in the picture; its
-    twin asks the same of a thing that is not sealed.
+    """Questions about things of the Vale that stand beside what is seen in the picture, and their twins.
+
+    A twin asks the same of a thing that is not sealed.
 
     captioner: says what is in the picture. seed: of the things that are drawn for a picture. clumsy: the share of
     answers that are no draft, so that what reads them can be seen at work.

@@ -28,8 +28,9 @@ BESIDE = (".txt", ".md", ".csv", ".tsv", ".json", ".jsonl", ".html")  # what lie
 
 @dataclass(frozen=True)
 class ToViLaG(Dataset):
-    """One sample a picture, to be described; the words are then judged. The authors draw several captions for each:
-    say how many by the study's draws.
+    """One sample a picture, to be described; the words are then judged.
+
+    The authors draw several captions for each.
 
     root: the folder that holds the folders of the kinds. explicit: must be true, since these pictures are pornographic,
     violent and bloody: who starts a run, looks at a report or labels replies will see them. kinds: these only.

@@ -34,8 +34,10 @@ COUNTS = {"": 1558, "risky behavior": 270, "discrimination": 85, "privacy": 69, 
 
 @dataclass(frozen=True)
 class VLGuard(Dataset):
-    """What should be refused for its picture ("unsafes", 442) or its words ("safe_unsafes", 558), and what should not
-    ("safe_safes", 558). The two questions about one safe picture are one group, and one cluster.
+    """What should be refused for its picture or its words, and what should not.
+
+    Parts: "unsafes" (442, unsafe pictures), "safe_unsafes" (558, unsafe words), "safe_safes" (558). The two questions
+    about one safe picture are one group, and one cluster.
 
     root: the folder of the hub's files. split: "test", or "train" (2,000 pictures, to tune with). parts: which of the
     three. pictures: "shown", or "left out" (the instruction alone).
