@@ -49,7 +49,7 @@ def as_in_study(kind: Kind, text: str, origin: str) -> Any:
     found = configure.find(kind, name, source, ())
     make = configure.load(found, source, ())
     given = configure.parameters(make, values, source, (name,))
-    return configure.construct(make, {**found.defaults, **given}, source, (name,))
+    return configure.construct(make, configure.settled(found, given, source, (name,)), source, (name,))
 
 
 def _with_plugs(found: Entry, fields: dict[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,8 @@ class Judge(Plug, ABC):
         """The dialogue with helpers that judges one attempt: `reply = yield Ask(chat, to=self.helper)`.
 
         It is never shown the silence of a helper (an error, a filter, a refusal by the provider, with a part of the
-        answer or without), unless it `hears_silence`: there it ends, and the attempt is unjudged. What the helper says is the judge's to read; `Score.unjudged` where it says neither.
+        answer or without), unless it `hears_silence`: there it ends, and the attempt is unjudged. What the helper
+        says is the judge's to read; `Score.unjudged` where it says neither.
         """
         raise TypeError(f"judge {self.name}: writes neither score nor flow")
 

@@ -60,6 +60,16 @@ def parameters(cls: type, given: Any, source: Located, place: Place) -> dict[str
     return {name: _value(hints[name], value, source, (*place, name)) for name, value in given.items()}
 
 
+def settled(found: Entry, given: dict[str, Any], source: Located, place: Place) -> dict[str, Any]:
+    """What the name of an entry stands for, and what is `given`; a value that the name does not allow is shown with
+    file and line."""
+    try:
+        return found.with_defaults(given)
+    except ValueError as error:
+        field, _, rest = str(error).partition(":")
+        raise source.error((*place, field), rest.strip()) from error
+
+
 def construct(cls: type, values: dict[str, Any], source: Located, place: Place) -> Any:
     """`cls(**values)`; what is missing, and its own complaints (`__post_init__`), are shown with file and line."""
     missing = [f.name for f in _fields(cls).values() if _is_required(f) and f.name not in values]
@@ -164,7 +174,7 @@ def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pla
     found = find(known[name], name, source, place)
     make = load(found, source, place)
     inner = (*place, name) if given is not None else place
-    helper = construct(make, {**found.defaults, **parameters(make, given, source, inner)}, source, inner)
+    helper = construct(make, settled(found, parameters(make, given, source, inner), source, inner), source, inner)
     wanted = tuple(
         leaf for leaf in _leaves(hint) if isinstance(leaf, type) and issubclass(leaf, (Victim, Model, Judge))
     )
