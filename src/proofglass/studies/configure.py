@@ -116,9 +116,9 @@ def unfolded(cls: type, field: str, value: Any, origin: str) -> Any:
             return value
         why = " ".join(str(getattr(error, "problem", None) or error).split())
         form = "a name, or '{name: {parameter: value}}'" if _helper_kinds(hint) else "'{name: value}' or '[a, b]'"
-        raise UsageError(
-            f"{origin} {field}: found {cut(value, 200, ON_LINE)}, which is neither JSON nor YAML ({why}). Expected {form}."
-        ) from error
+        found = cut(value, 200, ON_LINE)
+        text = f"{origin} {field}: found {found}, which is neither JSON nor YAML ({why}). Expected {form}."
+        raise UsageError(text) from error
     return found if isinstance(found, (dict, list)) else value
 
 
