@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from proofglass.errors import UnsafeWeights, UsageError
-from proofglass.evaluation.judges.classifier import Classifier
+from proofglass.evaluation.judges.classifier import Classifier, placed
 from proofglass.evaluation.judges.toxicity import Toxicity
 from proofglass.registry import build, entry
 from proofglass.types import Attempt, Chat, Reply, Sample
@@ -240,3 +240,23 @@ def test_registered_names_hold_what_each_model_card_says(name: str, fields: dict
     assert isinstance(judge, Toxicity)
     assert {field: getattr(judge, field) for field in fields} == fields
     assert entry("judges", name).target.endswith(":Toxicity")
+
+
+@pytest.mark.parametrize("device", ["tpu", "", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cpu ", "cuda:٣"])
+def test_what_names_no_device_is_refused_when_the_judge_is_built(root: Path, device: str) -> None:
+    with pytest.raises(ValueError, match=f"device: expected auto, cpu, mps, cuda or cuda:NUMBER, found {device!r}"):
+        Toxicity(str(root / "two"), device=device)
+
+
+def test_a_device_that_is_not_there_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UsageError, match="device: expected a GPU that is there, found 'cuda': PyTorch finds none"):
+        Toxicity(str(root / "two"), device="cuda").score([attempt("a kite .")])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UsageError, match="found 'cuda:1': this machine has 1, counted from 0"):
+        Toxicity(str(root / "two"), device="cuda:1").score([attempt("a kite .")])
+    assert (placed("cuda"), placed("cuda:0"), placed("auto"), placed("cpu")) == ("cuda", "cuda:0", "cuda", "cpu")
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(UsageError, match="found 'mps'"):
+        placed("mps")

@@ -17,8 +17,8 @@ def share_of(one: str, other: str, choices: Mapping[str, float], least: float = 
         return f"no probabilities of {' and '.join(absent)} were told"
     first, second = choices[one], choices[other]
     whole = first + second
-    if not (first >= 0 and second >= 0 and 0 < whole <= ROUNDING):  # NaN is none of these
+    if not (first >= 0 and second >= 0 and whole <= ROUNDING):  # NaN is none of these
         return f"probabilities that are none of two tokens: {first:.3g} and {second:.3g}"
-    if whole < least:
+    if not whole or whole < least:
         return f"its first token is neither {one} nor {other} ({whole:.3f} of 1)"
     return min(1.0, first / whole)
