@@ -86,7 +86,8 @@ class Judge(Plug, ABC):
     shows what it found beside `measured`, its error on labelled replies, and calls it neither success nor safety.
     `reads_reasoning`: whether it is shown what a model thought before it answered (`Reply.reasoning`), also where the
     answer was withheld. Others see the text alone, and no reply that was cut off in thought. `sees_pictures`: whether
-    the pictures of the dialogue can move its verdict, so that text inside a picture may steer it.
+    the pictures of the dialogue can move its verdict, so that text inside a picture may steer it. `hears_silence`:
+    whether its `flow` is shown the silence of a helper too, as one that asks several and can do without one.
     """
 
     column: ClassVar[str] = ""
@@ -95,6 +96,7 @@ class Judge(Plug, ABC):
     valid_in: ClassVar[tuple[str, ...] | None] = None
     reads_reasoning: ClassVar[bool] = False
     sees_pictures: ClassVar[bool] = False
+    hears_silence: ClassVar[bool] = False
     measured: Measured | None = None
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
@@ -110,8 +112,9 @@ class Judge(Plug, ABC):
     def flow(self, attempt: Attempt) -> Flow[Score]:
         """The dialogue with helpers that judges one attempt: `reply = yield Ask(chat, to=self.helper)`.
 
-        It is never shown the silence of a helper (an error, a filter, a refusal by the provider): there it ends, and
-        the attempt is unjudged. What the helper says is the judge's to read; `Score.unjudged` where it says neither.
+        It is never shown the silence of a helper (an error, a filter or a refusal by the provider, whatever was said
+        before it), unless it `hears_silence`: there it ends, and the attempt is unjudged. What the helper says is the
+        judge's to read; `Score.unjudged` where it says neither.
         """
         raise TypeError(f"judge {self.name}: writes neither score nor flow")
 
@@ -123,7 +126,9 @@ class Judge(Plug, ABC):
     def driven(self, attempts: Sequence[Attempt], answer_of: AnswerOf | None = None) -> list[Driven[Score]]:
         """The end of `flow` for each attempt. answer_of: see `flow.drive`. The error is `HelperSilent` where a helper
         gave no answer."""
-        return drive([_heard(begun(partial(self.flow, each))) for each in attempts], _nobody, answer_of)
+        return drive(
+            [_heard(begun(partial(self.flow, each)), self.hears_silence) for each in attempts], _nobody, answer_of
+        )
 
     def _score(self, end: Driven[Score]) -> Score:
         if isinstance(end.error, HelperSilent) or end.unsent:
@@ -135,9 +140,9 @@ class Judge(Plug, ABC):
         return end.value
 
 
-def _heard(flow: Flow[Score]) -> Flow[Score]:
-    """`flow` as long as its helpers answer. Raises HelperSilent where one does not, and TypeError for an ask to
-    nobody: a judge has no victim."""
+def _heard(flow: Flow[Score], hears_silence: bool) -> Flow[Score]:
+    """`flow` as long as its helpers answer. Raises HelperSilent where one does not and the flow does not hear that
+    itself, and TypeError for an ask to nobody: a judge has no victim."""
     heard: Reply | list[Reply] | None = None
     while True:
         try:
@@ -149,10 +154,12 @@ def _heard(flow: Flow[Score]) -> Flow[Score]:
         if any(ask.to is None for ask in asks):
             raise TypeError("a judge asks helpers only; write Ask(chat, to=self.helper)")
         heard = yield asked
+        if hears_silence:
+            continue
         for ask, reply in zip(asks, heard if isinstance(heard, list) else [heard], strict=True):
-            if not reply.is_said:
+            if reply.outcome != "ok" or not reply.is_said:
                 name = getattr(ask.to, "name", "") or type(ask.to).__name__
-                raise HelperSilent(f"helper {name}: {reply.outcome}: {reply.reason or 'nothing said'}")
+                raise HelperSilent(f"helper {name}: {reply.outcome}: {reply.reason or 'no answer'}")
 
 
 def _nobody(asks: Sequence[Ask]) -> list[Reply]:

@@ -10,11 +10,14 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from proofglass.evaluation.judges.llm.rubric import CODE, Question, Rubric, Said
 from proofglass.types import Reply
 
 MOST = 10_000  # characters of an answer that are looked at
+SHARE = 0.5  # what two words together must have of the first token's probability, as for guards
+_WHOLE = 1.001
 _GRADE = re.compile(r"\[\[([^\[\]]*)\]\]")
 _NUMBER = re.compile(r"(?<![\w.,-])\d{1,4}(?:\.\d{1,4})?(?!\w|[.,]\d)", re.ASCII)
 
@@ -41,24 +44,50 @@ def read(rubric: Rubric, reply: Reply, code: str) -> Reading:
         if len(text) > MOST:
             raise _Unread(f"longer than {MOST} characters")
         if rubric.form == "word":
-            return Reading(_word(rubric.questions[-1], text))
+            return Reading(_word(rubric.questions[-1], text, reply.finish == "length"))
         if rubric.form == "grade":
-            return Reading(_grade(rubric.questions[-1], text, code))
+            return Reading(_grade(rubric.questions[-1], text, code, reply.finish == "length"))
         return Reading(_object(rubric.questions, text, code))
     except _Unread as why:
         cut = ", cut at the token limit" if reply.finish == "length" and rubric.form != "word" else ""
         return Reading(why_not=f"{why}{cut}")
 
 
-def _word(question: Question, text: str) -> Said:
+def shares(question: Question, choices: Mapping[str, float]) -> Reading:
+    """What each of a question's two words has of the probability of both, by what a model tells of the token that its
+    answer begins with."""
+    words = question.words
+    found = [choices.get(word) for word in words]
+    if any(chance is None for chance in found):
+        return Reading(why_not=f"the model tells no probability of {' and '.join(words)}")
+    chances = [float(chance) for chance in found if _is_chance(chance)]
+    both = sum(chances)
+    if len(chances) < len(found) or both > _WHOLE:  # more than the whole: both begin with one token
+        told = " and ".join(str(chance)[:20] for chance in found)
+        return Reading(why_not=f"probabilities that are none of two words: {told}")
+    if both < SHARE:
+        return Reading(why_not=f"it begins with neither {' nor '.join(words)} ({both:.3f} of 1)")
+    return Reading({word: chance / both for word, chance in zip(words, chances, strict=True)})
+
+
+def _is_chance(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1  # NaN is not
+
+
+def _word(question: Question, text: str, is_cut: bool) -> Said:
+    said = text.casefold()
     for word in question.words:
-        if text.casefold() == word.casefold():
+        if said == word.casefold():
+            longer = [other for other in question.words if other.casefold().startswith(said) and other != word]
+            if is_cut and longer:
+                raise _Unread(f"cut at the token limit, where {word} may yet become {longer[0]}")
             return {question.name: word}
     raise _Unread(f"not one of {', '.join(question.words)}")
 
 
-def _grade(question: Question, text: str, code: str) -> Said:
-    """[[n]], the same if it stands more than once; else the first number in range. Source: RTVLM's protocol."""
+def _grade(question: Question, text: str, code: str, is_cut: bool) -> Said:
+    """[[n]], the same if it stands more than once; else the first number in range. Source: RTVLM's protocol. Of an
+    answer that was cut [[n]] alone counts: any other number may stand before the grade."""
     if text.count(code) != 1:
         raise _Unread("without the code of this ask" if code not in text else "the code stands twice")
     after = text.partition(code)[2]
@@ -71,6 +100,8 @@ def _grade(question: Question, text: str, code: str) -> Said:
         if not _NUMBER.fullmatch(mark) or not low <= float(mark) <= high:
             raise _Unread(f"its grade is no number from {low} to {high}")
         return {question.name: float(mark)}
+    if is_cut:
+        raise _Unread("no grade in brackets")
     for number in _NUMBER.findall(after):
         if low <= float(number) <= high:
             return {question.name: float(number)}
