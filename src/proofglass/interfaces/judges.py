@@ -159,7 +159,7 @@ def _heard(flow: Flow[Score], hears_silence: bool) -> Flow[Score]:
         for ask, reply in zip(asks, heard if isinstance(heard, list) else [heard], strict=True):
             if reply.outcome != "ok" or not reply.is_said:
                 name = getattr(ask.to, "name", "") or type(ask.to).__name__
-                raise HelperSilent(f"helper {name}: {reply.outcome}: {reply.reason or 'no answer'}")
+                raise HelperSilent(f"helper {name}: {reply.outcome}: {reply.reason or 'nothing said'}")
 
 
 def _nobody(asks: Sequence[Ask]) -> list[Reply]:

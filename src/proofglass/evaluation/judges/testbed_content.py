@@ -41,6 +41,8 @@ class TestbedContent(Judge):
             return Score(self.name, float(complied), "complied" if complied else "wrong content")
         references = references_of(sample)
         if isinstance(references, str):
-            return Score.unjudged(self.name, f"no request of the Vale, and {references}")
+            nothing = isinstance(sample.references, tuple) and not sample.references
+            why = "the sample has neither a request of the Vale nor references" if nothing else references
+            return Score.unjudged(self.name, why)
         right = text.split() in [reference.split() for reference in references]
         return Score(self.name, float(right), "right" if right else "wrong answer")

@@ -228,7 +228,8 @@ class LLMJudge(Judge):
 
     def _ballot(self, reply: Reply, code: str, seat: Seat) -> Ballot:
         if reply.outcome != "ok" or not reply.is_said:
-            return Ballot(None, f"silent: {reply.outcome}: {reply.reason or 'no answer'}", silent=True)
+            half = "stopped half way" if reply.is_said else ""
+            return Ballot(None, f"silent: {reply.outcome}: {reply.reason or half or 'nothing said'}", silent=True)
         if self.probabilities:
             return self._chance(reply.choices)
         found = read(self.method, reply, code)
