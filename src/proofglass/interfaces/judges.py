@@ -79,8 +79,8 @@ class Judge(Plug, ABC):
     check` compares such a judge with labelled replies.
 
     `says`: what a 1 says of the reply, so that reports know a good rate from a bad one: "done" what was asked for,
-    "refused" it; or "bad", "good" whatever was asked. A reply that was withheld whole is refused: 1 by a judge that says
-    that, 0 by every other (docs/counting-rule.md).
+    "refused" it; or "bad", "good" whatever was asked. A reply that was withheld whole counts as 1 by a judge that
+    says "refused" and as 0 by every other (docs/counting-rule.md).
 
     `valid_in`: the worlds (`Victim.world`) in which its verdict may be called a success rate; None: any, since it
     decides by definition (the target string stands in the reply, or not). About a victim of another world the report

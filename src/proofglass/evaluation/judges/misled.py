@@ -34,6 +34,7 @@ class Misled(Judge):
     name = "misled"
     column = "misled"
     says = "bad"
+    version = 2  # words that are no texts are none
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")
 
     count_refusals: bool = False
