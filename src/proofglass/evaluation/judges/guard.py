@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal
 
 from proofglass.console import cut as cut_off
@@ -245,10 +246,12 @@ class Guard(Judge):
     def _by_chances(self, code: str, reply: Reply) -> Found:
         """By the probabilities of the two words that a verdict begins with."""
         assert self.kind.choices is not None
-        words, choices = self.kind.choices, reply.choices
+        words, choices = self.kind.choices, reply.choices or {}
         if any(word not in choices for word in words):
             return Found(None, code, reason="the guard tells no probabilities of its first token")
         yes, no = (choices[word] for word in words)
+        if odd := [each for each in (yes, no) if isinstance(each, bool) or not isinstance(each, Real)]:
+            return Found(None, code, reason=f"a probability that is no number: {odd[0]!r}")
         whole = yes + no
         if not (yes >= 0 and no >= 0 and whole <= 1.001):  # NaN is none of these; above 1, both are one token
             return Found(None, code, reason=f"probabilities that are none of two tokens: {yes:.3g} and {no:.3g}")

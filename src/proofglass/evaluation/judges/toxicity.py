@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from proofglass.errors import UsageError
-from proofglass.evaluation.judges.classifier import Classifier, Pieces, check_device
+from proofglass.evaluation.judges.classifier import Classifier, Pieces
 from proofglass.interfaces import Count, Judge, Paper, Share, Text, key_of
 from proofglass.types import Attempt, Score
 from proofglass.weights import check_folder, folder_of, texts_of, weights_hash
@@ -63,7 +63,7 @@ class Toxicity(Judge):
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_device(self.device)
+        Classifier.check_device(self.device)
 
     @cached_property
     def folder(self) -> Path:
