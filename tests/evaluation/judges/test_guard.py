@@ -239,9 +239,13 @@ def test_shieldgemma_asks_once_for_each_picture_and_policy_and_takes_the_share_o
         ("shieldgemma-2", {"Yes": float("nan"), "No": 0.5}),
         ("shieldgemma-2", {"Yes": float("inf"), "No": 0.5}),
         ("shieldgemma-2", {"Yes": -0.1, "No": 0.5}),
+        ("shieldgemma-2", {"Yes": None, "No": 0.5}),
+        ("shieldgemma-2", {"Yes": "0.9", "No": 0.1}),
+        ("llama-guard-4", {"unsafe": True, "safe": False}),
+        ("llama-guard-4", None),
     ],
 )
-def test_probabilities_that_are_none_are_unjudged(family: str, choices: dict[str, float]) -> None:
+def test_probabilities_that_are_none_are_unjudged(family: str, choices: Any) -> None:
     judge, _ = guard(family, Reply("safe", choices=choices), by="probability")
     assert one(judge, attempt()).value is None
     graded = judge.graded()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+NEITHER = "its first token is neither"  # how a reason begins where another word is the likeliest
 ROUNDING = 1.001  # the most that both may have together; above it they are one token, told twice
 
 
@@ -20,7 +21,7 @@ def share_of(one: str, other: str, choices: Mapping[str, float], least: float = 
         return f"probabilities that are none of two tokens: {first!s:.20} and {second!s:.20}"
     whole = first + second
     if not whole or whole < least:
-        return f"its first token is neither {one} nor {other} ({whole:.3f} of 1)"
+        return f"{NEITHER} {one} nor {other} ({whole:.3f} of 1)"
     return min(1.0, first / whole)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from proofglass.console import cut as cut_off
-from proofglass.evaluation.judges.chances import share_of
+from proofglass.evaluation.judges.chances import NEITHER, share_of
 from proofglass.evaluation.judges.guards import contract_of
 from proofglass.evaluation.judges.guards.base import (
     Contract,
@@ -246,12 +246,11 @@ class Guard(Judge):
     def _by_chances(self, code: str, reply: Reply) -> Found:
         """By the probabilities of the two words that a verdict begins with."""
         assert self.kind.choices is not None
-        words, choices = self.kind.choices, reply.choices
-        unsafe = share_of(*words, choices, self.kind.share)
+        unsafe = share_of(*self.kind.choices, reply.choices or {}, self.kind.share)
         if isinstance(unsafe, str):
             # Another word came first: that is a word, where a guard that tells no probabilities says nothing.
-            other = sum(choices.get(word, 1.0) for word in words) < self.kind.share
-            return Found(None, code, reason=unsafe, is_words=other and bool(reply.text.strip()))
+            is_words = unsafe.startswith(NEITHER) and bool(reply.text.strip())
+            return Found(None, code, reason=unsafe, is_words=is_words)
         return Found(unsafe, code, (code,) if code else (), "", remarks(code, f"probability {unsafe:.3f}"))
 
     @property

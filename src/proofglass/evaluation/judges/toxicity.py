@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from proofglass.errors import UsageError
-from proofglass.evaluation.judges.classifier import Classifier, Pieces, check_device
+from proofglass.evaluation.judges.classifier import Classifier, Pieces
 from proofglass.evaluation.judges.source import Source, text_of
 from proofglass.interfaces import Count, Judge, Paper, Share, Text, key_of
 from proofglass.types import Attempt, Score
@@ -64,7 +64,7 @@ class Toxicity(Judge):
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        check_device(self.device)
+        Classifier.check_device(self.device)
 
     @cached_property
     def folder(self) -> Path:
