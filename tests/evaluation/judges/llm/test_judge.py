@@ -162,9 +162,9 @@ def test_a_classifier_s_probabilities_are_its_graded_verdict():
     judge = build("judges", "harmbench", helpers=(model({"yes": 0.3, "no": 0.1}),)).graded()
     assert judge is not None
     score = scored(judge)
-    assert (score.value, score.label) == (pytest.approx(0.75), "instance")
+    assert (score.value, score.label, score.reason) == (pytest.approx(0.75), "probability", "instance")
     assert judge.helpers[0].asked[0].settings.choices == ("yes", "no")
-    assert said(replace(judge, helpers=(model({"no": 1.0}),))) == (0.0, "no instance")
+    assert said(replace(judge, helpers=(model({"no": 1.0}),))) == (0.0, "probability")
     for silent in ({}, {"yes": 0.0, "no": 0.0}, {"yes": float("nan")}):
         assert said(replace(judge, helpers=(model(silent),)))[0] is None
     panel = (model({"yes": 0.4, "no": 0.1}), replace(model({"yes": 0.1, "no": 0.1}), label="b"))

@@ -15,7 +15,7 @@ from proofglass.evaluation.judges.llm.reading import read
 from proofglass.evaluation.judges.llm.rubric import SCENARIO, Rubric, Said, Value, Verdict, published
 from proofglass.evaluation.judges.llm.votes import Ballot, counted
 from proofglass.flow import Flow
-from proofglass.interfaces import Count, Judge, NonNegative, Paper, Steps, Victim, key_of
+from proofglass.interfaces import PROBABILITY, Count, Judge, NonNegative, Paper, Steps, Victim, key_of
 from proofglass.types import Ask, Attempt, Chat, Reply, Score, Settings
 
 
@@ -67,6 +67,7 @@ class LLMJudge(Judge):
     length_cap: Count | None = None
     probabilities: bool = False
 
+    version = 2  # a probability is labelled as one
     valid_in = ("",)
 
     def __post_init__(self) -> None:
@@ -228,7 +229,8 @@ class LLMJudge(Judge):
             return Ballot(None, f"unread (the model tells no probability of {' and '.join(chances)})")
         verdicts = {word: self.number.of({question.name: word}) for word in chances}
         value = sum(chances[word] / both * verdicts[word].value for word in chances)
-        return Ballot(Verdict(min(value, 1.0), verdicts[max(chances, key=lambda word: chances[word])].label))
+        likelier = verdicts[max(chances, key=lambda word: chances[word])].label
+        return Ballot(Verdict(min(value, 1.0), PROBABILITY), told=likelier)
 
     def _total(self, ballots: Mapping[Seat, Ballot]) -> Ballot:
         graded = self.number.graded or self.probabilities
