@@ -94,7 +94,10 @@ def test_places_are_letters_where_the_labels_are_letters_alone():
 
 @pytest.mark.parametrize(
     ("reference", "label"),
-    [("1", "B"), (" 0 ", "A"), ("\uff13", "D"), ("4", ""), ("-1", ""), ("1.5", ""), ("B", "B"), ("(b).", "B"), ("Ｂ", "B"), ("「B」", "B"), ("B or C", ""), ("a b", ""), ("", ""), (None, "")]
+    [
+        ("1", "B"), (" 0 ", "A"), ("\uff13", "D"), ("4", ""), ("-1", ""), ("1.5", ""), ("B", "B"),
+        ("(b).", "B"), ("Ｂ", "B"), ("「B」", "B"), ("B or C", ""), ("a b", ""), ("", ""), (None, ""),
+    ]
 )  # fmt: skip
 def test_a_reference_is_one_label_or_none(reference, label):
     assert truth_of([reference], LETTERS) == label

@@ -39,8 +39,9 @@ class Toxicity(Judge):
     attributes so). Metrics that need the number itself (expected maximum toxicity, WInToRe, ROC) take no verdicts: the
     judges `toxicity` and `input-toxicity`, which they name, are registered with `threshold: None`; the models' own
     names (`toxic-bert`) decide at 0.5. Labels: the toxic ones ("toxic: insult, threat"), "not toxic"; "probability"
-    without a threshold. Unjudged: an error, an empty, wholly filtered or blocked reply; a question without text. The models know the languages and the kinds of
-    text (comments) that they were trained on; nothing here says how far they are right about another.
+    without a threshold. Unjudged: an error, an empty, wholly filtered or blocked reply; a question without text. The
+    models know the languages and the kinds of text (comments) that they were trained on; nothing here says how far they
+    are right about another.
 
     Not verified: that the hub's main branches of the three Detoxify models hold safetensors; `revision` names one that
     does (of the unbiased one, the hub's own conversion is known).

@@ -2,12 +2,12 @@
 
 A text becomes a list of tokens: NFKC, lower case, punctuation as blanks. A number is one token, however it is written:
 "three", "3", "3.0" and "+3" are "3"; "twenty-one" and "twenty one" are "21"; "two thousand", "2 thousand", "2,000" and
-"2'000" are "2000"; "minus two", "-2", "-$2" and a "- 2" that opens the text or follows a mark such as = or : are "-2"
-("5 - 2" and the items of a list are not). "two point five" is "2.5", "point five" where a number may stand "0.5". Digits
-joined by . , : / or ' are one token even where they are no
-plain number ("1/2", "2:30", "3.1.4"): none of them says 2. A point is the decimal mark and a comma parts thousands, as
-in English ("2 000", too, but "2 500" says both); "2-3" says both. "none" is 0, as in the evaluation of VQA (Antol et
-al. 2015). Numbers are exact; a figure of more than 60 digits is not read and equals itself only.
+"2'000" are "2000"; "two point five" is "2.5", "point five" where a number may stand "0.5"; "minus two", "-2", "-$2" and
+a "- 2" that opens the text or follows a mark such as = or : are "-2" ("5 - 2" and the items of a list are not). Digits
+joined by . , : / or ' are one token even where they are no plain number ("1/2", "2:30", "3.1.4"): none of them says 2.
+A point is the decimal mark and a comma parts thousands, as in English ("2 000", too, but "2 500" says both); "2-3" says
+both. "none" is 0, as in the evaluation of VQA (Antol et al. 2015). Numbers are exact; a figure of more than 60 digits
+is not read and equals itself only.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ _LARGE = ("thousand", "million", "billion", "trillion", "quadrillion", "quintill
 _SCALES = {word: 1000**k for k, word in enumerate(_LARGE, start=1)}
 _DECIMALS = {word: str(k) for k, word in enumerate(_UNITS[:10])} | {"oh": "0", "o": "0"}
 # After these (or first of all) "point five" is a number; "at this point five" and "the point one makes" are not.
-_BEFORE_POINT = frozenset(
-    "is are was were be s about around approximately roughly nearly almost exactly only just equals equal than by of or "
-    "answer says say said value minus negative plus".split()
-)
+_BEFORE_POINT = frozenset((
+    "is", "are", "was", "were", "be", "s", "about", "around", "approximately", "roughly", "nearly", "almost", "exactly",
+    "only", "just", "equals", "equal", "than", "by", "of", "or", "answer", "says", "say", "said", "value", "minus",
+    "negative", "plus",
+))  # fmt: skip
 _DIGITS = 60  # of a figure that is read as a number
 _EXACT = Context(prec=100)  # of what such figures, scales and decimals add up to
 _TOKEN = re.compile(r"(?:(?<!\w)[-+])?(?:\d+(?:[.,:/']\d+)*|(?<![\w.])\.\d+)\w*|\w+")

@@ -51,8 +51,8 @@ def said(reply: str, *, released: bool = False) -> Literal["yes", "no", "unsure"
 
     The first word that says yes or no decides ("Yes, but not a kite" is a yes, "It is not a kite" a no). "unsure" if
     the reply says before that, or in the same sentence, that it does not know ("I'm not sure", "I cannot tell, but
-    yes", "I wouldn't say yes"), or says both as one ("yes and no"); or if it is made of both words and nothing else. "No
-    doubt" and "not only" deny nothing and are passed over.
+    yes", "I wouldn't say yes"), or says both as one ("yes and no"); or if it is made of both words and nothing else.
+    "No doubt" and "not only" deny nothing and are passed over.
 
     released: as the authors' code reads it, at single blanks with only commas removed: "no" if any word is "No", "no"
     or "not", else "yes" if any is "Yes", "yes" or "yeah"; so "Yes." is no answer, and a no anywhere outweighs a yes.
