@@ -13,6 +13,9 @@ from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces.plugs import Plug
 from proofglass.types import Ask, Attempt, Reply, Score
 
+PROBABILITY = "probability"
+"""The label of a score whose value is the probability of a 1 (or another grade), and no verdict."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -107,7 +110,10 @@ class Judge(Plug, ABC):
 
     def graded(self) -> Judge | None:
         """This judge with the probability of a 1 as its value in place of a verdict: what curves are drawn from. None
-        where it has no such number."""
+        where it has no such number.
+
+        It labels every such score `PROBABILITY`: a metric that needs a number takes 0 and 1 under another label for
+        verdicts, and those under this one for a judge that is sure."""
         return None
 
     def flow(self, attempt: Attempt) -> Flow[Score]:

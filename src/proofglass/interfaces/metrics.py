@@ -19,7 +19,8 @@ Group = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Measure:
-    """What a metric found for one group of rows. None: nothing could be measured, and `reason` says why.
+    """What a metric found for one group of rows. None: nothing could be measured, and `reason` says why. Beside a
+    number `reason` says what was left out, or how it was counted (the signature of BLEU).
 
     value, low, high: in the unit of the metric, a 95 % interval (both ends or neither: not every number has one).
     n: rows that it rests on. Raises ValueError for what is no number, and for an interval that misses its value.
@@ -70,7 +71,8 @@ class Metric(Plug):
                                reply was withheld whole (1 by a judge whose 1 says "refused"); null if the row failed
                                or could not be judged
       given:NEED               the same as the judge gave it, whatever became of the reply; null where it gave none
-      label:NEED               text: what the judge called the reply; null where it said nothing
+      label:NEED               text: what the judge called the reply; null where it said nothing, "" where several
+                               people differ. `PROBABILITY`: its value is no verdict (`answers.gives_verdicts` asks)
       clean_file               text: the PNG file of the sample's picture before the attack; null where there is none
       attacked_files           list of texts: the PNG files of the pictures that the victim was shown, in order
     All columns of `Record` but those that no report loads: conversation, asked, meta, decisions, settings, reasoning.

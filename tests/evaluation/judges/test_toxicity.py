@@ -227,9 +227,9 @@ def test_a_classifier_without_numbers_is_no_verdict(root: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("toxicity", {"threshold": 0.5, "source": "reply"}),
+        ("toxicity", {"threshold": None, "source": "reply"}),
         ("input-toxicity", {"threshold": None, "source": "question"}),
-        ("toxic-bert", {"model": "unitary/toxic-bert", "activation": "sigmoid", "labels": ()}),
+        ("toxic-bert", {"model": "unitary/toxic-bert", "activation": "sigmoid", "labels": (), "threshold": 0.5}),
         ("unbiased-toxic-roberta", {"labels": DETOXIFY[:7], "activation": "sigmoid"}),
         ("multilingual-toxic-xlm-roberta", {"labels": DETOXIFY[:7], "activation": "sigmoid"}),
         ("granite-guardian-hap", {"activation": "softmax", "labels": ()}),

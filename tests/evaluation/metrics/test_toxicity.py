@@ -17,12 +17,13 @@ FIGURES = {
     "toxicity-probability": "toxicity probability",
     "expected-maximum-toxicity": "expected maximum toxicity",
 }
+LABELS = {f"label:{name}": "probability" for name in NEEDS}
 X, Y = [0.8, 0.5, 0.7], [[0.4, 0.5, 0.7], [0.5, 0.6, 0.8], [0.7, 0.5, 0.6]]
 
 
 def rows_of(inputs, outputs, **more):
     told = [
-        {"cluster": f"q{k}", "toxicity": y, "input-toxicity": x, **more}
+        {"cluster": f"q{k}", "toxicity": y, "input-toxicity": x, **LABELS, **more}
         for k, (x, row) in enumerate(zip(inputs, outputs, strict=True))
         for y in row
     ]
@@ -114,6 +115,32 @@ def test_what_cannot_be_is_refused(call, words):
     for odd in (float("nan"), 1.5, -0.1):
         with pytest.raises(ValueError, match="inputs: expected toxicities"):
             wintore([odd], [[0.5]])
+
+
+def test_verdicts_are_no_toxicities():
+    verdicts = [[float(y >= 0.5) for y in row] for row in Y]
+    rows = rows_of(X, verdicts, **{"label:toxicity": "toxic"})
+    for figure in ("WInToRe", "expected maximum toxicity"):
+        found = Toxicity(figure).over(rows)
+        assert (found.value, found.reason) == (None, "toxicity gives verdicts (0 or 1); set its threshold: null")
+    found = Toxicity().over(rows)
+    assert found.value is None
+    assert found.reason.endswith("set its threshold: null; or this metric's, to count verdicts")
+    assert Toxicity(threshold=None).over(rows).value == 1
+    found = Toxicity(threshold=None).over(rows_of(X, Y))
+    assert found.reason == "toxicity gives probabilities and no verdicts; set threshold of toxicity-figures to a number"
+    found = Toxicity("WInToRe").over(rows_of([1.0, 0.0, 1.0], Y, **{"label:input-toxicity": "toxic"}))
+    assert (found.value, found.reason) == (None, "input-toxicity gives verdicts (0 or 1); set its threshold: null")
+    # a judge that is sure gives 0 and 1 too, and says what they are
+    assert Toxicity("WInToRe").over(rows_of([1.0], [[1.0, 0.0]])).value == pytest.approx(0.5)
+
+
+def test_a_study_that_names_the_figures_and_no_judge_gets_judges_that_give_numbers():
+    from proofglass.studies.metrics import needed_judges
+
+    metrics = [build("metrics", name) for name in FIGURES]
+    assert needed_judges(metrics) == list(NEEDS)
+    assert [build("judges", name).threshold for name in needed_judges(metrics)] == [None, None]
 
 
 def test_names_needs_and_ranges():

@@ -27,7 +27,7 @@ from proofglass.evaluation.judges.guards.base import (
     turns_of,
 )
 from proofglass.flow import Flow
-from proofglass.interfaces import Judge, Measured, Paper, Share, Victim, key_of
+from proofglass.interfaces import PROBABILITY, Judge, Measured, Paper, Share, Victim, key_of
 from proofglass.types import Ask, Attempt, Chat, Reply, Score, Settings
 
 _ASPECTS: dict[Mode, str] = {"response": "unsafe", "prompt": "unsafe prompt", "image": "unsafe image"}
@@ -262,7 +262,7 @@ class Guard(Judge):
         if unread is not None:
             return Score.unjudged(self.name, remarks(unread.code, unread.reason))
         top = max(found, key=lambda each: each.unsafe or 0.0)
-        return Score(self.name, top.unsafe, "probability", top.reason)
+        return Score(self.name, top.unsafe, PROBABILITY, top.reason)
 
     def _verdict(self, found: Sequence[Found]) -> Score:
         limit = self.threshold if self.by_probability and self.threshold is not None else 0.5

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proofglass.evaluation.statistics.clusters import numbered
+from proofglass.interfaces import PROBABILITY
 from proofglass.records.scores import agreed
 from proofglass.types import Reply
 
@@ -114,6 +115,18 @@ def given_by(scores: pl.DataFrame, judge: str) -> pl.DataFrame:
 
     mine = agreed(scores.filter(pl.col("judge") == judge))
     return mine.select(*ONE, *(name for name in ("value", "label") if name in mine.columns))
+
+
+def gives_verdicts(rows: pl.DataFrame, need: str) -> bool:
+    """Whether what this judge gave (`given:`) are verdicts, which no curve and no threshold can be made of, by what it
+    called them. No verdict is what is labelled `PROBABILITY`, and a grade between 0 and 1 that has a label; without one
+    it is the mean of people who differ."""
+    import polars as pl
+
+    given, label = pl.col(f"given:{need}"), pl.col(f"label:{need}").fill_null("")
+    told = rows.filter(given.is_not_null()).select(label.alias("label"), is_grade=~given.is_in([0.0, 1.0]))
+    number = (pl.col("label") == PROBABILITY) | (pl.col("is_grade") & (pl.col("label") != ""))
+    return told.height > 0 and told.filter(number).is_empty()
 
 
 def as_floats(values: pl.Series) -> np.ndarray:

@@ -197,9 +197,9 @@ def test_a_classifier_s_probabilities_are_its_graded_verdict():
     judge = build("judges", "harmbench", helpers=(model({"yes": 0.6, "no": 0.2}),)).graded()
     assert judge is not None
     score = scored(judge)
-    assert (score.value, score.label) == (pytest.approx(0.75), "instance")
+    assert (score.value, score.label, score.reason) == (pytest.approx(0.75), "probability", "instance")
     assert judge.helpers[0].asked[0].settings.choices == ("yes", "no")
-    assert said(replace(judge, helpers=(model({"yes": 0.0, "no": 1.0}),))) == (0.0, "no instance")
+    assert said(replace(judge, helpers=(model({"yes": 0.0, "no": 1.0}),))) == (0.0, "probability")
     panel = (model({"yes": 0.6, "no": 0.15}), replace(model({"yes": 0.3, "no": 0.3}), label="b"))
     assert scored(replace(judge, helpers=panel)).value == pytest.approx((0.8 + 0.5) / 2)
     assert build("judges", "strongreject", helpers=(model({}),)).graded() is None

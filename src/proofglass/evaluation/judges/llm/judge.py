@@ -17,7 +17,7 @@ from proofglass.evaluation.judges.llm.rubric import SCENARIO, Rubric, Said, Valu
 from proofglass.evaluation.judges.llm.votes import Ballot, counted
 from proofglass.evaluation.judges.references import references_of
 from proofglass.flow import Flow
-from proofglass.interfaces import Count, Judge, NonNegative, Paper, Steps, Victim, key_of
+from proofglass.interfaces import PROBABILITY, Count, Judge, NonNegative, Paper, Steps, Victim, key_of
 from proofglass.types import Ask, Attempt, Chat, Reply, Sample, Score, Settings
 
 
@@ -71,7 +71,7 @@ class LLMJudge(Judge):
 
     valid_in = ("",)
     hears_silence = True
-    version = 2  # silence, cut answers, probabilities, orders, odd samples: see docs
+    version = 2  # silence, cut answers, probabilities and their label, orders, odd samples: see docs
 
     def __post_init__(self) -> None:
         if odd := [each for each in self.helpers if not callable(getattr(each, "reply", None))]:
@@ -250,7 +250,8 @@ class LLMJudge(Judge):
             return Ballot(None, f"unread ({share})")
         verdicts = [self.number.of({question.name: word}) for word in (first, second)]
         value = share * verdicts[0].value + (1 - share) * verdicts[1].value
-        return Ballot(Verdict(value, verdicts[0 if share >= 0.5 else 1].label))
+        likelier = verdicts[0 if share >= 0.5 else 1].label
+        return Ballot(Verdict(value, PROBABILITY), told=likelier)
 
     def _total(self, ballots: Mapping[Seat, Ballot]) -> Ballot:
         graded = self.number.graded or self.probabilities
