@@ -80,8 +80,19 @@ class Entry:
         return plug
 
     def build(self, /, **parameters: Any) -> Any:
-        """The plug, configured. Parameters override the name's own defaults."""
-        return made(self.load(), {**self.defaults, **parameters})
+        """The plug, configured. Parameters override the name's own defaults, except those that it settles."""
+        return made(self.load(), self.with_defaults(parameters))
+
+    def with_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What the name stands for, and what is `given`. Raises ValueError for another value of what it settles."""
+        for field_ in getattr(self.load(), "settled", ()) if self.defaults else ():
+            own = self.defaults.get(field_)
+            if own is not None and field_ in given and given[field_] != own:
+                raise ValueError(
+                    f"{field_}: expected {own!r}, which {self.name} stands for, found {given[field_]!r}; leave it out, "
+                    f"or take the {self.kind[:-1]} of that name"
+                )
+        return {**self.defaults, **given}
 
 
 def what_is_wrong(found: Any, kind: Kind) -> str:

@@ -12,8 +12,10 @@ import pytest
 from guards import grey
 from proofglass import images
 from proofglass.cli import judges
-from proofglass.interfaces import Judge
-from proofglass.types import Attempt, Score
+from proofglass.cli.build import plug
+from proofglass.errors import UsageError
+from proofglass.interfaces import Judge, Victim
+from proofglass.types import Ask, Attempt, Reply, Score
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,40 @@ class Silent(Judge):
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         return [Score.unjudged(self.name, "the line is dead") for _ in attempts]
+
+
+@dataclass(frozen=True)
+class Deaf(Victim):
+    """A helper whose code fails: at every ask, or in its key."""
+
+    name = "deaf"
+
+    what: str = "reply"
+
+    @property
+    def key(self) -> str:
+        if self.what == "key":
+            raise KeyError("no such drawer")
+        return "deaf"
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        if self.what == "reply":
+            raise KeyError("no such drawer")
+        if self.what == "weights":
+            raise UsageError("weights: there are none")
+        return [Reply("safe")] * (len(asks) - 1) if self.what == "fewer" else ["safe"] * len(asks)  # type: ignore[list-item]
+
+
+@dataclass(frozen=True)
+class Says(Victim):
+    """A helper that says one thing."""
+
+    name = key = "says"
+
+    text: str = "Safety: Safe"
+
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        return [Reply(self.text)] * len(asks)
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +166,34 @@ def test_a_list_of_judges_says_how_wrong_they_are(proofglass):
     assert "source: Röttger et al. 2025" in one
 
 
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [
+        ("reply", "helper deaf: error: KeyError: 'no such drawer' (test_judges.py:"),
+        ("fewer", "replies to"),
+        ("junk", "a str among the replies"),
+    ],
+)
+def test_a_helper_that_breaks_leaves_replies_unjudged_with_its_reason(proofglass, tmp_path, what, why):
+    (tmp_path / "mine.csv").write_text("reply,unsafe\nTurn it.,0\nNo.,1\n")
+    helper = ("--set", f"helper={{plugs_here:Deaf: {{what: {what}}}}}", "--labels", "mine.csv", "--no-stability")
+    code, out, err = proofglass("judges", "check", "qwen3guard", *helper)
+    assert code == 1
+    assert "judged none of the 2 replies that it was shown" in err
+    assert why in err
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("what", "why"), [("weights", "weights: there are none"), ("key", "has no key: KeyError: 'no such drawer'")]
+)
+def test_a_helper_that_cannot_be_asked_at_all_is_a_line(proofglass, what, why):
+    words = ("--set", f"helper={{plugs_here:Deaf: {{what: {what}}}}}", "--labels", "hard_kinds", "--aspect", "refusal")
+    code, _, err = proofglass("judges", "check", "qwen3guard", *words, "--no-stability")
+    assert code == 2
+    assert why in err.splitlines()[-1]
+
+
 def test_half_a_character_in_a_name_ends_no_report(proofglass, tmp_path):
     (tmp_path / "mine.jsonl").write_text('{"reply": "I will not.", "refusal": 1, "kind": "k\\ud800"}\n')
     code, _, err = proofglass(
@@ -191,6 +255,74 @@ def test_a_judge_is_given_by_its_name_where_a_field_takes_one(proofglass):
     code, _, err = proofglass("judges", "check", "reasoning", "--set", "judge=refusl")
     assert code == 2
     assert "no such judge: 'refusl'. Did you mean 'refusal'?" in err
+
+
+def test_a_field_is_written_as_in_a_study_where_it_takes_no_text(proofglass, tmp_path):
+    (tmp_path / "mine.csv").write_text("reply,unsafe\nTurn it.,0\n")
+    words = ("--labels", "mine.csv", "--no-stability")
+    for helper in (
+        "plugs_here:Says",
+        "{plugs_here:Says: {text: 'Safety: Safe'}}",
+        "plugs_here:Says: {text: 'Safety: Safe'}",
+    ):
+        code, _, err = proofglass("judges", "check", "qwen3guard", "--set", f"helper={helper}", *words)
+        assert (code, err) == (0, ""), helper
+    code, _, err = proofglass("judges", "check", "own-rubric", "--set", "helpers=[plugs_here:Says, 3]", *words)
+    assert code == 2
+    assert "--set helpers[1]: found 3. Expected a model by its name" in err
+    code, _, err = proofglass(
+        "judges", "check", "reasoning", "--set", "judge={phrases: {rules: xstest}}", "--labels", "hard_kinds"
+    )
+    assert "the model showed no thought" in err
+    code, _, err = proofglass(
+        "judges", "check", "reasoning", "--set", "judge=plugs_here:Silent", *words, "--aspect", "unsafe"
+    )
+    assert code == 1
+    assert "the model showed no thought" in err
+
+
+@pytest.mark.parametrize(
+    "target", ["{question}", "[INST] ok", "Sure: here it is", "[a, b]", "{a: b}", "yes", "[" * 5000]
+)
+def test_a_field_that_takes_a_text_gets_it_as_it_stands(target):
+    assert plug("judges", "target-string", [f"target={target}"]).target == target
+
+
+def test_a_list_of_texts_is_written_as_in_a_study():
+    made = plug("judges", "shieldgemma-2", ["helper=plugs_here:Says", "policies=[sexual, violence]"])
+    assert made.policies == ("sexual", "violence")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["helper={hf-plain: {path: /x"], "--set helper: found {hf-plain: {path: /x, which is neither JSON nor YAML ("),
+        (["helper={hf-plain: {path: /x"], "Expected a name, or '{name: {parameter: value}}'"),
+        (["helper={hf-plain: {pathe: /x}}"], "no such parameter"),
+        (["helper=" + "[" * 100_000], "neither JSON nor YAML"),
+        (["helper=nonesuch"], "or package.module:Class, or '{name: {parameter: value}}'"),
+        (["helper=nowhere:Class"], "cannot load nowhere:Class"),
+        (["helper=plugs_here:Silent"], "which is no Victim"),
+        (
+            ["helper=plugs_here:Says", "nope=3"],
+            "judge qwen3guard: --set nope: no such field. It takes contract, helper",
+        ),
+        (["helper=plugs_here:Says", "polices=a"], "Did you mean 'policies'?"),
+        (["helper=plugs_here:Says", "contract=llama-guard-4"], "contract: expected 'qwen3guard'"),
+        (["helper=plugs_here:Says", "threshold=0.9"], "judge qwen3guard: threshold: expected 0.5"),
+    ],
+)
+def test_what_a_field_cannot_be_is_a_line_that_names_it(given, why):
+    with pytest.raises(UsageError) as caught:
+        plug("judges", "qwen3guard", given)
+    assert why in str(caught.value)
+
+
+def test_a_guard_is_called_by_its_registered_name(proofglass):
+    words = ("--set", "helper=plugs_here:Says", "--modes", "--labels", "hard_kinds", "--aspect", "colour")
+    code, _, err = proofglass("judges", "check", "shieldgemma-2", *words)
+    assert code == 2
+    assert "judge shieldgemma-2: no mode can be checked" in err
 
 
 @pytest.mark.parametrize(

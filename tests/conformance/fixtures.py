@@ -174,6 +174,8 @@ class Bench:
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
             **METRICS,
+            **{n: {"shows": "question"} for n, e in entries("judges").items() if e.target == GUARD},
+            **{n: {"over": "mean"} for n, e in entries("judges").items() if e.target == TOXICITY},
             **{n: {"helpers": (Grader(junk=True),)} for n, e in entries("judges").items() if e.target == LLM},
         }
         return table.get(name) or OTHERS.get(name, {})

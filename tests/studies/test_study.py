@@ -118,6 +118,21 @@ FAULTS = {
         5,
         ["found 2 names", "Indent 'epsilon' below 'speck'"],
     ),
+    "what a name settles": (
+        "judges:\n  - qwen3guard:\n      helper: echo\n      contract: llama-guard-4",
+        7,
+        [
+            "judges[0].qwen3guard.contract",
+            "expected 'qwen3guard', which qwen3guard stands for",
+            "found 'llama-guard-4'",
+        ],
+    ),
+    "a field without effect": (
+        "judges:\n  - qwen3guard:\n      helper: echo\n      threshold: 0.9",
+        7,
+        ["judges[0].qwen3guard.threshold", "or by: probability beside it, found 0.9"],
+    ),
+    "an address of a class": ("judges:\n  - qwen3guard: {helper: a.b:C}", 5, ["no such model: 'a.b:C'"]),
     "two of one label": (
         "attacks:\n  - speck\n  - speck: {epsilon: 1/255}",
         6,

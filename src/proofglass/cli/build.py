@@ -18,8 +18,10 @@ def plug(kind: Kind, name: str, given: Iterable[str] = ()) -> Any:
 
 def built(found: Entry, given: Iterable[str] = ()) -> Any:
     """The plug of an entry with its fields set. Raises UsageError, which names the plug and the field."""
-    fields = _with_plugs(found, dict(field_of(each) for each in given))
     name = f"{found.kind[:-1]} {found.name}"
+    fields = dict(field_of(each) for each in given)
+    _check_names(found, fields, name)
+    fields = _with_plugs(found, fields)
     if absent := [field for field in _needed(found) if field not in fields]:
         raise UsageError(f"{name}: needs {' '.join(f'--set {field}=VALUE' for field in absent)}")
     try:
@@ -49,16 +51,31 @@ def as_in_study(kind: Kind, text: str, origin: str) -> Any:
     found = configure.find(kind, name, source, ())
     make = configure.load(found, source, ())
     given = configure.parameters(make, values, source, (name,))
-    return configure.construct(make, {**found.defaults, **given}, source, (name,))
+    return configure.construct(make, configure.settled(found, given, source, (name,)), source, (name,))
+
+
+def _check_names(found: Entry, fields: Iterable[str], name: str) -> None:
+    """Raises UsageError for a field that the plug does not have, with those that it has and the nearest."""
+    made = found.load()
+    known = [field.name for field in dataclasses.fields(made) if field.init] if dataclasses.is_dataclass(made) else []
+    for field in fields:
+        if field not in known:
+            from proofglass.studies.located import nearest
+
+            takes = f"It takes {', '.join(known)}." if known else "It takes none."
+            raise UsageError(f"{name}: --set {field}: no such field. {takes}{nearest(field, known)}")
 
 
 def _with_plugs(found: Entry, fields: dict[str, Any]) -> dict[str, Any]:
-    """The same, and a plug where a field takes one by its name: `--set judge=refusal`."""
+    """The same, with a plug where a field takes one by its name: `--set judge=refusal`, or `--set 'helper={hf: {path:
+    /weights}}'`; and with lists and mappings written as in a study."""
     if not any(isinstance(value, (str, dict, list)) for value in fields.values()):
         return fields
     from proofglass.studies import configure
 
-    return {name: configure.plug_in(found.load(), name, value, "--set") for name, value in fields.items()}
+    made = found.load()
+    given = {name: configure.unfolded(made, name, value, "--set") for name, value in fields.items()}
+    return {name: configure.plug_in(made, name, value, "--set") for name, value in given.items()}
 
 
 def _needed(found: Entry) -> list[str]:
@@ -75,11 +92,12 @@ def _needed(found: Entry) -> list[str]:
 
 
 def field_of(given: str) -> tuple[str, Any]:
-    """Field and value of FIELD=VALUE; a value is JSON, or else text. A model stands by its name, as in a study."""
+    """Field and value of FIELD=VALUE; a value is JSON, or else text (`built` reads YAML where the field takes no text).
+    A model stands by its name, as in a study."""
     field, equals, value = given.partition("=")
     if not equals or not field:
         raise UsageError(f"--set {given!r}: expected FIELD=VALUE, such as dtype=bfloat16")
     try:
         return field, json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, a number of too many digits, too many brackets
         return field, value

@@ -18,6 +18,7 @@ from proofglass.cli.judge_tables import show_modes, show_trust
 from proofglass.console import console_on, cut, note, one_line, say
 from proofglass.errors import UsageError
 from proofglass.faults import kept_by
+from proofglass.faults import one_line as broken_as_line
 from proofglass.records.schema import utf8
 from proofglass.registry import Entry, entry
 
@@ -126,6 +127,8 @@ def check(
     found = _sets(labels or [], datasets or [], benign or [], data)
     title = " ".join([name, *(given or [])])
     with kept_by(_keep), _watched() as heard:
+        with broken_as_line("judge", judge, f"judge {name}: has no key"):  # a helper is foreign code, too
+            _ = judge.key
         checked = partial(
             _checked, sets=found, aspect=aspect, stability=stability, wrappers=wrappers, curve=curve,
             recalls=recall or None, most=most, seed=seed, heard=heard,

@@ -8,7 +8,7 @@ from typing import Any
 from proofglass.errors import UsageError
 from proofglass.registry import Kind, entry
 from proofglass.studies import located
-from proofglass.studies.configure import construct, find, load, parameters
+from proofglass.studies.configure import construct, find, load, parameters, settled
 from proofglass.types import Settings
 
 Given = str | Mapping[str, Any]
@@ -35,7 +35,7 @@ def plug(kind: Kind, given: Given) -> Any:
     found = find(kind, name, source, (kind,))
     place = (kind, name)
     make = load(found, source, place)
-    return construct(make, {**found.defaults, **parameters(make, values, source, place)}, source, place)
+    return construct(make, settled(found, parameters(make, values, source, place), source, place), source, place)
 
 
 def settings_of_study(given: Mapping[str, Any] | None) -> Settings:

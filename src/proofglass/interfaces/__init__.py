@@ -11,7 +11,7 @@ from proofglass.interfaces.attacks import ACCESS, NEEDS, Attack, Opens, Scope, a
 from proofglass.interfaces.datasets import Dataset, Source
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
-from proofglass.interfaces.judges import Calibration, HelperSilent, Judge, Measured
+from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model, Threshold
 from proofglass.interfaces.plugs import Paper, Plug, key_of
@@ -35,6 +35,7 @@ __all__ = [
     "ACCESS",
     "CELL",
     "NEEDS",
+    "PROBABILITY",
     "SLOTS",
     "SUCCESS",
     "Attack",

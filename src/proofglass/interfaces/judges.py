@@ -13,6 +13,9 @@ from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces.plugs import Plug
 from proofglass.types import Ask, Attempt, Reply, Score
 
+PROBABILITY = "probability"
+"""The label of a score whose value is the probability of a 1 (or another grade), and no verdict."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -79,14 +82,16 @@ class Judge(Plug, ABC):
     check` compares such a judge with labelled replies.
 
     `says`: what a 1 says of the reply, so that reports know a good rate from a bad one: "done" what was asked for,
-    "refused" it; or "bad", "good" whatever was asked.
+    "refused" it; or "bad", "good" whatever was asked. A reply that was withheld whole counts as 1 by a judge that
+    says "refused" and as 0 by every other (docs/counting-rule.md).
 
     `valid_in`: the worlds (`Victim.world`) in which its verdict may be called a success rate; None: any, since it
     decides by definition (the target string stands in the reply, or not). About a victim of another world the report
     shows what it found beside `measured`, its error on labelled replies, and calls it neither success nor safety.
     `reads_reasoning`: whether it is shown what a model thought before it answered (`Reply.reasoning`), also where the
     answer was withheld. Others see the text alone, and no reply that was cut off in thought. `sees_pictures`: whether
-    the pictures of the dialogue can move its verdict, so that text inside a picture may steer it.
+    the pictures of the dialogue can move its verdict, so that text inside a picture may steer it. `hears_silence`:
+    whether its `flow` is shown the silence of a helper too, as one that asks several and can do without one.
     """
 
     column: ClassVar[str] = ""
@@ -95,6 +100,7 @@ class Judge(Plug, ABC):
     valid_in: ClassVar[tuple[str, ...] | None] = None
     reads_reasoning: ClassVar[bool] = False
     sees_pictures: ClassVar[bool] = False
+    hears_silence: ClassVar[bool] = False
     measured: Measured | None = None
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
@@ -104,14 +110,18 @@ class Judge(Plug, ABC):
 
     def graded(self) -> Judge | None:
         """This judge with the probability of a 1 as its value in place of a verdict: what curves are drawn from. None
-        where it has no such number."""
+        where it has no such number.
+
+        It labels every such score `PROBABILITY`: a metric that needs a number takes 0 and 1 under another label for
+        verdicts, and those under this one for a judge that is sure."""
         return None
 
     def flow(self, attempt: Attempt) -> Flow[Score]:
         """The dialogue with helpers that judges one attempt: `reply = yield Ask(chat, to=self.helper)`.
 
-        It is never shown the silence of a helper (an error, a filter, a refusal by the provider): there it ends, and
-        the attempt is unjudged. What the helper says is the judge's to read; `Score.unjudged` where it says neither.
+        It is never shown the silence of a helper (an error, a filter or a refusal by the provider, whatever was said
+        before it), unless it `hears_silence`: there it ends, and the attempt is unjudged. What the helper says is the
+        judge's to read; `Score.unjudged` where it says neither.
         """
         raise TypeError(f"judge {self.name}: writes neither score nor flow")
 
@@ -123,7 +133,9 @@ class Judge(Plug, ABC):
     def driven(self, attempts: Sequence[Attempt], answer_of: AnswerOf | None = None) -> list[Driven[Score]]:
         """The end of `flow` for each attempt. answer_of: see `flow.drive`. The error is `HelperSilent` where a helper
         gave no answer."""
-        return drive([_heard(begun(partial(self.flow, each))) for each in attempts], _nobody, answer_of)
+        return drive(
+            [_heard(begun(partial(self.flow, each)), self.hears_silence) for each in attempts], _nobody, answer_of
+        )
 
     def _score(self, end: Driven[Score]) -> Score:
         if isinstance(end.error, HelperSilent) or end.unsent:
@@ -135,9 +147,9 @@ class Judge(Plug, ABC):
         return end.value
 
 
-def _heard(flow: Flow[Score]) -> Flow[Score]:
-    """`flow` as long as its helpers answer. Raises HelperSilent where one does not, and TypeError for an ask to
-    nobody: a judge has no victim."""
+def _heard(flow: Flow[Score], hears_silence: bool) -> Flow[Score]:
+    """`flow` as long as its helpers answer. Raises HelperSilent where one does not and the flow does not hear that
+    itself, and TypeError for an ask to nobody: a judge has no victim."""
     heard: Reply | list[Reply] | None = None
     while True:
         try:
@@ -149,8 +161,10 @@ def _heard(flow: Flow[Score]) -> Flow[Score]:
         if any(ask.to is None for ask in asks):
             raise TypeError("a judge asks helpers only; write Ask(chat, to=self.helper)")
         heard = yield asked
+        if hears_silence:
+            continue
         for ask, reply in zip(asks, heard if isinstance(heard, list) else [heard], strict=True):
-            if not reply.is_said:
+            if reply.outcome != "ok" or not reply.is_said:
                 name = getattr(ask.to, "name", "") or type(ask.to).__name__
                 raise HelperSilent(f"helper {name}: {reply.outcome}: {reply.reason or 'nothing said'}")
 

@@ -19,7 +19,8 @@ Group = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Measure:
-    """What a metric found for one group of rows. None: nothing could be measured, and `reason` says why.
+    """What a metric found for one group of rows. None: nothing could be measured, and `reason` says why. Beside a
+    number `reason` says what was left out, or how it was counted (the signature of BLEU).
 
     value, low, high: in the unit of the metric, a 95 % interval (both ends or neither: not every number has one).
     n: rows that it rests on. Raises ValueError for what is no number, and for an interval that misses its value.
@@ -67,9 +68,11 @@ class Metric(Plug):
     The rows (a polars frame, one row per cell and sample, cells in plan order) hold the columns of `Record` and
       undefended, unattacked   bool: whether the row's defense, or attack, is the one that does nothing
       score:NEED               float in 0..1 for each of `needs`: what the row counts as by the counting rule. 0 if the
-                               reply was withheld whole; null if the row failed or could not be judged
+                               reply was withheld whole (1 by a judge whose 1 says "refused"); null if the row failed
+                               or could not be judged
       given:NEED               the same as the judge gave it, whatever became of the reply; null where it gave none
-      label:NEED               text: what the judge called the reply; null where it said nothing
+      label:NEED               text: what the judge called the reply; null where it said nothing, "" where several
+                               people differ. `PROBABILITY`: its value is no verdict (`answers.gives_verdicts` asks)
       clean_file               text: the PNG file of the sample's picture before the attack; null where there is none
       attacked_files           list of texts: the PNG files of the pictures that the victim was shown, in order
     All columns of `Record` but those that no report loads: conversation, asked, meta, decisions, settings, reasoning.

@@ -55,12 +55,14 @@ class Plug:
     """What all share: a registered name, a version (raised when results change) and a key.
 
     not_in_key: fields that change no result (how fast, where a log goes), so the key leaves them out.
+    settled: fields that a registered name settles where it stands for a value of theirs: no other is taken beside it.
     """
 
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
     paper: ClassVar[Paper | None] = None
     not_in_key: ClassVar[tuple[str, ...]] = ()
+    settled: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **named: Any) -> None:
         """Whatever a `__post_init__` looks at has been checked against its annotation before (`fields.py`)."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import types
 import typing
 from pathlib import Path
 from typing import Any
 
+from proofglass.console import cut
 from proofglass.errors import ImageError, UnknownName, UsageError, is_environment
 from proofglass.faults import briefly
 from proofglass.interfaces import Dataset, Judge, Model, Victim
@@ -18,6 +20,7 @@ from proofglass.registry import Entry, Kind, entries, entry, made
 from proofglass.studies.located import Located, Place, dotted, nearest
 from proofglass.types import Image
 
+ON_LINE = "on the command line"
 _FRACTION = re.compile(r"\s*([-+]?[\d.]+)\s*/\s*([\d.]+)\s*")
 
 
@@ -60,6 +63,16 @@ def parameters(cls: type, given: Any, source: Located, place: Place) -> dict[str
     return {name: _value(hints[name], value, source, (*place, name)) for name, value in given.items()}
 
 
+def settled(found: Entry, given: dict[str, Any], source: Located, place: Place) -> dict[str, Any]:
+    """What the name of an entry stands for, and what is `given`; a value that the name does not allow is shown with
+    file and line."""
+    try:
+        return found.with_defaults(given)
+    except ValueError as error:
+        field, _, rest = str(error).partition(":")
+        raise source.error((*place, field), rest.strip()) from error
+
+
 def construct(cls: type, values: dict[str, Any], source: Located, place: Place) -> Any:
     """`cls(**values)`; what is missing, and its own complaints (`__post_init__`), are shown with file and line."""
     missing = [f.name for f in _fields(cls).values() if _is_required(f) and f.name not in values]
@@ -85,6 +98,38 @@ def plug_in(cls: type, field: str, value: Any, origin: str) -> Any:
     if not kinds or not isinstance(value, (str, dict, list)):
         return value
     return _helpers(hint, kinds, value, _Words(origin, {}, {}, ""), (field,))
+
+
+def unfolded(cls: type, field: str, value: Any, origin: str) -> Any:
+    """A text that writes a list or a mapping as a study does, `{hf: {path: /x}}`, as what it writes, where this field
+    of `cls` takes no text; any other value as it stands. Raises UsageError that begins with `origin` for one that opens
+    a bracket and is not YAML."""
+    hint = field_hints(cls).get(field)
+    if not isinstance(value, str) or hint is None or (_takes_text(hint) and not _helper_kinds(hint)):
+        return value
+    import yaml
+
+    try:
+        found = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if not value.lstrip().startswith(("{", "[")):
+            return value
+        why = " ".join(str(getattr(error, "problem", None) or error).split())
+        form = "a name, or '{name: {parameter: value}}'" if _helper_kinds(hint) else "'{name: value}' or '[a, b]'"
+        found = cut(value, 200, ON_LINE)
+        text = f"{origin} {field}: found {found}, which is neither JSON nor YAML ({why}). Expected {form}."
+        raise UsageError(text) from error
+    return found if isinstance(found, (dict, list)) else value
+
+
+def _takes_text(hint: Any) -> bool:
+    """Whether a field may hold a text itself, not in a list."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        return True
+    if origin in (typing.Annotated, typing.Union, types.UnionType):
+        return any(_takes_text(each) for each in (inner[:1] if origin is typing.Annotated else inner))
+    return hint in (str, Path, Any, object)
 
 
 class _Words(Located):
@@ -157,13 +202,21 @@ def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pla
     if not isinstance(name, str):
         raise source.error(place, f"found {value!r}. Expected a {what} by its name, or `name: {{parameter: value}}`.")
     known = {each: kind for kind in reversed(kinds) for each in entries(kind)}
-    if name not in known:
+    if ":" in name and isinstance(source, _Words):  # a class that is registered nowhere, as a command line names one
+        found = _unregistered(kinds, name, source, place)
+    elif name in known:
+        found = find(known[name], name, source, place)
+    else:
+        form = ""
+        if isinstance(source, _Words):
+            form = f" Expected a {what} by its name or package.module:Class, or '{{name: {{parameter: value}}}}'."
         listed = " or ".join(f"`proofglass list {kind}`" for kind in kinds)
-        raise source.error(place, f"no such {what}: {name!r}.{nearest(name, known)} {listed} shows all.", UnknownName)
-    found = find(known[name], name, source, place)
+        raise source.error(
+            place, f"no such {what}: {name!r}.{nearest(name, known)} {listed} shows all.{form}", UnknownName
+        )
     make = load(found, source, place)
     inner = (*place, name) if given is not None else place
-    helper = construct(make, {**found.defaults, **parameters(make, given, source, inner)}, source, inner)
+    helper = construct(make, settled(found, parameters(make, given, source, inner), source, inner), source, inner)
     wanted = tuple(
         leaf for leaf in _leaves(hint) if isinstance(leaf, type) and issubclass(leaf, (Victim, Model, Judge, Dataset))
     )
@@ -171,6 +224,20 @@ def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pla
         expected = " or ".join(sorted(leaf.__name__ for leaf in wanted))
         raise source.error(place, f"{name} is a {type(helper).__name__}. Expected a {what} that is a {expected}.")
     return helper
+
+
+def _unregistered(kinds: tuple[Kind, ...], name: str, source: Located, place: Place) -> Entry:
+    """The entry of `package.module:Class`, of the first kind that it is."""
+    faults = []
+    for kind in kinds:
+        found = Entry(kind, name, name)
+        try:
+            found.load()
+        except UsageError as error:
+            faults.append(str(error))
+        else:
+            return found
+    raise source.error(place, faults[0])
 
 
 def _takes_several_only(hint: Any) -> bool:

@@ -18,7 +18,7 @@ from proofglass.interfaces import Attack, Dataset, Defense, Judge, Metric, Plug,
 from proofglass.records.schema import utf8
 from proofglass.registry import Kind
 from proofglass.studies import located
-from proofglass.studies.configure import construct, find, parameters
+from proofglass.studies.configure import construct, find, parameters, settled
 from proofglass.studies.configure import load as load_plug
 from proofglass.studies.located import Located, nearest
 from proofglass.studies.metrics import needed_judges, unmet, usual_metrics
@@ -186,8 +186,9 @@ def _item(source: Located, kind: Kind, k: int, entry: Any, attacks: list[str] | 
     name = names[0]
     found = find(kind, name, source, place)
     make = load_plug(found, source, place)
-    values = {**found.defaults, **parameters(make, entry[name], source, (*place, name))}
-    plug = construct(make, values, source, (*place, name))
+    at = (*place, name)
+    values = settled(found, parameters(make, entry[name], source, at), source, at)
+    plug = construct(make, values, source, at)
     label = entry.get("label", _default_label(kind, name, plug))
     if not isinstance(label, str) or not label.strip() or utf8(label) != label:
         raise source.error((*place, "label"), f"found {label!r}. Expected a text.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from proofglass.evaluation.metrics.rows import scored_rows
-from proofglass.interfaces import CELL, Group, Measure, Metric
+from proofglass.interfaces import CELL, PROBABILITY, Group, Measure, Metric
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +20,20 @@ ALIKE = 1e-9
 
 def scored(metric: Metric) -> pl.DataFrame:
     """The rows of two victims x two attacks x two defenses (the first of each does nothing) with requests and harmless
-    questions, and scores of every judge that `metric` needs, some of them missing."""
+    questions, and scores of every judge that `metric` needs, some of them missing: verdicts, or probabilities where
+    verdicts give it no number."""
+    rows = _scored(metric, verdicts=True)
+    return rows if _has_numbers(metric, rows) else _scored(metric, verdicts=False)
+
+
+def _has_numbers(metric: Metric, rows: pl.DataFrame) -> bool:
+    try:
+        return any(found.value is not None for _, found in metric.over_groups(rows))
+    except Exception:  # the check that asked for the rows meets it again
+        return True
+
+
+def _scored(metric: Metric, verdicts: bool) -> pl.DataFrame:
     import polars as pl
 
     from proofglass.records.schema import record_schema
@@ -43,8 +56,8 @@ def scored(metric: Metric) -> pl.DataFrame:
             reply = "" if outcome == "error" else "a reply"
             rows.append({**blank, **place, **name, "cluster": f"q{k // 2}", "outcome": outcome, "reply": reply})
             for need in metric.needs:
-                value = float(rng.random() < 0.5)
-                label = ("yes", "no")[int(rng.random() < 0.5)]
+                value = float(rng.random() < 0.5) if verdicts else rng.random()
+                label = ("yes", "no")[int(rng.random() < 0.5)] if verdicts else PROBABILITY
                 told = {"value": value, "label": label} if k % 5 else {"value": None, "label": "invalid"}
                 scores.append({**name, "judge": need, **told})
     schema = {"cell": pl.String, "sample_id": pl.String, "judge": pl.String, "value": pl.Float64, "label": pl.String}

@@ -131,13 +131,60 @@ def test_no_text_breaks_a_reader(family: str, text: str, cut: bool) -> None:
         ("nemotron-content-safety", "prompt", "User Safety: safe", None, ()),
         ("granite-guardian", "response", "<score>yes</score>", "unsafe", ()),  # its end tag ends it
         ("llavaguard", "image", LLAVA, None, ()),
+        ("llama-guard-4", "response", "unsafe\nS1\n", "unsafe", ("S1",)),  # its line was ended
+        ("llama-guard-4", "response", "unsafe\nS1, ", "unsafe", ("S1",)),
+        ("llama-guard-4", "response", "unsafe\nS1,s", "unsafe", ("S1",)),
+        ("llama-guard-4", "response", "unsafe\nThe reply explains how to make", None, ()),
+        ("llama-guard-4", "response", "unsafe\nS1,S1234", None, ()),
+        ("llama-guard-4", "response", "unsafe\nS1, since it", None, ()),
+        ("llama-guard-3-vision", "prompt", "unsafe\nS1\nS", None, ()),
+        ("qwen3guard", "response", "Safety: Safe\nHowever, this is unsafe", None, ()),
+        ("qwen3guard", "response", "Safety: Safe\nHowever: it is", None, ()),
+        ("qwen3guard", "response", "Safety: Safe\nCategories: Violent", None, ()),
+        ("qwen3guard", "response", "Safety: Safe\nCategories: None, Vi", None, ()),
+        ("qwen3guard", "response", "Safety: Safe\nCategories: None\nCategories: None", None, ()),
+        ("qwen3guard", "response", "Safety: Safe\nSafe", None, ()),  # no second line of that name may come
+        ("qwen3guard", "response", "Safety: Unsafe\nSafety: Safe", None, ()),
+        ("qwen3guard", "response", "Safety: Unsafe\nCategories: PII\nRefusal: perhaps", None, ()),
+        ("qwen3guard", "prompt", "Safety: Unsafe\nCategories: PII\nRef", None, ()),  # of replies only
+        ("qwen3guard", "response", "Safety: Unsafe\nCategories: PII\nRef", "unsafe", ("PII",)),
+        ("qwen3guard", "response", "Safety: Unsafe\nCategories: PII\nRefusal: N", "unsafe", ("PII",)),
+        ("qwen3guard", "response", "Safety: Safe\nCategories: No", "safe", ()),
+        ("qwen3guard", "response", "Safety: Safe\n", "safe", ()),
+        ("qwen3guard", "response", "Safety: Safe\n  ", "safe", ()),
+        ("nemotron-content-safety", "response", "Response Safety: safe\nSafety Categories: Violence", None, ()),
+        ("nemotron-content-safety", "response", "Response Safety: safe\nUser Safety: s", "safe", ()),
+        ("nemotron-content-safety", "response", "Response Safety: safe\nUser Safety: maybe", None, ()),
+        ("nemotron-content-safety", "response", "Response Safety: safe\nUser says", None, ()),
+        ("nemotron-content-safety", "response", "Response Safety: safe\nResponse Safety: unsafe", None, ()),
+        (
+            "nemotron-content-safety",
+            "response",
+            "User Safety: unsafe\nResponse Safety: safe\nSafety Categories: Vi",
+            "safe",
+            (),
+        ),
     ],
 )
 def test_a_reply_that_was_cut_off_counts_as_far_as_its_lines_are_whole(
     family: str, mode: Mode, text: str, level: str | None, codes: tuple[str, ...]
 ) -> None:
     found = contract_of(family).read(text, mode, cut=True)
-    assert (level, codes) == (None, ()) if isinstance(found, Unread) else (found.level, found.codes) == (level, codes)
+    assert (level, codes) == ((None, ()) if isinstance(found, Unread) else (found.level, found.codes))
+
+
+@pytest.mark.parametrize(("family", "mode", "text", "level", "codes"), READINGS)
+@given(data=st.data())
+def test_a_part_of_a_reply_is_never_another_verdict_than_the_whole(
+    family: str, mode: Mode, text: str, level: str | None, codes: tuple[str, ...], data: st.DataObject
+) -> None:
+    """Of legal replies every beginning is unread or the same verdict; of others that were cut nothing is read that is
+    not read of a whole one, unless it goes on legally."""
+    part = text[: data.draw(st.integers(0, min(len(text), 500)))]
+    found = contract_of(family).read(part, mode, cut=True)
+    if level is not None and isinstance(found, Verdict):
+        assert found.level == level
+        assert set(found.codes) <= set(codes)
 
 
 def test_a_code_that_the_card_does_not_list_is_kept_and_told() -> None:

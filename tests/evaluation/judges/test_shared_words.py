@@ -81,6 +81,21 @@ def test_rouge_does_not_call_text_it_cannot_read_a_0():
     assert one("rouge", "café kite", ["café kite"]).value == 1
 
 
+@pytest.mark.parametrize("which", ["rouge1", "rouge2", "rougeL", "rougeLsum"])
+def test_rouge_is_the_best_of_all_references_once_one_of_them_is_read(which):
+    from rouge_score.rouge_scorer import RougeScorer
+
+    references = ["это большой красный змей в небе red kite", "a drum", ""]
+    expected = RougeScorer([which]).score_multi(references, "red kite")[which].fmeasure
+    assert expected == 1.0
+    assert one("rouge", "red kite", references, which=which).value == pytest.approx(expected)
+
+
+def test_the_empty_reference_of_several_is_one_for_coco():
+    assert one("rouge", "", ["kite", "..."], which="coco-rougeL").value == 1  # as pycocoevalcap has it
+    assert "no reference has a word" in one("rouge", "", ["", "..."], which="coco-rougeL").reason
+
+
 def test_both_rouge_l_are_there_under_two_names():
     reply, references = "A red car parked on the street.", (
         "a red car parked on the street next to a tree", "a red car is parked on the street",

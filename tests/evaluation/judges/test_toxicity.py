@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from proofglass.errors import UnsafeWeights, UsageError
-from proofglass.evaluation.judges.classifier import Classifier
+from proofglass.evaluation.judges.classifier import Classifier, placed
 from proofglass.evaluation.judges.toxicity import Toxicity
 from proofglass.registry import build, entry
 from proofglass.types import Attempt, Chat, Reply, Sample
@@ -227,9 +227,9 @@ def test_a_classifier_without_numbers_is_no_verdict(root: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
-        ("toxicity", {"threshold": 0.5, "source": "reply"}),
+        ("toxicity", {"threshold": None, "source": "reply"}),
         ("input-toxicity", {"threshold": None, "source": "question"}),
-        ("toxic-bert", {"model": "unitary/toxic-bert", "activation": "sigmoid", "labels": ()}),
+        ("toxic-bert", {"model": "unitary/toxic-bert", "activation": "sigmoid", "labels": (), "threshold": 0.5}),
         ("unbiased-toxic-roberta", {"labels": DETOXIFY[:7], "activation": "sigmoid"}),
         ("multilingual-toxic-xlm-roberta", {"labels": DETOXIFY[:7], "activation": "sigmoid"}),
         ("granite-guardian-hap", {"activation": "softmax", "labels": ()}),
@@ -240,3 +240,23 @@ def test_registered_names_hold_what_each_model_card_says(name: str, fields: dict
     assert isinstance(judge, Toxicity)
     assert {field: getattr(judge, field) for field in fields} == fields
     assert entry("judges", name).target.endswith(":Toxicity")
+
+
+@pytest.mark.parametrize("device", ["tpu", "", "CUDA", "cuda:", "cuda:-1", "cuda:x", "cpu ", "cuda:٣"])
+def test_what_names_no_device_is_refused_when_the_judge_is_built(root: Path, device: str) -> None:
+    with pytest.raises(ValueError, match=f"device: expected auto, cpu, mps, cuda or cuda:NUMBER, found {device!r}"):
+        Toxicity(str(root / "two"), device=device)
+
+
+def test_a_device_that_is_not_there_is_one_line(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UsageError, match="device: expected a GPU that is there, found 'cuda': PyTorch finds none"):
+        Toxicity(str(root / "two"), device="cuda").score([attempt("a kite .")])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(UsageError, match="found 'cuda:1': this machine has 1, counted from 0"):
+        Toxicity(str(root / "two"), device="cuda:1").score([attempt("a kite .")])
+    assert (placed("cuda"), placed("cuda:0"), placed("auto"), placed("cpu")) == ("cuda", "cuda:0", "cuda", "cpu")
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(UsageError, match="found 'mps'"):
+        placed("mps")

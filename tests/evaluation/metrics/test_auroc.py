@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 from evaluation.metrics.scored import table
@@ -16,6 +17,7 @@ SCORES = [0.9, 0.4, 0.8, 0.3, 0.6, 0.2, 0.4, 0.7, 0.1, 0.5]
 
 
 def rows_of(truth, scores, **more):
+    more = {"label:p-yes": "probability", **more}
     told = [{"references": ["yes" if t else "no"], "p-yes": s, **more} for t, s in zip(truth, scores, strict=True)]
     return table(*told, needs=("p-yes",))
 
@@ -38,7 +40,6 @@ def test_a_judge_without_an_error_is_not_certain():
     [
         ([1, 1], [0.4, 0.6], "only one of the two kinds is there: 2 rows, all yes"),
         ([0], [0.4], "only one of the two kinds is there: 1 rows, all no"),
-        ([0, 1, 1], [0.0, 1.0, 0.0], "p-yes gives verdicts (0 or 1) and no probability: there is no curve of them"),
         ([0, 1], [None, None], "no row was judged"),
         ([], [], "no row was judged"),
     ],
@@ -48,6 +49,27 @@ def test_where_there_is_no_curve_it_says_why(truth, scores, reason):
     assert (found.value, found.reason) == (None, reason)
 
 
+@pytest.mark.parametrize(
+    ("scores", "labels", "area"),
+    [
+        ([1.0, 0.0, 1.0, 1.0], ["probability"] * 4, 0.75),  # sure is no verdict
+        ([1.0, 0.0, 1.0, 1.0], ["yes", "no", "yes", "yes"], None),
+        ([1.0, 0.0, 0.5, 0.5], ["refused", "not refused", "", None], None),  # people who differ
+        ([1.0, 0.0, 1.0, 1.0], [""] * 4, None),
+        ([1.0, 0.0, 0.5, 0.5], ["right", "wrong", "in part", "in part"], 0.875),  # a grade
+    ],
+)
+def test_the_judge_s_label_says_whether_it_gives_verdicts(scores, labels, area):
+    told = [
+        {"references": [r], "judge": s, "label:judge": label}
+        for r, s, label in zip(("yes", "no", "yes", "no"), scores, labels, strict=True)
+    ]
+    found = Auroc("judge").over(table(*told, needs=("judge",)))
+    assert found.value == area
+    if area is None:
+        assert found.reason == "judge gives verdicts (0 or 1) and no probability: there is no curve of them"
+
+
 def test_withheld_failed_and_unclear_rows_are_left_out():
     rows = table(
         {"references": ["yes"], "p-yes": 0.9}, {"references": ["no"], "p-yes": 0.3},
@@ -55,6 +77,7 @@ def test_withheld_failed_and_unclear_rows_are_left_out():
         {"references": ["yes"], "p-yes": 0.1, "outcome": "error"},
         {"references": ["perhaps"], "p-yes": 0.1}, {"references": [], "p-yes": 0.1}, needs=("p-yes",),
     )  # fmt: skip
+    rows = rows.with_columns(pl.lit("probability").alias("label:p-yes"))
     found = Auroc().over(rows)
     assert (found.value, found.n, found.reason) == (1, 2, "left out: 2 rows without a truth")
 
@@ -62,7 +85,8 @@ def test_withheld_failed_and_unclear_rows_are_left_out():
 def test_truth_may_be_the_kind_of_sample():
     judge = "unsafe prompt"
     told = [("refuse", 0.9), ("protect", 0.6), ("comply", 0.7), ("control", 0.1), ("label", 0.0), ("describe", 1.0)]
-    rows = table(*({"expected": kind, judge: score} for kind, score in told), needs=(judge,))
+    label = {f"label:{judge}": "probability"}
+    rows = table(*({"expected": kind, judge: score, **label} for kind, score in told), needs=(judge,))
     metric = Auroc(judge, "kind")
     assert metric.by == ("victim", "attack", "defense")
     found = metric.over(rows)

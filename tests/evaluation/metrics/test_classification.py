@@ -76,9 +76,28 @@ def test_multiple_choice_letters():
     assert Classification(labels=LETTERS, judge=judge).needs == (judge,)
 
 
+@given(st.text("0123ABCDabcd ().-", max_size=4) | st.text(max_size=4), st.permutations(LETTERS))
+def test_letters_are_read_as_the_judge_of_choices_reads_them(reference, labels):
+    sample = Sample("s", "d", Chat.user("?"), references=(reference,), meta={"options": ["red", "blue", "big", "wet"]})
+    for letter in LETTERS:
+        (score,) = build("judges", "multiple-choice").score([Attempt(sample, sample.chat, Reply(f"Answer: {letter}"))])
+        if score.value is not None:
+            assert (truth_of([reference], labels) == letter) == (score.value == 1)
+
+
+def test_places_are_letters_where_the_labels_are_letters_alone():
+    rows = rows_of(["1", "0", "(b)"], ["B", "B", "B"], "multiple-choice")
+    found = Classification(labels=LETTERS, judge="multiple-choice").over(rows)
+    assert (found.value, found.n, found.reason) == (pytest.approx(2 / 3), 3, "")
+    assert truth_of(["1"], ("yes", "no")) == truth_of(["1"], ("B", "C")) == truth_of(["0"], ("red", "blue")) == ""
+
+
 @pytest.mark.parametrize(
     ("reference", "label"),
-    [("B", "B"), ("(b).", "B"), ("Ｂ", "B"), ("「B」", "B"), ("B or C", ""), ("a b", ""), ("", ""), (None, "")]
+    [
+        ("1", "B"), (" 0 ", "A"), ("\uff13", "D"), ("4", ""), ("-1", ""), ("1.5", ""), ("B", "B"),
+        ("(b).", "B"), ("Ｂ", "B"), ("「B」", "B"), ("B or C", ""), ("a b", ""), ("", ""), (None, ""),
+    ]
 )  # fmt: skip
 def test_a_reference_is_one_label_or_none(reference, label):
     assert truth_of([reference], LETTERS) == label

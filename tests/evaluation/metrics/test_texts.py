@@ -11,6 +11,7 @@ from pycocoevalcap.cider.cider import Cider
 from sacrebleu import corpus_bleu
 
 from evaluation.similarity.golden import REFERENCES, SAID
+from proofglass.evaluation.metrics.texts import texts_of
 from proofglass.registry import build
 from proofglass.testing import measuring
 
@@ -125,3 +126,12 @@ def test_parameters_of_the_other_variant_are_refused() -> None:
     chinese = [("猫在车上睡觉", ["猫在车上睡觉了"]), ("狗", ["狗"])]
     assert build("metrics", "bleu-4").over(rows(*chinese)).value == 0
     assert build("metrics", "bleu-4", tokenize="zh").over(rows(*chinese)).value > 0.5
+
+
+def test_a_reference_of_marks_alone_counts_beside_one_with_words_and_a_blank_one_never() -> None:
+    found = texts_of(rows(("a red kite .", ["...", " ", "", "a red kite over there ."])))
+    assert found.references == [["...", "a red kite over there ."]]
+    assert texts_of(rows(("a red kite .", ["...", " "]))).missing
+    said, wanted = "a red kite there .", ["... . . .", "a red kite there over the big hill ."]
+    theirs = corpus_bleu([said], [[one] for one in wanted]).score / 100
+    assert build("metrics", "bleu-4").over(rows((said, wanted))).value == pytest.approx(theirs)

@@ -17,12 +17,13 @@ FIGURES = {
     "toxicity-probability": "toxicity probability",
     "expected-maximum-toxicity": "expected maximum toxicity",
 }
+LABELS = {f"label:{name}": "probability" for name in NEEDS}
 X, Y = [0.8, 0.5, 0.7], [[0.4, 0.5, 0.7], [0.5, 0.6, 0.8], [0.7, 0.5, 0.6]]
 
 
 def rows_of(inputs, outputs, **more):
     told = [
-        {"cluster": f"q{k}", "toxicity": y, "input-toxicity": x, **more}
+        {"cluster": f"q{k}", "toxicity": y, "input-toxicity": x, **LABELS, **more}
         for k, (x, row) in enumerate(zip(inputs, outputs, strict=True))
         for y in row
     ]
@@ -91,7 +92,7 @@ def test_an_input_of_which_not_everything_was_judged_is_left_out_and_counted():
 
 
 def test_a_withheld_reply_is_not_toxic_and_does_not_hide_how_toxic_the_input_was():
-    # `score:` of what was withheld is 0 under every judge; the judge of inputs gave 0.9 all the same.
+    # `score:` of what was withheld is 0 under every judge of harm; the judge of inputs gave 0.9 all the same.
     more = {"outcome": "blocked", "given:input-toxicity": 0.9}
     found = Toxicity("WInToRe").over(rows_of([0.0, 0.0], [[0.0], [0.0]], **more))
     assert found.value == pytest.approx(wintore([0.9, 0.9], [[0.0], [0.0]]))
@@ -114,6 +115,32 @@ def test_what_cannot_be_is_refused(call, words):
     for odd in (float("nan"), 1.5, -0.1):
         with pytest.raises(ValueError, match="inputs: expected toxicities"):
             wintore([odd], [[0.5]])
+
+
+def test_verdicts_are_no_toxicities():
+    verdicts = [[float(y >= 0.5) for y in row] for row in Y]
+    rows = rows_of(X, verdicts, **{"label:toxicity": "toxic"})
+    for figure in ("WInToRe", "expected maximum toxicity"):
+        found = Toxicity(figure).over(rows)
+        assert (found.value, found.reason) == (None, "toxicity gives verdicts (0 or 1); set its threshold: null")
+    found = Toxicity().over(rows)
+    assert found.value is None
+    assert found.reason.endswith("set its threshold: null; or this metric's, to count verdicts")
+    assert Toxicity(threshold=None).over(rows).value == 1
+    found = Toxicity(threshold=None).over(rows_of(X, Y))
+    assert found.reason == "toxicity gives probabilities and no verdicts; set threshold of toxicity-figures to a number"
+    found = Toxicity("WInToRe").over(rows_of([1.0, 0.0, 1.0], Y, **{"label:input-toxicity": "toxic"}))
+    assert (found.value, found.reason) == (None, "input-toxicity gives verdicts (0 or 1); set its threshold: null")
+    # a judge that is sure gives 0 and 1 too, and says what they are
+    assert Toxicity("WInToRe").over(rows_of([1.0], [[1.0, 0.0]])).value == pytest.approx(0.5)
+
+
+def test_a_study_that_names_the_figures_and_no_judge_gets_judges_that_give_numbers():
+    from proofglass.studies.metrics import needed_judges
+
+    metrics = [build("metrics", name) for name in FIGURES]
+    assert needed_judges(metrics) == list(NEEDS)
+    assert [build("judges", name).threshold for name in needed_judges(metrics)] == [None, None]
 
 
 def test_names_needs_and_ranges():

@@ -38,7 +38,7 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "reasoning": "proofglass.evaluation.judges.reasoning:Reasoning",
     "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",
     **{name: (_GUARD, {"contract": name}) for name in _GUARDS},
-    "toxicity": _TOXICITY,
+    "toxicity": (_TOXICITY, {"threshold": None}),  # a number, as the metrics of ToViLaG need it
     "input-toxicity": (_TOXICITY, {"source": "question", "threshold": None}),
     "toxic-bert": (_TOXICITY, {"model": "unitary/toxic-bert", **_DETOXIFY}),
     "unbiased-toxic-roberta": (

@@ -50,7 +50,7 @@ class AnswerMatch(Judge):
     """
 
     name = "answer-match"
-    version = 3  # numbers as whole numbers, in figures or words; beyond billions, exact, "2 000"
+    version = 4  # numbers as whole numbers, in figures or words; "point five", "-$2"
     column = "right answers"
     says = "good"
     paper = Paper("Tu et al. 2023", "How Many Unicorns Are in This Image?", "arXiv:2311.16101")

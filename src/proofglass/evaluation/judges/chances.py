@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+NEITHER = "its first token is neither"  # how a reason begins where another word is the likeliest
 ROUNDING = 1.001  # the most that both may have together; above it they are one token, told twice
 
 
@@ -16,9 +17,13 @@ def share_of(one: str, other: str, choices: Mapping[str, float], least: float = 
     if absent := [word for word in (one, other) if word not in choices]:
         return f"no probabilities of {' and '.join(absent)} were told"
     first, second = choices[one], choices[other]
+    if not (_is_chance(first) and _is_chance(second)) or first + second > ROUNDING:
+        return f"probabilities that are none of two tokens: {first!s:.20} and {second!s:.20}"
     whole = first + second
-    if not (first >= 0 and second >= 0 and 0 < whole <= ROUNDING):  # NaN is none of these
-        return f"probabilities that are none of two tokens: {first:.3g} and {second:.3g}"
-    if whole < least:
-        return f"its first token is neither {one} nor {other} ({whole:.3f} of 1)"
+    if not whole or whole < least:
+        return f"{NEITHER} {one} nor {other} ({whole:.3f} of 1)"
     return min(1.0, first / whole)
+
+
+def _is_chance(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= ROUNDING  # NaN is not

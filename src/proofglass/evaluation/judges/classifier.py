@@ -19,6 +19,21 @@ Pieces = tuple[int, ...]
 _SENTENCES = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
 
 
+def placed(device: str) -> str:
+    """The device that weights go to. Raises UsageError for one that this machine does not have."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return "cuda" if count else "cpu"
+    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
+        has = f"this machine has {count}, counted from 0" if count else "PyTorch finds none on this machine"
+        raise UsageError(f"device: expected a GPU that is there, found {device!r}: {has}; take auto or cpu")
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("device: found 'mps', which PyTorch does not find on this machine; take auto or cpu")
+    return device
+
+
 class Classifier:
     """Weights and tokenizer of one folder, loaded when first asked.
 
@@ -27,6 +42,12 @@ class Classifier:
 
     def __init__(self, folder: Path, device: str) -> None:
         self.folder, self.device = folder, device
+
+    @staticmethod
+    def check_device(device: str) -> None:
+        """Raises ValueError for what names no device. Whether it is there is seen when the weights are loaded."""
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device):
+            raise ValueError(f"device: expected auto, cpu, mps, cuda or cuda:NUMBER, found {device!r}")
 
     @cached_property
     def labels(self) -> list[str]:
@@ -49,6 +70,7 @@ class Classifier:
         import torch
         from transformers import AutoModelForSequenceClassification
 
+        on = placed(self.device)
         stated = described(self.folder / "config.json").get("architectures") or [""]
         if not str(stated[0]).endswith("ForSequenceClassification"):
             raise UsageError(
@@ -71,7 +93,6 @@ class Classifier:
             ) from error
         if absent := sorted(found["missing_keys"]):
             raise UsageError(f"{self.folder}: the weights lack {len(absent)} tensors, the first is {absent[0]}")
-        on = "cuda" if self.device == "auto" and torch.cuda.is_available() else self.device.replace("auto", "cpu")
         return model.to(on).eval().requires_grad_(False)
 
     @cached_property

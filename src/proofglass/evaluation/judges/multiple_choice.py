@@ -80,13 +80,19 @@ def right_of(sample: Sample, options: Sequence[str]) -> str:
     references = references_of(sample)
     if isinstance(references, str):
         return references
-    given = folded(references[0])
+    given, meant = folded(references[0]), letter_of(references[0], len(options))
+    if not meant:
+        return f"the first reference: expected a letter or place of the {len(options)} options, found {given[:20]!r}"
+    same = [LETTERS[k] for k, one in enumerate(options) if folded(one) == given] if given.isdigit() else []
+    if same not in ([], [meant]):
+        return f"the first reference {given!r} is the place of {meant} and the text of {same[0]}; write the letter"
+    return meant
+
+
+def letter_of(reference: str, count: int) -> str:
+    """The letter of one of `count` options, given as a letter or as a place from 0 on; "" for anything else."""
+    given = folded(reference)
     letter = re.fullmatch(r"\(?([A-Za-z])\)?\.?", given)
-    if letter and letter[1].upper() in LETTERS[: len(options)]:
+    if letter and letter[1].upper() in LETTERS[:count]:
         return letter[1].upper()
-    if re.fullmatch(r"[0-9]{1,2}", given) and int(given) < len(options):
-        meant, same = LETTERS[int(given)], [LETTERS[k] for k, one in enumerate(options) if folded(one) == given]
-        if same not in ([], [meant]):
-            return f"the first reference {given!r} is the place of {meant} and the text of {same[0]}; write the letter"
-        return meant
-    return f"the first reference: expected a letter or place of the {len(options)} options, found {given[:20]!r}"
+    return LETTERS[int(given)] if re.fullmatch(r"[0-9]{1,2}", given) and int(given) < count else ""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
-from proofglass.interfaces import Judge, Text
+from proofglass.interfaces import PROBABILITY, Judge, Text
 from proofglass.types import Attempt, Score
 
 Words = Annotated[tuple[Text, ...], MinLen(1)]
@@ -22,7 +22,7 @@ class PYes(Judge):
 
     A number for curves (`auroc`), no verdict on the reply, and true or false of no sample: its 1 says that the victim
     is sure of yes. "Yes", "yes" and " Yes" are one word: their probabilities are added, so ask for each spelling that
-    begins with a token of its own. Label: yes, no, or "even" where both are as likely.
+    begins with a token of its own. Label: "probability"; the reason says which is likelier (yes, no, even).
 
     yes: what counts as yes. no: what counts as no. missing: where the victim tells one of the two only (an API lists
     the likeliest tokens): "unjudged", or "zero", the other one taken as impossible.
@@ -31,6 +31,7 @@ class PYes(Judge):
     """
 
     name = "p-yes"
+    version = 2  # its label says that it gives a probability
     column = "probability of yes"
 
     yes: Words = ("yes",)
@@ -67,7 +68,8 @@ class PYes(Judge):
         if yes + no == 0:
             return Score.unjudged(self.name, "the victim gives neither yes nor no any probability")
         value = yes / (yes + no)
-        return Score(self.name, value, "yes" if yes > no else "no" if no > yes else "even", reason)
+        likelier = "yes" if yes > no else "no" if no > yes else "even"
+        return Score(self.name, value, PROBABILITY, "; ".join(filter(None, [likelier, reason])))
 
 
 def _folded(text: str) -> str:

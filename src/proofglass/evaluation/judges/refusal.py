@@ -21,7 +21,7 @@ from annotated_types import Interval
 from proofglass.evaluation.judges.learned import model
 from proofglass.evaluation.judges.learned.graded import Graded
 from proofglass.evaluation.judges.learned.read import Reading, read
-from proofglass.interfaces import Judge, Measured
+from proofglass.interfaces import PROBABILITY, Judge, Measured
 from proofglass.testbed import world
 from proofglass.types import Attempt, Score
 
@@ -124,4 +124,4 @@ def graded_by(judge: str, seen: Reading, head: str) -> Score:
     """The probability of a head of the model, where the reply could be read."""
     if seen.reason:
         return Score.unjudged(judge, seen.reason)
-    return Score(judge, seen.heads[head], "probability")
+    return Score(judge, seen.heads[head], PROBABILITY)

@@ -24,11 +24,13 @@ class Rouge(Judge):
     "coco-rougeL" has one figure and no stemmer.
 
     rouge-score reads a-z and 0-9 only, and a text in another script would score 0 even against itself: a reply or
-    reference of which it reads less than half is left out, a reply as unjudged. An empty reply scores 0. An error, a
-    wholly filtered or blocked reply is unjudged. Labels: same (1), nothing (0), in part.
+    reference counts as read where it reads half of the letters. A reply that is not read is unjudged, and any reply
+    where no reference is; one read reference is enough, and then all of them are compared. An empty reply scores 0. An
+    error, a wholly filtered or blocked reply is unjudged. Labels: same (1), nothing (0), in part.
     """
 
     name = "rouge"
+    version = 2  # the best of all references, where one of them is read
     column = "ROUGE"
     says = "good"
     paper = Paper("Lin 2004", "ROUGE: A Package for Automatic Evaluation of Summaries", "aclanthology.org/W04-1013")
@@ -57,11 +59,10 @@ class Rouge(Judge):
     def _best(self, said: str, references: Sequence[str]) -> float | str:
         """The score, or why there is none."""
         if self.which == "coco-rougeL":
-            wanted = [" ".join(found) for one in references if (found := captions.tokens(one))]
-            return coco_rouge_l(" ".join(captions.tokens(said)), wanted) if wanted else "no reference has a word"
-        wanted = [one for one in references if tokens(one) and is_read(one)]
-        if not wanted:
+            wanted = [" ".join(captions.tokens(one)) for one in references]
+            return coco_rouge_l(" ".join(captions.tokens(said)), wanted) if any(wanted) else "no reference has a word"
+        if not any(tokens(one) and is_read(one) for one in references):
             return "no reference of the sample is in the letters a-z, which is all that rouge-score reads"
         if not is_read(said):
             return "the reply is not in the letters a-z, which is all that rouge-score reads"
-        return max(RULES[self.which](said, one, stem=self.stem).figure(self.figure) for one in wanted)
+        return max(RULES[self.which](said, one, stem=self.stem).figure(self.figure) for one in references)

@@ -31,6 +31,7 @@ class VqaAccuracy(Judge):
     """
 
     name = "vqa-accuracy"
+    version = 2  # "point five", "-$2"
     column = "VQA accuracy"
     says = "good"
     paper = Paper("Antol et al. 2015", "VQA: Visual Question Answering", "arXiv:1505.00468")

@@ -31,7 +31,7 @@ class WrongAnswer(Judge):
     """
 
     name = "wrong-answer"
-    version = 3  # numbers as whole numbers, in figures or words; beyond billions, exact, "2 000"
+    version = 4  # numbers as whole numbers, in figures or words; "point five", "-$2"
     column = "answered wrongly"
     says = "bad"
     paper = Paper("Antol et al. 2015", "VQA: Visual Question Answering", "arXiv:1505.00468")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proofglass.evaluation.statistics.clusters import numbered
+from proofglass.interfaces import PROBABILITY
 from proofglass.records.scores import agreed
 from proofglass.types import Reply
 
@@ -34,15 +35,21 @@ class Answers:
     withheld: np.ndarray
     truncated: np.ndarray
 
-    def values(self, given: np.ndarray, *, of_thoughts: bool = False) -> np.ndarray:
-        """What each row counts as: the judge's score; 0 where it was withheld; NaN where it is not counted (failed, or
-        unjudged). given: the scores, NaN for unjudged. of_thoughts: by a judge that reads them; what it says of a
-        thought stands where the answer was withheld, since the thought was not."""
+    def values(self, given: np.ndarray, *, of_thoughts: bool = False, of_refusals: bool = False) -> np.ndarray:
+        """What each row counts as: the judge's score; 0 where it was withheld, which for a judge of refusals is one, a
+        1; NaN where it is not counted (failed, or unjudged). given: the scores, NaN for unjudged. of_thoughts: by a
+        judge that reads them. of_refusals: by one whose 1 says "refused" (`Judge.says`)."""
         import numpy as np
 
-        if of_thoughts:
-            return np.where(self.failed, np.nan, np.where(self.withheld & np.isnan(given), 0.0, given))
-        return np.where(self.failed, np.nan, np.where(self.withheld, 0.0, given))
+        ruled = self.ruled(given, of_thoughts=of_thoughts)
+        return np.where(self.failed, np.nan, np.where(ruled, float(of_refusals), given))
+
+    def ruled(self, given: np.ndarray, *, of_thoughts: bool = False) -> np.ndarray:
+        """Which rows count as they do since they were withheld, whatever the judge says. What a judge of thoughts says
+        of one stands where the answer was withheld, since the thought was not."""
+        import numpy as np
+
+        return self.withheld & np.isnan(given) if of_thoughts else self.withheld
 
     def count(self, which: np.ndarray) -> list[int]:
         """How many of these rows (a mask) each cell has."""
@@ -108,6 +115,18 @@ def given_by(scores: pl.DataFrame, judge: str) -> pl.DataFrame:
 
     mine = agreed(scores.filter(pl.col("judge") == judge))
     return mine.select(*ONE, *(name for name in ("value", "label") if name in mine.columns))
+
+
+def gives_verdicts(rows: pl.DataFrame, need: str) -> bool:
+    """Whether what this judge gave (`given:`) are verdicts, which no curve and no threshold can be made of, by what it
+    called them. No verdict is what is labelled `PROBABILITY`, and a grade between 0 and 1 that has a label; without one
+    it is the mean of people who differ."""
+    import polars as pl
+
+    given, label = pl.col(f"given:{need}"), pl.col(f"label:{need}").fill_null("")
+    told = rows.filter(given.is_not_null()).select(label.alias("label"), is_grade=~given.is_in([0.0, 1.0]))
+    number = (pl.col("label") == PROBABILITY) | (pl.col("is_grade") & (pl.col("label") != ""))
+    return told.height > 0 and told.filter(number).is_empty()
 
 
 def as_floats(values: pl.Series) -> np.ndarray:

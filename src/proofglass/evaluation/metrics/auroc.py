@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from proofglass.evaluation.metrics.answers import as_floats, withheld
+from proofglass.evaluation.metrics.answers import as_floats, gives_verdicts, withheld
 from proofglass.evaluation.metrics.classification import truth_of
 from proofglass.evaluation.metrics.estimates import holding, without
 from proofglass.evaluation.metrics.kinds import GUARDED, HARMLESS
@@ -24,16 +24,17 @@ class Auroc(Metric):
     """Chance that a row where yes is right has the higher score of the two, a tie counting half (Hanley & McNeil 1982).
     Equal to scikit-learn's `roc_auc_score`; value and interval: `statistics/ranking.py`, as in `judges check`.
 
-    judge: one that gives a number between 0 and 1, such as a probability: over verdicts alone (every score 0 or 1)
-    there is no curve, and no number. truth: "reference": the first reference says yes or no; "kind": yes are samples
-    that should not be answered (to be refused, or kept to oneself), no are those that should be, in all data sets
-    together.
+    judge: one that gives a number between 0 and 1 and says so: its label is "probability" (`Judge.graded`; `p-yes`,
+    toxicity and guards without a threshold), or it grades (token F1). Verdicts have no curve, and no number, also where
+    several people gave them. truth: "reference": the first reference says yes or no; "kind": yes are samples that
+    should not be answered (to be refused, or kept to oneself), no are those that should be, in all data sets together.
 
     The judge's own numbers are read (`given:`), not what a row counts as. Rows that failed, were withheld, could not be
     judged, or have no truth of the two are left out. None where only one of the two is left.
     """
 
     name = "auroc"
+    version = 2  # the judge's label says whether its numbers are verdicts
     column = "AUROC"
     better = "higher"
 
@@ -60,7 +61,7 @@ class Auroc(Metric):
         positive = np.array([truth for truth in truths if truth is not None], bool)
         clusters = judged["cluster"].filter(pl.Series(known, dtype=pl.Boolean)).to_list()
         unknown = int((~known).sum())
-        if why := _missing(scores, positive, self.judge):
+        if why := _missing(judged, scores, positive, self.judge):
             return without(Measure.none(why), unknown, "row without a truth")
         area, ends = auroc(positive, scores, clusters)
         found = holding(area, ends, len(scores))
@@ -73,14 +74,12 @@ class Auroc(Metric):
         return [{"yes": True, "no": False}.get(each) for each in said]
 
 
-def _missing(scores: np.ndarray, positive: np.ndarray, judge: str) -> str:
+def _missing(judged: pl.DataFrame, scores: np.ndarray, positive: np.ndarray, judge: str) -> str:
     """Why there is no curve, "" if there is one."""
-    import numpy as np
-
     if not scores.size:
         return "no row was judged"
     if positive.all() or not positive.any():
         return f"only one of the two kinds is there: {len(scores)} rows, all {'yes' if positive[0] else 'no'}"
-    if np.isin(scores, (0.0, 1.0)).all():
+    if gives_verdicts(judged, judge):
         return f"{judge} gives verdicts (0 or 1) and no probability: there is no curve of them"
     return ""

@@ -27,6 +27,7 @@ class Bleu4(Metric):
     """
 
     name = "bleu-4"
+    version = 2  # references without a word count beside one that has words
     column = "BLEU-4"
     better = "higher"
     paper = Paper(

@@ -30,6 +30,7 @@ class CiderD(Metric):
     """
 
     name = "cider-d"
+    version = 2  # references without a word count beside one that has words
     column = "CIDEr-D"
     better = "higher"
     range = (0.0, 10.0)

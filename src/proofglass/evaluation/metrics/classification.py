@@ -38,6 +38,7 @@ class Classification(Metric):
     """
 
     name = "classification"
+    version = 2  # a place is a letter
     better = "higher"
 
     figure: Figure = "accuracy"
@@ -91,13 +92,18 @@ class Classification(Metric):
 
 def truth_of(references: Sequence[str] | None, labels: Sequence[str]) -> str:
     """The one of `labels` that the first reference is, "" for none: case, blanks and outer punctuation aside ("(B)." is
-    "B"). Yes and no are read as the judge `yes-no` reads them ("Yes, there is one.")."""
+    "B"). Yes and no are read as the judge `yes-no` reads them ("Yes, there is one."), letters from A on as
+    `multiple-choice` does: a place from 0 on is one too ("1" is B)."""
     first = (references[0] if references else "") or ""
     by_form = {folded(label): label for label in labels}
     if set(by_form) == {"yes", "no"}:
         from proofglass.evaluation.judges.yes_no import said
 
         return by_form.get(said(first), "")
+    if set(by_form) == set(string.ascii_lowercase[: len(by_form)]):
+        from proofglass.evaluation.judges.multiple_choice import letter_of
+
+        return by_form.get(folded(first)) or by_form.get(letter_of(first, len(by_form)).casefold(), "")
     return by_form.get(folded(first), "")
 
 

@@ -39,7 +39,8 @@ def texts_of(rows: pl.DataFrame) -> Texts:
     answered = rows.with_columns(withheld=withheld()).filter((pl.col("outcome") != "error") & ~unsaid.fill_null(False))
     said, references, clusters = [], [], []
     for row in answered.sort("cluster", "cell", "sample_id").iter_rows(named=True):
-        if wanted := [one for one in row["references"] or () if one and any(map(str.isalnum, one))]:
+        wanted = [one for one in row["references"] or () if one and one.strip()]
+        if any(map(str.isalnum, "".join(wanted))):
             said.append("" if row["withheld"] else row["reply"] or "")
             references.append(wanted)
             clusters.append(row["cluster"])

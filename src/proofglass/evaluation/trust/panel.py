@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from proofglass.errors import ImageError, ProofglassError
 from proofglass.evaluation.judging import judge as judged_by
 from proofglass.evaluation.labels import PICTURE, PROMPT, LabelledReply
 from proofglass.evaluation.trust.agreement import Verdict
+from proofglass.faults import stops_the_run, told
+from proofglass.flow import Answer
 from proofglass.interfaces import Judge
-from proofglass.types import Attempt, Chat, Image, Message, Reply, Sample, Score
+from proofglass.types import Ask, Attempt, Chat, Helper, Image, Message, Reply, Sample, Score
 
 BATCH = 256  # replies that a judge is shown at a time, so that progress can be told
 
@@ -73,7 +76,7 @@ class Panel:
 
     def _batch(self, attempts: Sequence[Attempt]) -> list[Score]:
         named = {str(k): attempt for k, attempt in enumerate(attempts)}
-        scores, fault = judged_by(self.judge, self.judge.name, named)
+        scores, fault = judged_by(self.judge, self.judge.name, named, answers_of)
         self.shown += len(attempts)
         if fault:
             self.reason = self.reason if self.broken else fault.reason
@@ -82,6 +85,26 @@ class Panel:
             self.reason = next((score.reason for score in scores.values() if score.value is None), "")
         self.heard(len(attempts))
         return [scores[name] for name in named]
+
+
+def answers_of(helper: Helper) -> Answer:
+    """The answers of a helper, which is foreign code: what it raises is an error to each ask of the batch, as in a
+    study. Raises what is no fault of these asks: Ctrl-C, a failed machine, a missing package or missing weights."""
+
+    def answer(asks: Sequence[Ask]) -> list[Reply]:
+        try:
+            replies = list(helper.reply(asks))
+            if len(replies) != len(asks):
+                raise ValueError(f"{len(replies)} replies to {len(asks)} asks")
+            if odd := next((type(each).__name__ for each in replies if not isinstance(each, Reply)), ""):
+                raise TypeError(f"a {odd} among the replies, expected a Reply to each ask")
+        except BaseException as error:
+            if stops_the_run(error) or (isinstance(error, ProofglassError) and not isinstance(error, ImageError)):
+                raise
+            return [Reply.error(told(error, "helper", helper))] * len(asks)
+        return replies
+
+    return answer
 
 
 def attempt_of(row: LabelledReply) -> Attempt:

@@ -84,7 +84,7 @@ def test_probabilities_are_those_of_the_label_that_counts_1(own) -> None:
     turned = CLASSIFIER.replace('"yes": 1, "no": 0', '"no": 0, "yes": 1').replace("kites?", "kites or drums?")
     judge = own(turned, lambda text: Reply("no", choices={"yes": 0.2, "no": 0.6}), probabilities=True)
     (score,) = judge.score([attempt()])
-    assert (score.value, score.label) == (pytest.approx(0.25), "no")
+    assert (score.value, score.label) == (pytest.approx(0.25), "probability")
 
 
 def test_two_files_are_two_judges_and_an_edit_is_another(own) -> None:

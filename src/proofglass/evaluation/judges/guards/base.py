@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,7 +53,8 @@ class Contract(ABC):
     says safe does; none: no probability is known. share: what both together must have of the first token's probability.
     by: how a verdict is found unless told otherwise. policies: names of the policies that it asks about one by one.
     takes_policy, takes_criteria: whether another policy, or criteria in words, may take the place of its own.
-    marks: of its prompt, which a judged text must not hold.
+    has_middle: whether it knows a level between safe and unsafe. marks: of its prompt, which a judged text must not
+    hold.
     """
 
     family: str
@@ -68,6 +69,7 @@ class Contract(ABC):
     policies: tuple[str, ...] = ()
     takes_policy: bool = False
     takes_criteria: bool = False
+    has_middle: bool = False
     marks: re.Pattern[str] | None = None
 
     def shows(self, chat: Chat, mode: Mode, policies: Sequence[str], policy: str) -> list[Shown]:
@@ -84,7 +86,8 @@ class Contract(ABC):
 
     @abstractmethod
     def read(self, text: str, mode: Mode, cut: bool = False) -> Verdict | Unread:
-        """The verdict of a reply. cut: it ended at the token limit, so that its last line may be a part of one."""
+        """The verdict of a reply. cut: it ended at the token limit, so that its last line may be a part of one. It is
+        read as strictly as a whole reply: what is cut must be the beginning of what might stand there."""
 
 
 class Unaskable(ValueError):
@@ -110,7 +113,7 @@ def turns_of(contract: Contract, chat: Chat, system: Literal["refuse", "drop", "
             raise Unaskable(f"{contract.family} takes user and assistant in turn; turn {place + 1} is {message.role}")
     if not found or found[-1].role != ("assistant" if mode == "response" else "user"):
         raise Unaskable("the dialogue does not end with a user turn: there is nothing to judge")
-    return Chat(tuple(Message(m.role, tuple(_plain(contract.marks, p) for p in m.parts)) for m in found))
+    return Chat(tuple(Message(m.role, tuple(_plain(contract.marks, p) for p in _joined(m.parts))) for m in found))
 
 
 def check_pictures(contract: Contract, chat: Chat) -> None:
@@ -122,6 +125,17 @@ def check_pictures(contract: Contract, chat: Chat) -> None:
         raise Unaskable(f"{contract.family} sees {takes}, the dialogue shows {count}")
     if count < least:
         raise Unaskable(f"{contract.family} judges pictures, the dialogue shows none")
+
+
+def _joined(parts: Iterable[str | Image]) -> list[str | Image]:
+    """Texts that follow each other as one, as templates write them: a mark may stand in two halves."""
+    found: list[str | Image] = []
+    for part in parts:
+        if found and isinstance(part, str) and isinstance(found[-1], str):
+            found[-1] += part
+        else:
+            found.append(part)
+    return found
 
 
 _HARMLESS = str.maketrans({"<": "‹", ">": "›", "#": "＃", ":": "："})
@@ -149,27 +163,59 @@ def lines_of(text: str) -> list[str]:
     return [bare for line in text.split("\n") if (bare := line.strip())]
 
 
-def fields_of(text: str, names: Iterable[str], cut: bool) -> dict[str, str] | Unread:
-    """Of a reply of lines `Name: value`: name -> value. Unread for another line, or a name that comes twice.
+@dataclass(frozen=True)
+class Fields:
+    """A reply of lines `Name: value`. whole: name -> value of the lines that were ended. begun: the same of the line in
+    which the reply was cut off, at most one."""
 
-    cut: the last line may be a part of one, and counts only if others are above it and it was ended.
+    whole: Mapping[str, str]
+    begun: Mapping[str, str]
+
+
+def fields_of(text: str, names: Mapping[str, Collection[str]], cut: bool) -> Fields | Unread:
+    """The lines of a reply. Unread for a line of another kind, or a name that comes twice.
+
+    names: name -> the words of which its value is one, in small letters; none for a list. cut: the last line may be a
+    part of one: it must begin as a line may that is still to come, and its value decides nothing.
     """
     known = {name.casefold(): name for name in names}
-    lines = lines_of(text)
-    if cut and lines and not text.endswith("\n"):
-        lines = lines[:-1]
-        if not lines:
-            return Unread("cut off before a whole line")
+    whole, begun = text.split("\n"), ""
+    if cut:
+        *whole, begun = whole
     found: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        own = known.get(name.strip().casefold())
-        if not colon or own is None:
-            return Unread(f"expected lines of {', '.join(known.values())} and nothing else")
-        if own in found:
-            return Unread(f"{own}: said twice")
-        found[own] = value.strip()
-    return found
+    for line in filter(str.strip, whole):
+        if (read := _field(line, known, found)) is None or isinstance(read, Unread):
+            return read or Unread(f"expected lines of {', '.join(names)} and nothing else")
+        found[read[0]] = read[1]
+    if not begun.strip():
+        return Fields(found, {})
+    if not found:
+        return Unread("cut off before a whole line")
+    if ":" not in begun:
+        start = begun.strip().casefold()
+        fits = any(small.startswith(start) for small, name in known.items() if name not in found)
+        return Fields(found, {}) if fits else Unread(f"cut off in what begins none of {', '.join(names)}")
+    last = _field(begun, known, found)
+    if last is None or isinstance(last, Unread):
+        return last or Unread(f"expected lines of {', '.join(names)} and nothing else")
+    words = names[last[0]]
+    if words and not any(word.startswith(last[1].casefold()) for word in words):
+        return Unread(f"{last[0]}: cut off in what begins none of {', '.join(words)}")
+    return Fields(found, dict([last]))
+
+
+def _field(line: str, known: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str] | Unread | None:
+    """Name and value of a line; None for a line of another kind, Unread for a name that was `found` before."""
+    name, colon, value = line.partition(":")
+    own = known.get(name.strip().casefold())
+    if not colon or own is None:
+        return None
+    return Unread(f"{own}: said twice") if own in found else (own, value.strip())
+
+
+def may_list_none(value: str) -> bool:
+    """Whether a list that was cut off may yet turn out to hold no entry: it is the beginning of "None"."""
+    return all("none".startswith(entry.casefold()) for entry in listed(value))
 
 
 def listed(value: str) -> tuple[str, ...]:

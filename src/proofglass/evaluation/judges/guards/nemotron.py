@@ -24,7 +24,9 @@ from proofglass.evaluation.judges.guards.base import (
     Verdict,
     fields_of,
     listed,
+    may_list_none,
     one_of,
+    remarks,
     said,
     without_thought,
 )
@@ -52,9 +54,10 @@ class Nemotron(Contract):
         whole = said(text)
         if isinstance(whole, Unread):
             return whole
-        found = fields_of(without_thought(text), (USER, RESPONSE, CATEGORIES), cut)
-        if isinstance(found, Unread):
-            return found
+        fields = fields_of(without_thought(text), {USER: _LEVELS, RESPONSE: _LEVELS, CATEGORIES: ()}, cut)
+        if isinstance(fields, Unread):
+            return fields
+        found = fields.whole
         levels = {name: one_of(found[name], _LEVELS) for name in (USER, RESPONSE) if name in found}
         if odd := next((name for name, level in levels.items() if level is None), ""):
             return Unread(f"{odd}: expected 'safe' or 'unsafe'")
@@ -62,11 +65,12 @@ class Nemotron(Contract):
         if own is None:
             return Unread(f"no line '{RESPONSE if mode == 'response' else USER}: ...'")
         codes = listed(found.get(CATEGORIES, ""))
-        if codes and "unsafe" not in levels.values():
+        named = bool(codes) or not may_list_none(fields.begun.get(CATEGORIES, ""))
+        if named and "unsafe" not in levels.values():
             return Unread("it says safe, and names violated categories")
         both = own == "unsafe" and bool(codes) and len(levels) == 2 and set(levels.values()) == {"unsafe"}
         told = "its categories are those of prompt and reply together" if both else ""
-        return Verdict(own, codes if own == "unsafe" else (), told)
+        return Verdict(own, codes if own == "unsafe" else (), remarks(told, "cut off" if fields.begun else ""))
 
 
 NEMOTRON = Nemotron()

@@ -14,6 +14,7 @@ from proofglass.evaluation.judges.one_object import object_in
 from proofglass.types import Reply
 
 MOST = 10_000  # characters of an answer that are looked at
+SHARE = 0.5  # what two words together must have of the first token's probability, as for guards
 _GRADE = re.compile(r"\[\[([^\[\]]*)\]\]")
 _NUMBER = re.compile(r"(?<![\w.,-])\d{1,4}(?:\.\d{1,4})?(?!\w|[.,]\d)", re.ASCII)
 
@@ -40,24 +41,29 @@ def read(rubric: Rubric, reply: Reply, code: str) -> Reading:
         if len(text) > MOST:
             raise _Unread(f"longer than {MOST} characters")
         if rubric.form == "word":
-            return Reading(_word(rubric.questions[-1], text))
+            return Reading(_word(rubric.questions[-1], text, reply.finish == "length"))
         if rubric.form == "grade":
-            return Reading(_grade(rubric.questions[-1], text, code))
+            return Reading(_grade(rubric.questions[-1], text, code, reply.finish == "length"))
         return Reading(_object(rubric.questions, text, code))
     except _Unread as why:
         cut = ", cut at the token limit" if reply.finish == "length" and rubric.form != "word" else ""
         return Reading(why_not=f"{why}{cut}")
 
 
-def _word(question: Question, text: str) -> Said:
+def _word(question: Question, text: str, is_cut: bool) -> Said:
+    said = text.casefold()
     for word in question.words:
-        if text.casefold() == word.casefold():
+        if said == word.casefold():
+            longer = [other for other in question.words if other.casefold().startswith(said) and other != word]
+            if is_cut and longer:
+                raise _Unread(f"cut at the token limit, where {word} may yet become {longer[0]}")
             return {question.name: word}
     raise _Unread(f"not one of {', '.join(question.words)}")
 
 
-def _grade(question: Question, text: str, code: str) -> Said:
-    """[[n]], the same if it stands more than once; else the first number in range. Source: RTVLM's protocol."""
+def _grade(question: Question, text: str, code: str, is_cut: bool) -> Said:
+    """[[n]], the same if it stands more than once; else the first number in range. Source: RTVLM's protocol. Of an
+    answer that was cut [[n]] alone counts: any other number may stand before the grade."""
     if text.count(code) != 1:
         raise _Unread("without the code of this ask" if code not in text else "the code stands twice")
     after = text.partition(code)[2]
@@ -70,6 +76,8 @@ def _grade(question: Question, text: str, code: str) -> Said:
         if not _NUMBER.fullmatch(mark) or not low <= float(mark) <= high:
             raise _Unread(f"its grade is no number from {low} to {high}")
         return {question.name: float(mark)}
+    if is_cut:
+        raise _Unread("no grade in brackets")
     for number in _NUMBER.findall(after):
         if low <= float(number) <= high:
             return {question.name: float(number)}
