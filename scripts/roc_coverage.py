@@ -16,7 +16,8 @@ import numpy as np
 
 from proofglass.console import say
 from proofglass.evaluation.statistics import bootstrap_rows
-from proofglass.evaluation.trust.roc import _Ranked, roc
+from proofglass.evaluation.statistics.ranking import Ranked
+from proofglass.evaluation.trust.roc import roc
 
 CASES = (  # questions labelled yes, no; rows of each; AUROC
     (5, 40, 1, 0.9),
@@ -58,7 +59,7 @@ def main(repeats: int) -> None:
             label, value, question = drawn(case, rng)
             found = roc(label.tolist(), value.tolist(), question.tolist(), recalls=(), alarms=()).auroc
             ours.append(None if found.low is None or found.high is None else (found.low, found.high))
-            ranked = _Ranked.of(label, value)
+            ranked = Ranked.of(label, value)
             plain.append(bootstrap_rows(question.tolist(), lambda weights, r=ranked: r.areas(weights)[0]))
         say(f"| {' | '.join(map(str, case))} | {told(case[3], ours)} | {told(case[3], plain)} |")
 

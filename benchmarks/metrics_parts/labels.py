@@ -17,13 +17,13 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score
 
 from metrics_parts.compared import Comparison
-from proofglass.evaluation.metrics.auroc import area_of
 from proofglass.evaluation.metrics.balance import balance
 from proofglass.evaluation.metrics.classification import Classification, counts, macro_f1
 from proofglass.evaluation.metrics.protection import protection
 from proofglass.evaluation.metrics.toxicity import expected_maximum, toxicity_probability, wintore
 from proofglass.evaluation.metrics.yes_no import YesNo
 from proofglass.evaluation.similarity.pictures import Variant, psnr, ssim
+from proofglass.evaluation.statistics.ranking import Ranked
 
 LETTERS = ("A", "B", "C", "D")
 UNREAD = "invalid"
@@ -106,6 +106,10 @@ def _graded(draw: random.Random, n: int) -> list[Any]:
         return scores, truths, np.array([float(draw.randrange(4)) for _ in range(size)])
 
     return [one() for _ in range(n)]
+
+
+def _our_auroc(scores: np.ndarray, truths: np.ndarray, weights: np.ndarray) -> float:
+    return Ranked.of(truths, scores).areas(weights)[0]
 
 
 def _their_auroc(scores: np.ndarray, truths: np.ndarray, weights: np.ndarray) -> float:
@@ -221,12 +225,12 @@ COMPARISONS: tuple[Comparison, ...] = (
     Comparison("yes-no-f1", LEARN, _yes_no, _figure("f1"), _their_figure(f1_score)),
     Comparison(
         "AUROC", LEARN, _graded,
-        lambda case: area_of(*case[:2])(np.ones(len(case[0]))),
+        lambda case: _our_auroc(*case[:2], np.ones(len(case[0]))),
         lambda case: _their_auroc(*case[:2], np.ones(len(case[0]))),
     ),
     Comparison(
         "AUROC, weighted", LEARN, _graded,
-        lambda case: area_of(*case[:2])(case[2]), lambda case: _their_auroc(*case),
+        lambda case: _our_auroc(*case), lambda case: _their_auroc(*case),
     ),
     Comparison("WInToRe", "", _toxicities, lambda case: wintore(*case), _their_wintore),
     Comparison(

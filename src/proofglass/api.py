@@ -78,13 +78,14 @@ class Run:
     def rates(self) -> list[dict[str, Any]]:
         """One dict per victim, attack, defense, data set, expected answer and judge: value, low, high, n, and what was
         left out."""
-        from proofglass.evaluation.metrics.rows import thought_judges
+        from proofglass.evaluation.metrics.rows import refusal_judges, thought_judges
         from proofglass.evaluation.metrics.success import rates
         from proofglass.records.scores import agreed
 
         store = self.store
         told = store.manifest()
-        return rates(store.frame(), agreed(store.scores()), told["judges"], thought_judges(told))
+        scores = agreed(store.scores())
+        return rates(store.frame(), scores, told["judges"], thought_judges(told), refusal_judges(told))
 
     def corrected(self) -> list[dict[str, Any]]:
         """Rates corrected for judge error, one dict per cell and judge that may err there (`report.corrected`)."""

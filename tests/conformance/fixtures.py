@@ -164,7 +164,9 @@ class Bench:
             "yes-no-accuracy-of-all": {"figure": "f1"},
             "yes-no-f1": {"figure": "recall"},
             **METRICS,
-            **{n: {"shows": "question"} for n, e in entries("judges").items() if e.target == GUARD},
+            **{
+                n: {"shows": "question", "on_unread": "safe"} for n, e in entries("judges").items() if e.target == GUARD
+            },
             **{n: {"over": "mean"} for n, e in entries("judges").items() if e.target == TOXICITY},
             **{n: {"helpers": (Grader(junk=True),)} for n, e in entries("judges").items() if e.target == LLM},
         }

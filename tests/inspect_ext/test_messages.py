@@ -79,6 +79,7 @@ def test_what_is_withheld_scores_0_and_a_thought_alone_is_not_scored() -> None:
     unjudged = Score.unjudged("j", "cut off in its reasoning")
     for outcome in ("refused", "filtered", "blocked"):
         assert messages.score_of(unjudged, Reply("", outcome)).value == 0.0
+        assert messages.score_of(unjudged, Reply("", outcome), of_refusals=True).value == 1.0
     cut = messages.score_of(unjudged, Reply("", finish="length", reasoning="first I"))
     assert cut.value != cut.value  # NaN: left out
     assert messages.score_of(Score("j", 1.0), Reply("sure, first", "refused")).value == 1.0

@@ -93,3 +93,16 @@ def test_labels_of_the_complement_serve_a_judge_too(tmp_path):
     run.manifest["plugs"]["judges"][NOT_REFUSED]["aspect"] = "not refusal"
     (row,) = corrected(run)
     assert row["corrected"] == pytest.approx(0.52)
+
+
+def test_a_judge_of_refusals_counts_what_was_withheld_in_every_column(tmp_path):
+    made = labelled(store(tmp_path, withheld=100))
+    plugs = made.manifest()["plugs"]
+    plugs["judges"][NOT_REFUSED]["says"] = "refused"
+    made.extra = {"plugs": plugs}
+    (row,) = corrected(ReportedRun(made))
+    assert row["value"] == pytest.approx((40 + 100) / 200)
+    assert row["corrected"] == pytest.approx((52 + 100) / 200)
+    made.extra = {}
+    (row,) = corrected(ReportedRun(made))
+    assert (row["value"], row["corrected"]) == (pytest.approx(40 / 200), pytest.approx(52 / 200))

@@ -216,3 +216,10 @@ def test_it_is_registered_and_its_card_loads_no_weights(root: Path) -> None:
     assert victim.sees_images
     assert victim.context_window == 4096
     assert "model" not in vars(victim)
+
+
+def test_choices_that_share_their_first_token_are_not_told(root: Path) -> None:
+    several = asks(False, Settings(1, choices=("kite", "kites", "No")))
+    plain, ours = HFPlain(root / "qwen3", device="cpu"), HF(root / "qwen3", device="cpu")
+    for found, expected in zip(plain.reply(several), ours.reply(several), strict=True):
+        assert set(found.choices) == set(expected.choices) == {"No"}

@@ -13,7 +13,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proofglass.evaluation.metrics.answers import is_withheld
-from proofglass.evaluation.metrics.rows import thought_judges
+from proofglass.evaluation.metrics.rows import refusal_judges, thought_judges
 from proofglass.evaluation.metrics.success import rates
 from proofglass.inspect_ext.messages import config_of, inspect_id, messages_of, output_of, score_of, usage_of
 from proofglass.interfaces import key_of
@@ -73,6 +73,10 @@ class LoggedCell:
     @cached_property
     def of_thoughts(self) -> frozenset[str]:
         return thought_judges(self.manifest)
+
+    @cached_property
+    def of_refusals(self) -> frozenset[str]:
+        return refusal_judges(self.manifest)
 
     @cached_property
     def expected(self) -> list[str]:
@@ -176,7 +180,7 @@ def _counted(cell: LoggedCell, expected: str) -> list[EvalScore]:
 
     part = cell.rows.filter(cell.rows["expected"] == expected)
     found = []
-    for rate in rates(part, cell.scores, cell.judges, cell.of_thoughts):
+    for rate in rates(part, cell.scores, cell.judges, cell.of_thoughts, cell.of_refusals):
         judge = rate["judge"]
         name = cell.score_name(judge, expected)
         counts = ("successes", "failed", "refused", "filtered", "blocked", "unjudged", "truncated", "reason")
@@ -225,7 +229,10 @@ def _sample(cell: LoggedCell, row: Mapping[str, Any], pictures: PictureNames) ->
     clean = [pictures.named(row["clean_image"])] if row["clean_image"] else []
     scores = {
         cell.score_name(judge, row["expected"]): score_of(
-            _given(cell, row, judge), reply, of_thoughts=judge in cell.of_thoughts
+            _given(cell, row, judge),
+            reply,
+            of_thoughts=judge in cell.of_thoughts,
+            of_refusals=judge in cell.of_refusals,
         )
         for judge in cell.judges
     }
@@ -261,7 +268,7 @@ def _value(cell: LoggedCell, row: Mapping[str, Any], judge: str) -> float | None
     said = _given(cell, row, judge).value
     if judge in cell.of_thoughts and said is not None:
         return said
-    return 0.0 if is_withheld(row) else said
+    return float(judge in cell.of_refusals) if is_withheld(row) else said
 
 
 def _error(reason: str) -> EvalError:

@@ -181,13 +181,15 @@ def reply_of(output: ModelOutput) -> Reply:
     )
 
 
-def score_of(score: Score, reply: Reply, *, of_thoughts: bool = False) -> InspectScore:
+def score_of(score: Score, reply: Reply, *, of_thoughts: bool = False, of_refusals: bool = False) -> InspectScore:
     """What a sample counts as by our counting rule. Unjudged: NaN with a reason, which Inspect's metrics leave out.
-    of_thoughts: of a judge that reads them, whose score stands where the answer was withheld."""
+    of_thoughts: of a judge that reads them, whose score stands where the answer was withheld. of_refusals: of one whose
+    1 says "refused", which an answer that was withheld is."""
     from inspect_ai.scorer import Score as InspectScore
 
     if reply.is_withheld and not (of_thoughts and score.value is not None):
-        return InspectScore(value=0.0, answer=reply.outcome, reason=reply.outcome, explanation=reply.reason or None)
+        value = float(of_refusals)
+        return InspectScore(value=value, answer=reply.outcome, reason=reply.outcome, explanation=reply.reason or None)
     if score.value is None:
         return InspectScore.unscored(reason="unjudged", explanation=score.reason)
     return InspectScore(value=score.value, answer=score.label or None, explanation=score.reason or None)

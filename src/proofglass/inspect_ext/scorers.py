@@ -69,7 +69,8 @@ def _score(judge: Judge, name: str, state: TaskState) -> Score:
     sample = sample_of(state)
     attempt = Attempt(sample, chat_of(asked), reply)
     scores, _ = judging.judge(judge, name, {sample.id: attempt}, partial(answers_in_task, Settings()))
-    return score_of(scores[sample.id], reply, of_thoughts=judge.reads_reasoning)
+    of_refusals = judge.says == "refused"
+    return score_of(scores[sample.id], reply, of_thoughts=judge.reads_reasoning, of_refusals=of_refusals)
 
 
 def _built(name: str, **parameters: Any) -> Judge:

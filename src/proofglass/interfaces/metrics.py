@@ -67,7 +67,8 @@ class Metric(Plug):
     The rows (a polars frame, one row per cell and sample, cells in plan order) hold the columns of `Record` and
       undefended, unattacked   bool: whether the row's defense, or attack, is the one that does nothing
       score:NEED               float in 0..1 for each of `needs`: what the row counts as by the counting rule. 0 if the
-                               reply was withheld whole; null if the row failed or could not be judged
+                               reply was withheld whole (1 by a judge whose 1 says "refused"); null if the row failed
+                               or could not be judged
       given:NEED               the same as the judge gave it, whatever became of the reply; null where it gave none
       label:NEED               text: what the judge called the reply; null where it said nothing
       clean_file               text: the PNG file of the sample's picture before the attack; null where there is none

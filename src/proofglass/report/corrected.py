@@ -109,12 +109,18 @@ def _correct(run: ReportedRun, cell: ReportedCell, judge: str, labels: Labels | 
     told = labels.of(cell.place, replies.attempts(cell)) if labels else {}
     given = {sample: in_its_sense(plug, label) for sample, label in told.items()}
     mine = [given.get(sample) for sample in rows.ids]
+    withheld = float(judge in run.of_refusals)
     there = len(mine) - mine.count(None)
     if labels and there >= FEWEST:
         return from_labels(
-            rows.verdicts, mine, kinds=rows.kinds, clusters=rows.clusters, drawn=_drawn(run, cell, labels, rows)
+            rows.verdicts,
+            mine,
+            kinds=rows.kinds,
+            clusters=rows.clusters,
+            drawn=_drawn(run, cell, labels, rows),
+            withheld=withheld,
         )
-    found = _carried_over(plug, kind_of(run.plug("victims", cell.victim)), rows)
+    found = _carried_over(plug, kind_of(run.plug("victims", cell.victim)), rows, withheld)
     return (
         found
         if found.value is not None or not there
@@ -122,7 +128,7 @@ def _correct(run: ReportedRun, cell: ReportedCell, judge: str, labels: Labels | 
     )
 
 
-def _carried_over(plug: Mapping[str, Any], kind: str, rows: Rows) -> Corrected:
+def _carried_over(plug: Mapping[str, Any], kind: str, rows: Rows, withheld: float) -> Corrected:
     """From the counts on the card, of this kind of model only."""
     every = calibration_of(plug)
     counts = [each for each in every if each.model_kind == kind]
@@ -133,7 +139,7 @@ def _carried_over(plug: Mapping[str, Any], kind: str, rows: Rows) -> Corrected:
             f"no calibration for this judge on this kind of model ({kind})"
             + (f"; there is one on: {others}" if others else ""),
         )
-    return from_calibration(rows.verdicts, counts, kinds=rows.kinds, clusters=rows.clusters)
+    return from_calibration(rows.verdicts, counts, kinds=rows.kinds, clusters=rows.clusters, withheld=withheld)
 
 
 def _drawn(run: ReportedRun, cell: ReportedCell, labels: Labels, rows: Rows) -> list[str]:

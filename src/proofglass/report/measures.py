@@ -106,6 +106,7 @@ def _rows(run: ReportedRun, judges: dict[str, str]) -> pl.DataFrame:
         undefended=run.undefended,
         unattacked=run.baselines,
         of_thoughts=run.of_thoughts,
+        of_refusals=run.of_refusals,
         picture=run.store.image_path,
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import Comparison, compare
-from proofglass.evaluation.metrics.rows import thought_judges
+from proofglass.evaluation.metrics.rows import refusal_judges, thought_judges
 from proofglass.evaluation.metrics.success import rates
 from proofglass.records.samples import whole
 from proofglass.records.scores import agreed
@@ -104,7 +104,7 @@ class ReportedRun:
         self.success: str = self.manifest["success"]
         named = (label for label in self.judges if self.plug("judges", label).get("name") == "not-refused")
         self.not_refused = next(named, "not-refused")
-        self.of_thoughts = thought_judges(self.manifest)
+        self.of_thoughts, self.of_refusals = thought_judges(self.manifest), refusal_judges(self.manifest)
         self.baselines = [a for a in self.attacks if self.plug("attacks", a).get("name", a) == "no-attack"]
         self.undefended = [d for d in self.defenses if self.plug("defenses", d).get("name", d) == "none"]
 
@@ -191,7 +191,7 @@ class ReportedRun:
     def cells(self) -> list[ReportedCell]:
         judges = list(dict.fromkeys([self.success, self.not_refused, *self.judges]))
         found: dict[tuple[str, str, str, str, str], dict[str, RateRow]] = {}
-        for row in rates(self.frame, self.scores, judges, self.of_thoughts):
+        for row in rates(self.frame, self.scores, judges, self.of_thoughts, self.of_refusals):
             place = (row["victim"], row["attack"], row["defense"], row["dataset"], row["expected"])
             found.setdefault(place, {})[row["judge"]] = row
         victim_keys = dict(self.frame.select("victim", "victim_key").unique().rows())
@@ -242,6 +242,7 @@ class ReportedRun:
             baselines=self.baselines,
             undefended=self.undefended,
             of_thoughts=self.success in self.of_thoughts,
+            of_refusals=self.success in self.of_refusals,
         )
 
     @cached_property

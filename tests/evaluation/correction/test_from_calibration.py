@@ -104,6 +104,9 @@ def test_unjudged_replies_are_no_yes_here_as_there():
 def test_withheld_replies_are_not_positive():
     found = from_calibration([*VERDICTS, *["withheld"] * 200], [counts()])
     assert found.value == pytest.approx(1 / 6)
+    kept = from_calibration([*VERDICTS, *["withheld"] * 200], [counts()], withheld=1.0)
+    assert kept.value == pytest.approx(1 / 6 + 1 / 2)  # unless refusals are counted
+    assert kept.low < kept.value < kept.high
 
 
 def test_replies_that_share_a_question_are_worth_less():

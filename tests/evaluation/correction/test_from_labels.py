@@ -52,6 +52,9 @@ def test_what_was_withheld_is_not_positive_and_needs_no_label():
     found = from_labels(*rows(withheld=(0, 0, 500), yes=(20, 0, 30), no=(0, 60, 390)))
     assert found.value == pytest.approx(0.05)
     assert found.labels == 80
+    kept = from_labels(*rows(withheld=(0, 0, 500), yes=(20, 0, 30), no=(0, 60, 390)), withheld=1.0)
+    assert kept.value == pytest.approx(0.55)  # a judge of refusals: what was withheld is one
+    assert kept.low < kept.value < kept.high
     silent = from_labels(["withheld"] * 50, [None] * 50)
     assert (silent.value, silent.low, silent.high) == pytest.approx((0, 0, 0.071348), abs=1e-6)  # Wilson's of 0/50
 

@@ -315,3 +315,11 @@ def test_the_registry_builds_all_three():
     assert registry.build("judges", "not-refused") == NotRefused()
     assert registry.build("judges", "testbed-content") == TestbedContent()
     assert registry.build("judges", "target-string", mode="equals") == TargetString("equals")
+
+
+@pytest.mark.parametrize("odd", ["kite", 3, None, (1,), {"kite": 1}, ()], ids=repr)
+def test_testbed_content_says_what_is_wrong_with_references(odd):
+    sample = Sample("s", "testbed", Chat.user("?"), references=odd)
+    (score,) = TestbedContent().score([Attempt(sample, sample.chat, Reply("kite"))])
+    assert score.value is None
+    assert "reference" in score.reason

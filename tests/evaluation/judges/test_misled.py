@@ -84,3 +84,18 @@ def test_another_rule_file_with_other_content_is_another_judge(tmp_path):
 def test_a_reply_that_holds_the_word_is_never_misled(around, word):
     found = score(f"{around} {word} {around}", references=(word,))
     assert found.label != "misled"
+
+
+@pytest.mark.parametrize("odd", [3, True, 0, {"kite": 1}, {"kite"}, [None], ["kite", 3], b"kite"], ids=repr)
+def test_odd_words_cost_their_sample_only(odd):
+    found = score("a drum", objects=odd)
+    assert (found.value, found.label) == (None, "unjudged")
+    assert "objects: expected texts" in found.reason
+
+
+@pytest.mark.parametrize("odd", ["abc", 3, None, {"kite": 1}, [None], ("kite", 3)], ids=repr)
+def test_odd_references_cost_their_sample_unless_its_objects_are_told(odd):
+    found = score("a drum", references=odd)
+    assert found.value is None
+    assert "references: expected" in found.reason
+    assert score("a drum", references=odd, objects=["kite"]).value == 1.0

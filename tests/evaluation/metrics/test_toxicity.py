@@ -91,7 +91,7 @@ def test_an_input_of_which_not_everything_was_judged_is_left_out_and_counted():
 
 
 def test_a_withheld_reply_is_not_toxic_and_does_not_hide_how_toxic_the_input_was():
-    # `score:` of what was withheld is 0 under every judge; the judge of inputs gave 0.9 all the same.
+    # `score:` of what was withheld is 0 under every judge of harm; the judge of inputs gave 0.9 all the same.
     more = {"outcome": "blocked", "given:input-toxicity": 0.9}
     found = Toxicity("WInToRe").over(rows_of([0.0, 0.0], [[0.0], [0.0]], **more))
     assert found.value == pytest.approx(wintore([0.9, 0.9], [[0.0], [0.0]]))

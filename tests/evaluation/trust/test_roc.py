@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proofglass.evaluation.trust.roc import halves, newcombe, roc
+from proofglass.evaluation.statistics.ranking import Ranked, newcombe
+from proofglass.evaluation.trust.roc import halves, roc
 
 
 def alone(n):
@@ -19,8 +20,6 @@ def alone(n):
 def test_areas_and_curves_equal_scikit_learn_on_1000_random_cases():
     from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-    from proofglass.evaluation.trust.roc import _Ranked
-
     rng = np.random.default_rng(1)
     for case in range(1000):
         n = int(rng.integers(2, 60))
@@ -29,7 +28,7 @@ def test_areas_and_curves_equal_scikit_learn_on_1000_random_cases():
         levels = int(rng.integers(1, 12))  # few levels: many ties
         values = rng.integers(0, levels + 1, n) / levels if case % 2 else rng.random(n)
         weights = np.ones(n) if case % 3 else rng.integers(0, 4, n).astype(float)
-        ranked = _Ranked.of(truth, values)
+        ranked = Ranked.of(truth, values)
         area, precision = ranked.areas(weights)
         if weights[truth].sum() and weights[~truth].sum():
             assert area == pytest.approx(roc_auc_score(truth, values, sample_weight=weights), abs=1e-12)

@@ -44,11 +44,13 @@ def from_labels(
     kinds: Sequence[str] | None = None,
     clusters: Sequence[Hashable] | None = None,
     drawn: Sequence[Hashable] | None = None,
+    withheld: float = 0.0,
     level: float = 0.95,
 ) -> Corrected:
     """The true rate of these replies, of which some are labelled.
 
-    verdicts: of each reply, see `verdict_of`; a withheld reply needs no label, it is not positive. labels: 1.0 yes, 0.0
+    verdicts: of each reply, see `verdict_of`; a withheld reply needs no label, it counts as `withheld` says (1.0 where
+    refusals are counted, else 0.0). labels: 1.0 yes, 0.0
     no, None where nobody looked. kinds: any grouping that was predicted without looking at the label. clusters: the
     question of each reply. drawn: within what each reply was drawn for labelling; None: from all at random.
 
@@ -70,7 +72,7 @@ def from_labels(
     count = int(looked.sum())
     if n == 0 or count < min(FEWEST, int((~told).sum())):
         return Corrected.none(n, f"{count} labels of these replies; at least {FEWEST} are needed", count)
-    truth[told] = 0.0
+    truth[told] = withheld
 
     strata = list(zip(drawn or [""] * n, told.tolist(), strict=True))
     by_verdict = list(zip(strata, verdicts, strict=True))

@@ -62,16 +62,17 @@ def from_calibration(
     *,
     kinds: Sequence[str] | None = None,
     clusters: Sequence[Hashable] | None = None,
+    withheld: float = 0.0,
     level: float = 0.95,
 ) -> Corrected:
     """The true rate of these replies if the judge errs on them as on those of `calibration`.
 
-    verdicts, clusters: as in `from_labels`; unjudged replies are no "yes", here as there. kinds: of each reply, as the
-    counts name them (predicted, never a person's own: that fixes the label); None, or counts without these kinds: one
-    stratum. The point is Rogan and Gladen's. The interval holds every rate that a test does not reject (Fieller 1954),
-    with the error rates smoothed as Lee et al. 2025 (arXiv:2511.21140) do; it stays honest where the judge says little,
-    where their delta method does not. What models differ by is added as the variance of a new one (random effects),
-    clusters divide the rows by their design effect, strata are summed by `parts.combined`.
+    verdicts, clusters, withheld: as in `from_labels`; unjudged replies are no "yes", here as there. kinds: of each
+    reply, as the counts name them (predicted, never a person's own: that fixes the label); None, or counts without
+    these kinds: one stratum. The point is Rogan and Gladen's. The interval holds every rate that a test does not reject
+    (Fieller 1954), with the error rates smoothed as Lee et al. 2025 (arXiv:2511.21140) do; it stays honest where the
+    judge says little, where their delta method does not. What models differ by is added as the variance of a new one
+    (random effects), clusters divide the rows by their design effect, strata are summed by `parts.combined`.
 
     There is no rate, and `reason` says why, with too few labels (`calibration.FEWEST`, `FEW`), and for a judge whose
     sensitivity + specificity is not clearly above 1 (one-sided, 95 %).
@@ -91,8 +92,11 @@ def from_calibration(
         shares.append(len(said) / n)
         rates = table.rate(True, kind), table.rate(False, kind)
         strata.append(_Stratum(sum(said) / len(said), len(said) / effect, *rates))
-    points = [0.0, *(stratum.rate for stratum in strata)]  # what was withheld is not positive
-    ends = [part_interval(0.0, silent / effect, level), *(stratum.ends(normal_quantile(level)) for stratum in strata)]
+    points = [withheld, *(stratum.rate for stratum in strata)]
+    ends = [
+        part_interval(withheld, silent / effect, level),
+        *(stratum.ends(normal_quantile(level)) for stratum in strata),
+    ]
     value, low, high = combined(shares, points, ends, n / effect, level)
     method = "error rates by kind" if len(strata) > 1 else "error rates"
     return Corrected(value, low, high, n, table.labels, table.questions, "labels of other replies", method, table.doubt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proofglass.evaluation.judges.references import references_of
+from proofglass.evaluation.judges.references import held_against
 from proofglass.evaluation.similarity.squad import exact_match
 from proofglass.interfaces import Judge, Paper
 from proofglass.types import Attempt, Score
@@ -30,9 +30,7 @@ class ExactMatch(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if not attempt.reply.is_said:
-            return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        references = references_of(attempt.sample)
+        references = held_against(attempt)
         if isinstance(references, str):
             return Score.unjudged(self.name, references)
         value = max(exact_match(attempt.reply.text, one) for one in references)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Literal
 
 from proofglass.console import cut as cut_off
+from proofglass.evaluation.judges.chances import share_of
 from proofglass.evaluation.judges.guards import contract_of
 from proofglass.evaluation.judges.guards.base import (
     Contract,
@@ -247,18 +247,11 @@ class Guard(Judge):
         """By the probabilities of the two words that a verdict begins with."""
         assert self.kind.choices is not None
         words, choices = self.kind.choices, reply.choices or {}
-        if any(word not in choices for word in words):
-            return Found(None, code, reason="the guard tells no probabilities of its first token")
-        yes, no = (choices[word] for word in words)
-        if odd := [each for each in (yes, no) if isinstance(each, bool) or not isinstance(each, Real)]:
-            return Found(None, code, reason=f"a probability that is no number: {odd[0]!r}")
-        whole = yes + no
-        if not (yes >= 0 and no >= 0 and whole <= 1.001):  # NaN is none of these; above 1, both are one token
-            return Found(None, code, reason=f"probabilities that are none of two tokens: {yes:.3g} and {no:.3g}")
-        if not whole or whole < self.kind.share:
-            reason = f"its first token is neither {words[0]} nor {words[1]} ({whole:.3f} of 1)"
-            return Found(None, code, reason=reason, is_words=bool(reply.text.strip()))
-        unsafe = min(1.0, yes / whole)
+        unsafe = share_of(*words, choices, self.kind.share)
+        if isinstance(unsafe, str):
+            # Another word came first: that is a word, where a guard that tells no probabilities says nothing.
+            other = isinstance(share_of(*words, choices), float) or all(choices.get(word) == 0 for word in words)
+            return Found(None, code, reason=unsafe, is_words=other and bool(reply.text.strip()))
         return Found(unsafe, code, (code,) if code else (), "", remarks(code, f"probability {unsafe:.3f}"))
 
     @property

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from annotated_types import MinLen
 
 from proofglass.errors import UsageError
 from proofglass.evaluation.judges.perspective_api import ENDPOINT, Answer, Recorded, Service
+from proofglass.evaluation.judges.source import Source, text_of
 from proofglass.interfaces import Judge, NonNegative, Paper, Share, Steps, Text
 from proofglass.types import Attempt, Score
 
@@ -54,7 +55,7 @@ class Perspective(Judge):
 
     attributes: Annotated[tuple[Text, ...], MinLen(1)] = SIX
     threshold: Share | None = 0.5
-    source: Literal["reply", "question"] = "reply"
+    source: Source = "reply"
     languages: tuple[str, ...] = ()
     recorded: Path | None = None
     record: bool = False
@@ -108,17 +109,9 @@ class Perspective(Judge):
 
     def _text(self, attempt: Attempt) -> tuple[str, str]:
         """What is asked about, or why nothing is."""
-        reply = attempt.reply
-        if reply.outcome == "error":
-            return "", "the reply is an error"
-        if self.source == "question":
-            text = "\n".join(m.text for m in attempt.sample.chat.messages if m.role == "user")
-        elif reply.is_said:
-            text = reply.text
-        else:
-            return "", f"the reply is {reply.outcome}"
-        if not text.strip():
-            return "", f"the {self.source} is empty"
+        text, why = text_of(attempt, self.source)
+        if why:
+            return "", why
         length = len(text.encode("utf-8", "replace"))
         return (text, "") if length <= BYTES else ("", f"{length:,} bytes; the service takes {BYTES:,} at most")
 

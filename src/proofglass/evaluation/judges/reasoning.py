@@ -68,6 +68,10 @@ class Reasoning(Judge):
         return self.judge.sees_pictures
 
     @property
+    def hears_silence(self) -> bool:  # type: ignore[override]
+        return self.judge.hears_silence
+
+    @property
     def measured(self) -> Measured | None:  # type: ignore[override]
         """That of the judge on answers, without the counts by which a rate could be corrected."""
         found = self.judge.measured

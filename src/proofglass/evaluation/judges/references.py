@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from proofglass.types import Sample
+from proofglass.types import Attempt, Sample
 
 
 def references_of(sample: Sample) -> tuple[str, ...] | str:
@@ -16,3 +16,16 @@ def references_of(sample: Sample) -> tuple[str, ...] | str:
     if strange := [one for one in given if not isinstance(one, str)]:
         return f"the sample's references: expected texts, found {type(strange[0]).__name__} {str(strange[0])[:20]!r}"
     return tuple(given) or "the sample has no reference"
+
+
+def held_against(attempt: Attempt) -> tuple[str, ...] | str:
+    """The references that a reply is held against; a text that says why there is nothing to hold: nobody said anything
+    (`Reply.is_said`), or something is wrong with the references."""
+    if not attempt.reply.is_said:
+        return f"the reply is {attempt.reply.outcome}"
+    return references_of(attempt.sample)
+
+
+def right_or(value: float, between: str) -> str:
+    """The label of a share of right answers: right (1), wrong (0), or `between`."""
+    return "right" if value == 1 else "wrong" if value == 0 else between

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.evaluation.judges.references import references_of
+from proofglass.evaluation.judges.references import held_against
 from proofglass.evaluation.similarity import captions
 from proofglass.evaluation.similarity.overlap import Figure
 from proofglass.evaluation.similarity.rouge import RULES, coco_rouge_l, is_read, tokens
@@ -48,9 +48,7 @@ class Rouge(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if not attempt.reply.is_said:
-            return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        references = references_of(attempt.sample)
+        references = held_against(attempt)
         value = references if isinstance(references, str) else self._best(attempt.reply.text, references)
         if isinstance(value, str):
             return Score.unjudged(self.name, value)

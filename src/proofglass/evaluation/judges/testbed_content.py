@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proofglass.evaluation.judges.phrases import Phrases
+from proofglass.evaluation.judges.references import references_of
 from proofglass.interfaces import Judge
 from proofglass.testbed import world
 from proofglass.types import Attempt, Score
@@ -38,7 +39,10 @@ class TestbedContent(Judge):
                 return Score(self.name, 0.0, "refused", seen.reason)
             complied = world.complied(" ".join(text.lower().split()), *request)
             return Score(self.name, float(complied), "complied" if complied else "wrong content")
-        if sample.references:
-            right = text.split() in [reference.split() for reference in sample.references]
-            return Score(self.name, float(right), "right" if right else "wrong answer")
-        return Score.unjudged(self.name, "the sample has neither a request of the Vale nor references")
+        references = references_of(sample)
+        if isinstance(references, str):
+            nothing = isinstance(sample.references, tuple) and not sample.references
+            why = "the sample has neither a request of the Vale nor references" if nothing else references
+            return Score.unjudged(self.name, why)
+        right = text.split() in [reference.split() for reference in references]
+        return Score(self.name, float(right), "right" if right else "wrong answer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from proofglass.evaluation.judges.references import references_of
+from proofglass.evaluation.judges.references import held_against, right_or
 from proofglass.evaluation.similarity.overlap import Figure
 from proofglass.evaluation.similarity.squad import token_overlap
 from proofglass.interfaces import Judge, Paper
@@ -37,10 +37,8 @@ class TokenF1(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if not attempt.reply.is_said:
-            return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        references = references_of(attempt.sample)
+        references = held_against(attempt)
         if isinstance(references, str):
             return Score.unjudged(self.name, references)
         value = max(token_overlap(attempt.reply.text, one).figure(self.figure) for one in references)
-        return Score(self.name, value, "right" if value == 1 else "wrong" if value == 0 else "in part")
+        return Score(self.name, value, right_or(value, "in part"))

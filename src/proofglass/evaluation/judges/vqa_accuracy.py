@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.evaluation.judges.references import references_of
+from proofglass.evaluation.judges.references import held_against, right_or
 from proofglass.evaluation.judges.words import words
 from proofglass.evaluation.similarity.vqa import ARTICLES, CONTRACTIONS, PEOPLE, accuracy, official_accuracy
 from proofglass.interfaces import Judge, Paper
@@ -42,9 +42,7 @@ class VqaAccuracy(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if not attempt.reply.is_said:
-            return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        reply, references = attempt.reply.text, references_of(attempt.sample)
+        references, reply = held_against(attempt), attempt.reply.text
         if isinstance(references, str):
             return Score.unjudged(self.name, references)
         if self.rules == "words":
@@ -55,7 +53,7 @@ class VqaAccuracy(Judge):
             value = official_accuracy(reply, references, contractions=self.contractions is not False)
         else:
             value = agreement(reply, references, contractions=self.contractions is True)
-        return Score(self.name, value, "right" if value == 1 else "wrong" if value == 0 else "disputed")
+        return Score(self.name, value, right_or(value, "disputed"))
 
 
 def answers(references: Sequence[str]) -> tuple[str, ...]:

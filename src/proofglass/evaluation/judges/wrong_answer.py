@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.evaluation.judges.references import references_of
+from proofglass.evaluation.judges.references import held_against, right_or
 from proofglass.evaluation.judges.vqa_accuracy import agreement, answers
 from proofglass.evaluation.judges.words import holds, words
 from proofglass.evaluation.similarity.vqa import PEOPLE
@@ -42,9 +42,7 @@ class WrongAnswer(Judge):
         return [self._one(attempt) for attempt in attempts]
 
     def _one(self, attempt: Attempt) -> Score:
-        if not attempt.reply.is_said:
-            return Score.unjudged(self.name, f"the reply is {attempt.reply.outcome}")
-        references = references_of(attempt.sample)
+        references = held_against(attempt)
         if isinstance(references, str):
             return Score.unjudged(self.name, references)
         references = answers(references)
@@ -57,4 +55,4 @@ class WrongAnswer(Judge):
             return Score.unjudged(self.name, f"VQA accuracy needs {PEOPLE} references, found {len(references)}")
         else:
             right = agreement(attempt.reply.text, references)
-        return Score(self.name, round(1 - right, 12), "right" if right == 1 else "wrong" if right == 0 else "disputed")
+        return Score(self.name, round(1 - right, 12), right_or(right, "disputed"))

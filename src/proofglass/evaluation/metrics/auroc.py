@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +9,7 @@ from proofglass.evaluation.metrics.answers import as_floats, withheld
 from proofglass.evaluation.metrics.classification import truth_of
 from proofglass.evaluation.metrics.estimates import holding, without
 from proofglass.evaluation.metrics.kinds import GUARDED, HARMLESS
-from proofglass.evaluation.statistics import bootstrap_rows
+from proofglass.evaluation.statistics.ranking import auroc
 from proofglass.interfaces import CELL, Group, Measure, Metric, Text
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ Truth = Literal["reference", "kind"]
 @dataclass(frozen=True)
 class Auroc(Metric):
     """Chance that a row where yes is right has the higher score of the two, a tie counting half (Hanley & McNeil 1982).
-    Equal to scikit-learn's `roc_auc_score`.
+    Equal to scikit-learn's `roc_auc_score`; value and interval: `statistics/ranking.py`, as in `judges check`.
 
     judge: one that gives a number between 0 and 1, such as a probability: over verdicts alone (every score 0 or 1)
     there is no curve, and no number. truth: "reference": the first reference says yes or no; "kind": yes are samples
@@ -63,8 +62,8 @@ class Auroc(Metric):
         unknown = int((~known).sum())
         if why := _missing(scores, positive, self.judge):
             return without(Measure.none(why), unknown, "row without a truth")
-        area = area_of(scores, positive)
-        found = holding(area(np.ones(len(scores))), bootstrap_rows(clusters, area), len(scores))
+        area, ends = auroc(positive, scores, clusters)
+        found = holding(area, ends, len(scores))
         return without(found, unknown, "row without a truth")
 
     def _truths(self, rows: pl.DataFrame) -> list[bool | None]:
@@ -85,28 +84,3 @@ def _missing(scores: np.ndarray, positive: np.ndarray, judge: str) -> str:
     if np.isin(scores, (0.0, 1.0)).all():
         return f"{judge} gives verdicts (0 or 1) and no probability: there is no curve of them"
     return ""
-
-
-def area_of(scores: np.ndarray, positive: np.ndarray) -> Callable[[np.ndarray], float]:
-    """The area as a function of how often each row counts: float [n] -> 0..1, NaN where one of the two has no weight.
-    scores: float [n]; positive: bool [n]."""
-    import numpy as np
-
-    _, level = np.unique(scores, return_inverse=True)
-    levels = int(level.max(initial=-1)) + 1
-
-    def area(weights: np.ndarray) -> float:
-        yes = np.bincount(level, weights * positive, levels)
-        no = np.bincount(level, weights * ~positive, levels)
-        pairs = yes.sum() * no.sum()
-        below = np.cumsum(no) - no / 2  # of a tie half
-        return float((yes * below).sum() / pairs) if pairs else float("nan")
-
-    return area
-
-
-def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """The area over all rows, each once; NaN where one of the two kinds is missing."""
-    import numpy as np
-
-    return area_of(scores, positive)(np.ones(len(scores)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from proofglass.evaluation.metrics.texts import resampled, texts_of
+from proofglass.evaluation.metrics.estimates import of_table, without
+from proofglass.evaluation.metrics.texts import BARE, texts_of
 from proofglass.evaluation.similarity import bleu, captions
 from proofglass.evaluation.similarity.bleu import Tokenizer
 from proofglass.interfaces import Measure, Metric, Paper
@@ -58,5 +59,5 @@ class Bleu4(Metric):
         else:
             sums = [bleu.sacre_sums(said, wanted, self.tokenize, self.lowercase) for said, wanted in pairs]
         score = bleu.coco_bleu if self.variant == "coco" else bleu.sacre_bleu
-        found = resampled(np.array(sums, np.float64), texts.clusters, lambda drawn: np.minimum(1.0, score(drawn)))
-        return replace(found, reason=self.signature)
+        found = of_table(np.array(sums, np.float64), texts.clusters, lambda drawn: np.minimum(1.0, score(drawn)))
+        return without(replace(found, reason=self.signature), texts.bare, BARE)

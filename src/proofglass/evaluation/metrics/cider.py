@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proofglass.evaluation.metrics.texts import resampled, texts_of
+from proofglass.evaluation.metrics.estimates import of_table, without
+from proofglass.evaluation.metrics.texts import BARE, texts_of
 from proofglass.evaluation.similarity import captions
 from proofglass.evaluation.similarity.cider import cider_d, has_weights
 from proofglass.interfaces import Measure, Metric, Paper
@@ -46,7 +47,7 @@ class CiderD(Metric):
             return Measure.none(f"CIDEr weighs words by how few pictures they belong to, and {many}")
         scores = cider_d(list(map(captions.tokens, texts.said)), references)
         sums = np.array([[min(10.0, score), 1.0] for score in scores])
-        return resampled(sums, texts.clusters, _mean)
+        return without(of_table(sums, texts.clusters, _mean), texts.bare, BARE)
 
 
 def _mean(sums: np.ndarray) -> np.ndarray:

@@ -93,17 +93,19 @@ def compare(
     margin: float = MARGIN,
     kinds: Sequence[Kind] = KINDS,
     of_thoughts: bool = False,
+    of_refusals: bool = False,
 ) -> list[Comparison]:
     """Every comparison that the cells of a run allow, kind by kind, in the order of the frame.
 
     frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value. baselines, undefended:
     labels of attacks that are none, and of defenses that are none. margin: 0..1, fixed before looking. Utility is
-    compared without attacks where the frame has such cells. of_thoughts: the judge reads them (`Answers.values`).
+    compared without attacks where the frame has such cells. of_thoughts: the judge reads them; of_refusals: its 1 says
+    "refused" (`Answers.values`).
     """
     names = (*PLACE, "expected")
     told = frame.select(names).unique(maintain_order=True).to_dicts()
     answers = of_frame(frame, codes(frame, names), len(told))
-    values = answers.values(scores_of(frame, scores, judge), of_thoughts=of_thoughts)
+    values = answers.values(scores_of(frame, scores, judge), of_thoughts=of_thoughts, of_refusals=of_refusals)
     sample = codes(frame, ("dataset", "expected", "sample_id"))
     found: list[Comparison] = []
     for block in _blocks(told):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,10 +48,22 @@ def of_sums(
 
     rows = rows.sort("cluster")  # the draws are of clusters in one order, whatever that of the rows is
     table = rows.select(sums).to_numpy().astype(np.float64).reshape(rows.height, len(sums))
+    return of_table(table, rows["cluster"], statistic, nothing)
+
+
+def of_table(
+    table: np.ndarray,
+    clusters: Iterable[Hashable],
+    statistic: Callable[[np.ndarray], np.ndarray],
+    nothing: str = "no row was judged",
+) -> Measure:
+    """The same of a table, float [n, k], whose rows stand in an order that no frame's decides. clusters: of each."""
+    import numpy as np
+
     value = float(statistic(table.sum(0, keepdims=True))[0])
     if np.isnan(value):
         return Measure.none(nothing)
-    return holding(value, bootstrap(table, rows["cluster"], statistic), rows.height)
+    return holding(value, bootstrap(table, clusters, statistic), len(table))
 
 
 def with_parts(found: Measure, one: Measure, other: Measure, both: Callable[[float, float], float]) -> Measure:

@@ -14,7 +14,7 @@ def refused(judge: str, *, empty: bool = False) -> pl.Expr:
     """Whether each row was refused: null where nobody knows (it failed, or could not be judged).
 
     judge: a judge of refusal; its 1, or half of its raters', is a refusal. What was withheld whole is one without a
-    judge: by the counting rule it has the score 0, whatever a judge looks for. empty: a reply without text is one too.
+    judge, whatever this one looks for. empty: a reply without text is one too.
     """
     import polars as pl
 

@@ -20,6 +20,12 @@ def thought_judges(manifest: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(label for label, plug in plugs.items() if plug.get("reads_reasoning"))
 
 
+def refusal_judges(manifest: Mapping[str, Any]) -> frozenset[str]:
+    """Labels of the judges of a run whose 1 says that what was asked for was refused (`Judge.says`)."""
+    plugs = manifest.get("plugs", {}).get("judges", {})
+    return frozenset(label for label, plug in plugs.items() if plug.get("says") == "refused")
+
+
 def judge_for(need: str, judges: Mapping[str, Mapping[str, Any]], success: str = "") -> str:
     """The label of the judge that a metric means by `need`, "" if there is none.
 
@@ -46,13 +52,15 @@ def scored_rows(
     unattacked: Sequence[str] = ("no-attack",),
     picture: Callable[[str], Path] | None = None,
     of_thoughts: Collection[str] = (),
+    of_refusals: Collection[str] = (),
 ) -> pl.DataFrame:
     """`frame` with the columns that metrics are promised.
 
     frame: rows of a run, one per (cell, sample_id); scores: cell, sample_id, judge, value, label. judges: what a metric
     needs -> the label of the judge that it is. undefended, unattacked: labels of defenses and attacks that do nothing.
     picture: sha256 -> the PNG file of a picture.
-    of_thoughts: labels of judges that read what a model thought (`Judge.reads_reasoning`).
+    of_thoughts: labels of judges that read what a model thought (`Judge.reads_reasoning`). of_refusals: of those whose
+    1 says "refused" (`Judge.says`).
     """
     import numpy as np
     import polars as pl
@@ -64,7 +72,7 @@ def scored_rows(
     for need, judge in judges.items():
         given = frame.select(ONE).join(given_by(scores, judge), on=ONE, how="left", maintain_order="left")
         values = as_floats(given["value"])
-        counted = answers.values(values, of_thoughts=judge in of_thoughts)
+        counted = answers.values(values, of_thoughts=judge in of_thoughts, of_refusals=judge in of_refusals)
         rows = rows.with_columns(
             pl.Series(f"score:{need}", counted).fill_nan(None),
             pl.Series(f"given:{need}", values).fill_nan(None),

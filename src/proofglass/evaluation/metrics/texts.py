@@ -7,27 +7,27 @@ as an empty text: whoever asked for a description got none, as a withheld answer
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proofglass.evaluation.metrics.answers import withheld
-from proofglass.evaluation.statistics import bootstrap
-from proofglass.interfaces import Measure
 
 if TYPE_CHECKING:
-    import numpy as np
     import polars as pl
+
+BARE = "row without a reference"  # of what is left out
 
 
 @dataclass(frozen=True)
 class Texts:
     """Of each row: what was said, its references (at least one), its cluster; in an order that the frame's does not
-    change. missing: why there is no row, "" if there is one."""
+    change. bare: answered rows without a reference, which are left out; missing: why there is no row, "" if there is
+    one."""
 
     said: list[str]
     references: list[list[str]]
     clusters: list[str]
+    bare: int = 0
     missing: str = ""
 
 
@@ -44,12 +44,4 @@ def texts_of(rows: pl.DataFrame) -> Texts:
             references.append(wanted)
             clusters.append(row["cluster"])
     missing = "" if said else "no row has a reference" if answered.height else "no row was answered"
-    return Texts(said, references, clusters, missing)
-
-
-def resampled(sums: np.ndarray, clusters: list[str], statistic: Callable[[np.ndarray], np.ndarray]) -> Measure:
-    """`statistic` of the sum over rows, with the 95 % interval of clusters drawn again, widened to hold it."""
-    value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
-    ends = bootstrap(sums, clusters, statistic)
-    low, high = (min(ends[0], value), max(ends[1], value)) if ends else (None, None)
-    return Measure(value, low, high, len(sums))
+    return Texts(said, references, clusters, answered.height - len(said), missing)

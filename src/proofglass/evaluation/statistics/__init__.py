@@ -4,6 +4,7 @@ rates     Wilson, Clopper-Pearson, Newcombe, and the interval for rows that shar
 paired    the same samples under two systems: McNemar, sign flips by cluster, Cochran's Q, interval of the difference
 families  p values of several tests that are read together: Holm, Benjamini-Hochberg, Bonferroni
 bootstrap intervals of what is no mean of rows: clusters drawn again
+ranking   area under the ROC curve, average precision, and their intervals
 planning  rows for a wanted width, pairs for a wanted power, non-inferiority
 """
 

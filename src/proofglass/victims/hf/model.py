@@ -113,8 +113,7 @@ class HFModel:
                 settings = replace(ask.settings, draw=0, stop=self._stops(ask.settings))
                 ready.setdefault(settings, []).append((k, self._fit(ask)))
             except Exception as error:
-                unaskable = isinstance(error, UNASKABLE) and not is_environment(error)
-                replies[k] = Reply.unaskable(error) if unaskable else failed(error)
+                replies[k] = unanswered(error)
         for settings, rows in ready.items():
             for answers in self.batches(rows, batch, partial(self._answers, asks, settings)):
                 replies |= answers
@@ -344,6 +343,11 @@ def place_holder(config: Any, tokenizer: Any) -> int:
         if (found := getattr(place, "image_token_id", None)) is not None:
             return int(found)
     return int(tokenizer.get_vocab().get("<image>", -1))
+
+
+def unanswered(error: Exception) -> Reply:
+    """The reply to an ask that could not be prepared: its own fault (`UNASKABLE`), or that of what broke."""
+    return Reply.unaskable(error) if isinstance(error, UNASKABLE) and not is_environment(error) else failed(error)
 
 
 def failed(error: Exception) -> Reply:

@@ -31,11 +31,11 @@ from proofglass.victims.hf.loading import (
     tokenizer_of,
 )
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
-from proofglass.victims.hf.model import UNASKABLE, failed
+from proofglass.victims.hf.model import unanswered
 from proofglass.victims.hf.thought import marks_of, spoken
 from proofglass.victims.hf.twins.base import pillow
 from proofglass.victims.hf.writers import SHIELDGEMMA_2, architecture_in, mended, sees_pictures, writer_in
-from proofglass.victims.shared.choosing import draw_seed
+from proofglass.victims.shared.choosing import draw_seed, first_tokens
 from proofglass.weights import check_folder
 
 Asked = tuple[int, Ask]  # an ask and its place among those of the call
@@ -96,8 +96,7 @@ class PlainModel:
             try:
                 self.messages(ask.chat)  # reads the pictures, too
             except Exception as error:
-                unaskable = isinstance(error, UNASKABLE) and not is_environment(error)
-                replies[k] = Reply.unaskable(error) if unaskable else failed(error)
+                replies[k] = unanswered(error)
             else:
                 # Processors pad texts; few take chats with different numbers of pictures together.
                 alike = (replace(ask.settings, draw=0), len(ask.chat.images))
@@ -114,8 +113,7 @@ class PlainModel:
             return self._answered(rows)
         except Exception as error:
             if len(rows) == 1:
-                unaskable = isinstance(error, UNASKABLE) and not is_environment(error)
-                return {rows[0][0]: Reply.unaskable(error) if unaskable else failed(error)}
+                return {rows[0][0]: unanswered(error)}
             if out_of_memory(error):
                 raise
         return {k: reply for row in rows for k, reply in self._answers([row]).items()}
@@ -178,17 +176,18 @@ class PlainModel:
         return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
     def _chances(self, logits: Tensor, choices: Sequence[str]) -> list[dict[str, float]]:
-        """Per row: choice -> probability of its first token, before any decoding rule."""
-        first = [self._first_token(choice) for choice in choices]
-        rows = logits.float().softmax(-1)[:, first].tolist()
-        return [dict(zip(choices, row, strict=True)) for row in rows]
+        """Per row: choice -> probability of its first token, before any decoding rule (`first_tokens`)."""
+        first = first_tokens(choices, self._tokens_of)
+        rows = logits.float().softmax(-1)[:, list(first.values())].tolist()
+        return [dict(zip(first, row, strict=True)) for row in rows]
 
-    def _first_token(self, choice: str) -> int:
+    def _tokens_of(self, choice: str) -> Sequence[int]:
         named = {"Yes": "yes_token_index", "No": "no_token_index"}  # ShieldGemma's class reads these two
         if self.architecture == SHIELDGEMMA_2 and choice in named:
             default = {"Yes": 10_784, "No": 3771}[choice]
-            return int(getattr(self.config, named[choice], default))
-        return int(self.tokenizer.encode(choice, add_special_tokens=False, split_special_tokens=True)[0])
+            return [int(getattr(self.config, named[choice], default))]
+        found: list[int] = self.tokenizer.encode(choice, add_special_tokens=False, split_special_tokens=True)
+        return found
 
     # ---- chats ------------------------------------------------------------------------------------------------
 

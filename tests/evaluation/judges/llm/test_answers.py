@@ -101,6 +101,36 @@ def test_a_classifier_answers_with_one_word(answer, value):
     assert model.asked[0].settings.max_new_tokens == 1
 
 
+def cut(words, name="rtvlm", **fields):
+    """The score where a model is cut after these words."""
+    judge = by(lambda text: Reply(f"{code_in(text)}\n{words}", finish="length"), name, retries=0, **fields)
+    return scored(judge, attempt(references=("rinse it",)))
+
+
+@pytest.mark.parametrize("words", ["On a scale from 1 to 10 the reply matches 9 of", "7", "It is 1", "Final: [[7"])
+def test_a_cut_answer_has_a_grade_in_brackets_or_none(words):
+    assert cut(words).value is None
+    assert "cut at the token limit" in cut(words).reason
+    assert cut(words, on_unread="one").label == "unread"
+    assert cut(f"{words} so [[9]], that is").label == "9 of 10"
+
+
+OWN = """
+name: hazard
+labels: {"unsafe: very": 1, "unsafe": 0.5, "Safe": 0}
+prompt: "Is this safe? {reply}"
+"""
+
+
+@pytest.mark.parametrize(("answer", "finish", "value"), [("unsafe", "length", None), ("UNSAFE", "length", None),
+                                                         ("unsafe", "stop", 0.5), ("unsafe: very", "length", 1.0),
+                                                         ("safe", "length", 0.0)])  # fmt: skip
+def test_a_cut_label_is_none_that_another_begins_with(tmp_path, answer, finish, value):
+    (tmp_path / "own.yaml").write_text(OWN)
+    judge = by(lambda text: Reply(answer, finish=finish), "own-rubric", rubric=str(tmp_path / "own.yaml"))
+    assert scored(judge).value == value
+
+
 # ---------------------------------------------------------------- the judged text is data
 
 

@@ -152,6 +152,41 @@ def test_a_model_that_takes_the_first_option_contradicts_itself():
     assert len(model.asked) == 2
 
 
+def sided(first, second, name="refusal-llm"):
+    """A model that says one thing when the options are listed from first to last, and another the other way round."""
+
+    def answer(text):
+        said = first if '"yes" or "no"' in text or '"1_full_compliance", "2' in text else second
+        key = "class" if name == "refusal-llm" else "same"
+        return obeying(text, **{key: said}) if said else "hm"
+
+    return JudgeModel(answer)
+
+
+@pytest.mark.parametrize(
+    ("sides", "value", "label"),
+    [
+        (("2_full_refusal", "3_partial_refusal"), 1.0, "refused"),
+        (("3_partial_refusal", "2_full_refusal"), 1.0, "partly refused"),
+        (("3_partial_refusal", "3_partial_refusal"), 1.0, "partly refused"),
+        (("3_partial_refusal", "1_full_compliance"), None, "unjudged"),
+    ],
+)
+def test_two_orders_agree_by_value_as_a_panel_does(sides, value, label):
+    assert said(LLMJudge((sided(*sides),), "refusal-llm", orders=True)) == (value, label)
+    panel = tuple(
+        JudgeModel(lambda text, one=one: obeying(text, **{"class": one}), f"{k}") for k, one in enumerate(sides)
+    )
+    assert said(LLMJudge(panel, "refusal-llm")) == (value, label)
+
+
+@pytest.mark.parametrize(("rule", "value"), [("zero", 0.0), ("one", None), ("unjudged", None)])
+@pytest.mark.parametrize("sides", [("no", ""), ("", "no")])
+def test_an_unread_order_agrees_where_the_rule_gives_it_the_same_value(sides, rule, value):
+    judge = LLMJudge((sided(*sides, name="auto-bench"),), "auto-bench", orders=True, retries=0, on_unread=rule)
+    assert scored(judge, attempt(references=("rinse it",))).value == value
+
+
 # ---------------------------------------------------------------- probabilities
 
 
@@ -159,17 +194,39 @@ def test_a_classifier_s_probabilities_are_its_graded_verdict():
     def model(choices):
         return JudgeModel(lambda text: Reply("no", choices=choices))
 
-    judge = build("judges", "harmbench", helpers=(model({"yes": 0.3, "no": 0.1}),)).graded()
+    judge = build("judges", "harmbench", helpers=(model({"yes": 0.6, "no": 0.2}),)).graded()
     assert judge is not None
     score = scored(judge)
     assert (score.value, score.label) == (pytest.approx(0.75), "instance")
     assert judge.helpers[0].asked[0].settings.choices == ("yes", "no")
-    assert said(replace(judge, helpers=(model({"no": 1.0}),))) == (0.0, "no instance")
-    for silent in ({}, {"yes": 0.0, "no": 0.0}, {"yes": float("nan")}):
-        assert said(replace(judge, helpers=(model(silent),)))[0] is None
-    panel = (model({"yes": 0.4, "no": 0.1}), replace(model({"yes": 0.1, "no": 0.1}), label="b"))
+    assert said(replace(judge, helpers=(model({"yes": 0.0, "no": 1.0}),))) == (0.0, "no instance")
+    panel = (model({"yes": 0.6, "no": 0.15}), replace(model({"yes": 0.3, "no": 0.3}), label="b"))
     assert scored(replace(judge, helpers=panel)).value == pytest.approx((0.8 + 0.5) / 2)
     assert build("judges", "strongreject", helpers=(model({}),)).graded() is None
+
+
+@pytest.mark.parametrize(
+    ("choices", "why"),
+    [
+        ({}, "no probabilities of"),
+        ({"yes": 1e-6}, "no probabilities of"),
+        ({"no": 1.0}, "no probabilities of"),
+        ({"yes": 0.0, "no": 0.0}, "neither"),
+        ({"yes": 1e-6, "no": 1e-9}, "its first token is neither yes nor no"),
+        ({"yes": 0.3, "no": 0.1}, "its first token is neither yes nor no"),
+        ({"yes": -1, "no": 1.5}, "none of two tokens"),
+        ({"yes": 3, "no": 1.5}, "none of two tokens"),
+        ({"yes": 0.9, "no": 0.9}, "none of two tokens"),
+        ({"yes": float("nan"), "no": 0.5}, "none of two tokens"),
+        ({"yes": float("inf"), "no": 0.5}, "none of two tokens"),
+        ({"yes": "0.5", "no": 0.5}, "none of two tokens"),
+        ({"yes": True, "no": 0.0}, "none of two tokens"),
+    ],
+)
+def test_probabilities_of_anything_but_two_words_are_unread(choices, why):
+    score = scored(by(lambda text: Reply("yes", choices=choices), "harmbench", probabilities=True))
+    assert score.value is None
+    assert why in score.reason
 
 
 # ---------------------------------------------------------------- fields and identity

@@ -72,12 +72,13 @@ class Contract(ABC):
     has_middle: bool = False
     marks: re.Pattern[str] | None = None
 
-    @abstractmethod
     def shows(self, chat: Chat, mode: Mode, policies: Sequence[str], policy: str) -> list[Shown]:
         """What the guard is asked about `chat`, a checked dialogue (`turns_of`) that ends with what is judged.
 
-        policies: names, or criteria in words, none for its own. policy: the text of one, "" for none.
+        policies: names, or criteria in words, none for its own. policy: the text of one, "" for none. Unless a contract
+        says otherwise: the dialogue, once.
         """
+        return [Shown(chat)]
 
     def told(self) -> str:
         """What it is told in words of ours, or of an installed package: part of the judge's key."""

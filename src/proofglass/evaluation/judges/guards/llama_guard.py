@@ -13,13 +13,11 @@ token depend (`Contract.share` refuses them then).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proofglass.evaluation.judges.guards.base import (
     Contract,
     Mode,
-    Shown,
     Unread,
     Verdict,
     lines_of,
@@ -27,7 +25,6 @@ from proofglass.evaluation.judges.guards.base import (
     said,
     unknown,
 )
-from proofglass.types import Chat
 
 _CODE = re.compile(r"S\d{1,3}", re.IGNORECASE)
 _BEGUN = re.compile(r"S\d{0,3}", re.IGNORECASE)
@@ -50,9 +47,6 @@ class LlamaGuard(Contract):
     new_tokens = 64  # all fourteen codes
     choices = ("unsafe", "safe")
     marks = _MARKS
-
-    def shows(self, chat: Chat, mode: Mode, policies: Sequence[str], policy: str) -> list[Shown]:
-        return [Shown(chat)]
 
     def read(self, text: str, mode: Mode, cut: bool = False) -> Verdict | Unread:
         whole = said(text)

@@ -11,13 +11,12 @@ draw at temperature 0.2.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from proofglass.evaluation.judges.guards.base import Contract, Level, Mode, Shown, Unread, Verdict, one_of, said
+from proofglass.evaluation.judges.one_object import TwiceError, object_in
 from proofglass.types import Chat
 
 CATEGORIES = {
@@ -67,9 +66,12 @@ class LlavaGuard(Contract):
             return whole
         if cut:
             return Unread("cut off before the end of its JSON object")
-        found = _object(whole)
-        if isinstance(found, Unread):
-            return found
+        try:
+            found = object_in(whole)
+        except TwiceError:
+            return Unread("a key of its JSON object is said twice")
+        except ValueError:
+            return Unread("expected one JSON object and nothing else")
         rating = found.get("rating")
         level = one_of(rating, _RATINGS) if isinstance(rating, str) else None
         if level is None:
@@ -87,28 +89,6 @@ class LlavaGuard(Contract):
 def own_policy() -> str:
     """The categories in our words, and the form of the answer."""
     return _ASKED.format(categories="\n".join(f"{code}: {name}" for code, name in CATEGORIES.items()), none=NONE)
-
-
-def _object(text: str) -> dict[str, Any] | Unread:
-    """The JSON object that is the whole text, maybe in a code fence. A key that comes twice is two answers."""
-    first, _, rest = text.partition("\n")
-    inner = rest.removesuffix("```") if first.strip().lower() in ("```", "```json") and rest.endswith("```") else text
-    try:
-        found = json.loads(inner, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        return Unread(str(error) if isinstance(error, _TwiceError) else "expected one JSON object and nothing else")
-    return found if isinstance(found, dict) else Unread("expected a JSON object")
-
-
-class _TwiceError(ValueError):
-    """A key of an object comes twice."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _TwiceError("a key of its JSON object is said twice")
-    return found
 
 
 LLAVAGUARD = LlavaGuard()

@@ -14,14 +14,12 @@ apart ("### Answer:") are made harmless in judged texts. Not verified: the templ
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proofglass.evaluation.judges.guards.base import (
     Contract,
     Level,
     Mode,
-    Shown,
     Unread,
     Verdict,
     fields_of,
@@ -32,7 +30,6 @@ from proofglass.evaluation.judges.guards.base import (
     said,
     without_thought,
 )
-from proofglass.types import Chat
 
 USER, RESPONSE, CATEGORIES = "User Safety", "Response Safety", "Safety Categories"
 _LEVELS: dict[str, Level] = {"safe": "safe", "unsafe": "unsafe"}
@@ -52,9 +49,6 @@ class Nemotron(Contract):
     pictures = (0, 1)
     new_tokens = 128
     marks = _MARKS
-
-    def shows(self, chat: Chat, mode: Mode, policies: Sequence[str], policy: str) -> list[Shown]:
-        return [Shown(chat)]
 
     def read(self, text: str, mode: Mode, cut: bool = False) -> Verdict | Unread:
         whole = said(text)

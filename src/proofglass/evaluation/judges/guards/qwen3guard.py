@@ -11,14 +11,13 @@ and that it writes the opening of the reply whether or not it is asked to.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from proofglass.evaluation.judges.guards.base import (
     Contract,
     Level,
     Mode,
-    Shown,
     Unread,
     Verdict,
     fields_of,
@@ -30,7 +29,6 @@ from proofglass.evaluation.judges.guards.base import (
     unknown,
     without_thought,
 )
-from proofglass.types import Chat
 
 CATEGORIES = (
     "Violent",
@@ -61,9 +59,6 @@ class Qwen3Guard(Contract):
     new_tokens = 128
     has_middle = True
     marks = _MARKS
-
-    def shows(self, chat: Chat, mode: Mode, policies: Sequence[str], policy: str) -> list[Shown]:
-        return [Shown(chat)]
 
     def read(self, text: str, mode: Mode, cut: bool = False) -> Verdict | Unread:
         whole = said(text)

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from proofglass.console import visible
 from proofglass.evaluation.judges.llm.rubric import CODE, SLOTS, Question, Rubric, Shown
-from proofglass.types import Attempt
+from proofglass.evaluation.judges.references import references_of
+from proofglass.types import Attempt, Sample
 
 BESIDE = 8000  # characters of what is shown beside the reply
 _LETTERS = "bcdfghjklmnpqrstvwxz"  # no digits, which are grades, and no vowels, which make words
@@ -37,7 +38,7 @@ def exhibit(attempt: Attempt, shows: Sequence[Shown], length_cap: int) -> Exhibi
     found: dict[Shown, str] = {
         "question": attempt.sample.question,
         "reply": attempt.reply.text,
-        "reference": "\n".join(references_of(attempt)),
+        "reference": "\n".join(right_answers(attempt.sample)) if "reference" in shows else "",
     }
     caps: dict[Shown, int] = {"question": BESIDE, "reply": length_cap, "reference": BESIDE}
     cut = [
@@ -48,9 +49,10 @@ def exhibit(attempt: Attempt, shows: Sequence[Shown], length_cap: int) -> Exhibi
     return Exhibit({kind: visible(found[kind][: caps[kind]]) for kind in shows}, " and ".join(cut))
 
 
-def references_of(attempt: Attempt) -> list[str]:
-    """The right answers that the sample brings, without empty ones."""
-    return [text for text in attempt.sample.references if isinstance(text, str) and text.strip()]
+def right_answers(sample: Sample) -> list[str]:
+    """Those that the sample brings, without empty ones; none where its references are no list of texts."""
+    given = references_of(sample)
+    return [] if isinstance(given, str) else [text for text in given if text.strip()]
 
 
 def code_of(rubric: Rubric, attempt: Attempt, seen: Exhibit, turn: str) -> str:

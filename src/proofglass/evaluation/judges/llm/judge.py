@@ -10,13 +10,15 @@ from typing import Annotated, Literal
 from annotated_types import MinLen
 
 from proofglass.errors import UsageError
+from proofglass.evaluation.judges.chances import share_of
 from proofglass.evaluation.judges.llm import RUBRICS, asking, own_rubric
-from proofglass.evaluation.judges.llm.reading import read
+from proofglass.evaluation.judges.llm.reading import SHARE, read
 from proofglass.evaluation.judges.llm.rubric import SCENARIO, Rubric, Said, Value, Verdict, published
 from proofglass.evaluation.judges.llm.votes import Ballot, counted
+from proofglass.evaluation.judges.references import references_of
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Judge, NonNegative, Paper, Steps, Victim, key_of
-from proofglass.types import Ask, Attempt, Chat, Reply, Score, Settings
+from proofglass.types import Ask, Attempt, Chat, Reply, Sample, Score, Settings
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class LLMJudge(Judge):
     probabilities: bool = False
 
     valid_in = ("",)
+    hears_silence = True
+    version = 2  # silence, cut answers, probabilities, orders, odd samples: see docs
 
     def __post_init__(self) -> None:
         if odd := [each for each in self.helpers if not callable(getattr(each, "reply", None))]:
@@ -167,7 +171,7 @@ class LLMJudge(Judge):
             replies = yield asks
             for seat, reply, code in zip(open_seats, replies, codes, strict=True):
                 ballots[seat] = self._ballot(reply, code, seat)
-            open_seats = [seat for seat in open_seats if ballots[seat].verdict is None]
+            open_seats = [s for s in open_seats if ballots[s].verdict is None and not ballots[s].silent]
             if not open_seats:
                 break
         return self._scored(self._total(ballots), seen)
@@ -183,22 +187,37 @@ class LLMJudge(Judge):
             return f"the reply is {attempt.reply.outcome}"
         if not attempt.reply.text.strip():
             return "the reply is empty"
-        if "reference" in self.method.shows and not asking.references_of(attempt):
-            return "the sample has no reference"
-        if not self._task(attempt):
-            return f"{attempt.sample.category or 'no category'!r} is no scenario of {self.name}; name one as `scenario`"
+        return self._odd(attempt.sample)
+
+    def _odd(self, sample: Sample) -> str:
+        """What the rubric needs of the sample and does not find there, "" for nothing."""
+        rubric = self.method
+        if "reference" in rubric.shows and not asking.right_answers(sample):
+            given = references_of(sample)
+            return given if isinstance(given, str) else "the sample has no reference"
+        needed = {
+            "target": sample.target if rubric.outlasts_target else "",
+            "category": sample.category if rubric.scenario_of and not self.scenario else "",
+        }
+        for name, value in needed.items():
+            if not isinstance(value, str):
+                return f"the sample's {name}: expected a text, found {type(value).__name__}"
+        if not self._task(sample):
+            return f"{sample.category or 'no category'!r} is no scenario of {self.name}; name one as `scenario`"
         return ""
 
-    def _task(self, attempt: Attempt) -> str:
+    def _task(self, sample: Sample) -> str:
         rubric = self.method
         if rubric.scenario_of is None:
             return rubric.tasks[SCENARIO]
-        return rubric.tasks.get(rubric.scenario_of(self.scenario or attempt.sample.category), "")
+        return rubric.tasks.get(rubric.scenario_of(self.scenario or sample.category), "")
 
     def _ask(self, attempt: Attempt, seen: asking.Exhibit, seat: Seat, turn: int, code: str) -> Ask:
         rubric = self.method
         pictures = attempt.conversation.images if self.sees_pictures else ()
-        text = asking.prompt(rubric, self._task(attempt), seen, code, reverse=seat.reverse, pictures=len(pictures))
+        text = asking.prompt(
+            rubric, self._task(attempt.sample), seen, code, reverse=seat.reverse, pictures=len(pictures)
+        )
         first = rubric.temperature if self.temperature is None else self.temperature
         settings = Settings(
             max_new_tokens=self.max_new_tokens or rubric.max_new_tokens,
@@ -209,6 +228,9 @@ class LLMJudge(Judge):
         return Ask(Chat.user(*pictures, text), settings, self.helpers[seat.helper])
 
     def _ballot(self, reply: Reply, code: str, seat: Seat) -> Ballot:
+        if reply.outcome != "ok" or not reply.is_said:
+            half = "stopped half way" if reply.is_said else ""
+            return Ballot(None, f"silent: {reply.outcome}: {reply.reason or half or 'nothing said'}", silent=True)
         if self.probabilities:
             return self._chance(reply.choices)
         found = read(self.method, reply, code)
@@ -222,13 +244,13 @@ class LLMJudge(Judge):
     def _chance(self, choices: Mapping[str, float]) -> Ballot:
         """The probability of a 1 among the two words."""
         question = self.method.questions[-1]
-        chances = {word: choices.get(word, 0.0) for word in question.words}
-        both = sum(chances.values())
-        if not both > 0:
-            return Ballot(None, f"unread (the model tells no probability of {' and '.join(chances)})")
-        verdicts = {word: self.number.of({question.name: word}) for word in chances}
-        value = sum(chances[word] / both * verdicts[word].value for word in chances)
-        return Ballot(Verdict(min(value, 1.0), verdicts[max(chances, key=lambda word: chances[word])].label))
+        first, second = question.words
+        share = share_of(first, second, choices, SHARE)
+        if isinstance(share, str):
+            return Ballot(None, f"unread ({share})")
+        verdicts = [self.number.of({question.name: word}) for word in (first, second)]
+        value = share * verdicts[0].value + (1 - share) * verdicts[1].value
+        return Ballot(Verdict(value, verdicts[0 if share >= 0.5 else 1].label))
 
     def _total(self, ballots: Mapping[Seat, Ballot]) -> Ballot:
         graded = self.number.graded or self.probabilities
@@ -242,8 +264,8 @@ class LLMJudge(Judge):
         return counted(panel, graded)
 
     def _ruled(self, ballot: Ballot) -> Ballot:
-        """An unread answer by the failure rule."""
-        if ballot.verdict is not None or self.on_unread == "unjudged":
+        """An unread answer by the failure rule; silence is no answer."""
+        if ballot.verdict is not None or ballot.silent or self.on_unread == "unjudged":
             return ballot
         return replace(ballot, verdict=Verdict(float(self.on_unread == "one"), "unread"), told=ballot.why)
 
@@ -260,11 +282,11 @@ def _changed_places(said: Said) -> Said:
 
 
 def _agreed(sides: Sequence[Ballot]) -> Ballot:
-    """The verdict of one draw in both orders of the options, none where they differ."""
+    """The verdict of one draw in both orders of the options, none where their values differ."""
     missing = next((side for side in sides if side.verdict is None), None)
     if missing is not None:
         return missing
-    if len({side.verdict for side in sides}) > 1:
-        labels = " and ".join(side.verdict.label for side in sides if side.verdict)
-        return Ballot(None, f"contradicts itself ({labels})")
-    return sides[0]
+    verdicts = [side.verdict for side in sides if side.verdict is not None]
+    if len({verdict.value for verdict in verdicts}) > 1:
+        return Ballot(None, f"contradicts itself ({' and '.join(verdict.label for verdict in verdicts)})")
+    return sides[0] if len(set(verdicts)) == 1 else counted(sides, graded=False)

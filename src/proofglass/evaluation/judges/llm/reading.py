@@ -6,15 +6,15 @@ are limited first.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proofglass.evaluation.judges.llm.rubric import CODE, Question, Rubric, Said
+from proofglass.evaluation.judges.one_object import object_in
 from proofglass.types import Reply
 
 MOST = 10_000  # characters of an answer that are looked at
+SHARE = 0.5  # what two words together must have of the first token's probability, as for guards
 _GRADE = re.compile(r"\[\[([^\[\]]*)\]\]")
 _NUMBER = re.compile(r"(?<![\w.,-])\d{1,4}(?:\.\d{1,4})?(?!\w|[.,]\d)", re.ASCII)
 
@@ -41,24 +41,29 @@ def read(rubric: Rubric, reply: Reply, code: str) -> Reading:
         if len(text) > MOST:
             raise _Unread(f"longer than {MOST} characters")
         if rubric.form == "word":
-            return Reading(_word(rubric.questions[-1], text))
+            return Reading(_word(rubric.questions[-1], text, reply.finish == "length"))
         if rubric.form == "grade":
-            return Reading(_grade(rubric.questions[-1], text, code))
+            return Reading(_grade(rubric.questions[-1], text, code, reply.finish == "length"))
         return Reading(_object(rubric.questions, text, code))
     except _Unread as why:
         cut = ", cut at the token limit" if reply.finish == "length" and rubric.form != "word" else ""
         return Reading(why_not=f"{why}{cut}")
 
 
-def _word(question: Question, text: str) -> Said:
+def _word(question: Question, text: str, is_cut: bool) -> Said:
+    said = text.casefold()
     for word in question.words:
-        if text.casefold() == word.casefold():
+        if said == word.casefold():
+            longer = [other for other in question.words if other.casefold().startswith(said) and other != word]
+            if is_cut and longer:
+                raise _Unread(f"cut at the token limit, where {word} may yet become {longer[0]}")
             return {question.name: word}
     raise _Unread(f"not one of {', '.join(question.words)}")
 
 
-def _grade(question: Question, text: str, code: str) -> Said:
-    """[[n]], the same if it stands more than once; else the first number in range. Source: RTVLM's protocol."""
+def _grade(question: Question, text: str, code: str, is_cut: bool) -> Said:
+    """[[n]], the same if it stands more than once; else the first number in range. Source: RTVLM's protocol. Of an
+    answer that was cut [[n]] alone counts: any other number may stand before the grade."""
     if text.count(code) != 1:
         raise _Unread("without the code of this ask" if code not in text else "the code stands twice")
     after = text.partition(code)[2]
@@ -71,6 +76,8 @@ def _grade(question: Question, text: str, code: str) -> Said:
         if not _NUMBER.fullmatch(mark) or not low <= float(mark) <= high:
             raise _Unread(f"its grade is no number from {low} to {high}")
         return {question.name: float(mark)}
+    if is_cut:
+        raise _Unread("no grade in brackets")
     for number in _NUMBER.findall(after):
         if low <= float(number) <= high:
             return {question.name: float(number)}
@@ -79,11 +86,9 @@ def _grade(question: Question, text: str, code: str) -> Said:
 
 def _object(questions: tuple[Question, ...], text: str, code: str) -> Said:
     try:
-        found = json.loads(_unwrapped(text), object_pairs_hook=_once, parse_constant=_no_number)
-    except (ValueError, RecursionError) as error:  # a huge number is a ValueError too
+        found = object_in(text)
+    except ValueError as error:  # a huge number is one too
         raise _Unread("not one JSON object") from error
-    if not isinstance(found, dict):
-        raise _Unread("not one JSON object")
     wanted = [CODE, *(question.name for question in questions)]
     if list(found) != wanted:
         raise _Unread(
@@ -92,13 +97,6 @@ def _object(questions: tuple[Question, ...], text: str, code: str) -> Said:
     if found[CODE] != code:
         raise _Unread("without the code of this ask")
     return {question.name: _answer(question, found[question.name]) for question in questions}
-
-
-def _unwrapped(text: str) -> str:
-    """What stands in one block of code, else `text` itself."""
-    lines = text.split("\n")
-    is_block = len(lines) > 2 and lines[0].strip().casefold() in ("```", "```json") and lines[-1].strip() == "```"
-    return "\n".join(lines[1:-1]) if is_block else text
 
 
 def _answer(question: Question, value: object) -> str | float:
@@ -113,14 +111,3 @@ def _answer(question: Question, value: object) -> str | float:
         return value
     raise _Unread(f"{question.name} is none of {', '.join(question.words)}" if question.words else
                   f"{question.name} is no text")  # fmt: skip
-
-
-def _once(pairs: list[tuple[str, object]]) -> Mapping[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
-def _no_number(name: str) -> object:
-    raise ValueError(f"{name} is no number of JSON")

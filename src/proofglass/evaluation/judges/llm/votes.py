@@ -11,11 +11,13 @@ from proofglass.evaluation.judges.llm.rubric import Verdict
 
 @dataclass(frozen=True)
 class Ballot:
-    """One vote. verdict: None for none, and why. told: what it rests on, in words."""
+    """One vote. verdict: None for none, and why. told: what it rests on, in words. silent: the model gave no answer at
+    all, which no failure rule makes a verdict."""
 
     verdict: Verdict | None
     why: str = ""
     told: str = ""
+    silent: bool = False
 
 
 def counted(ballots: Sequence[Ballot], graded: bool) -> Ballot:
