@@ -53,7 +53,12 @@ def test_the_failure_rule_is_about_words_that_were_said(family: str, rule: str) 
     for reply in (Reply(""), Reply(" \n "), Reply("safe", "filtered"), Reply.error("down"), Reply(None)):  # type: ignore[arg-type]
         assert one(guard(family, reply, on_unread=rule)[0], shown).value is None, reply
     if contract_of(family).choices is not None:
-        for choices in ({}, {"unsafe": 0.9}, {"Yes": float("nan"), "No": 0.1}):
+        for choices in (
+            {},
+            {"unsafe": 0.9},
+            {"Yes": float("nan"), "No": 0.1},
+            {"unsafe": -0.1, "safe": 0.2, "Yes": None, "No": 0.1},
+        ):
             judge, _ = guard(family, Reply("safe", choices=choices), by="probability", on_unread=rule)
             assert one(judge, shown).value is None
 

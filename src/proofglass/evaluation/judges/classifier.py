@@ -19,6 +19,12 @@ Pieces = tuple[int, ...]
 _SENTENCES = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
 
 
+def check_device(device: str) -> None:
+    """Raises ValueError for what names no device. Whether this machine has it is seen when the weights are loaded."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device):
+        raise ValueError(f"device: expected auto, cpu, mps, cuda or cuda:NUMBER, found {device!r}")
+
+
 def placed(device: str) -> str:
     """The device that weights go to. Raises UsageError for one that this machine does not have."""
     import torch
@@ -42,12 +48,6 @@ class Classifier:
 
     def __init__(self, folder: Path, device: str) -> None:
         self.folder, self.device = folder, device
-
-    @staticmethod
-    def check_device(device: str) -> None:
-        """Raises ValueError for what names no device. Whether it is there is seen when the weights are loaded."""
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device):
-            raise ValueError(f"device: expected auto, cpu, mps, cuda or cuda:NUMBER, found {device!r}")
 
     @cached_property
     def labels(self) -> list[str]:

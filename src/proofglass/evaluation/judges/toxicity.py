@@ -66,7 +66,7 @@ class Toxicity(Judge):
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        Classifier.check_device(self.device)
+        check_device(self.device)
 
     @cached_property
     def folder(self) -> Path:
