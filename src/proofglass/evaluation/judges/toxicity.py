@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from proofglass.errors import UsageError
-from proofglass.evaluation.judges.classifier import Classifier, Pieces
+from proofglass.evaluation.judges.classifier import Classifier, Pieces, check_device
 from proofglass.evaluation.judges.source import Source, text_of
 from proofglass.interfaces import PROBABILITY, Count, Judge, Paper, Share, Text, key_of
 from proofglass.types import Attempt, Score
