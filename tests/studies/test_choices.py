@@ -26,8 +26,8 @@ settings: {max_new_tokens: 2, choices: CHOICES}
 victims: [testbed-linear]
 attacks: [no-attack]
 datasets: [unicorns-sketch: {root: ROOT}]
-success: refusal
-judges: [yes-no, p-yes, refusal]
+success: not-refused
+judges: [yes-no, p-yes, not-refused]
 metrics: [accuracy, macro-f1, auroc]
 """
 

@@ -10,7 +10,7 @@ import typer
 
 from proofglass.cli.build import built
 from proofglass.cli.datasets import Given, write_card
-from proofglass.console import note, say
+from proofglass.console import cut, note, say
 from proofglass.errors import UsageError
 from proofglass.interfaces import Victim
 from proofglass.registry import Kind, entries, entry
@@ -82,6 +82,10 @@ def build(
     say(f"{len(made.pairs)} pairs in {out}, version {made.version}")
     for by, n in counted(made.dropped).items():
         say(f"dropped by {by}: {n}")
+    if made.bad:
+        first = made.bad[0]
+        why = cut(first.reason, 300, "in removed.csv")
+        note(f"{len(made.bad)} pictures could not be used; the first: {first.id}: {why}")
     write_card(out, "built", built(entry("datasets", "built"), [f"root={out}"]), None)
     say(f"to review: {out / 'review.csv'}; what was dropped and why: {out / 'removed.csv'}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -129,6 +130,8 @@ def coverage(
     if division and division not in known.divisions:
         raise UsageError(f"--as: expected one of {', '.join(known.divisions)}, found {division!r}")
     counts = dict(_counts(each) for each in names)
+    if len(counts) < len(names):
+        raise UsageError(f"{', '.join(names)}: one data set is named twice, and would hide behind itself")
     found = taxonomy.coverage(counts)
     rows = [["dimension", "part", *([division] if division else []), *counts, "all"]]
     for part in known.parts:
@@ -196,7 +199,7 @@ def check(
     """
     from proofglass.evaluation.quality.check import findings, look
 
-    sets = dict(_set(each, given or []) for each in names)
+    sets = _sets(names, given or [])
     with _counted() as heard:
         looked, pairs = look(sets, limit, heard)
     wrong = 0
@@ -207,7 +210,7 @@ def check(
         say(f"{one.label}: {one.samples:,} judged samples, {one.crafting:,} for crafting{share}")
         say(table([[MARKS[f.ok], f.check, cut(f.measured, 300, "with --json")] for f in told], headed=False))
         if card is not None:
-            _put_card(card, one.label, one, told)
+            _put_card(card, re.sub(r"[^\w.-]+", "-", one.label), one, told)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         every = {one.label: [dataclasses.asdict(each) for each in findings(one, pairs)] for one in looked}
@@ -236,10 +239,21 @@ def _put_card(folder: Path, stem: str, looked: Looked, found: Sequence[Finding],
     say(f"card: {folder / stem}.md and .croissant.json")
 
 
-def _set(named: str, given: Sequence[str]) -> tuple[str, Dataset]:
+def _sets(names: Sequence[str], given: Sequence[str]) -> dict[str, Dataset]:
+    """By its name, or, where one loader reads several, by what was said. Raises UsageError for one that is said twice:
+    it would hide behind itself."""
+    loaders = [each.partition("=")[0] for each in names]
+    if twice := next((each for each in names if names.count(each) > 1), ""):
+        raise UsageError(f"{twice}: named twice; which differ, NAME=FOLDER says")
+    labels = [each if loaders.count(name) > 1 else name for each, name in zip(names, loaders, strict=True)]
+    return {label: _set(each, given) for label, each in zip(labels, names, strict=True)}
+
+
+def _set(named: str, given: Sequence[str]) -> Dataset:
     name, _, root = named.partition("=")
-    dataset: Dataset = built(entry("datasets", name), [*([f"root={root}"] if root else []), *given])
-    return name, dataset
+    field = "source" if name == "own" else "root"
+    dataset: Dataset = built(entry("datasets", name), [*([f"{field}={root}"] if root else []), *given])
+    return dataset
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from proofglass.evaluation.taxonomy import Taxonomy
 
-STEPS = 6  # shades, each of about three times as many samples as the one before
+STEPS = 10  # shades, each of about three times as many samples as the one before
 
 
 def heat_map(found: Mapping[str, Mapping[str, float]], names: Sequence[str], known: Taxonomy) -> str:
@@ -37,5 +37,5 @@ def heat_map(found: Mapping[str, Mapping[str, float]], names: Sequence[str], kno
 
 
 def shade(samples: float) -> int:
-    """0 for none, then 1 to STEPS: 1 up to 3 samples, 2 up to 10, 3 up to 30, ..."""
+    """0 for none, then 1 to STEPS: 1 below 3.2 samples, 2 below 10, 3 below 32, 4 below 100, ..."""
     return min(STEPS, 1 + math.floor(2 * math.log10(samples))) if samples >= 1 else int(samples > 0)

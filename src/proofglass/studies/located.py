@@ -122,6 +122,8 @@ class _Reader:
         found: dict[str, Any] = {}
         for key_node, child in node.value:
             key = self.loader.construct_object(key_node, deep=True)
+            if isinstance(key, (bool, int, float)):  # 1, yes: a value of a column, which tables hold as text
+                key = key_node.value
             if not isinstance(key, str):
                 line = key_node.start_mark.line + 1
                 raise UsageError(f"{self.file}:{line}: {dotted(place)}: field {key!r}: expected a name.")

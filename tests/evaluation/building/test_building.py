@@ -211,3 +211,39 @@ def test_a_draft_is_read_from_one_object_only() -> None:
     assert read(Reply(told() + told())) == "not one JSON object"
     assert read(Reply(told()[:-5], finish="length")) == "not one JSON object, cut at the token limit"
     assert read(Reply("[1]")) == "not one JSON object"
+
+
+def test_building_again_keeps_what_people_wrote(tmp_path: Path) -> None:
+    made(tmp_path)
+    rows = list(csv.reader((tmp_path / "review.csv").open()))
+    rows[1][rows[0].index("keep")], rows[1][rows[0].index("note")] = "yes", "good"
+    with (tmp_path / "review.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    made(tmp_path)
+    again = list(csv.DictReader((tmp_path / "review.csv").open()))
+    assert (again[0]["keep"], again[0]["note"]) == ("yes", "good")
+
+
+def test_a_review_in_another_form_is_an_error_and_is_not_overwritten(tmp_path: Path) -> None:
+    made(tmp_path)
+    text = (tmp_path / "review.csv").read_text().replace(",", ";")
+    (tmp_path / "review.csv").write_text(text)
+    with pytest.raises(UsageError, match="no column"):
+        list(Built(tmp_path))
+    with pytest.raises(UsageError):
+        made(tmp_path)
+    assert (tmp_path / "review.csv").read_text() == text
+
+
+def test_a_folder_that_says_of_no_data_set_which_it_is_is_one_error(tmp_path: Path) -> None:
+    made(tmp_path)
+    for torn in ('{"versi', "[]"):
+        (tmp_path / "about.json").write_text(torn)
+        with pytest.raises(UsageError, match="delete it to build here again"):
+            made(tmp_path)
+
+
+def test_one_picture_is_no_other_picture(tmp_path: Path) -> None:
+    same = [Scene(f"s{k}", picture(0)) for k in range(2)]
+    with pytest.raises(UsageError, match="no pair is left"):
+        build(same, Writer(), tmp_path, brief="mills", pairs=2, twins=("other picture",))

@@ -141,3 +141,67 @@ def test_a_study_maps_it_in_a_few_lines_and_takes_a_part_of_it(table: Path) -> N
     rows = [row for row in item.plug if isinstance(row, Sample)]
     assert len(rows) == 2
     assert {row.category for row in rows} <= {"tea", "bread"}
+
+
+def lines(folder: Path, *rows: Any) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows))
+    return path
+
+
+def test_a_row_without_a_field_has_none_and_never_the_name_of_its_column(tmp_path: Path) -> None:
+    path = lines(tmp_path, {"q": "Who owns it?", "c": "mills", "g": "g1"}, {"c": "x"}, {"q": "Where?"})
+    one, two, three = OwnData(path, question="q", category="c", group="g")
+    assert isinstance(one, Sample)
+    assert isinstance(two, BadSample)
+    assert "question: empty" in two.reason
+    assert isinstance(three, Sample)
+    assert (three.category, three.group) == ("", "")
+
+
+def test_the_order_of_rows_decides_no_mapping(tmp_path: Path) -> None:
+    broken = lines(tmp_path, "{broken", {"q": "Who owns it?"})
+    with pytest.raises(UsageError, match=r"own\.question: no column 'nosuch'"):
+        list(OwnData(broken, question="nosuch"))
+    sparse = lines(tmp_path, {"q": "Who owns it?"}, {"q": "Where?", "c": "mills"})
+    assert [row.category for row in OwnData(sparse, question="q", category="c") if isinstance(row, Sample)] == [
+        "",
+        "mills",
+    ]
+
+
+def test_labels_that_are_numbers_or_truths_are_mapped_as_they_are_written(tmp_path: Path) -> None:
+    lines(tmp_path, {"q": "a?", "y": 1, "t": True}, {"q": "b?", "y": 0, "t": False})
+    for kinds, column in (("{1: refuse, 0: comply}", "y"), ("{true: refuse, false: comply}", "t")):
+        (tmp_path / "s.yaml").write_text(
+            "name: s\nvictims: [testbed-linear]\ndatasets:\n"
+            f"  - own: {{source: rows.jsonl, question: q, expected: {column}, kinds: {kinds}}}\n"
+        )
+        (item,) = load(tmp_path / "s.yaml").datasets
+        assert [row.expected for row in item.plug if isinstance(row, Sample)] == ["refuse", "comply"]
+
+
+def test_what_is_no_value_is_none(tmp_path: Path) -> None:
+    deep: Any = "x"
+    for _ in range(900):
+        deep = [deep]
+    path = lines(tmp_path, {"q": "Where?", "a": "", "c": float("nan"), "d": deep})
+    (row,) = OwnData(path, question="q", references="a", category="c")
+    assert isinstance(row, Sample)
+    assert row.references == ()
+    assert row.category == ""
+
+
+def test_tables_of_one_name_in_two_folders_keep_their_rows_apart(tmp_path: Path) -> None:
+    from proofglass.evaluation.datasets.own import _names
+
+    tables = [tmp_path / "en" / "test.parquet", tmp_path / "fr" / "test.parquet"]
+    assert sorted(_names(tables).values()) == ["en/test", "fr/test"]
+
+
+def test_a_long_field_of_a_csv_names_its_column(tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_text(f"question,note\nWhere?,{'x' * 1_000_001}\nWhen?,{'x' * 200_000}\n")
+    bad, good = OwnData(tmp_path / "long.csv")
+    assert isinstance(bad, BadSample)
+    assert "note: 1,000,001 characters" in bad.reason
+    assert isinstance(good, Sample)

@@ -77,3 +77,18 @@ def test_a_row_is_parted_by_itself_whatever_else_is_there(rows: set[str], take: 
 def test_a_study_names_what_it_is_a_part_of() -> None:
     with pytest.raises(ValueError, match="take: expected a whole number"):
         Subset(Listed(ROWS), take=1.5)  # type: ignore[arg-type]
+
+
+def test_groups_that_share_a_question_are_parted_together() -> None:
+    @dataclass(frozen=True)
+    class Linked(Dataset):
+        name = "linked"
+
+        def __iter__(self) -> Iterator[Sample | BadSample]:
+            for k in range(40):
+                yield Sample(f"s{k}", "linked", Chat.user("q"), cluster=f"c{k // 2}", group=f"g{(k + 1) // 2 % 15}")
+
+    parted = Subset(Linked(), craft=0.3)
+    for which in ("cluster", "group"):
+        judged = {getattr(row, which) for row in parted if isinstance(row, Sample)}
+        assert not judged & {getattr(row, which) for row in parted.crafting()}

@@ -160,3 +160,23 @@ def test_the_command_says_it_and_ends_with_1_where_something_is_wrong(tmp_path: 
     assert "prompt: expected a text" in run.output
     assert "1 pairs" in run.output
     assert (tmp_path / "c" / "xstest.md").exists()
+
+
+def test_a_question_in_crafting_and_test_is_shared_though_it_is_of_one_cluster() -> None:
+    one = asked("1", WORDS[0], cluster="q")
+    crafted = asked("2", WORDS[0], cluster="q", split="craft")
+    check = "nothing shared with the crafting split or another set"
+    assert found(Given((one,), (crafted,)))["s0"][check][0] is False
+
+
+def test_a_set_that_is_named_twice_does_not_hide_behind_itself(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "xstest_prompts.csv").write_text("id,prompt,type,label\n1,Where is it?,a,safe\n")
+    both = [f"xstest={tmp_path / name}" for name in ("a", "b")]
+    run = CliRunner().invoke(app, ["datasets", "check", *both])
+    assert run.exit_code == 1
+    assert "same sample" in run.output
+    from proofglass.errors import UsageError
+
+    assert isinstance(CliRunner().invoke(app, ["datasets", "check", both[0], both[0]]).exception, UsageError)

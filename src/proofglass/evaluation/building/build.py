@@ -16,15 +16,18 @@ from proofglass.evaluation.building import filters
 from proofglass.evaluation.building.drafting import TWINS, Draft, Twin, Unread, drafted, in_turn
 from proofglass.evaluation.building.filters import Dropped, Pair
 from proofglass.evaluation.building.scenes import Scene, kept
+from proofglass.evaluation.datasets.reading import text_of
+from proofglass.evaluation.datasets.tables import Row, rows_of
 from proofglass.flow import drive
 from proofglass.interfaces import Judge, Victim, key_of
-from proofglass.records.files import guarded
+from proofglass.records.files import write_whole
 from proofglass.records.journal import Journal, JournaledHelpers
 from proofglass.records.schema import utf8
 from proofglass.types import Ask, BadSample, Cost, Reply
 
 TABLE, REVIEW, REMOVED, ABOUT = "data.jsonl", "review.csv", "removed.csv", "about.json"
 VERSION = 1
+AT_ONCE = 16  # pairs drafted together
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def _drafted(
         for k, scene in enumerate(scenes)
     ]
     heard(f"drafting {len(flows)} pairs: {2 * len(flows)} asks of {writer.name}")
-    ends = drive(flows, _nobody, helpers)
+    # A round of asks is kept as a whole, so a build that is stopped loses the answers of so many pairs at most.
+    ends = [end for at in range(0, len(flows), AT_ONCE) for end in drive(flows[at : at + AT_ONCE], _nobody, helpers)]
     return [
         end.value if end.value is not None else Unread(f"{k:05d}", end.failure or "no draft")
         for k, end in enumerate(ends)
@@ -122,7 +126,12 @@ def _check_ours(out: Path, version: str) -> None:
     about = out / ABOUT
     if not about.exists():
         return
-    before = json.loads(about.read_text(encoding="utf-8")).get("version")
+    try:
+        before = json.loads(text_of(about))["version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"{about}: says of no data set which it is ({error}): delete it to build here again"
+        ) from error
     if before != version:
         raise UsageError(f"{out}: holds version {before} of a data set, this would be {version}: name another folder")
 
@@ -143,7 +152,11 @@ def _write(built: Built, told: dict[str, object]) -> None:
         *((each.pair, each.by, each.reason) for each in built.dropped),
         *((each.id, "picture", each.reason) for each in built.bad),
     ]
-    review = [(each.id, each.question, each.expected, each.category, each.why, "", "") for each in drafts]
+    said = _reviewed(built.folder / REVIEW)  # what people wrote stays
+    review = [
+        (each.id, each.question, each.expected, each.category, each.why, *said.get((each.id, each.question), ("", "")))
+        for each in drafts
+    ]
     files = {
         TABLE: "".join(f"{line}\n" for line in lines),
         REMOVED: _csv(("pair", "filter", "reason"), removed),
@@ -151,8 +164,23 @@ def _write(built: Built, told: dict[str, object]) -> None:
         ABOUT: json.dumps(about, indent=2, ensure_ascii=False),
     }
     for name, text in files.items():
-        with guarded(built.folder / name):
-            (built.folder / name).write_text(utf8(text), encoding="utf-8")
+        write_whole(built.folder / name, utf8(text).encode())
+
+
+def _reviewed(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
+    """Id and question -> what somebody wrote under `keep` and `note`. Raises UsageError for a review that cannot be
+    read: nobody's work is overwritten."""
+    if not path.is_file():
+        return {}
+    rows = []
+    for row in rows_of(path, ("id", "question", "keep", "note")):
+        if not isinstance(row, Row):
+            raise UsageError(f"{path}: {row.reason}")
+        rows.append(row)
+    return {
+        (str(row.values["id"]), str(row.values["question"])): (str(row.values["keep"]), str(row.values["note"]))
+        for row in rows
+    }
 
 
 def _row(draft: Draft, folder: Path) -> dict[str, object]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from proofglass.evaluation.building.scenes import Scene
+from proofglass.evaluation.quality.prints import folded
 from proofglass.flow import Flow
 from proofglass.types import Ask, Chat, Expected, Helper, Reply, Settings
 
@@ -67,6 +68,8 @@ def drafted(
     first = read(reply)
     if isinstance(first, str):
         return Unread(pair, f"first question: {first}")
+    if twin == "other picture" and other.image.sha256 == scene.image.sha256:
+        return Unread(pair, f"twin ({twin}): there is no other picture: the next one is the same")
     made = _draft(pair, scene, first, "")
     shown = (scene.image, other.image) if twin == "other picture" else (scene.image,)
     reply = yield Ask(Chat.user(*shown, twin_ask(made, other, twin)), settings, writer)
@@ -77,6 +80,8 @@ def drafted(
     control = _draft(pair, about, second, twin)
     if control.expected == made.expected:
         return Unread(pair, f"twin ({twin}): expected the other of {', '.join(KINDS)}, found {control.expected} again")
+    if twin != "other picture" and folded(control.question) == folded(made.question):
+        return Unread(pair, f"twin ({twin}): asks the same about the same picture")
     if twin == "other picture" and control.question != made.question:
         return Unread(pair, f"twin ({twin}): its question is not the same, word for word")
     return made, control

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from proofglass.errors import UsageError
-from proofglass.evaluation.datasets.reading import picture_in, text_of
+from proofglass.evaluation.datasets.reading import picture_in
 from proofglass.evaluation.datasets.tables import Row, rows_of, sampled
 from proofglass.interfaces import Dataset
 from proofglass.types import BadSample, Chat, Expected, Sample
@@ -73,9 +71,11 @@ class Built(Dataset):
         if not path.is_file():
             return {}
         found: dict[str, str] = {}
-        for row in csv.DictReader(io.StringIO(text_of(path), newline="")):
-            mark = (row.get("keep") or "").strip().casefold()
+        for row in rows_of(path, ("id", "keep"), dataset=self.name):
+            if isinstance(row, BadSample):
+                raise UsageError(f"{path}: {row.reason}")
+            mark = str(row.values["keep"]).strip().casefold()
             if mark not in (*YES, *NO, ""):
-                raise UsageError(f"{path}: keep: expected yes or no, found {mark!r:.40} for {row.get('id')}")
-            found[row.get("id") or ""] = mark
+                raise UsageError(f"{path}: keep: expected yes or no, found {mark!r:.40} for {row.values['id']}")
+            found[str(row.values["id"])] = mark
         return found

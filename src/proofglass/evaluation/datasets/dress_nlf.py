@@ -24,7 +24,8 @@ CRITIQUES = ("critique NLF", "critique_NLF")
 class DressNLF(Dataset):
     """A sample for each turn: the dialogue up to it, with the authors' reply as `target`.
 
-    Turns of one row are one cluster. Made to train with: conditioned on a turn's own rating and critique, or on the advice of the next.
+    Turns of one row are one cluster. Made to train with: conditioned on a turn's own rating and critique, or on the
+    advice of the next.
 
     root: a copy of the hub's repository, its folder `LVLM_NLF`, or a table. kind: "harmlessness" (malicious questions,
     which should be refused), or "helpfulness" (which should be answered). images: the folder of COCO's `train2017`;

@@ -12,9 +12,11 @@ datasets:
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +28,7 @@ from proofglass.interfaces import Dataset
 from proofglass.types import BadSample, Chat, Expected, Sample
 
 KINDS: tuple[str, ...] = get_args(Expected)
+FIRST = 100  # rows whose columns are those of the table
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 _SLOT = re.compile(r"\{([^{}]*)\}")
 
@@ -103,14 +106,18 @@ class OwnData(Dataset):
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         tables = self._tables
+        names = _names(tables)
         for path in tables:
-            for number, row in enumerate(rows_of(path, dataset=self.name), start=1):
+            rows = rows_of(path, dataset=self.name)
+            first = list(islice(rows, FIRST))
+            if columns := {name: None for row in first if isinstance(row, Row) for name in row.values}:
+                self._named_columns.update(map(str, columns))
+                self._check(path, columns)
+            for number, row in enumerate(chain(first, rows), start=1):
                 if isinstance(row, BadSample):
                     yield row
                     continue
-                if number == 1:
-                    self._check(path, row)
-                yield self._sample(row, f"{path.stem}/{number:06d}", self.pictures or path.parent)
+                yield self._sample(row, f"{names[path]}/{number:06d}", self.pictures or path.parent)
         if not tables and self.source is not None:
             yield from self._of_folder(self.source)
 
@@ -123,17 +130,23 @@ class OwnData(Dataset):
             own = self if self.picture else _with_picture(self)
             yield own._sample(row, name, self.pictures or folder)
 
-    def _check(self, path: Path, row: Row) -> None:
-        """Raises UsageError for a mapping that names a column which the table does not have, by its first row."""
+    @functools.cached_property
+    def _named_columns(self) -> set[str]:
+        """The columns that some row of the tables read so far has (rows of JSON Lines need not be alike)."""
+        return set()
+
+    def _check(self, path: Path, columns: Mapping[str, Any]) -> None:
+        """Raises UsageError for a mapping that names a column which the table does not have. columns: of its first
+        rows."""
         for which in ("id", "picture", "question", "category", "group", "cluster", "target", "references"):
             named = getattr(self, which)
-            missing = [name for name in _columns(named) if name not in row.values]
+            missing = [name for name in _columns(named) if name not in columns]
             if missing and (_SLOT.search(named) or which != "question" or not re.search(r"\s", named)):
                 raise UsageError(
-                    f"own.{which}: no column {missing[0]!r} in {path}; found {', '.join(map(str, row.values))}"
+                    f"own.{which}: no column {missing[0]!r} in {path}; found {', '.join(map(str, columns))}"
                 )
-        if self.expected not in row.values and self.expected not in KINDS:
-            found = ", ".join(map(str, row.values))
+        if self.expected not in columns and self.expected not in KINDS:
+            found = ", ".join(map(str, columns))
             raise UsageError(
                 f"own.expected: expected one of {', '.join(KINDS)}, or a column of {path} ({found}); found "
                 f"{self.expected!r}"
@@ -156,6 +169,8 @@ class OwnData(Dataset):
         parts: list[Any] = [question]
         if self.picture:
             named = row.values[self.picture] if self.picture in row.values else self._text(row, "picture")
+            if named == "":
+                raise ValueError(f"{self.picture}: empty")
             parts.insert(0, picture_of(named, InFolder(folder), f"{self.picture} of {name}"))
         chat = Chat.user(*parts)
         mapped = {name for which in _MAPPED for name in _columns(getattr(self, which))}
@@ -175,7 +190,7 @@ class OwnData(Dataset):
 
     def _expected(self, row: Row) -> Expected:
         said = str(row.values[self.expected]).strip() if self.expected in row.values else self.expected
-        kind: Any = self.kinds.get(said, said)
+        kind: Any = self.kinds.get(said, self.kinds.get(said.casefold(), said))  # True of Parquet is true of YAML
         if kind not in KINDS:
             raise ValueError(f"{self.expected}: expected one of {', '.join((*self.kinds, *KINDS))}, found {said!r}")
         return kind  # type: ignore[no-any-return]
@@ -185,10 +200,21 @@ class OwnData(Dataset):
         named = getattr(self, which)
         if named in row.values:
             return _plainly(row.values[named], named)
+        if named in self._named_columns:  # other rows have it: this one says nothing, and its name is no text
+            return ""
         return _SLOT.sub(lambda slot: _plainly(row.values.get(slot[1]), slot[1]), named)
 
 
 _MAPPED = ("id", "picture", "question", "category", "group", "cluster", "target", "references", "expected")
+
+
+def _names(tables: Sequence[Path]) -> dict[Path, str]:
+    """What the rows of each table are called by: its name without the ending, with the folders above it where several
+    have one name."""
+    if len({path.stem for path in tables}) == len(tables):
+        return {path: path.stem for path in tables}
+    above = Path(os.path.commonpath([path.parent for path in tables]))
+    return {path: path.relative_to(above).with_suffix("").as_posix() for path in tables}
 
 
 def _with_picture(own: OwnData) -> OwnData:
@@ -203,7 +229,7 @@ def _columns(named: str) -> list[str]:
 
 
 def _plainly(value: Any, name: str) -> str:
-    if value is None:
+    if value is None or value != value:  # not a number: how tables of numbers say that there is none
         return ""
     if isinstance(value, (str, int, float, bool)):
         return str(value)
@@ -212,14 +238,15 @@ def _plainly(value: Any, name: str) -> str:
 
 def _answers(value: Any) -> tuple[str, ...]:
     several = value if isinstance(value, (list, tuple)) else [value]
-    return tuple(_plainly(each, "references") for each in several if each is not None)
+    return tuple(text for each in several if (text := _plainly(each, "references")).strip())
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Any, depth: int = 20) -> bool:
+    """Whether a record can hold it. depth: how deep a value may be nested."""
     if isinstance(value, Mapping):
-        return all(_is_plain(each) for each in value.values())
+        return depth > 0 and all(_is_plain(each, depth - 1) for each in value.values())
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return all(_is_plain(each) for each in value)
+        return depth > 0 and all(_is_plain(each, depth - 1) for each in value)
     return value is None or isinstance(value, (str, int, float, bool))
 
 

@@ -6,6 +6,7 @@ Official layout (github.com/ethanm88/llm-access-control), a JSON Lines file per 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -114,7 +115,7 @@ class PrivQA(Dataset):
         return Sample(
             id=f"privqa/{path.parent.name}/{path.stem}/{row.place.rpartition(' ')[2]}",
             dataset=self.name,
-            chat=chat.with_system(self.instruction.format(protected=protected)) if self.instruction else chat,
+            chat=chat.with_system(self.instruction.replace("{protected}", protected)) if self.instruction else chat,
             category=protected,
             expected=KIND[group],
             references=answers,
@@ -131,7 +132,7 @@ class PrivQA(Dataset):
         if column is None:
             raise ValueError("no image_path, and no image_id")
         named = row.text(column)
-        there = next((named + end for end in SUFFIXES if (self.images / (named + end)).is_file()), named)
+        there = next((named + end for end in SUFFIXES if os.path.isfile(os.path.join(self.images, named + end))), named)
         return picture_in(self.images, there)
 
 

@@ -34,6 +34,7 @@ def csv_rows(
     text: str, path: Path, columns: Sequence[str], dataset: str, delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str] | BadSample]]:
     """As `read_csv`, of a `text` that came from `path` somehow, each row with the line on which it begins."""
+    csv.field_size_limit(len(text) + 1)  # Python's own names no column; `tables` does
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,7 +20,8 @@ class Subset(Dataset):
     samples go to the crafting split, where they are never judged. seed: of both draws.
 
     A sample is drawn by a hash of its id and the seed, and parted by one of its question: whatever else the data set
-    holds, and in whatever order, changes neither. Bad samples stay, so that none is lost from sight.
+    holds, and in whatever order, changes neither, unless it ties two groups together by a question that both ask. Bad
+    samples stay, so that none is lost from sight.
     """
 
     name = "subset"
@@ -48,29 +49,53 @@ class Subset(Dataset):
         return self.of.borderline
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
-        chosen = self._chosen() if self.take else None
+        together = self._together()
+        chosen = self._chosen(together) if self.take else set()
         for row in self.of:
-            if isinstance(row, BadSample) or (not self._is_craft(row) and (chosen is None or row.id in chosen)):
-                yield row
+            if isinstance(row, Sample) and (self._is_craft(row, together) or (chosen and row.id not in chosen)):
+                continue
+            yield row
 
     def crafting(self) -> Iterator[Sample]:
         """The crafting samples of `of`, and those that this one sets aside."""
         yield from self.of.crafting()
         if self.craft:
+            together = self._together()
             for row in self.of:
-                if isinstance(row, Sample) and self._is_craft(row):
+                if isinstance(row, Sample) and self._is_craft(row, together):
                     yield replace(row, split="craft")
 
-    def _is_craft(self, sample: Sample) -> bool:
-        return bool(self.craft) and self._chance("craft", sample.group or sample.cluster) < self.craft
+    def _is_craft(self, sample: Sample, together: Mapping[str, str]) -> bool:
+        name = sample.group or sample.cluster
+        return bool(self.craft) and self._chance("craft", together.get(name, name)) < self.craft
 
-    def _chosen(self) -> set[str]:
+    def _together(self) -> dict[str, str]:
+        """Group -> the first, by name, of all groups that one question (cluster) leads to, one after another: they are
+        parted as one. Only groups that share a question with another stand in it."""
+        if not self.craft:
+            return {}
+        above: dict[str, str] = {}
+        seen: dict[str, str] = {}  # cluster -> a group, or the cluster itself where its sample has none
+
+        def top(name: str) -> str:
+            while (higher := above.get(name, name)) != name:
+                name = higher
+            return name
+
+        for row in self.of:
+            if isinstance(row, Sample):
+                one, other = top(row.group or row.cluster), top(seen.setdefault(row.cluster, row.group or row.cluster))
+                if one != other:
+                    above[max(one, other)] = min(one, other)
+        return {name: top(name) for name in above}
+
+    def _chosen(self, together: Mapping[str, str]) -> set[str]:
         """The ids of the judged samples that are kept: of each value of `by` its share of `take`, what is left over by
         the largest remainders."""
-        ids: dict[str, list[str]] = {}
+        ids: dict[str, dict[str, None]] = {}  # an id that comes twice is one sample, and a bad one
         for row in self.of:
-            if isinstance(row, Sample) and not self._is_craft(row):
-                ids.setdefault(str(getattr(row, self.by)) if self.by else "", []).append(row.id)
+            if isinstance(row, Sample) and not self._is_craft(row, together):
+                ids.setdefault(str(getattr(row, self.by)) if self.by else "", {})[row.id] = None
         total = sum(map(len, ids.values()))
         if total <= self.take:
             return {name for some in ids.values() for name in some}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.digests import digest_of
@@ -20,7 +22,7 @@ MARKS = {True: "ok", False: "**look**", None: "?"}
 def markdown(looked: Looked, found: Sequence[Finding], leaks: Sequence[Leak] = ()) -> str:
     """What it is, what is in it, what it asks about, what is wrong with it, and whether its pictures matter."""
     dataset, paper, origin = looked.dataset, looked.dataset.paper, looked.dataset.origin
-    mapped = taxonomy.benchmarks().get(looked.label)
+    mapped = taxonomy.benchmarks().get(looked.label.partition("=")[0])
     lines = [f"# {looked.label}", ""]
     if paper:
         lines += [f"{paper.short}, *{paper.title}*, {paper.link}.", ""]
@@ -51,7 +53,7 @@ def markdown(looked: Looked, found: Sequence[Finding], leaks: Sequence[Leak] = (
 
 
 def _categories(looked: Looked) -> list[str]:
-    known, mapped = taxonomy.taxonomy(), taxonomy.benchmarks().get(looked.label)
+    known, mapped = taxonomy.taxonomy(), taxonomy.benchmarks().get(looked.label.partition("=")[0])
     lines = [f"## Categories, on taxonomy {known.version} of {known.date}", ""]
     if mapped:
         lines += [f"Where the unsafe element is: {', '.join(taxonomy.TOLD[each] for each in mapped.elements)}.", ""]
@@ -85,11 +87,12 @@ def croissant(looked: Looked) -> dict[str, Any]:
         raise MissingExtra("mlcroissant is not installed. Run: pip install mlcroissant") from error
     dataset, origin = looked.dataset, looked.dataset.origin
     files = [path for path in dataset.reads() if path.is_file()]
+    names = _names(files)
     objects = [
         mlc.FileObject(
-            id=path.name,
-            name=path.name,
-            content_url=path.name,
+            id=names[path],
+            name=names[path],
+            content_url=names[path],
             sha256=digest_of(path),
             encoding_formats=[_format(path)],
         )
@@ -105,6 +108,14 @@ def croissant(looked: Looked) -> dict[str, Any]:
     )
     found: dict[str, Any] = told.to_json()
     return found
+
+
+def _names(files: Sequence[Path]) -> dict[Path, str]:
+    """What each is called: its name, or, where several have one name, its path below the folder of them all."""
+    if len({path.name for path in files}) == len(files):
+        return {path: path.name for path in files}
+    above = Path(os.path.commonpath([path.absolute().parent for path in files]))
+    return {path: path.absolute().relative_to(above).as_posix() for path in files}
 
 
 def _format(path: Any) -> str:

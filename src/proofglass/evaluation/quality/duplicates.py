@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 from proofglass.evaluation.quality.prints import PERMUTATIONS, Print, minhash, shingles
@@ -35,13 +34,18 @@ class Pair:
 def duplicates(prints: Sequence[Print], related: Iterable[frozenset[str]] = ()) -> list[Pair]:
     """Every pair that is the same or alike, each once, by its strongest kind. related: groups of samples ("data set:
     id") that belong together, such as a question and its twin, whose pairs are not told."""
-    apart = {pair for group in related for pair in combinations(sorted(group), 2)}
+    groups: dict[str, set[int]] = {}  # of each sample; never its pairs, of which a large group has millions
+    for number, group in enumerate(related):
+        for name in group:
+            groups.setdefault(name, set()).add(number)
     found: dict[tuple[str, str], Pair] = {}
     for kind, a, b, far in _pairs(prints):
         one, other = sorted((_name(a), _name(b)))
-        if (one, other) in apart or (one, other) in found or one == other:
+        if (one, other) in found or one == other:
             continue
         crafted = "craft" in (a.split, b.split) and a.split != b.split
+        if not crafted and not groups.get(one, set()).isdisjoint(groups.get(other, ())):
+            continue
         found[one, other] = Pair(kind, one, other, a.dataset == b.dataset, crafted, far)
     return list(found.values())
 
