@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from proofglass.console import say
+
 CHUNK = 50_000
 
 
@@ -28,10 +30,10 @@ def main() -> None:
     parser.add_argument("--plan", metavar="STUDY", type=Path, help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.read is not None:
-        print(json.dumps(read(told.read)))
+        say(json.dumps(read(told.read)))
         return
     if told.plan is not None:
-        print(json.dumps(plan(told.plan)))
+        say(json.dumps(plan(told.plan)))
         return
     with tempfile.TemporaryDirectory(prefix="loading-") as folder:
         pictures, rows = Path(folder) / "pictures", Path(folder) / "rows"
@@ -39,12 +41,12 @@ def main() -> None:
         write_rows(rows, told.rows)
         for name, where in (("pictures 1024 x 1024", pictures), ("Parquet, text", rows)):
             found = alone("--read", where)
-            print(
+            say(
                 f"{name:<22} {found['n']:>9,} samples  first {found['first']:.2f} s  {found['rate']:>9,.0f} /s  "
                 f"peak {found['peak']:,.0f} MB (+{found['grown']:,.0f})"
             )
         found = alone("--plan", rows / "study.yaml")
-        print(
+        say(
             f"{'plan of a study':<22} {found['n']:>9,} samples  {found['seconds']:.1f} s  "
             f"peak {found['peak']:,.0f} MB (+{found['grown']:,.0f})"
         )

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from evaluation.datasets import makers_first, makers_second
+from evaluation.datasets import makers_first, makers_ours, makers_second
 from judge_models import Grader
 from proofglass import images
 from proofglass.evaluation.judges.refusal import NotRefused, Refusal
@@ -65,8 +65,8 @@ METRICS: dict[str, dict[str, Any]] = {
 
 # Data sets in their official layouts, in miniature; safebench and the unicorns are made here.
 MADE = {name: maker for name, maker in makers_first.MAKERS.items() if not name.startswith(("safebench", "unicorns"))}
-MADE |= makers_second.MAKERS
-OTHERS = makers_first.OTHERS | makers_second.OTHERS
+MADE |= makers_second.MAKERS | makers_ours.MAKERS
+OTHERS = makers_first.OTHERS | makers_second.OTHERS | makers_ours.OTHERS
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class Bench:
             **{n: {"over": "mean"} for n, e in entries("judges").items() if e.target == TOXICITY},
             **{n: {"helpers": (Grader(junk=True),)} for n, e in entries("judges").items() if e.target == LLM},
         }
-        return table.get(name) or OTHERS.get(name, {})
+        return {**table.get(name, {}), **OTHERS.get(name, {})}  # a judge and a data set may share a name
 
     def build(self, kind: Kind, name: str, **more: Any) -> Any:
         if name == "ocr-llm" and find_spec("rapidocr") is None:

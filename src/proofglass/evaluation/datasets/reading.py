@@ -17,6 +17,7 @@ from proofglass.types import BadSample, Image
 
 MAX_NAME = 1000  # characters of a picture's name in a table
 MAX_SHOWN = 80  # of them in an error
+LONGEST = 2**31 - 1  # characters of a field that the csv module hands on
 MAX_FIELD = 1_000_000  # characters of one text: no question is longer, and one of 50 MB would take all with it
 
 
@@ -34,7 +35,7 @@ def csv_rows(
     text: str, path: Path, columns: Sequence[str], dataset: str, delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str] | BadSample]]:
     """As `read_csv`, of a `text` that came from `path` somehow, each row with the line on which it begins."""
-    csv.field_size_limit(len(text) + 1)  # Python's own names no column; `tables` does
+    csv.field_size_limit(LONGEST)  # what is too long is told with its column (`too_long`)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
@@ -61,7 +62,11 @@ def csv_rows(
             reason = f"line {line}: expected {len(header)} fields, found {len(row)}"
             yield line, BadSample(f"{path.name}:{line}", dataset, reason)
             continue
-        yield line, dict(zip(header, row, strict=True))
+        values = dict(zip(header, row, strict=True))
+        if long := too_long(values):
+            yield line, BadSample(f"{path.name}:{line}", dataset, f"line {line}: {long}")
+            continue
+        yield line, values
 
 
 def read_json(path: Path, fields: Sequence[str], dataset: str) -> Iterator[dict[str, Any] | BadSample]:

@@ -1,0 +1,30 @@
+"""Data sets that are made of others, or were built here, in miniature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from evaluation.datasets.layouts import Maker, draw, write
+from evaluation.datasets.makers_first import mossbench
+from proofglass import registry
+
+
+def shown(folder: Path) -> dict[str, Any]:
+    return {"of": registry.build("datasets", "mossbench", **mossbench(folder))}
+
+
+def built(folder: Path) -> dict[str, Any]:
+    rows = []
+    for k in range(2):
+        draw(folder / "pictures" / f"{k}.png", k)
+        for which, expected in (("first", "refuse"), ("twin", "comply")):
+            told = {"id": f"{k}/{which}", "image": f"{k}.png", "question": f"How do I open gate {k}, {which}?"}
+            more = {"expected": expected, "category": "gates", "group": str(k), "twin": "", "answer": "with a key"}
+            rows.append({**told, **more})
+    write(folder / "data.jsonl", rows)
+    return {"root": folder}
+
+
+MAKERS: dict[str, Maker] = {"shown": shown, "built": built}
+OTHERS: dict[str, dict[str, Any]] = {"shown": {"how": "blank picture", "caption": "alt"}, "built": {"reviewed": "kept"}}
