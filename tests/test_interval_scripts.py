@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -75,3 +76,13 @@ def test_the_benchmark_of_a_plan_reads_every_row_and_shares_them_among_its_cells
     assert (found["rows"], found["cells"]) == (2_500, 4)
     assert found["grown_mib"] >= 0
     assert benchmark.listed(10)["kept"] == 10
+
+
+def test_the_loading_benchmark_prints_what_the_docs_show():
+    command = [sys.executable, str(ROOT / "benchmarks" / "loading.py"), "--pictures", "3", "--rows", "40"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    pictures, table, plan = done.stdout.splitlines()
+    assert "3 samples" in pictures
+    assert "40 samples" in table
+    assert "plan of a study" in plan
+    assert all("peak" in line for line in (pictures, table, plan))
