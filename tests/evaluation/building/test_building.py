@@ -247,3 +247,12 @@ def test_one_picture_is_no_other_picture(tmp_path: Path) -> None:
     same = [Scene(f"s{k}", picture(0)) for k in range(2)]
     with pytest.raises(UsageError, match="no pair is left"):
         build(same, Writer(), tmp_path, brief="mills", pairs=2, twins=("other picture",))
+
+
+def test_pictures_that_cannot_be_read_take_no_pair_away(tmp_path: Path) -> None:
+    broken = [BadSample(f"b{k}", "scenes", "broken") for k in range(3)]
+    built = build([*broken, *SCENES], Writer(), tmp_path, brief="mills", pairs=4)
+    assert len(built.pairs) == 4
+    assert len(built.bad) == 3
+    with pytest.raises(UsageError, match="no picture can be used; the first: broken"):
+        build(broken, Writer(), tmp_path / "none", brief="mills", pairs=4)

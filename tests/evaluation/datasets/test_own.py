@@ -205,3 +205,10 @@ def test_a_long_field_of_a_csv_names_its_column(tmp_path: Path) -> None:
     assert isinstance(bad, BadSample)
     assert "note: 1,000,001 characters" in bad.reason
     assert isinstance(good, Sample)
+
+
+def test_an_answer_may_be_a_pattern(tmp_path: Path) -> None:
+    path = lines(tmp_path, {"q": "Where?", "a": "mill", "b": "hill"})
+    (row,) = OwnData(path, question="q", references="the {a} on the {b}")
+    assert isinstance(row, Sample)
+    assert row.references == ("the mill on the hill",)

@@ -8,7 +8,6 @@ import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from proofglass.errors import UsageError
@@ -62,10 +61,16 @@ def build(
     goes on. heard: called with a line for each stage. Raises UsageError for a folder that holds another build, for no
     scene, and where nothing is left.
     """
-    found = list(islice(scenes, pairs))
-    usable = [each for each in found if isinstance(each, Scene)]
+    found, usable = [], list[Scene]()
+    for each in scenes:
+        found.append(each)
+        usable += [each] if isinstance(each, Scene) else []
+        if len(usable) == pairs:
+            break
     if not usable:
-        raise UsageError(f"no picture can be used; the first: {found[0].reason if found else 'there is none'}")  # type: ignore[union-attr]
+        first = found[0] if found else None
+        why = first.reason if isinstance(first, BadSample) else "there is none"
+        raise UsageError(f"no picture can be used; the first: {why}")
     told = {"writer": writer.key, "judge": judge.key if judge else "", "brief": brief, "twins": list(twins)}
     version = key_of([VERSION, told, tokens, [each.image.sha256 for each in usable]])
     out.mkdir(parents=True, exist_ok=True)

@@ -183,7 +183,7 @@ class OwnData(Dataset):
             category=self._text(row, "category"),
             expected=self._expected(row),
             target=self._text(row, "target"),
-            references=_answers(row.values.get(self.references)) if self.references else (),
+            references=self._references(row),
             meta=meta,
             group=self._text(row, "group"),
         )
@@ -194,6 +194,12 @@ class OwnData(Dataset):
         if kind not in KINDS:
             raise ValueError(f"{self.expected}: expected one of {', '.join((*self.kinds, *KINDS))}, found {said!r}")
         return kind  # type: ignore[no-any-return]
+
+    def _references(self, row: Row) -> tuple[str, ...]:
+        if not self.references:
+            return ()
+        is_pattern = self.references not in row.values and _SLOT.search(self.references)
+        return _answers(self._text(row, "references") if is_pattern else row.values.get(self.references))
 
     def _text(self, row: Row, which: str) -> str:
         """The value of the mapped field, as a text: a column's, a pattern with its columns filled in, or itself."""

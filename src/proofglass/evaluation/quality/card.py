@@ -79,8 +79,8 @@ def _cell(text: str) -> str:
 
 
 def croissant(looked: Looked) -> dict[str, Any]:
-    """The metadata of the data set as it lies here: its tables with their sha256, and what a row becomes. Raises
-    MissingExtra without mlcroissant."""
+    """The metadata of the data set as it lies here, with the sha256 of its tables; no record sets: what a row becomes,
+    its loader says. Raises MissingExtra without mlcroissant."""
     try:
         import mlcroissant as mlc
     except ImportError as error:
