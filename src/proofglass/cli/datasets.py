@@ -18,7 +18,7 @@ from proofglass.cli.build import built
 from proofglass.cli.check import MARKS
 from proofglass.cli.listing import CHECKED
 from proofglass.console import columns, console_on, cut, note, say, table
-from proofglass.errors import UsageError
+from proofglass.errors import MissingExtra, UsageError
 from proofglass.records.schema import utf8
 from proofglass.registry import Entry, entry
 
@@ -229,14 +229,19 @@ def write_card(folder: Path, name: str, dataset: Dataset, limit: int | None, lea
 
 
 def _put_card(folder: Path, stem: str, looked: Looked, found: Sequence[Finding], leaks: Sequence[Leak] = ()) -> None:
-    """Write STEM.md and STEM.croissant.json into `folder`."""
+    """Write STEM.md and, where its library is installed, STEM.croissant.json into `folder`."""
     from proofglass.evaluation.quality import card as cards
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stem}.md").write_text(utf8(cards.markdown(looked, found, leaks)), encoding="utf-8")
-    kept = json.dumps(cards.croissant(looked), indent=2, ensure_ascii=False)
+    say(f"card: {folder / stem}.md")
+    try:
+        kept = json.dumps(cards.croissant(looked), indent=2, ensure_ascii=False)
+    except MissingExtra as error:
+        note(f"no Croissant metadata: {error}")
+        return
     (folder / f"{stem}.croissant.json").write_text(utf8(kept), encoding="utf-8")
-    say(f"card: {folder / stem}.md and .croissant.json")
+    say(f"Croissant: {folder / stem}.croissant.json")
 
 
 def _sets(names: Sequence[str], given: Sequence[str]) -> dict[str, Dataset]:

@@ -180,3 +180,17 @@ def test_a_set_that_is_named_twice_does_not_hide_behind_itself(tmp_path: Path) -
     from proofglass.errors import UsageError
 
     assert isinstance(CliRunner().invoke(app, ["datasets", "check", both[0], both[0]]).exception, UsageError)
+
+
+def test_without_its_library_a_card_has_no_croissant_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "mlcroissant", None)
+    (tmp_path / "prompts.csv").write_text("id,prompt,type,label\n1,Where is it?,a,safe\n")
+    words = ["datasets", "check", f"xstest={tmp_path / 'prompts.csv'}", "--card", str(tmp_path / "c")]
+    run = CliRunner().invoke(app, words)
+    assert run.exit_code == 0
+    assert "pip install mlcroissant" in run.output
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["xstest.md"]
