@@ -193,8 +193,9 @@ def crafting(run: ReportedRun) -> Table:
 def answering(run: ReportedRun) -> Table:
     """Per victim, attack and defense: queries and tokens per sample, means over all data sets.
 
-    helper_queries: what attack and defense asked of other models, an ask that two cells share in both. money: what was paid for these cells. An answer that two cells share was paid once, and counts in the cell that
-    asked first (`money_new` of its status); a run that did not note that counts it in both.
+    helper_queries: what attack and defense asked of other models; an ask that two cells share counts in both. money:
+    what was paid for these cells. An answer that two cells share was paid once, and counts in the cell that asked first
+    (`money_new` of its status); a run that did not note that counts it in both.
     """
     import polars as pl
 
