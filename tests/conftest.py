@@ -13,7 +13,7 @@ import shapes
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Hypothesis fails an example that takes 200 ms, and says afterwards that it does not when tried again: the first one may
+# Hypothesis fails an example that takes 200 ms, and then says that it does not when tried again: the first one may
 # import a package, and a worker may wait for a core.
 settings.register_profile("proofglass", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("proofglass")

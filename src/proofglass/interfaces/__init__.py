@@ -14,7 +14,7 @@ from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, 
 from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model, Threshold
-from proofglass.interfaces.plugs import Paper, Plug, key_of
+from proofglass.interfaces.plugs import Paper, Plug, key_of, passed_on
 from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import (
     SLOTS,
@@ -83,5 +83,6 @@ __all__ = [
     "key_of",
     "opened_through",
     "opens_of",
+    "passed_on",
     "rebased",
 ]
