@@ -1,4 +1,4 @@
-"""For all tests: no network, no user's cache, one thread (numbers do not depend on the machine's load)."""
+"""For all tests: no network, no user's cache, one thread, no deadlines (nothing depends on the machine's load)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import shapes
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Hypothesis fails an example that takes 200 ms, and then says that it does not when tried again: the first one may
+# import a package, and a worker may wait for a core.
+settings.register_profile("proofglass", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("proofglass")
 shapes.install()  # every white-box victim is held to the shapes of its port
 
 

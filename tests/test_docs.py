@@ -13,6 +13,7 @@ import yaml
 
 from conformance import fixtures
 from conformance.broken_plugs import Scripted
+from proofglass.registry import entries
 from proofglass.studies import load, shipped
 from proofglass.testing import checks
 
@@ -139,6 +140,15 @@ def test_the_docs_name_every_shipped_study_and_how_long_it_takes() -> None:
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_study_loads(name: str) -> None:
     assert load(name).name == name
+
+
+def test_the_readme_counts_the_data_sets_that_there_are() -> None:
+    ours = [entry.load() for entry in entries("datasets").values() if entry.target.startswith("proofglass.")]
+    papers = [made for made in ours if made.paper]
+    compared = [made for made in papers if made.origin and made.origin.checked == "data"]
+    told = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{len(papers)} data sets of {len({made.paper.link for made in papers})} papers" in told
+    assert f"{len(compared)} were compared with the official files, {len(papers) - len(compared)} were tried" in told
 
 
 def test_the_navigation_names_every_page() -> None:

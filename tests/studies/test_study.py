@@ -127,6 +127,21 @@ FAULTS = {
             "found 'llama-guard-4'",
         ],
     ),
+    "what the name of a rubric settles": (
+        "judges:\n  - strongreject:\n      helpers: [echo]\n      rubric: harmbench",
+        7,
+        ["judges[0].strongreject.rubric", "expected 'strongreject', which strongreject stands for, found 'harmbench'"],
+    ),
+    "what the name of a metric settles": (
+        "metrics:\n  - linf:\n      figure: ssim",
+        6,
+        ["metrics[0].linf.figure", "expected 'linf', which linf stands for, found 'ssim'"],
+    ),
+    "a device that there is none of": (
+        "judges:\n  - toxicity:\n      device: gpu",
+        6,
+        ["judges[0].toxicity.device", "expected auto, cpu, mps, cuda or cuda:NUMBER, found 'gpu'"],
+    ),
     "a field without effect": (
         "judges:\n  - qwen3guard:\n      helper: echo\n      threshold: 0.9",
         7,

@@ -18,7 +18,7 @@ from proofglass.cli.build import built
 from proofglass.cli.check import MARKS
 from proofglass.cli.listing import CHECKED
 from proofglass.console import columns, console_on, cut, note, say, table
-from proofglass.errors import MissingExtra, UsageError
+from proofglass.errors import UsageError
 from proofglass.records.schema import utf8
 from proofglass.registry import Entry, entry
 
@@ -229,7 +229,7 @@ def write_card(folder: Path, name: str, dataset: Dataset, limit: int | None, lea
 
 
 def _put_card(folder: Path, stem: str, looked: Looked, found: Sequence[Finding], leaks: Sequence[Leak] = ()) -> None:
-    """Write STEM.md and, where its library is installed, STEM.croissant.json into `folder`."""
+    """Write STEM.md and, where its library is installed and reads it, STEM.croissant.json into `folder`."""
     from proofglass.evaluation.quality import card as cards
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -237,11 +237,11 @@ def _put_card(folder: Path, stem: str, looked: Looked, found: Sequence[Finding],
     say(f"card: {folder / stem}.md")
     try:
         kept = json.dumps(cards.croissant(looked), indent=2, ensure_ascii=False)
-    except MissingExtra as error:
+    except UsageError as error:
         note(f"no Croissant metadata: {error}")
         return
     (folder / f"{stem}.croissant.json").write_text(utf8(kept), encoding="utf-8")
-    say(f"Croissant: {folder / stem}.croissant.json")
+    say(f"Croissant: {folder / stem}.croissant.json (no record sets: what a row becomes, its loader says)")
 
 
 def _sets(names: Sequence[str], given: Sequence[str]) -> dict[str, Dataset]:

@@ -15,7 +15,7 @@ from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, 
 from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Threshold
-from proofglass.interfaces.plugs import Paper, Plug, key_of
+from proofglass.interfaces.plugs import Paper, Plug, key_of, passed_on
 from proofglass.interfaces.stack import Stack
 from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import (
@@ -88,5 +88,6 @@ __all__ = [
     "key_of",
     "opened_through",
     "opens_of",
+    "passed_on",
     "rebased",
 ]

@@ -26,6 +26,12 @@ class Paper:
     link: str
 
 
+def passed_on(field: str, name: str) -> Any:
+    """What the plug in `field` says under `name`, as an attribute of the plug around it: `says = passed_on("judge",
+    "says")`."""
+    return property(lambda plug: getattr(getattr(plug, field), name), doc=f"That of `{field}`.")
+
+
 def key_of(value: Any) -> str:
     """16 hex digits that name a value: plugs by class, version and fields, images by pixels, the rest as JSON."""
     return hashlib.sha256(json.dumps(_plain(value), sort_keys=True).encode()).hexdigest()[:16]

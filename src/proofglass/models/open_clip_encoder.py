@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
 from proofglass.interfaces import Encoder, Layer, checked
+from proofglass.interfaces.devices import Device, placed
 from proofglass.models.folders import FromFolder, check_layer, library
-from proofglass.models.resizing import FILTERS, Preparation, place
+from proofglass.models.resizing import FILTERS, Preparation
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ class OpenClipEncoder(FromFolder, Encoder):
 
     path: str | Path
     revision: str = "main"
-    device: str = "auto"
+    device: Device = "auto"
     unit: bool = True
 
     registered = "open-clip-encoder"
@@ -44,7 +45,7 @@ class OpenClipEncoder(FromFolder, Encoder):
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         check_layer(layer)
-        shown = self.preparation(checked(pixels, "features", place(self.device)))
+        shown = self.preparation(checked(pixels, "features", placed(self.device)))
         if layer == "pooled":
             pooled: torch.Tensor = self.net.encode_image(shown, normalize=self.unit)
             return pooled
@@ -52,7 +53,7 @@ class OpenClipEncoder(FromFolder, Encoder):
 
     def layers(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """What `patches` would be after each block: a victim may read any of them."""
-        return self._blocks(self.preparation(checked(pixels, "layers", place(self.device))))
+        return self._blocks(self.preparation(checked(pixels, "layers", placed(self.device))))
 
     def _blocks(self, shown: torch.Tensor, last: int | None = None) -> list[torch.Tensor]:
         """Patches after the last so many blocks; None: after each."""
@@ -64,7 +65,7 @@ class OpenClipEncoder(FromFolder, Encoder):
         import torch
 
         with torch.no_grad():
-            found: torch.Tensor = self.net.encode_text(self._tokens(texts).to(place(self.device)), normalize=self.unit)
+            found: torch.Tensor = self.net.encode_text(self._tokens(texts).to(placed(self.device)), normalize=self.unit)
         return found
 
     def _tokens(self, texts: Sequence[str]) -> torch.Tensor:
@@ -84,7 +85,7 @@ class OpenClipEncoder(FromFolder, Encoder):
         folder, open_clip = self.folder, library("open_clip", INSTALL)
         # From a folder open_clip takes open_clip_model.safetensors before anything else; `folder` has checked that.
         net = open_clip.create_model_from_pretrained(f"local-dir:{folder}", return_transform=False)
-        return net.to(place(self.device)).eval().requires_grad_(False)
+        return net.to(placed(self.device)).eval().requires_grad_(False)
 
     @cached_property
     def _tokenizer(self) -> Any:

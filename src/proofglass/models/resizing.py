@@ -75,10 +75,3 @@ class Preparation:
         if self.middle == "floor":
             return (side - wanted) // 2
         return round((side - wanted) / 2) if side >= wanted else -((wanted - side) // 2)
-
-
-def place(device: str) -> str:
-    """The device that "auto" stands for; any other name as it is."""
-    import torch
-
-    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device

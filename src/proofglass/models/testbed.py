@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
 from proofglass.interfaces import Detector, Encoder, Layer, Model, Threshold, checked, key_of
-from proofglass.models.resizing import place
+from proofglass.interfaces.devices import Device, placed
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,9 @@ class _Network(Model):
     """What both plugs share: a network of `proofglass.testbed.surrogate_nets` by name, loaded on first use."""
 
     variant: str
-    device: str
+    device: Device
+
+    settled = ("variant",)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -55,7 +57,7 @@ class _Network(Model):
         from proofglass.testbed import surrogate_nets
 
         self._check()
-        return surrogate_nets.load(self.variant).to(place(self.device))
+        return surrogate_nets.load(self.variant).to(placed(self.device))
 
     def _check(self) -> None:
         from proofglass.testbed.surrogate_nets import files_of
@@ -70,7 +72,7 @@ class _Network(Model):
         """`pixels` at 96 x 96 (antialiased bilinear), on the network's device. Raises ValueError outside [0, 1]."""
         import torch.nn.functional as F
 
-        pixels = checked(pixels, port, place(self.device))
+        pixels = checked(pixels, port, placed(self.device))
         if pixels.shape[-2:] != (SIZE, SIZE):
             # An antialiased filter can overshoot neither bound: its weights are positive and sum to one.
             pixels = F.interpolate(pixels, (SIZE, SIZE), mode="bilinear", antialias=True)
@@ -94,7 +96,7 @@ class TestbedEncoder(_Network, Encoder):
     """
 
     variant: str = "surrogate-vit"
-    device: str = "auto"
+    device: Device = "auto"
 
     __test__ = False  # pytest: this is a model, not a test class
 
@@ -121,7 +123,7 @@ class TestbedEncoder(_Network, Encoder):
         if self._tokenizer is None:
             return super().text_features(texts)
         with torch.no_grad():
-            found: torch.Tensor = self.net.texts(token_ids(self._tokenizer, texts).to(place(self.device)))
+            found: torch.Tensor = self.net.texts(token_ids(self._tokenizer, texts).to(placed(self.device)))
         return found
 
     @cached_property
@@ -145,7 +147,7 @@ class TestbedDetector(_Network, Detector):
 
     variant: str = "testbed-detector"
     threshold: Threshold = 0.5
-    device: str = "auto"
+    device: Device = "auto"
 
     __test__ = False  # pytest: this is a model, not a test class
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
 from proofglass.interfaces import Encoder, Layer, checked
+from proofglass.interfaces.devices import Device, placed
 from proofglass.models.folders import FromFolder, check_layer, library
-from proofglass.models.resizing import FILTERS, Preparation, place
+from proofglass.models.resizing import FILTERS, Preparation
 
 if TYPE_CHECKING:
     import torch
@@ -34,14 +35,14 @@ class TimmEncoder(FromFolder, Encoder):
 
     path: str | Path
     revision: str = "main"
-    device: str = "auto"
+    device: Device = "auto"
 
     registered = "timm-encoder"
     weights = "model.safetensors"
 
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
         check_layer(layer)
-        found = self.net.forward_features(self.preparation(checked(pixels, "features", place(self.device))))
+        found = self.net.forward_features(self.preparation(checked(pixels, "features", placed(self.device))))
         if layer == "pooled":
             pooled: torch.Tensor = self.net.forward_head(found, pre_logits=True)
             return pooled.flatten(1)
@@ -57,7 +58,7 @@ class TimmEncoder(FromFolder, Encoder):
         """What `patches` would be after each layer, where timm shows that: a victim may read any of them."""
         if not hasattr(self.net, "forward_intermediates"):
             return [self.features(pixels, "patches")]
-        shown = self.preparation(checked(pixels, "layers", place(self.device)))
+        shown = self.preparation(checked(pixels, "layers", placed(self.device)))
         return [found.flatten(2).mT for found in self.net.forward_intermediates(shown, intermediates_only=True)]
 
     @cached_property
@@ -67,7 +68,7 @@ class TimmEncoder(FromFolder, Encoder):
         # From a folder timm takes model.safetensors before anything else; `folder` has checked that it is there.
         return (
             timm.create_model(f"local-dir:{folder}", pretrained=True)
-            .to(place(self.device))
+            .to(placed(self.device))
             .eval()
             .requires_grad_(False)
         )

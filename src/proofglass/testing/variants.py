@@ -44,6 +44,8 @@ def _others(value: Any, field: dataclasses.Field[Any]) -> list[Any]:
     if isinstance(value, float):
         # Half of 0 is 0; some take a probability from 0.5 up.
         return [other for other in (value / 2, (value + 1) / 2) if other != value]
+    if isinstance(value, str) and str(field.type).startswith("Device"):
+        return ["auto" if value == "cpu" else "cpu"]
     if isinstance(value, str):
         return [value + " x"]
     return []

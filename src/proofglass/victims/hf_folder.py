@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.errors import UnsafeWeights
 from proofglass.interfaces import Count, key_of
+from proofglass.interfaces.devices import Devices
 from proofglass.victims.hf.victim import HFVictim
 from proofglass.weights import ADAPTER, check_folder, described, folder_of, readable, texts_of
 
@@ -32,7 +33,7 @@ class HF(HFVictim):
 
     path: str | Path
     revision: str = "main"
-    device: str = "auto"
+    device: Devices = "auto"
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"  # float16 loses small gradients
     adapter: Path | None = None
     quantised: Literal["", "int8", "nf4"] = ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.interfaces import Count, Victim, key_of
+from proofglass.interfaces.devices import Devices
 from proofglass.types import Ask, Reply
 from proofglass.weights import check_folder, folder_of, texts_of, weights_hash
 
@@ -42,7 +43,7 @@ class HFPlain(Victim):
 
     path: str | Path
     revision: str = "main"
-    device: str = "auto"
+    device: Devices = "auto"
     dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     quantised: Literal["", "int8", "nf4"] = ""
     batch: Count = 8

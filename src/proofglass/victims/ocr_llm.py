@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from proofglass.errors import ImageError, MissingExtra, UsageError, is_environment
 from proofglass.images import typography
 from proofglass.interfaces import Count, Victim, key_of
+from proofglass.interfaces.devices import Device
 from proofglass.types import Ask, Chat, Image, Reply
 from proofglass.weights import folder_of, texts_of, weights_hash
 
@@ -53,8 +54,8 @@ class OcrLLM(Victim):
     revision: str = "main"
     reader: Literal["ocr", "truth"] = "ocr"
     wrapper: str = WRAPPER
-    device: str = "auto"
-    dtype: str = "float32"
+    device: Device = "auto"
+    dtype: Literal["float32", "bfloat16", "float16", "float64"] = "float32"
     batch: Count = 8
 
     name = "ocr-llm"

@@ -10,6 +10,7 @@ from typing import Any
 
 from proofglass.errors import UsageError
 from proofglass.interfaces import Count, key_of
+from proofglass.interfaces.devices import Device
 from proofglass.testbed import world
 from proofglass.types import Layout
 from proofglass.victims.hf.victim import HFVictim
@@ -26,13 +27,14 @@ class TestbedVictim(HFVictim):
     """
 
     variant: str = "testbed-linear"
-    device: str = "auto"
+    device: Device = "auto"
     batch: Count = 128
     micro: Count = 8
     images_per_pass: Count = 32
 
     version = 2  # drawn replies (temperature above 0) have a random stream of their own
 
+    settled = ("variant",)
     world = world.NAME
 
     __test__ = False  # pytest: this is a victim, not a test class

@@ -256,3 +256,65 @@ def test_pictures_that_cannot_be_read_take_no_pair_away(tmp_path: Path) -> None:
     assert len(built.bad) == 3
     with pytest.raises(UsageError, match="no picture can be used; the first: broken"):
         build(broken, Writer(), tmp_path / "none", brief="mills", pairs=4)
+
+
+def reviewed(folder: Path, change: Callable[[list[list[str]]], None]) -> None:
+    """What a person does to review.csv in a spreadsheet. change: of its rows, the header first."""
+    rows = list(csv.reader((folder / "review.csv").open()))
+    change(rows)
+    with (folder / "review.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+
+
+def test_a_review_of_ids_that_were_not_drafted_is_one_error_that_names_them(tmp_path: Path) -> None:
+    made(tmp_path)
+
+    def misspell(rows: list[list[str]]) -> None:
+        rows[1][0], rows[2][0] = "00000/frist", "1"
+        rows[1][rows[0].index("keep")] = "no"
+
+    reviewed(tmp_path, misspell)
+    before = (tmp_path / "review.csv").read_bytes()
+    told = r"review\.csv: 2 of its ids stand in no row of data\.jsonl: '00000/frist', '1'; expected ids such as '0000"
+    with pytest.raises(UsageError, match=told):
+        list(Built(tmp_path))
+    with pytest.raises(UsageError, match=told):
+        made(tmp_path)
+    assert (tmp_path / "review.csv").read_bytes() == before
+
+
+def test_an_id_that_is_reviewed_twice_is_an_error(tmp_path: Path) -> None:
+    made(tmp_path)
+    reviewed(tmp_path, lambda rows: rows.append([*rows[1][:5], "no", ""]))
+    with pytest.raises(UsageError, match="line 18: id '00000/first' comes twice"):
+        list(Built(tmp_path))
+
+
+def test_lines_of_commas_and_blanks_around_ids_are_no_slip(tmp_path: Path) -> None:
+    made(tmp_path)
+
+    def spreadsheet(rows: list[list[str]]) -> None:
+        rows[1][0], rows[1][5] = " 00000/first ", " NO "
+        rows.append([""] * 7)
+
+    reviewed(tmp_path, spreadsheet)
+    assert len(list(Built(tmp_path))) == 14
+
+
+def test_a_row_of_the_table_that_cannot_be_read_costs_itself_though_it_was_reviewed(tmp_path: Path) -> None:
+    made(tmp_path)
+    lines = (tmp_path / "data.jsonl").read_text().splitlines()
+    (tmp_path / "data.jsonl").write_text("\n".join(["{torn", *lines[1:]]))
+    rows = list(Built(tmp_path))
+    assert [type(row) for row in rows] == [BadSample, *[Sample] * 15]
+
+
+def test_a_question_that_was_changed_in_the_review_is_not_overwritten(tmp_path: Path) -> None:
+    made(tmp_path)
+
+    def reword(rows: list[list[str]]) -> None:
+        rows[1][1], rows[1][5] = "Who built it?", "yes"
+
+    reviewed(tmp_path, reword)
+    with pytest.raises(UsageError, match=r"00000/first: the question is 'Who built it\?', drafted was 'Where is"):
+        made(tmp_path)

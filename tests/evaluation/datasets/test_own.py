@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,12 @@ def test_an_edited_table_is_another_data_set(table: Path) -> None:
     ("change", "message"),
     [
         ({"question": "words"}, "own.question: no column 'words' in .*mine.csv; found qid, topic, text"),
+        ({"question": "txet"}, r"own.question: no column 'txet' in .*; did you mean 'text'\?.* is said under `ask`"),
+        ({"question": "the txet"}, "own.question: no column 'the txet' in .*mine.csv; found qid, topic, text"),
+        ({"question": "What is it?"}, "own.question: no column 'What is it.' in .* is said under `ask`"),
+        ({"question": "{txet}"}, r"own.question: no column 'txet' in .*; did you mean 'text'\?"),
+        ({"expected": "refused"}, r"found 'refused'; found qid, .*; did you mean 'refuse'\?"),
+        ({"expected": "kinds"}, r"found 'kinds'; found qid, .*; did you mean 'kind'\?"),
         ({"picture": "images/{number}.png"}, "own.picture: no column 'number'"),
         ({"category": "Topic"}, "own.category: no column 'Topic'"),
         ({"expected": "label me"}, "own.expected: expected one of refuse, .* or a column of .*; found 'label me'"),
@@ -84,7 +92,7 @@ def test_a_wrong_mapping_names_the_field_and_what_the_table_has(
 
 
 def test_one_question_for_all_and_a_kind_for_all(table: Path) -> None:
-    rows = list(OwnData(table, picture="images/{qid}.png", question="What is on the table?", system="Be brief."))
+    rows = list(OwnData(table, picture="images/{qid}.png", ask="What is on the table?", system="Be brief."))
     assert {row.chat.last_text for row in rows if isinstance(row, Sample)} == {"What is on the table?"}
     assert [row.id for row in rows][:2] == ["mine/000001", "mine/000002"]
     first = rows[0]
@@ -99,7 +107,7 @@ def test_a_folder_of_pictures_is_a_data_set(tmp_path: Path) -> None:
         images.write(picture(k), tmp_path / name)
     (tmp_path / "a" / "4.jpg").write_bytes(b"no picture")
     (tmp_path / "read.md").write_text("not a picture, and says so")
-    rows = list(OwnData(tmp_path, question="What do you see?", category="folder", expected="describe"))
+    rows = list(OwnData(tmp_path, ask="What do you see?", category="folder", expected="describe"))
     assert [row.id for row in rows] == ["a/1.png", "a/2.png", "a/4.jpg", "b/3.png"]
     assert [type(row) for row in rows] == [Sample, Sample, BadSample, Sample]
     assert [row.category for row in rows if isinstance(row, Sample)] == ["a", "a", "b"]
@@ -212,3 +220,64 @@ def test_an_answer_may_be_a_pattern(tmp_path: Path) -> None:
     (row,) = OwnData(path, question="q", references="the {a} on the {b}")
     assert isinstance(row, Sample)
     assert row.references == ("the mill on the hill",)
+
+
+def test_one_question_for_all_beside_one_of_each_row_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ask: one question for all, beside question: 'text' of each row"):
+        OwnData(Path("a.csv"), question="text", ask="What is it?")
+
+
+def test_a_folder_of_pictures_has_columns_too(tmp_path: Path) -> None:
+    images.write(picture(1), tmp_path / "1.png")
+    with pytest.raises(UsageError, match=r"no column 'question' in .*; found picture, name, folder\. One question for"):
+        list(OwnData(tmp_path))
+    (row,) = OwnData(tmp_path, question="name")
+    assert isinstance(row, Sample)
+    assert row.chat.last_text == "1"
+
+
+def test_a_name_that_no_row_before_had_is_never_asked(tmp_path: Path) -> None:
+    path = lines(tmp_path, *["{broken"] * 100, {"q": "Who owns it?"})
+    *broken, late = OwnData(path, question="nosuch")
+    assert len(broken) == 100
+    assert isinstance(late, BadSample)
+    assert "question: empty" in late.reason
+
+
+def test_dates_decimals_and_whatever_has_one_text_are_read_as_it(tmp_path: Path) -> None:
+    day, hour = dt.datetime(2026, 1, 2, 3, 4), dt.timedelta(hours=1)
+    rows = {"day": [day.date()], "at": [day], "n": [Decimal("1.20")], "q": ["a?"], "long": [hour], "when": [day.time()]}
+    pl.DataFrame(rows).write_parquet(tmp_path / "dated.parquet")
+    for name, text in {"day": "2026-01-02", "at": "2026-01-02 03:04:00", "n": "1.20", "long": "1:00:00"}.items():
+        (row,) = OwnData(tmp_path / "dated.parquet", id=name, question="q", category=name, references=name)
+        assert isinstance(row, Sample)
+        assert (row.id, row.category, row.references) == (text, text, (text,))
+        assert row.meta["when"] == "03:04:00"
+    pl.DataFrame({"id": [[1], [2]], "q": ["a?", "b?"]}).write_parquet(tmp_path / "lists.parquet")
+    for bad in OwnData(tmp_path / "lists.parquet", id="id", question="q"):
+        assert isinstance(bad, BadSample)
+        assert "id: expected a text, a number or a date, found a list" in bad.reason
+
+
+@pytest.mark.parametrize("text", ["qid,text\n", "qid,text", "qid,text\n1\n1,2,3\n", ""])
+def test_the_header_of_a_table_without_rows_is_held_against_the_mapping(tmp_path: Path, text: str) -> None:
+    (tmp_path / "none.csv").write_text(text)
+    (tmp_path / "none.tsv").write_text(text.replace(",", "\t"))
+    for path in (tmp_path / "none.csv", tmp_path / "none.tsv"):
+        with pytest.raises(UsageError, match=r"own.question: no column 'words' in .*; found (qid, text|nothing)"):
+            list(OwnData(path, question="words"))
+    if text:
+        assert all(isinstance(row, BadSample) for row in OwnData(tmp_path / "none.csv", question="text"))
+
+
+def test_the_columns_of_a_parquet_file_without_rows_are_held_against_the_mapping(tmp_path: Path) -> None:
+    pl.DataFrame(schema={"qid": pl.Int64, "text": pl.String}).write_parquet(tmp_path / "none.parquet")
+    with pytest.raises(UsageError, match=r"own.question: no column 'words' in .*; found qid, text"):
+        list(OwnData(tmp_path / "none.parquet", question="words"))
+    assert list(OwnData(tmp_path / "none.parquet", question="text")) == []
+
+
+def test_a_column_may_be_called_as_a_pattern_is_written(tmp_path: Path) -> None:
+    (row,) = OwnData(lines(tmp_path, {"{q}": "Where?"}), question="{q}")
+    assert isinstance(row, Sample)
+    assert row.chat.last_text == "Where?"

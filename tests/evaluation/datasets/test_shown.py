@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from proofglass import registry
 from proofglass.evaluation.datasets.shown import GREY, WAYS, Shown
 from proofglass.interfaces import Dataset
 from proofglass.types import BadSample, Chat, Image, Sample
@@ -68,3 +70,11 @@ def test_what_cannot_be_shown_costs_the_sample_and_says_why() -> None:
     assert "name the field" in shown("typography as text")[0].reason  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="wording: expected"):
         Shown(Two(), "caption", wording="a picture")
+
+
+@pytest.mark.parametrize("name", ["licence", "judges", "metrics", "borderline"])
+def test_what_a_data_set_says_of_itself_its_wrappers_say(name: str, tmp_path: Path) -> None:
+    for inner in (registry.build("datasets", "xstest", root=tmp_path), registry.build("datasets", "testbed")):
+        for around in (registry.build("datasets", "shown", of=inner), registry.build("datasets", "subset", of=inner)):
+            assert getattr(around, name) == getattr(inner, name)
+            assert getattr(registry.build("datasets", "subset", of=around), name) == getattr(inner, name)

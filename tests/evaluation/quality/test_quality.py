@@ -132,7 +132,10 @@ def test_evenness_is_pielous() -> None:
     assert evenness([1, 3]) == pytest.approx(0.811278)
 
 
-@pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")  # of rdflib, below its library
+RDFLIB = pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated:DeprecationWarning")
+
+
+@RDFLIB
 def test_a_card_tells_all_of_it_and_croissant_is_what_its_library_reads(tmp_path: Path) -> None:
     mlc = pytest.importorskip("mlcroissant")
     (tmp_path / "prompts.csv").write_text("id,prompt,type,label\n1,Where | is <b>it</b>?,a,safe\n")
@@ -193,4 +196,57 @@ def test_without_its_library_a_card_has_no_croissant_and_says_so(
     run = CliRunner().invoke(app, words)
     assert run.exit_code == 0
     assert "pip install mlcroissant" in run.output
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["xstest.md"]
+
+
+@RDFLIB
+@pytest.mark.parametrize("name", ["prompts.csv", "my prompts, é.csv", "a%20b.csv", "a#b?c.csv"])
+def test_croissant_without_record_sets_is_valid_whatever_the_file_is_called_and_says_so(
+    tmp_path: Path, name: str
+) -> None:
+    mlc = pytest.importorskip("mlcroissant")
+    from proofglass.evaluation.datasets.own import OwnData
+
+    (tmp_path / name).write_text("question\nWhere?\n")
+    ((looked,), _) = look({"own": OwnData(tmp_path / name)})
+    told = croissant(looked)
+    assert mlc.Dataset(jsonld=told).metadata.distribution[0].content_url == name
+    assert "recordSet" not in told
+    assert "No record sets are listed" in told["description"]
+    assert "No files are listed" not in told["description"]
+
+
+@RDFLIB
+def test_croissant_of_what_has_no_files_is_valid_and_says_so() -> None:
+    mlc = pytest.importorskip("mlcroissant")
+    ((looked,), _) = look({"made": Given((asked("1", WORDS[0]),))})
+    told = croissant(looked)
+    assert mlc.Dataset(jsonld=told).metadata.distribution == []
+    assert "No files are listed" in told["description"]
+
+
+def test_ids_of_files_stay_apart() -> None:
+    from proofglass.evaluation.quality.card import _ids
+
+    names = _ids([Path("/d/a b.csv"), Path("/d/a-b.csv"), Path("/d/a  b.csv")])
+    assert len(set(names.values())) == 3
+    assert not any(" " in each for each in names.values())
+
+
+@RDFLIB
+def test_metadata_that_its_library_refuses_is_not_written_and_the_card_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlc = pytest.importorskip("mlcroissant")
+
+    def refuses(**given: object) -> None:
+        raise mlc.ValidationError("wrong @id")
+
+    monkeypatch.setattr(mlc, "Dataset", refuses)
+    (tmp_path / "prompts.csv").write_text("id,prompt,type,label\n1,Where is it?,a,safe\n")
+    words = ["datasets", "check", f"xstest={tmp_path / 'prompts.csv'}", "--card", str(tmp_path / "c")]
+    run = CliRunner().invoke(app, words)
+    assert run.exit_code == 0
+    assert "no Croissant metadata: mlcroissant does not read it: " in run.output
+    assert "wrong @id" in run.output
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["xstest.md"]

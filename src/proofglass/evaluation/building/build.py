@@ -15,8 +15,8 @@ from proofglass.evaluation.building import filters
 from proofglass.evaluation.building.drafting import TWINS, Draft, Twin, Unread, drafted, in_turn
 from proofglass.evaluation.building.filters import Dropped, Pair
 from proofglass.evaluation.building.scenes import Scene, kept
+from proofglass.evaluation.datasets.built import REVIEW, TABLE, review_of
 from proofglass.evaluation.datasets.reading import text_of
-from proofglass.evaluation.datasets.tables import Row, rows_of
 from proofglass.flow import drive
 from proofglass.interfaces import Judge, Victim, key_of
 from proofglass.records.files import write_whole
@@ -24,7 +24,7 @@ from proofglass.records.journal import Journal, JournaledHelpers
 from proofglass.records.schema import utf8
 from proofglass.types import Ask, BadSample, Cost, Reply
 
-TABLE, REVIEW, REMOVED, ABOUT = "data.jsonl", "review.csv", "removed.csv", "about.json"
+REMOVED, ABOUT = "removed.csv", "about.json"
 VERSION = 1
 AT_ONCE = 16  # pairs drafted together
 
@@ -157,9 +157,9 @@ def _write(built: Built, told: dict[str, object]) -> None:
         *((each.pair, each.by, each.reason) for each in built.dropped),
         *((each.id, "picture", each.reason) for each in built.bad),
     ]
-    said = _reviewed(built.folder / REVIEW)  # what people wrote stays
+    said = _reviewed(built.folder, drafts)  # what people wrote stays
     review = [
-        (each.id, each.question, each.expected, each.category, each.why, *said.get((each.id, each.question), ("", "")))
+        (each.id, each.question, each.expected, each.category, each.why, *said.get(each.id, ("", "")))
         for each in drafts
     ]
     files = {
@@ -172,20 +172,18 @@ def _write(built: Built, told: dict[str, object]) -> None:
         write_whole(built.folder / name, utf8(text).encode())
 
 
-def _reviewed(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
-    """Id and question -> what somebody wrote under `keep` and `note`. Raises UsageError for a review that cannot be
-    read: nobody's work is overwritten."""
-    if not path.is_file():
-        return {}
-    rows = []
-    for row in rows_of(path, ("id", "question", "keep", "note")):
-        if not isinstance(row, Row):
-            raise UsageError(f"{path}: {row.reason}")
-        rows.append(row)
-    return {
-        (str(row.values["id"]), str(row.values["question"])): (str(row.values["keep"]), str(row.values["note"]))
-        for row in rows
-    }
+def _reviewed(folder: Path, drafts: Sequence[Draft]) -> dict[str, tuple[str, str]]:
+    """Id -> what somebody wrote under `keep` and `note`. Raises UsageError for what `review_of` refuses, and for what
+    was written about another question than the one drafted: nobody's work is overwritten."""
+    rows = review_of(folder, {each.id for each in drafts}, ("id", "question", "keep", "note"))
+    for each in drafts:
+        row = rows.get(each.id)
+        if row and row["question"] != each.question and (row["keep"].strip() or row["note"].strip()):
+            raise UsageError(
+                f"{folder / REVIEW}: {each.id}: the question is {row['question']!r:.80}, drafted was "
+                f"{each.question!r:.80}: move the review elsewhere, or put the question back"
+            )
+    return {name: (row["keep"], row["note"]) for name, row in rows.items()}
 
 
 def _row(draft: Draft, folder: Path) -> dict[str, object]:

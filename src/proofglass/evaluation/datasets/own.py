@@ -4,7 +4,7 @@ datasets:
   - own:
       source: questions.csv          # .csv .tsv .json .jsonl .parquet, a folder of pictures, or owner/name of the hub
       picture: images/{id}.png       # a column, or a pattern of columns
-      question: text                 # a column, or one question for all
+      question: text                 # a column, or a pattern; one question for all is said under `ask`
       expected: refuse               # a kind of sample, or the column that says it
       category: topic
 """
@@ -15,20 +15,26 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date, time, timedelta
+from decimal import Decimal
+from difflib import get_close_matches
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, get_args
+from uuid import UUID
 
 from proofglass.errors import ImageError, UsageError, is_environment
 from proofglass.evaluation.datasets.hub import fetched
 from proofglass.evaluation.datasets.pictures import InFolder, picture_of
-from proofglass.evaluation.datasets.tables import Row, rows_of
+from proofglass.evaluation.datasets.tables import Row, header_of, rows_of
 from proofglass.interfaces import Dataset
 from proofglass.types import BadSample, Chat, Expected, Sample
 
 KINDS: tuple[str, ...] = get_args(Expected)
+QUESTION = "question"
 FIRST = 100  # rows whose columns are those of the table
+SCALARS = (Decimal, date, time, timedelta, UUID)  # what tables hold beside texts and numbers, each with one text
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 _SLOT = re.compile(r"\{([^{}]*)\}")
 
@@ -39,20 +45,21 @@ class OwnData(Dataset):
 
     source: a table (.csv, .tsv, .json, .jsonl, .parquet), a folder of pictures (each a row with the columns `picture`,
     `name`, `folder`). hub: in place of it `owner/name` of a data set on the hub. revision: its commit, which must be
-    named, so that the data cannot change under a study. files: which of its files (a glob), read one after another.
-    id: column, or pattern, that names a row; "": its place. picture: column (a name, or the picture itself), or a
-    pattern; "": rows without pictures. pictures: folder that names are relative to; None: that of the table.
-    question: column, pattern, or the one question of all rows. expected: a kind of sample (refuse, comply, protect,
+    named, so that the data cannot change under a study. files: which of its files (a glob), read one after another. id:
+    column, or pattern, that names a row; "": its place. picture: column (a name, or the picture itself), or a pattern;
+    "": rows without pictures. pictures: folder that names are relative to; None: that of the table. question: column,
+    or pattern. ask: in its place the one question of all rows. expected: a kind of sample (refuse, comply, protect,
     control, label, describe), or the column that holds it. kinds: what its values mean, where they are other words
     ({harmful: refuse, safe: comply}). category, group, cluster, target: columns, "" for none. references: column with
-    the right answer, or a list of them. system: a system prompt for all rows, "" for none.
-    judge: name of the judge that knows whether it went wrong, "": the usual ones.
+    the right answer, or a list of them. system: a system prompt for all rows, "" for none. judge: name of the judge
+    that knows whether it went wrong, "": the usual ones.
 
     A row that cannot be used costs itself, with its place and reason. The key holds the content of the table; pictures
     of judged samples are in the key of each cell.
     """
 
     name = "own"
+    version = 2  # a bare name is a column, never a text; dates and decimals are texts
     licence = "your own"
 
     source: Path | None = None
@@ -62,7 +69,8 @@ class OwnData(Dataset):
     id: str = ""
     picture: str = ""
     pictures: Path | None = None
-    question: str = "question"
+    question: str = QUESTION
+    ask: str = ""
     expected: str = "refuse"
     kinds: Mapping[str, str] = field(default_factory=dict)
     category: str = ""
@@ -77,6 +85,8 @@ class OwnData(Dataset):
         for said, kind in self.kinds.items():
             if kind not in KINDS:
                 raise ValueError(f"kinds: {said}: expected one of {', '.join(KINDS)}, found {kind!r}")
+        if self.ask and self.question != QUESTION:
+            raise ValueError(f"ask: one question for all, beside question: {self.question!r} of each row; drop one")
         if (self.source is None) == (not self.hub):
             raise ValueError("source: expected a table or a folder of pictures, or in its place `hub: owner/name`")
         if self.hub and not re.fullmatch(r"[0-9a-f]{40}", self.revision):
@@ -110,8 +120,10 @@ class OwnData(Dataset):
         for path in tables:
             rows = rows_of(path, dataset=self.name)
             first = list(islice(rows, FIRST))
-            if columns := {name: None for row in first if isinstance(row, Row) for name in row.values}:
-                self._named_columns.update(map(str, columns))
+            # Rows of JSON Lines need not be alike, those of the others have the columns of their header.
+            columns: Sequence[str] | None = list(dict.fromkeys(chain(*(r.values for r in first if isinstance(r, Row)))))
+            columns = columns or header_of(path)
+            if columns is not None:
                 self._check(path, columns)
             for number, row in enumerate(chain(first, rows), start=1):
                 if isinstance(row, BadSample):
@@ -124,32 +136,27 @@ class OwnData(Dataset):
     def _of_folder(self, folder: Path) -> Iterator[Sample | BadSample]:
         """Every file below `folder` in the order of its path: one that is no picture is a bad sample. Hidden files,
         and those that say what they are (.txt, .md, a table), are passed over."""
+        own = self if self.picture else replace(self, picture="picture")
+        own._check(folder, ("picture", "name", "folder"))
         for path in sorted(each for each in folder.rglob("*") if each.is_file() and not _is_beside(each, folder)):
             name = path.relative_to(folder).as_posix()
             row = Row(name, {"picture": name, "name": path.stem, "folder": path.parent.relative_to(folder).as_posix()})
-            own = self if self.picture else _with_picture(self)
             yield own._sample(row, name, self.pictures or folder)
 
-    @functools.cached_property
-    def _named_columns(self) -> set[str]:
-        """The columns that some row of the tables read so far has (rows of JSON Lines need not be alike)."""
-        return set()
-
-    def _check(self, path: Path, columns: Mapping[str, Any]) -> None:
-        """Raises UsageError for a mapping that names a column which the table does not have. columns: of its first
-        rows."""
-        for which in ("id", "picture", "question", "category", "group", "cluster", "target", "references"):
+    def _check(self, path: Path, columns: Sequence[str]) -> None:
+        """Raises UsageError for a mapping that names a column which the rows in `path` do not have."""
+        for which in _MAPPED:
+            if which == "expected" or (which == "question" and self.ask):
+                continue
             named = getattr(self, which)
-            missing = [name for name in _columns(named) if name not in columns]
-            if missing and (_SLOT.search(named) or which != "question" or not re.search(r"\s", named)):
-                raise UsageError(
-                    f"own.{which}: no column {missing[0]!r} in {path}; found {', '.join(map(str, columns))}"
-                )
+            missing = [name for name in _columns(named) if name not in columns] if named not in columns else []
+            if missing:
+                once = ". One question for all rows is said under `ask`" if which == "question" else ""
+                raise UsageError(f"own.{which}: no column {missing[0]!r} in {path}; {_near(missing[0], columns)}{once}")
         if self.expected not in columns and self.expected not in KINDS:
-            found = ", ".join(map(str, columns))
             raise UsageError(
-                f"own.expected: expected one of {', '.join(KINDS)}, or a column of {path} ({found}); found "
-                f"{self.expected!r}"
+                f"own.expected: expected one of {', '.join(KINDS)}, or a column of {path}; found {self.expected!r}; "
+                f"{_near(self.expected, (*columns, *KINDS), columns)}"
             )
 
     def _sample(self, row: Row, place: str, folder: Path) -> Sample | BadSample:
@@ -163,7 +170,7 @@ class OwnData(Dataset):
             return BadSample(name, self.name, f"{row.place}: {error}", str(row.values.get(self.category, "")))
 
     def _made(self, row: Row, name: str, folder: Path) -> Sample:
-        question = self._text(row, "question")
+        question = self.ask or self._text(row, "question")
         if not question.strip():
             raise ValueError("question: empty")
         parts: list[Any] = [question]
@@ -174,7 +181,8 @@ class OwnData(Dataset):
             parts.insert(0, picture_of(named, InFolder(folder), f"{self.picture} of {name}"))
         chat = Chat.user(*parts)
         mapped = {name for which in _MAPPED for name in _columns(getattr(self, which))}
-        meta = {k: v for k, v in row.values.items() if k not in mapped and _is_plain(v)}
+        others = ((k, str(v) if isinstance(v, SCALARS) else v) for k, v in row.values.items() if k not in mapped)
+        meta = {k: v for k, v in others if _is_plain(v)}
         return Sample(
             id=name,
             dataset=self.name,
@@ -202,12 +210,11 @@ class OwnData(Dataset):
         return _answers(self._text(row, "references") if is_pattern else row.values.get(self.references))
 
     def _text(self, row: Row, which: str) -> str:
-        """The value of the mapped field, as a text: a column's, a pattern with its columns filled in, or itself."""
+        """The value of the mapped field, as a text: a column's, or a pattern with its columns filled in. A row that
+        lacks the column says nothing: the name of a column is no text."""
         named = getattr(self, which)
-        if named in row.values:
-            return _plainly(row.values[named], named)
-        if named in self._named_columns:  # other rows have it: this one says nothing, and its name is no text
-            return ""
+        if named in row.values or not _SLOT.search(named):
+            return _plainly(row.values.get(named), named)
         return _SLOT.sub(lambda slot: _plainly(row.values.get(slot[1]), slot[1]), named)
 
 
@@ -223,13 +230,6 @@ def _names(tables: Sequence[Path]) -> dict[Path, str]:
     return {path: path.relative_to(above).with_suffix("").as_posix() for path in tables}
 
 
-def _with_picture(own: OwnData) -> OwnData:
-    """Of a folder of pictures: its rows are its pictures, unless they are mapped otherwise."""
-    import dataclasses
-
-    return dataclasses.replace(own, picture="picture")
-
-
 def _columns(named: str) -> list[str]:
     return _SLOT.findall(named) or ([named] if named else [])
 
@@ -237,9 +237,16 @@ def _columns(named: str) -> list[str]:
 def _plainly(value: Any, name: str) -> str:
     if value is None or value != value:  # not a number: how tables of numbers say that there is none
         return ""
-    if isinstance(value, (str, int, float, bool)):
+    if isinstance(value, (str, int, float, bool, *SCALARS)):
         return str(value)
-    raise ValueError(f"{name}: expected a text or a number, found a {type(value).__name__}")
+    raise ValueError(f"{name}: expected a text, a number or a date, found a {type(value).__name__}")
+
+
+def _near(name: str, known: Sequence[str], columns: Sequence[str] | None = None) -> str:
+    """Which columns there are, and which of `known` (by default these) was perhaps meant."""
+    found = ", ".join(map(str, known if columns is None else columns))[:500] or "nothing"
+    near = get_close_matches(name, list(map(str, known)), n=1, cutoff=0.6)
+    return f"found {found}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 def _answers(value: Any) -> tuple[str, ...]:

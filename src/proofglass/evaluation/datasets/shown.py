@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from proofglass.images import typography
-from proofglass.interfaces import Dataset
+from proofglass.interfaces import Dataset, passed_on
 from proofglass.types import BadSample, Chat, Image, Message, Sample
 
 How = Literal["all", "text alone", "blank picture", "caption", "typography as text", "picture alone"]
@@ -31,6 +31,10 @@ class Shown(Dataset):
     """
 
     name = "shown"
+    licence = passed_on("of", "licence")
+    judges = passed_on("of", "judges")
+    metrics = passed_on("of", "metrics")
+    borderline = passed_on("of", "borderline")
 
     of: Dataset
     how: How = "all"
@@ -41,22 +45,6 @@ class Shown(Dataset):
     def __post_init__(self) -> None:
         if "{text}" not in self.wording:
             raise ValueError("wording: expected '{text}' in it, where the description goes; found none")
-
-    @property
-    def licence(self) -> str:  # type: ignore[override]
-        return self.of.licence
-
-    @property
-    def judges(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.of.judges
-
-    @property
-    def metrics(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.of.metrics
-
-    @property
-    def borderline(self) -> bool:
-        return self.of.borderline
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         return (row if isinstance(row, BadSample) else self._shown(row) for row in self.of)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from proofglass.interfaces import Dataset, Share, Steps
+from proofglass.interfaces import Dataset, Share, Steps, passed_on
 from proofglass.types import BadSample, Sample
 
 
@@ -25,28 +25,16 @@ class Subset(Dataset):
     """
 
     name = "subset"
+    licence = passed_on("of", "licence")
+    judges = passed_on("of", "judges")
+    metrics = passed_on("of", "metrics")
+    borderline = passed_on("of", "borderline")
 
     of: Dataset
     take: Steps = 0
     by: Literal["category", "group", "expected", ""] = "category"
     craft: Share = 0.0
     seed: int = 0
-
-    @property
-    def licence(self) -> str:  # type: ignore[override]
-        return self.of.licence
-
-    @property
-    def judges(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.of.judges
-
-    @property
-    def metrics(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.of.metrics
-
-    @property
-    def borderline(self) -> bool:
-        return self.of.borderline
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         together = self._together()

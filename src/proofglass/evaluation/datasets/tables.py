@@ -7,7 +7,9 @@ that a million rows take no more memory than a thousand.
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import lzma
 import re
@@ -118,6 +120,20 @@ def rows_of(path: Path, needed: Sequence[str] = (), *, dataset: str = "", key: s
         raise UsageError(f"{path}: no such file")
     for row in readers[suffix]():
         yield row if isinstance(row, BadSample) else _checked(path, row, needed, dataset)
+
+
+def header_of(path: Path) -> list[str] | None:
+    """The columns of a table that `rows_of` can read and that has a header, above rows or none (.csv, .tsv, .parquet);
+    None for the others."""
+    suffix = path.suffix.casefold()
+    if suffix == ".parquet":
+        import polars as pl
+
+        return list(pl.read_parquet_schema(path))
+    if suffix not in (".csv", ".tsv"):
+        return None
+    text = io.StringIO(text_of(path), newline="")
+    return next(csv.reader(text, delimiter="," if suffix == ".csv" else "\t", strict=True), [])
 
 
 def _checked(path: Path, row: Row, needed: Sequence[str], dataset: str) -> Row | BadSample:

@@ -10,6 +10,7 @@ from typing import Any
 
 from proofglass.errors import UsageError, is_environment
 from proofglass.faults import first_line
+from proofglass.interfaces.devices import placed
 from proofglass.weights import described, readable
 
 Pieces = tuple[int, ...]
@@ -17,27 +18,6 @@ Pieces = tuple[int, ...]
 
 # A sentence ends behind its mark and at a line end; only what is between them is looked at, once.
 _SENTENCES = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]*")
-
-
-def check_device(device: str) -> None:
-    """Raises ValueError for what names no device. Whether this machine has it is seen when the weights are loaded."""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", device):
-        raise ValueError(f"device: expected auto, cpu, mps, cuda or cuda:NUMBER, found {device!r}")
-
-
-def placed(device: str) -> str:
-    """The device that weights go to. Raises UsageError for one that this machine does not have."""
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device == "auto":
-        return "cuda" if count else "cpu"
-    if device.startswith("cuda") and int(device.partition(":")[2] or 0) >= count:
-        has = f"this machine has {count}, counted from 0" if count else "PyTorch finds none on this machine"
-        raise UsageError(f"device: expected a GPU that is there, found {device!r}: {has}; take auto or cpu")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("device: found 'mps', which PyTorch does not find on this machine; take auto or cpu")
-    return device
 
 
 class Classifier:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from proofglass.evaluation.judges.learned.text import without_tags
 from proofglass.flow import Flow
-from proofglass.interfaces import Judge, Measured
+from proofglass.interfaces import Judge, Measured, passed_on
 from proofglass.types import Attempt, Reply, Score
 
 SILENT = "the model showed no thought"
@@ -35,6 +35,12 @@ class Reasoning(Judge):
 
     name = "reasoning"
     reads_reasoning = True
+    aspect = passed_on("judge", "aspect")
+    says = passed_on("judge", "says")
+    valid_in = passed_on("judge", "valid_in")
+    sees_pictures = passed_on("judge", "sees_pictures")
+    hears_silence = passed_on("judge", "hears_silence")
+    asks_helpers = passed_on("judge", "asks_helpers")
 
     judge: Judge
 
@@ -52,35 +58,11 @@ class Reasoning(Judge):
         return f"its thought: {self.judge.column or self.judge.name}"
 
     @property
-    def aspect(self) -> str:  # type: ignore[override]
-        return self.judge.aspect
-
-    @property
-    def says(self) -> str:  # type: ignore[override]
-        return self.judge.says
-
-    @property
-    def valid_in(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        return self.judge.valid_in
-
-    @property
-    def sees_pictures(self) -> bool:  # type: ignore[override]
-        return self.judge.sees_pictures
-
-    @property
-    def hears_silence(self) -> bool:  # type: ignore[override]
-        return self.judge.hears_silence
-
-    @property
     def measured(self) -> Measured | None:  # type: ignore[override]
         """That of the judge on answers, without the counts by which a rate could be corrected."""
         found = self.judge.measured
         told = f"on answers, not on thoughts: {found.agreement}" if found else ""
         return dataclasses.replace(found, agreement=told, calibration=()) if found else None
-
-    @property
-    def asks_helpers(self) -> bool:
-        return self.judge.asks_helpers
 
     def graded(self) -> Judge | None:
         found = self.judge.graded()

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from proofglass.errors import UsageError
-from proofglass.evaluation.judges.classifier import Classifier, Pieces, check_device
+from proofglass.evaluation.judges.classifier import Classifier, Pieces
 from proofglass.evaluation.judges.source import Source, text_of
 from proofglass.interfaces import PROBABILITY, Count, Judge, Paper, Share, Text, key_of
+from proofglass.interfaces.devices import Device
 from proofglass.types import Attempt, Score
 from proofglass.weights import check_folder, folder_of, texts_of, weights_hash
 
@@ -63,10 +64,7 @@ class Toxicity(Judge):
     source: Source = "reply"
     threshold: Share | None = 0.5
     batch: Count = 32
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        check_device(self.device)
+    device: Device = "auto"
 
     @cached_property
     def folder(self) -> Path:

@@ -32,6 +32,7 @@ class AttackSuccess(Metric):
     """
 
     name = "attack-success"
+    settled = ("among",)
     better = "lower"
 
     among: Among = "all"

@@ -38,6 +38,7 @@ class Classification(Metric):
     """
 
     name = "classification"
+    settled = ("figure",)
     version = 2  # a place is a letter
     better = "higher"
 

@@ -25,6 +25,7 @@ class Effect(Metric):
     """
 
     name = "effect"
+    settled = ("of",)
     range = (-1.0, 1.0)
 
     of: Of = "attack"

@@ -44,6 +44,7 @@ class PictureChange(Metric):
     """
 
     name = "picture-change"
+    settled = ("figure",)
     paper = Paper(
         "Wang et al. 2004", "Image Quality Assessment: From Error Visibility to Structural Similarity",
         "https://doi.org/10.1109/TIP.2003.819861",

@@ -41,6 +41,7 @@ class Protection(Metric):
     """
 
     name = "protection"
+    settled = ("figure",)
     by = ("victim", "attack", "defense", "dataset")
     better = "higher"
     paper = Paper(

@@ -32,6 +32,7 @@ class ReasoningLeak(Metric):
     """
 
     name = "reasoning-leak"
+    settled = ("of",)
     paper = Paper(
         "Fang et al. 2025", "SafeMLRM: Demystifying Safety in Multi-modal Large Reasoning Models", "arXiv:2504.08813"
     )

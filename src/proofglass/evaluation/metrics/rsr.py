@@ -27,6 +27,7 @@ class RecognitionSuccess(Metric):
     """
 
     name = "rsr"
+    settled = ("among",)
     paper = Paper(
         "Wu et al. 2023", "Jailbreaking GPT-4V via Self-Adversarial Attacks with System Prompts", "arXiv:2311.09127"
     )

@@ -42,6 +42,7 @@ class Toxicity(Metric):
     """
 
     name = "toxicity-figures"
+    settled = ("figure",)
     version = 2  # verdicts are no toxicities
     paper = Paper(
         "Wang et al. 2023", "ToViLaG: Your Visual-Language Generative Model is Also An Evildoer", "arXiv:2312.11523"

@@ -31,6 +31,7 @@ class YesNo(Metric):
     """
 
     name = "yes-no"
+    settled = ("figure",)
     paper = Paper(
         "Li et al. 2023", "Evaluating Object Hallucination in Large Vision-Language Models", "arXiv:2305.10355"
     )

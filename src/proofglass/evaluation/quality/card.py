@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.digests import digest_of
-from proofglass.errors import MissingExtra
+from proofglass.errors import MissingExtra, UsageError, is_environment
 from proofglass.evaluation import taxonomy
+from proofglass.faults import briefly
 
 if TYPE_CHECKING:
     from proofglass.evaluation.leak import Leak
@@ -79,18 +83,21 @@ def _cell(text: str) -> str:
 
 
 def croissant(looked: Looked) -> dict[str, Any]:
-    """The metadata of the data set as it lies here, with the sha256 of its tables; no record sets: what a row becomes,
-    its loader says. Raises MissingExtra without mlcroissant."""
+    """The metadata of the data set as it lies here, with the sha256 of its tables. It has no record sets (what a row
+    becomes, its loader says), and says so.
+
+    Raises MissingExtra without mlcroissant, UsageError for what its own reader finds invalid.
+    """
     try:
         import mlcroissant as mlc
     except ImportError as error:
         raise MissingExtra("mlcroissant is not installed. Run: pip install mlcroissant") from error
     dataset, origin = looked.dataset, looked.dataset.origin
     files = [path for path in dataset.reads() if path.is_file()]
-    names = _names(files)
+    names, ids = _names(files), _ids(files)
     objects = [
         mlc.FileObject(
-            id=names[path],
+            id=ids[path],
             name=names[path],
             content_url=names[path],
             sha256=digest_of(path),
@@ -100,13 +107,48 @@ def croissant(looked: Looked) -> dict[str, Any]:
     ]
     told = mlc.Metadata(
         name=looked.label,
-        description=" ".join((type(dataset).__doc__ or "").split("\n\n")[0].split()),
+        description=" ".join(((type(dataset).__doc__ or "").split("\n\n")[0] + _absent(files)).split()),
         url=origin.page if origin else None,
         license=[dataset.licence] if dataset.licence else None,
         cite_as=f"{dataset.paper.short}: {dataset.paper.title}, {dataset.paper.link}" if dataset.paper else None,
         distribution=objects,
     )
     found: dict[str, Any] = told.to_json()
+    _check(found)
+    return found
+
+
+def _absent(files: Sequence[Path]) -> str:
+    """What a reader of the metadata looks for in vain."""
+    without = "" if files else " No files are listed: it is made by a program, or it is a folder of files."
+    return f"{without} No record sets are listed: its loader in Proofglass says what a row becomes."
+
+
+def _check(told: dict[str, Any]) -> None:
+    """Raises UsageError for metadata that mlcroissant's own reader refuses. What it only recommends is not said."""
+    import mlcroissant as mlc
+
+    said = logging.getLogger("absl")
+    level = said.level
+    said.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mlc.Dataset(jsonld=told)
+    except Exception as error:  # it fails in its own ways, a KeyError among them
+        if is_environment(error):
+            raise
+        raise UsageError(f"mlcroissant does not read it: {briefly(error)}") from error
+    finally:
+        said.setLevel(level)
+
+
+def _ids(files: Sequence[Path]) -> dict[Path, str]:
+    """What each is called within the metadata, where a name may hold no blank."""
+    found: dict[Path, str] = {}
+    for path, name in _names(files).items():
+        plain = re.sub(r"[^\w./-]+", "-", name)
+        found[path] = plain if plain not in found.values() else f"{plain}-{len(found)}"
     return found
 
 

@@ -14,6 +14,7 @@ import torch
 
 from proofglass.errors import MissingExtra, ProofglassError, UsageError, is_environment
 from proofglass.faults import first_line
+from proofglass.interfaces.devices import SPREAD, placed
 from proofglass.victims.hf.families import FAMILIES, family_of, nearest
 from proofglass.victims.hf.memory import out_of_memory
 from proofglass.weights import ADAPTER, check_folder, described, files_of, readable
@@ -38,7 +39,8 @@ class Options:
 
     @property
     def placed(self) -> str:
-        return "cuda" if self.device == "auto" and torch.cuda.is_available() else self.device.replace("auto", "cpu")
+        """The one device; of "spread" what accelerate calls it. Raises UsageError for one that is not there."""
+        return "auto" if self.device == SPREAD else placed(self.device)
 
 
 def load(path: Path, options: Options) -> tuple[Any, Any, type[Any]]:
@@ -63,7 +65,7 @@ def load(path: Path, options: Options) -> tuple[Any, Any, type[Any]]:
         # On a CPU, bitsandbytes packs 4-bit weights for inference; its packed form has no gradient.
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
-    if not options.quantised and options.device != "spread":
+    if not options.quantised and options.device != SPREAD:
         model = model.to(options.placed)
     return model.eval().requires_grad_(False), tokenizer, family
 
@@ -169,16 +171,18 @@ def _broken(path: Path) -> Path | None:
 
 
 def _placing(options: Options) -> dict[str, Any]:
-    more: dict[str, Any] = {}
-    if options.device == "spread":
+    """How `from_pretrained` is told where tensors go. Raises UsageError for a device that is not there: now, not after
+    the minutes of loading."""
+    placed_on, more = options.placed, dict[str, Any]()
+    if options.device == SPREAD:
         _needs("accelerate", 'device "spread"')
-        more["device_map"] = "auto"
+        more["device_map"] = placed_on
     if options.quantised:
         from transformers import BitsAndBytesConfig
 
         for package in ("bitsandbytes", "accelerate"):
             _needs(package, "quantised")
-        more.setdefault("device_map", {"": options.placed})
+        more.setdefault("device_map", {"": placed_on})
         more["quantization_config"] = (
             BitsAndBytesConfig(load_in_8bit=True)
             if options.quantised == "int8"

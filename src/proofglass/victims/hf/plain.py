@@ -19,6 +19,7 @@ import transformers
 from torch import Tensor
 
 from proofglass.errors import TooLong, UsageError, is_environment
+from proofglass.interfaces.devices import SPREAD
 from proofglass.types import Ask, Chat, Cost, Reply, Settings
 from proofglass.victims.hf.loading import (
     Options,
@@ -55,7 +56,7 @@ class PlainModel:
         with quiet():
             model = model_of(path, getattr(transformers, self.architecture), options)
             self.tokenizer = tokenizer_of(path)
-        if not options.quantised and options.device != "spread":
+        if not options.quantised and options.device != SPREAD:
             model = model.to(options.placed)
         self.model = mended(writer_in(model.eval().requires_grad_(False), path))
         self.config = model.config

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from proofglass.interfaces import SLOTS, Count, Layer, LossAndGrad, Pixels, Target, Weighting, WhiteBoxVictim
+from proofglass.interfaces.devices import Devices
 from proofglass.types import Ask, Chat, Finding, Image, Reply, Sample
 from proofglass.weights import ADAPTER, check_folder, weights_hash
 
@@ -23,8 +24,8 @@ class HFVictim(WhiteBoxVictim):
     """On top of `HFModel`. Subclasses are frozen dataclasses with `folder`, `device` and `batch`.
 
     batch: rows per forward pass of `reply`. micro: pairs (chat, target) per row of a gradient step. images_per_pass:
-    pictures that a gradient step holds in memory. device: "auto", "cpu", "cuda". dtype: of the weights. adapter: folder
-    of a LoRA adapter (PEFT). quantised: "int8" or "nf4" by bitsandbytes.
+    pictures that a gradient step holds in memory. device: "auto", "cpu", "cuda:1", ... dtype: of the weights. adapter:
+    folder of a LoRA adapter (PEFT). quantised: "int8" or "nf4" by bitsandbytes.
 
     The first three trade memory for speed. In float32 they change no reply; in bfloat16 other
     batches round otherwise, and some chats are answered otherwise (docs/families.md has the figure). They are no part
@@ -32,7 +33,7 @@ class HFVictim(WhiteBoxVictim):
     them. adapter and quantised belong to a victim's key.
     """
 
-    device: str = "auto"
+    device: Devices = "auto"
     batch: Count = 128
     dtype: str = "float32"
     micro: Count = 8

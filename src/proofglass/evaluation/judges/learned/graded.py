@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from proofglass.interfaces import Judge, Measured
+from proofglass.interfaces import Judge, passed_on
 from proofglass.types import Attempt, Score
 
 
@@ -25,6 +25,11 @@ class Graded(Judge):
     judge: a learned one: refusal, not-refused, unsafe.
     """
 
+    aspect = passed_on("judge", "aspect")
+    says = passed_on("judge", "says")
+    valid_in = passed_on("judge", "valid_in")
+    measured = passed_on("judge", "measured")
+
     judge: Judge
 
     def __post_init__(self) -> None:
@@ -38,22 +43,6 @@ class Graded(Judge):
     @property
     def column(self) -> str:  # type: ignore[override]
         return f"probability of: {self.judge.column}"
-
-    @property
-    def aspect(self) -> str:  # type: ignore[override]
-        return self.judge.aspect
-
-    @property
-    def says(self) -> str:  # type: ignore[override]
-        return self.judge.says
-
-    @property
-    def valid_in(self) -> tuple[str, ...] | None:  # type: ignore[override]
-        return self.judge.valid_in
-
-    @property
-    def measured(self) -> Measured | None:  # type: ignore[override]
-        return self.judge.measured
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         assert isinstance(self.judge, HasProbability)

@@ -71,6 +71,7 @@ class LLMJudge(Judge):
 
     valid_in = ("",)
     hears_silence = True
+    settled = ("rubric", "value")
     version = 2  # silence, cut answers, probabilities and their label, orders, odd samples: see docs
 
     def __post_init__(self) -> None:
