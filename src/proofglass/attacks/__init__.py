@@ -38,4 +38,5 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "chen2023b-prefix": "proofglass.attacks.text.chen2023b:PersonaPrefix",
     "chen2023b-two-hop": "proofglass.attacks.text.chen2023b:TwoHop",
     "best-of-n-text": "proofglass.attacks.text.best_of_n:BestOfNText",
+    "best-of-n-image": "proofglass.attacks.injection.best_of_n:BestOfNImage",
 }

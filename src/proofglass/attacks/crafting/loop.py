@@ -106,4 +106,3 @@ class Search:
     def _keep(self, chat: Chat, reply: Reply, value: float) -> None:
         if self._end is None or value > self._best:
             self._best, self._end = value, (chat, reply)
-

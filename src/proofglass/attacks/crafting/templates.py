@@ -57,8 +57,8 @@ def check_slots(template: str, field: str, needs: Sequence[str] = ()) -> None:
 
 
 def filled(template: str, values: Mapping[str, str], sample: Sample) -> str:
-    """`template` with each slot filled from `values`, else from a text or number of `sample.meta`. Raises ValueError for
-    a slot that has neither."""
+    """`template` with each slot filled from `values`, else from a text or number of `sample.meta`. Raises ValueError
+    for a slot that has neither."""
 
     def fill(match: re.Match[str]) -> str:
         name = match[1]

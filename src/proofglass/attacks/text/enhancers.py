@@ -1,7 +1,7 @@
 """The four prompt enhancers of Wu et al. (2023), arXiv:2311.09127: what their jailbreak prompts have in common.
 
 No code and no prompts were published. Departures: the wordings are our own with the same functions (each has a
-`..._file` for others); the paper's prompts were written by people and by GPT-4 itself, the attack `sasp` is that search.
+`..._file` for others); the paper's prompts were written by people and by GPT-4 itself, `sasp` is that search.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Enhancers(Attack):
     )
     threat, changes, scope = "user", ("text",), "universal"
     reports = (
-        "GPT-4V, recognition of real people: 98.7 % with system prompt and edits by hand, about 59 % by the search alone "
+        "GPT-4V, recognising real people: 98.7 % with system prompt and edits by hand, about 59 % by the search alone "
         "(second-hand; denominators not found)"
     )
     settled = ("scenario", "emotion", "suppression", "prefix")
@@ -95,11 +95,11 @@ class Enhancers(Attack):
             return text
         scenario, *endings = wordings
         there = {wording for wording, on in zip(wordings, self._switches, strict=True) if on}
-        if text.startswith(scenario + "\n"):
-            text = text.removeprefix(scenario + "\n")
+        if text == scenario or text.startswith(scenario + "\n"):
+            text = text[len(scenario) + 1 :]
             there.add(scenario)
-        while found := next((ending for ending in endings if text.endswith("\n" + ending)), ""):
-            text = text.removesuffix("\n" + found)
+        while found := next((ending for ending in endings if text == ending or text.endswith("\n" + ending)), ""):
+            text = text[: -len(found) - 1]
             there.add(found)
         head = [scenario] if scenario in there else []
         return "\n".join([*head, text, *(ending for ending in endings if ending in there)])

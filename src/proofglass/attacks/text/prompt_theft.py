@@ -1,4 +1,4 @@
-"""Theft of the system prompt, first stage of SASP (Wu et al. 2023): the victim is made to continue its own instructions.
+"""Theft of the system prompt, first stage of SASP (Wu et al. 2023): the victim continues its own instructions.
 
 No code and no prompts were published. Departures: our own wordings with the same functions (`turns_file` takes
 others); of several answers the one that agrees most with the rest is kept, which stands for their confirmation by
@@ -39,7 +39,7 @@ def turns_in(turns: Sequence[str], path: Path | None, field: str) -> tuple[str, 
 
 
 def stolen(ask: Ask, chat: Chat, turns: Sequence[str], repeats: int = 1) -> Flow[tuple[Chat, Reply, float | None]]:
-    """The dialogues of the theft, all asked at once, each in place of the question of `chat`, and what they come to: the
+    """The dialogues of the theft, asked at once, each in place of the question of `chat`, and what they come to: the
     dialogue and reply that agree most with the others, and how far (0..1; None with fewer than two answers). Where
     nothing was answered, the first of them."""
     chats = [chat.with_text(turn) for turn in turns for _ in range(repeats)]
@@ -84,7 +84,7 @@ class PromptTheft(Attack):
 
     @property
     def queries(self) -> int:
-        return len(self.turns) * self.repeats  # a file may hold another number
+        return len(turns_in(self.turns, self.turns_file, f"{self.name}.turns_file")) * self.repeats
 
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
