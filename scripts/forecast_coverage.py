@@ -97,8 +97,12 @@ def row(name: str, truth: float, found: list[Forecast | None]) -> tuple[str, flo
 def main(repeats: int) -> None:
     shares = []
     for samples, n, go_on in SIZES:
-        say(f"\n{samples} samples, N = {n}{', going on' if go_on else ', until the first success'}; {repeats} runs each\n")
-        say("| planted | true rate at 10 N | covers | width | power law covers | width | mixtures cover | width | error |")
+        say(
+            f"\n{samples} samples, N = {n}{', going on' if go_on else ', until the first success'}; {repeats} runs each\n"
+        )
+        say(
+            "| planted | true rate at 10 N | covers | width | power law covers | width | mixtures cover | width | error |"
+        )
         say("|---|---|---|---|---|---|---|---|---|")
         for k, world in enumerate(WORLDS):
             rng = np.random.default_rng([k, samples, n])
@@ -118,7 +122,9 @@ def main(repeats: int) -> None:
             shares.append(ours)
             say(line)
     runs = repeats * len(shares)
-    say(f"\nThe truth was held in {sum(shares) / len(shares):.3f} of {runs:,} runs; in the worst case {min(shares):.2f}.")
+    say(
+        f"\nThe truth was held in {sum(shares) / len(shares):.3f} of {runs:,} runs; in the worst case {min(shares):.2f}."
+    )
 
 
 if __name__ == "__main__":

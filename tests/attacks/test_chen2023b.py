@@ -54,7 +54,8 @@ def test_a_plan_counts_its_asks(hops: str, asks: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "first", [Reply.error("the line is down"), Reply(outcome="blocked", text="no", reason="gate"), Reply(outcome="refused")]
+    "first",
+    [Reply.error("the line is down"), Reply(outcome="blocked", text="no", reason="gate"), Reply(outcome="refused")],
 )
 def test_a_first_hop_without_an_answer_ends_the_dialogue_as_what_it_is(first: Reply) -> None:
     victim = Says(lambda ask, k: first)

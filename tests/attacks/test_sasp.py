@@ -126,7 +126,9 @@ def test_the_best_answer_is_the_reply_where_none_succeeds() -> None:
 
 def test_an_error_of_the_victim_costs_its_round_and_three_in_a_row_the_search() -> None:
     down = Reply.error("the line is down")
-    _, reply, _ = run(SASP(judge=Yes(), helper=proposer(), rounds=5), victim(down, down, "no", down, "yes"), sample(GOAL))
+    _, reply, _ = run(
+        SASP(judge=Yes(), helper=proposer(), rounds=5), victim(down, down, "no", down, "yes"), sample(GOAL)
+    )
     assert (reply.text, Tries.read(reply.reason)) == ("yes", Tries(2, 1, 2))
     assert "3 asks failed" in reply.reason
     asked = victim("no", down)

@@ -1,12 +1,10 @@
 """The rate at more tries than were made, with an interval (Hughes et al. 2024: a power law of Best-of-N).
 
-Hughes et al. fit -log(ASR(N)) = a N^-b and read it at larger N. The law is no law: where the chance of a try differs
+Hughes et al. fit -log(ASR(N)) = a N^-b and read it at larger N. That is no law: where the chance of a try differs
 between samples as a beta distribution has it, it holds for large N only, and where some samples never give way it
-promises too much. So the number is theirs, and the interval holds two views together: the power law over samples drawn
-again (bootstrap), and a mixture in which a share of the samples never gives way and the chances of the others are
-beta-distributed, over every such mixture that the tries leave plausible (a grid; half of the prior says that all give
-way in the end, the rest is flat). How often each holds
-the truth: `scripts/forecast_coverage.py`.
+promises too much. So the number is theirs, and the interval holds two views: the power law over samples drawn again
+(bootstrap), and mixtures (chances beta-distributed, logit-normal, of two values or one; some samples may never give
+way), averaged over all that the tries leave plausible. How often each holds the truth: `scripts/forecast_coverage.py`.
 """
 
 from __future__ import annotations
@@ -130,8 +128,8 @@ def _power(
 
 
 def _fitted(sums: np.ndarray, rows: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """a and b of each row of the rates sums / rows, [R, K], by least squares of log(-log) on log N; NaN where fewer than
-    two rates are neither 0 nor 1. b is at least 0: more tries never succeed less."""
+    """a and b of each row of the rates sums / rows, [R, K], by least squares of log(-log) on log N; NaN where fewer
+    than two rates are neither 0 nor 1. b is at least 0: more tries never succeed less."""
     import numpy as np
 
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -152,27 +150,107 @@ def _fitted(sums: np.ndarray, rows: np.ndarray, at: np.ndarray) -> tuple[np.ndar
 
 
 def _mixture(found: Sequence[Tries], tries: int, level: float) -> tuple[float, tuple[float, float]]:
-    """Median and interval of the rate over all mixtures of the grid, each as likely as the tries are under it."""
+    """Median and interval of the rate over all mixtures of all families, each as likely as the tries are under it."""
+    import numpy as np
+
+    made = Counter((each.tries, each.successes) for each in found)
+    views = [family(made, tries) for family in (_beta_family, _normal_family, _two_points, _one_chance)]
+    rate = np.concatenate([rates.ravel() for rates, _ in views])
+    # Families are equally likely beforehand, however many points their grids have.
+    likelihood = np.concatenate([told.ravel() - np.log(told.size) for _, told in views])
+    weight = np.exp(likelihood - likelihood.max())
+    order = np.argsort(rate)
+    below = np.cumsum(weight[order])
+    tail = (1 - level) / 2
+    low, median, high = np.interp(np.array([tail, 0.5, 1 - tail]) * below[-1], below, rate[order])
+    return float(median), (float(low), float(high))
+
+
+# Each family: (the rate after so many tries, the log of prior times likelihood) of every mixture of its grid. What a
+# sample adds is the mean of p^s (1 - p)^(t - s) over the chances p of the mixture, however its search was stopped.
+
+Made = Counter[tuple[int, int]]
+
+
+def _beta_family(made: Made, tries: int) -> tuple[np.ndarray, np.ndarray]:
+    """Beta-distributed chances, but for a share of samples that never give way."""
     import numpy as np
 
     alpha, mean, never = np.meshgrid(np.geomspace(*SHAPES), np.geomspace(*MEANS), np.arange(NEVER) / NEVER)
     beta = alpha * (1 - mean) / mean
     base = _log_beta(alpha, beta)
-    likelihood = np.where(never == 0, np.log(NEVER - 1), 0.0)  # the prior: as much as the other shares together
+    told = _prior(never)
+    for (asked, hits), count in made.items():
+        told += count * _thinned(_log_beta(alpha + hits, beta + asked - hits) - base, never, hits)
+    return (1 - never) * -np.expm1(_log_beta(alpha, beta + tries) - base), told
+
+
+def _normal_family(made: Made, tries: int) -> tuple[np.ndarray, np.ndarray]:
+    """Chances whose logit is normal, but for a share of samples that never give way."""
+    import numpy as np
+
+    mean, spread, never = np.meshgrid(np.linspace(-14, 5, 39), np.geomspace(0.2, 5, 12), np.arange(NEVER) / NEVER)
+    at = np.linspace(-4, 4, 41)
+    share = np.exp(-(at**2) / 2)
+    logit = mean[:, :, :1] + spread[:, :, :1] * at
+    yes, no = -np.logaddexp(0, -logit), -np.logaddexp(0, logit)  # log p, log (1 - p)
+    weigh = np.log(share / share.sum())
+    told = _prior(never)
+    for (asked, hits), count in made.items():
+        one = _log_sum(weigh + hits * yes + (asked - hits) * no)
+        told += count * _thinned(one[:, :, None], never, hits)
+    return (1 - never) * -np.expm1(_log_sum(weigh + tries * no))[:, :, None], told
+
+
+def _two_points(made: Made, tries: int) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of two kinds, each with one chance."""
+    import numpy as np
+
+    chances = np.geomspace(1e-6, 0.999, 40)
+    often, seldom, share = np.meshgrid(chances, np.array([0, *chances]), np.arange(1, NEVER) / NEVER)
+    told = np.where(seldom < often, 0.0, -np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for (asked, hits), count in made.items():
+            one = np.log(share) + hits * np.log(often) + (asked - hits) * np.log1p(-often)
+            other = np.log1p(-share) + (hits * np.log(seldom) if hits else 0.0) + (asked - hits) * np.log1p(-seldom)
+            told += count * np.logaddexp(one, other)
+    return share * -np.expm1(tries * np.log1p(-often)) + (1 - share) * -np.expm1(tries * np.log1p(-seldom)), told
+
+
+def _one_chance(made: Made, tries: int) -> tuple[np.ndarray, np.ndarray]:
+    """All samples alike: where the other families end."""
+    import numpy as np
+
+    chance = np.geomspace(1e-6, 0.999, 200)
+    told = np.zeros_like(chance)
+    for (asked, hits), count in made.items():
+        told += count * (hits * np.log(chance) + (asked - hits) * np.log1p(-chance))
+    return -np.expm1(tries * np.log1p(-chance)), told
+
+
+def _prior(never: np.ndarray) -> np.ndarray:
+    """Log of a prior by which all samples give way in the end as likely as not; the shares that never do are alike."""
+    import numpy as np
+
+    return np.where(never == 0, np.log(NEVER - 1), 0.0) - np.log(2 * (NEVER - 1) / NEVER)
+
+
+def _thinned(one: np.ndarray, never: np.ndarray, hits: int) -> np.ndarray:
+    """`one`, a log likelihood, where a share of the samples never gives way."""
+    import numpy as np
+
     with np.errstate(divide="ignore"):
-        gives = np.log1p(-never)
-        always = np.log(never)
-        # What a sample adds: p^s (1 - p)^(t - s) over the beta distribution, however its search was stopped.
-        for (made, hits), count in Counter((each.tries, each.successes) for each in found).items():
-            one = gives + _log_beta(alpha + hits, beta + made - hits) - base
-            likelihood += count * (one if hits else np.logaddexp(always, one))
-    rate = (1 - never) * -np.expm1(_log_beta(alpha, beta + tries) - base)
-    weight = np.exp(likelihood - likelihood.max())
-    order = np.argsort(rate, axis=None)
-    below = np.cumsum(weight.ravel()[order])
-    tail = (1 - level) / 2
-    low, median, high = np.interp(np.array([tail, 0.5, 1 - tail]) * below[-1], below, rate.ravel()[order])
-    return float(median), (float(low), float(high))
+        found: np.ndarray = np.log1p(-never) + one
+        return found if hits else np.logaddexp(np.log(never), found)
+
+
+def _log_sum(x: np.ndarray) -> np.ndarray:
+    """log of the sum of exp over the last axis."""
+    import numpy as np
+
+    top = x.max(-1)
+    found: np.ndarray = top + np.log(np.exp(x - top[..., None]).sum(-1))
+    return found
 
 
 def _log_beta(one: np.ndarray, other: np.ndarray) -> np.ndarray:
