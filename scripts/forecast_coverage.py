@@ -2,9 +2,9 @@
 
     python scripts/forecast_coverage.py [REPEATS]      # 100: some minutes on one core
 
-Planted: how the chance of one try differs between samples. Each run draws samples, lets each try until its first success
-or N times (`go on`: all N times), and forecasts the rate at 10 N, whose truth is known. Beside ours the power law and
-the mixtures alone.
+Planted: how the chance of one try differs between samples. Each run draws samples, lets each try until its first
+success or N times ("going on": all N times), and forecasts the rate at 10 N, whose truth is known. Beside ours the
+power law and the mixtures alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from proofglass.types.tries import Tries
 
 TIMES = 10
 SIZES = ((50, 30, False), (50, 100, False), (150, 100, False), (50, 30, True), (150, 300, False))  # samples, N, go on
+HEAD = "| planted | truth at 10 N | covers | width | power law covers | width | mixtures cover | width | error |"
 MANY = 400_000  # samples that stand for the truth
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -97,12 +98,9 @@ def row(name: str, truth: float, found: list[Forecast | None]) -> tuple[str, flo
 def main(repeats: int) -> None:
     shares = []
     for samples, n, go_on in SIZES:
-        say(
-            f"\n{samples} samples, N = {n}{', going on' if go_on else ', until the first success'}; {repeats} runs each\n"
-        )
-        say(
-            "| planted | true rate at 10 N | covers | width | power law covers | width | mixtures cover | width | error |"
-        )
+        how = "going on" if go_on else "until the first success"
+        say(f"\n{samples} samples, N = {n}, {how}; {repeats} runs each\n")
+        say(HEAD)
         say("|---|---|---|---|---|---|---|---|---|")
         for k, world in enumerate(WORLDS):
             rng = np.random.default_rng([k, samples, n])
@@ -122,9 +120,8 @@ def main(repeats: int) -> None:
             shares.append(ours)
             say(line)
     runs = repeats * len(shares)
-    say(
-        f"\nThe truth was held in {sum(shares) / len(shares):.3f} of {runs:,} runs; in the worst case {min(shares):.2f}."
-    )
+    held = sum(shares) / len(shares)
+    say(f"\nThe truth was held in {held:.3f} of {runs:,} runs; in the worst case {min(shares):.2f}.")
 
 
 if __name__ == "__main__":

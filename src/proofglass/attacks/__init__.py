@@ -37,6 +37,7 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "sasp": "proofglass.attacks.text.sasp:SASP",
     "chen2023b-prefix": "proofglass.attacks.text.chen2023b:PersonaPrefix",
     "chen2023b-two-hop": "proofglass.attacks.text.chen2023b:TwoHop",
+    "t-pgd": "proofglass.attacks.text.t_pgd:TPGD",
     "best-of-n-text": "proofglass.attacks.text.best_of_n:BestOfNText",
     "best-of-n-image": "proofglass.attacks.injection.best_of_n:BestOfNImage",
 }

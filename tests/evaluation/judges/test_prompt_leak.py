@@ -61,7 +61,9 @@ def test_without_a_known_prompt_nothing_is_judged(meta: dict[str, object]) -> No
     assert "no system prompt" in found.reason
 
 
-@pytest.mark.parametrize("reply", [Reply.error("down"), Reply(outcome="blocked", text=PROMPT), Reply(outcome="refused")])
+@pytest.mark.parametrize(
+    "reply", [Reply.error("down"), Reply(outcome="blocked", text=PROMPT), Reply(outcome="refused")]
+)
 def test_what_nobody_said_is_unjudged(reply: Reply) -> None:
     assert score(reply).value is None
 

@@ -31,7 +31,9 @@ def test_first_query_and_whole_budget_are_told_apart() -> None:
     frame = rows(FIRST, f"gate; {LATER}", NEVER, LATER)
     one, every = SearchSuccess().over(frame), SearchSuccess(at="any query").over(frame)
     assert (one.value, one.n, every.value) == (0.25, 4, 0.75)
-    assert one.low is not None and one.high is not None and 0 < one.low < 0.25 < one.high < 1
+    assert one.low is not None
+    assert one.high is not None
+    assert 0 < one.low < 0.25 < one.high < 1
 
 
 def test_failed_rows_other_rows_and_searches_without_a_verdict_are_left_out() -> None:
@@ -65,7 +67,8 @@ def test_the_order_of_rows_does_not_matter() -> None:
 def test_a_cell_where_nothing_succeeds_says_that_no_law_was_fitted() -> None:
     found = BestOfNForecast(times=2).over(rows(NEVER, NEVER))
     assert "at 18 tries; no power law could be fitted; 0.000 after 9" in found.reason
-    assert found.low is not None and found.low < 0.01
+    assert found.low is not None
+    assert found.low < 0.01
 
 
 def test_names_stand_for_the_two_questions() -> None:

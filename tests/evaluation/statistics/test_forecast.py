@@ -27,7 +27,7 @@ def by_law(a: float, b: float, samples: int, n: int) -> list[Tries]:
 def test_a_planted_power_law_is_read_off_again() -> None:
     # -log(rate) = 3 N^-.3: at 3,000 tries exp(-3 x 3000^-.3) = .762.
     found = forecast(by_law(3.0, 0.3, 20_000, 300), 3000, draws=200)
-    assert found is not None and found.a is not None and found.b is not None
+    assert found is not None
     assert (found.a, found.b) == (pytest.approx(3, rel=0.03), pytest.approx(0.3, rel=0.03))
     assert found.value == pytest.approx(math.exp(-3 * 3000**-0.3), abs=0.01)
     assert found.low <= 0.762 <= found.high
@@ -39,7 +39,8 @@ def test_equal_chances_are_seen_through_by_the_mixtures_where_the_power_law_is_w
     found = forecast(stopped([k if k <= 30 else None for k in rng.geometric(0.01, 400).tolist()], 30), 300)
     assert found is not None
     truth = 1 - 0.99**300
-    assert found.power is not None and found.power[1] < truth
+    assert found.power is not None
+    assert found.power[1] < truth
     assert found.low <= truth <= found.high
 
 
@@ -51,7 +52,14 @@ def test_pass_at_k_of_a_search_that_went_on_and_the_step_of_one_that_stopped() -
 
 @pytest.mark.parametrize(
     "found",
-    [[Tries(10)], [Tries(10)] * 50, [Tries(1, 1, 1)], [Tries(1, 1, 1)] * 50, [Tries(1), Tries(1, 1, 1)], [Tries(9, 9, 1)]],
+    [
+        [Tries(10)],
+        [Tries(10)] * 50,
+        [Tries(1, 1, 1)],
+        [Tries(1, 1, 1)] * 50,
+        [Tries(1), Tries(1, 1, 1)],
+        [Tries(9, 9, 1)],
+    ],
 )
 def test_few_tries_none_and_nothing_but_successes_have_an_interval_that_is_no_point(found: list[Tries]) -> None:
     ahead = forecast(found, 100)
@@ -77,7 +85,8 @@ OUTCOMES = st.builds(
 @settings(deadline=None, max_examples=12)
 def test_any_searches_have_a_forecast_in_0_to_1_whatever_their_order(found: list[Tries], tries: int) -> None:
     one, other = forecast(found, tries, draws=20), forecast(found[::-1], tries, draws=20)
-    assert one is not None and other is not None
+    assert one is not None
+    assert other is not None
     assert 0 <= one.low <= one.value <= one.high <= 1
     assert one.value == pytest.approx(other.value)
     assert one.mixture == pytest.approx(other.mixture)
@@ -86,7 +95,10 @@ def test_any_searches_have_a_forecast_in_0_to_1_whatever_their_order(found: list
 def test_samples_of_one_question_make_the_power_law_less_sure() -> None:
     found = by_law(3.0, 0.3, 60, 100)
     apart, together = forecast(found, 1000), forecast(found, 1000, [k // 10 for k in range(60)])
-    assert apart is not None and together is not None and apart.power and together.power
+    assert apart is not None
+    assert together is not None
+    assert apart.power
+    assert together.power
     assert together.power[1] - together.power[0] > 1.5 * (apart.power[1] - apart.power[0])
 
 

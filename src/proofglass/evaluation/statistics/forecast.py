@@ -81,9 +81,11 @@ def curve(found: Sequence[Tries], at: Sequence[int]) -> np.ndarray:
     import numpy as np
 
     table = np.full((len(found), len(at)), np.nan)
-    for each, count in Counter(found).items():
-        rows = [k for k, other in enumerate(found) if other == each] if count > 1 else [found.index(each)]
-        table[rows] = [_at(each, k) for k in at]
+    known: dict[Tries, list[float]] = {}
+    for row, each in enumerate(found):
+        if each not in known:
+            known[each] = [_at(each, k) for k in at]
+        table[row] = known[each]
     return table
 
 
@@ -232,7 +234,8 @@ def _prior(never: np.ndarray) -> np.ndarray:
     """Log of a prior by which all samples give way in the end as likely as not; the shares that never do are alike."""
     import numpy as np
 
-    return np.where(never == 0, np.log(NEVER - 1), 0.0) - np.log(2 * (NEVER - 1) / NEVER)
+    found: np.ndarray = np.where(never == 0, np.log(NEVER - 1), 0.0) - np.log(2 * (NEVER - 1) / NEVER)
+    return found
 
 
 def _thinned(one: np.ndarray, never: np.ndarray, hits: int) -> np.ndarray:
@@ -254,7 +257,8 @@ def _log_sum(x: np.ndarray) -> np.ndarray:
 
 
 def _log_beta(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return _log_gamma(one) + _log_gamma(other) - _log_gamma(one + other)
+    found: np.ndarray = _log_gamma(one) + _log_gamma(other) - _log_gamma(one + other)
+    return found
 
 
 def _log_gamma(x: np.ndarray) -> np.ndarray:
