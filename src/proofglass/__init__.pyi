@@ -14,7 +14,6 @@ from .api import (
     write_report,
 )
 from .defenses.opened import Lens, Opened
-from .defenses.stack import Stack
 from .errors import (
     ClosedVictim,
     EnvironmentFault,
@@ -50,6 +49,7 @@ from .interfaces import (
     WhiteBoxVictim,
     key_of,
 )
+from .interfaces.stack import Stack
 from .types import (
     Artefact,
     Ask,
