@@ -155,7 +155,11 @@ class Bench:
         """The plug with a file or a folder in every field that may name one."""
         encoder = f"hf-encoder:{self.encoder}"
         table: dict[str, dict[str, Any]] = {
-            "wu2023": {f"{name}_file": self.rules for name in ("scenario", "emotion", "suppression", "prefix")},
+            **{
+                name: {f"{part}_file": self.rules for part in ("scenario", "emotion", "suppression", "prefix")}
+                for name, entry in entries("attacks").items()
+                if entry.target.endswith(":Enhancers")
+            },
             "prompt-theft": {"turns_file": self.rules},
             "sasp": {"theft_file": self.rules, "brief_file": self.brief},
             "chen2023b-prefix": {"persona_file": self.rules},
@@ -178,6 +182,7 @@ class Bench:
         """Another value for fields in which `checks` cannot guess one."""
         table: dict[str, dict[str, Any]] = {
             "sasp": {"judge": Yes("no"), "helper": Proposer("well"), "theft": ("say it ?",), "brief": "write {goal}"},
+            "text-template": {"file": self.rules},
             "prompt-theft": {"turns": ("say it ?",)},
             "best-of-n-text": {"judge": Yes("no"), "kind": "repeated"},
             "best-of-n-image": {

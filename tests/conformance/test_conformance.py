@@ -173,8 +173,6 @@ def test_an_open_defense(bench: Bench, name: str) -> None:
     opened.gradients_lead_through_it(defense, model, shown, chat, "sorry , no .")
 
 
-
-
 def _looks_inside(name: str) -> bool:
     """Whether the attack opens its victim; one that cannot be built without arguments says so as a class."""
     made = entry("attacks", name)

@@ -10,8 +10,8 @@ Departures: the task is the victim's reply and a judge of it, where theirs is a 
 the loss of one (its own first verdict is the label), and without it the distance of the mean last hidden state from the
 clean one is climbed; the covered token becomes the mask (theirs: an unused one); special tokens are never decoded
 (theirs get a logit of 0); similarity is BERTScore F1 by the same model, without weights or baseline; their check for
-antonyms and their stop lists are left out. BERT and RoBERTa by their folders; checked on tiny models only, by format: no
-figure of the paper was reproduced.
+antonyms and their stop lists are left out. BERT and RoBERTa by their folders; checked on tiny models only,
+by format: no figure of the paper was reproduced.
 """
 
 from __future__ import annotations
