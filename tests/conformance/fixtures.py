@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from attacker_models import Proposer, Yes
 from evaluation.datasets import makers_first, makers_ours, makers_second
 from judge_models import Grader
 from proofglass import images
@@ -27,6 +28,7 @@ from proofglass.registry import Kind, build, entries
 from proofglass.testing.material import Scripted, asks, attempts, picture, samples
 from tiny_classifiers import build as tiny_classifier
 from tiny_encoders import build as tiny_encoder
+from tiny_masked import build as tiny_masked
 from tiny_models import build as tiny
 
 __all__ = ["Bench", "asks", "attempts", "different_victims", "make_bench", "names", "picture", "samples"]
@@ -58,6 +60,10 @@ METRICS: dict[str, dict[str, Any]] = {
     **{f"protection-{name}": {"figure": "score"} for name in ("sensitivity", "specificity", "utility")},
     "wintore": {"figure": "toxicity probability"},
     **{name: {"figure": "WInToRe"} for name in ("toxicity-probability", "expected-maximum-toxicity")},
+    **{
+        name: {"at": at}
+        for name, at in (("first-query-success", "any query"), ("best-of-budget-success", "first query"))
+    },
     "ssim": {"figure": "psnr", "variant": "default"},
     **{name: {"figure": "ssim", "variant": "default"} for name in ("psnr", "linf")},
 }
@@ -85,6 +91,9 @@ class Bench:
     classifier: Path
     recorded: Path  # answers of Perspective
     rubric: Path
+    masked: Path  # a masked language model
+    template: Path
+    brief: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -105,6 +114,12 @@ class Bench:
             # One prompt: the joined reply of several is not the reply of one.
             ("attacks", "tu2023"): {"steps": 2, "prompts": ("describe the picture .",), "words": ("kite", "drum")},
             ("attacks", "dong2023"): {"rounds": 2, "draws": 2, "surrogates": ("testbed-clip",)},
+            # A judge that takes any answer as none: no weights, and searches use their budget.
+            ("attacks", "sasp"): {"helper": Proposer(), "judge": Yes(), "rounds": 2},
+            ("attacks", "best-of-n-text"): {"n": 3, "judge": Yes()},
+            ("attacks", "best-of-n-image"): {"n": 3, "judge": Yes()},
+            ("attacks", "t-pgd"): {"model": self.masked, "judge": Yes(), "segments": 1, "steps": 3},
+            ("attacks", "text-template"): {"file": self.template},
             ("victims", "llava"): {"path": self.llava, "device": "cpu"},
             ("victims", "hf-plain"): {"path": self.llava, "device": "cpu"},
             ("judges", "perspective"): {"recorded": self.recorded},
@@ -140,6 +155,18 @@ class Bench:
         """The plug with a file or a folder in every field that may name one."""
         encoder = f"hf-encoder:{self.encoder}"
         table: dict[str, dict[str, Any]] = {
+            **{
+                name: {f"{part}_file": self.rules for part in ("scenario", "emotion", "suppression", "prefix")}
+                for name, entry in entries("attacks").items()
+                if entry.target.endswith(":Enhancers")
+            },
+            "prompt-theft": {"turns_file": self.rules},
+            "sasp": {"theft_file": self.rules, "brief_file": self.brief},
+            "chen2023b-prefix": {"persona_file": self.rules},
+            "chen2023b-two-hop": {f"{name}_file": self.rules for name in ("first", "second", "merged")},
+            "best-of-n-image": {"prompt_file": self.rules},
+            "t-pgd": {"classifier": self.masked},
+            "prompt-leak": {"prompt_file": self.rules},
             "figstep": {"incitement_file": self.rules, "font": str(font_path("DejaVuSans"))},
             "phrases": {"rules": str(self.rules)},
             "misled": {"rules": str(self.rules)},
@@ -154,6 +181,21 @@ class Bench:
     def other_values(self, name: str) -> dict[str, Any]:
         """Another value for fields in which `checks` cannot guess one."""
         table: dict[str, dict[str, Any]] = {
+            "sasp": {"judge": Yes("no"), "helper": Proposer("well"), "theft": ("say it ?",), "brief": "write {goal}"},
+            "text-template": {"file": self.rules},
+            "prompt-theft": {"turns": ("say it ?",)},
+            "best-of-n-text": {"judge": Yes("no"), "kind": "repeated"},
+            "best-of-n-image": {
+                "judge": Yes("no"),
+                "kind": "gaussian",
+                "base": "victim",
+                "draws": "instruction",
+                "sides": (99, 100),
+                "sizes": (9, 10),
+                "fonts": ("DejaVuSerif",),
+            },
+            "t-pgd": {"judge": Yes("no")},
+            "chen2023b-two-hop": {"hops": "merged"},
             "figstep": {"size": 40, "font": "DejaVuSans", "incitement": "fill it in", "grid": 12, "steps": 5},
             "safebench": {"prompt": "fill it in", "categories": (1,), "pictures": "none"},
             "answer-match": {"mode": "exact"},
@@ -192,6 +234,10 @@ class Bench:
 def make_bench(folder: Path, api: str) -> Bench:
     rules = folder / "rules.txt"
     rules.write_text("no way\n")
+    template = folder / "template.txt"
+    template.write_text("in a story : {question}")
+    brief = folder / "brief.txt"
+    brief.write_text("write : {goal}")
     return Bench(
         tiny("lm", folder / "lm"),
         tiny("llava", folder / "llava"),
@@ -205,6 +251,9 @@ def make_bench(folder: Path, api: str) -> Bench:
         tiny_classifier(folder / "classifier"),
         _recorded(folder / "perspective.jsonl"),
         _rubric(folder / "rubric.yaml"),
+        tiny_masked(folder / "masked"),
+        template,
+        brief,
     )
 
 

@@ -11,13 +11,16 @@ from proofglass.registry import build, entries
 PAGE = (Path(__file__).parents[2] / "docs" / "api-victims.md").read_text()
 SECTION = PAGE.partition("## Which attacks run")[2].partition("\n## ")[0]
 
+NAMED = {"text-template": {"file": "template.txt"}, "t-pgd": {"model": "folder"}}  # fields without a default
+
 
 def named(text: str) -> set[str]:
     return set(re.findall(r"`([\w-]+)`", text)) & set(entries("attacks"))
 
 
 def attacks() -> dict[str, Attack]:
-    return {name: build("attacks", name) for name, entry in entries("attacks").items() if "proofglass." in entry.target}
+    ours = [name for name, entry in entries("attacks").items() if "proofglass." in entry.target]
+    return {name: build("attacks", name, **NAMED.get(name, {})) for name in ours}
 
 
 def test_the_page_lists_every_attack_that_needs_no_open_victim_and_no_other() -> None:

@@ -1,6 +1,11 @@
 """Section 4 of the survey: attacks. A table of contents that imports nothing, in the order of Table 2."""
 
-CONTENTS = {
+from typing import Any
+
+_WU = "proofglass.attacks.text.enhancers:Enhancers"
+_OFF = {"scenario": False, "emotion": False, "suppression": False, "prefix": False}
+
+CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     # References: what every attack is compared with at an equal budget.
     "no-attack": "proofglass.attacks.references:NoAttack",
     "random-noise": "proofglass.attacks.references:RandomNoise",
@@ -21,4 +26,18 @@ CONTENTS = {
     "fu2023": "proofglass.attacks.image.fu2023:Fu2023",
     # Visual prompt injection.
     "figstep": "proofglass.attacks.injection.figstep:FigStep",
+    # Malicious text.
+    "wu2023": _WU,
+    "prefix-injection": (_WU, {**_OFF, "prefix": True}),
+    "refusal-suppression": (_WU, {**_OFF, "suppression": True}),
+    "hypothetical-scenario": (_WU, {**_OFF, "scenario": True}),
+    "emotional-appeal": (_WU, {**_OFF, "emotion": True}),
+    "text-template": "proofglass.attacks.text.template:TextTemplate",
+    "prompt-theft": "proofglass.attacks.text.prompt_theft:PromptTheft",
+    "sasp": "proofglass.attacks.text.sasp:SASP",
+    "chen2023b-prefix": "proofglass.attacks.text.chen2023b:PersonaPrefix",
+    "chen2023b-two-hop": "proofglass.attacks.text.chen2023b:TwoHop",
+    "t-pgd": "proofglass.attacks.text.t_pgd:TPGD",
+    "best-of-n-text": "proofglass.attacks.text.best_of_n:BestOfNText",
+    "best-of-n-image": "proofglass.attacks.injection.best_of_n:BestOfNImage",
 }

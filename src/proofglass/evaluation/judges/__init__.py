@@ -36,6 +36,7 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "vqa-accuracy": "proofglass.evaluation.judges.vqa_accuracy:VqaAccuracy",
     "multiple-choice": "proofglass.evaluation.judges.multiple_choice:MultipleChoice",
     "reasoning": "proofglass.evaluation.judges.reasoning:Reasoning",
+    "prompt-leak": "proofglass.evaluation.judges.prompt_leak:PromptLeak",
     "keyword-turns": "proofglass.evaluation.judges.keyword_turns:KeywordTurns",
     **{name: (_GUARD, {"contract": name}) for name in _GUARDS},
     "toxicity": (_TOXICITY, {"threshold": None}),  # a number, as the metrics of ToViLaG need it

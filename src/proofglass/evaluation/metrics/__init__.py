@@ -13,6 +13,7 @@ _RSR = "proofglass.evaluation.metrics.rsr:RecognitionSuccess"
 _LABELS = "proofglass.evaluation.metrics.classification:Classification"
 _PROTECTION = "proofglass.evaluation.metrics.protection:Protection"
 _TOXICITY = "proofglass.evaluation.metrics.toxicity:Toxicity"
+_SEARCH = "proofglass.evaluation.metrics.searches:SearchSuccess"
 _PICTURES = "proofglass.evaluation.metrics.pictures:PictureChange"
 
 CONTENTS = {
@@ -44,6 +45,9 @@ CONTENTS = {
     "wintore": (_TOXICITY, {"figure": "WInToRe"}),
     "toxicity-probability": (_TOXICITY, {"figure": "toxicity probability"}),
     "expected-maximum-toxicity": (_TOXICITY, {"figure": "expected maximum toxicity"}),
+    "first-query-success": (_SEARCH, {"at": "first query"}),
+    "best-of-budget-success": (_SEARCH, {"at": "any query"}),
+    "best-of-n-forecast": "proofglass.evaluation.metrics.searches:BestOfNForecast",
     "balance": "proofglass.evaluation.metrics.balance:Balance",
     "ssim": (_PICTURES, {"figure": "ssim"}),
     "psnr": (_PICTURES, {"figure": "psnr"}),
