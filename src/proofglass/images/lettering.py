@@ -1,0 +1,301 @@
+"""Text in pictures: on a sheet of its own, or on a photo, of which nothing outside the text changes.
+
+`Lettering` says how, `lettered` and `placed` draw. Which font file and which engine drew, and whether ink was lost, are
+part of the result.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
+
+from annotated_types import Interval
+
+from proofglass.images import MAX_PIXELS, MAX_SIDE
+from proofglass.images.drawn import remember
+from proofglass.images.typefaces import (
+    MAX_SIZE,
+    Engine,
+    Font,
+    check_glyphs,
+    engine_for,
+    font,
+    readable,
+    runs_right_to_left,
+    typeface,
+)
+from proofglass.images.wrapping import letters, wrapped
+from proofglass.interfaces.fields import Count, Share, Steps, take_fields
+from proofglass.types import Image
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+Byte = Annotated[int, Interval(ge=0, le=255)]
+Colour = tuple[Byte, Byte, Byte]
+Anchor = Literal[
+    "top", "bottom", "left", "right", "center", "top-left", "top-right", "bottom-left", "bottom-right"
+]  # fmt: skip
+WHITE = (255, 255, 255)
+
+
+class Box(NamedTuple):
+    """A rectangle of pixels: left and top belong to it, right and bottom no more."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+NOWHERE = Box(0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Lettering:
+    """How a text is drawn.
+
+    font: a bundled font, a font file's name, a family or full name that fontconfig knows, or a path
+    (`fonts.face`). size: of the letters, in pixels. fill: RGB of the letters. background: RGB of the sheet, or, on a
+    photo with `box`, of the box; None: white. opacity: 1 draws `fill`, 0 nothing; 0.03 is hardly seen. wrap:
+    characters a line, None: no limit. wrap_px: pixels a line, None: no limit. margin: pixels around the text, on a
+    sheet, in a box and to the edge of a photo. spacing: pixels between two lines. align: of the lines; "start" is the
+    side where the text begins. items: empty numbered items under the text. rotation: degrees against the clock. box:
+    on a photo, the text stands on a plain rectangle.
+    """
+
+    font: str = "DejaVuSans"
+    size: Annotated[int, Interval(ge=1, le=MAX_SIZE)] = 32
+    fill: Colour = (0, 0, 0)
+    background: Colour | None = WHITE
+    opacity: Share = 1.0
+    wrap: Count | None = None
+    wrap_px: Count | None = None
+    margin: Steps = 8
+    spacing: Annotated[int, Interval(ge=-MAX_SIZE, le=MAX_SIZE)] = 4
+    align: Literal["start", "left", "center", "right"] = "start"
+    items: Steps = 0
+    rotation: Annotated[float, Interval(ge=-360, le=360)] = 0.0
+    box: bool = False
+
+    def __post_init__(self) -> None:
+        take_fields(self)
+        if self.wrap is not None and self.wrap_px is not None:
+            raise ValueError("wrap_px: give either wrap (characters) or wrap_px (pixels), not both")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A text in a picture.
+
+    image: the picture. box: what the text (with its rectangle, if it has one) may have changed; nothing outside did.
+    overflow: ink was lost at an edge. font, font_sha256: the file that was really used. engine: "basic" or "raqm".
+    lines: as they were broken.
+    """
+
+    image: Image
+    box: Box
+    overflow: bool
+    font: str
+    font_sha256: str
+    engine: Engine
+    lines: tuple[str, ...]
+
+
+def lettered(text: str, lettering: Lettering, size: tuple[int, int] | None = None) -> Drawn:
+    """`text` on a sheet of its own: as large as it needs, or of `size` (width, height), where it may overflow.
+
+    Raises ValueError, "text: ...", for a text that cannot be drawn (nothing visible, a control character, letters that
+    the font lacks, too large), UsageError for a font that is not there.
+    """
+    from PIL import Image as Pillow
+
+    block = _block(text, lettering, lettering.wrap_px, strict=True)
+    margin = lettering.margin
+    width, height = size or (block.mask.width + 2 * margin, block.mask.height + 2 * margin)
+    _check_size(width, height)
+    room = width - 2 * margin - block.mask.width
+    side = lettering.align if lettering.align != "start" else "right" if block.from_right else "left"
+    left = margin + {"left": 0, "center": room // 2, "right": room}[side]
+    sheet = Pillow.new("RGB", (width, height), lettering.background or WHITE)
+    return _onto(sheet, block, (left, margin), replace(lettering, box=False), Box(0, 0, width, height))
+
+
+def placed(photo: Image, text: str, lettering: Lettering, at: Anchor | tuple[int, int] | Box = "bottom") -> Drawn:
+    """`text` on `photo`: at an edge, corner or the center, with its upper left corner at (x, y), or inside a `Box`.
+
+    At an anchor and in a box, lines without a limit are wrapped at what is there. Overflow: ink left the photo, or the
+    box. Pixels outside the result's box are those of the photo. Raises as `lettered` does.
+    """
+    from PIL import Image as Pillow
+
+    whole = Box(0, 0, photo.width, photo.height)
+    region, margin, point = _region(at, whole), lettering.margin, _point(at)
+    limit = lettering.wrap_px
+    if point is None and limit is None and lettering.wrap is None:
+        limit = max(1, region.right - region.left - 2 * margin)
+    block = _block(text, lettering, limit, strict=lettering.wrap_px is not None)
+    corner = point or _corner(at, region, block.mask.size, margin)
+    return _onto(Pillow.fromarray(photo.array()), block, corner, lettering, region)
+
+
+# ---- where ----
+
+
+def _point(at: Any) -> tuple[int, int] | None:
+    return (int(at[0]), int(at[1])) if isinstance(at, tuple) and len(at) == 2 else None
+
+
+def _region(at: Any, whole: Box) -> Box:
+    if isinstance(at, tuple) and len(at) == 4:
+        box = Box(*at)
+        if not (0 <= box.left < box.right <= whole.right and 0 <= box.top < box.bottom <= whole.bottom):
+            raise ValueError(f"at: expected a box inside the photo of {whole.right} x {whole.bottom} px, found {at}")
+        return box
+    if _point(at) is None and at not in get_args(Anchor):
+        raise ValueError(f"at: expected (x, y), a Box or one of {', '.join(get_args(Anchor))}; found {at!r}")
+    return whole
+
+
+def _corner(at: Any, region: Box, size: tuple[int, int], margin: int) -> tuple[int, int]:
+    """Upper left corner of a text of `size`: the words of an anchor say which edges it keeps to; a box is filled from
+    its middle."""
+    words = at.split("-") if isinstance(at, str) else []
+    x = _along(region.left, region.right, size[0], margin, "left" in words, "right" in words)
+    y = _along(region.top, region.bottom, size[1], margin, "top" in words, "bottom" in words)
+    return x, y
+
+
+def _along(low: int, high: int, length: int, margin: int, begins: bool, ends: bool) -> int:
+    if begins:
+        return low + margin
+    return high - margin - length if ends else low + (high - low - length) // 2
+
+
+# ---- ink ----
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Set lines. mask: coverage, Pillow's "L". from_right: the first letter says right to left."""
+
+    mask: Any
+    lines: tuple[str, ...]
+    font: Font
+    engine: Engine
+    from_right: bool
+
+
+def _block(text: str, lettering: Lettering, limit: int | None, strict: bool) -> _Block:
+    used = font(lettering.font)
+    text = readable(text)
+    if not any(c.isprintable() and not c.isspace() for c in text) and not lettering.items:
+        raise ValueError("text: nothing visible to draw, it is empty or blank")
+    engine = engine_for(text)
+    face = typeface(used, lettering.size, engine)
+    check_glyphs(text, used, face)
+    lines = _lines(text, lettering, limit, face, strict) + [f"{k}." for k in range(1, lettering.items + 1)]
+    mask = _mask(lines, face, lettering, runs_right_to_left(text))
+    if lettering.rotation % 360:
+        mask = _rotated(mask, lettering.rotation)
+    return _Block(mask, tuple(lines), used, engine, runs_right_to_left(text))
+
+
+def _lines(text: str, lettering: Lettering, limit: int | None, face: FreeTypeFont, strict: bool) -> list[str]:
+    try:
+        if lettering.wrap is not None:
+            return wrapped(text, lettering.wrap, lambda line: len(letters(line)))
+        if limit is not None:
+            return wrapped(text, limit, lambda line: _span(line, face)[1] - _span(line, face)[0], strict=strict)
+    except ValueError as error:
+        raise ValueError(f"wrap_px: {error} px; raise it or lower size") from error
+    return text.split("\n")
+
+
+def _direction(line: str, face: FreeTypeFont, from_right: bool) -> dict[str, Any]:
+    """What Raqm is told: the direction of the whole text, so that a line that begins with a number keeps to it."""
+    from PIL import ImageFont
+
+    raqm = face.layout_engine == ImageFont.Layout.RAQM
+    return {"direction": "rtl" if from_right else "ltr"} if raqm and line else {}
+
+
+def _span(line: str, face: FreeTypeFont) -> tuple[int, int]:
+    """From where to where a line reaches, in px from its origin: ink and advance."""
+    left, _, right, _ = face.getbbox(line, anchor="ls")
+    return min(0, math.floor(left)), max(0, math.ceil(right))
+
+
+def _mask(lines: list[str], face: FreeTypeFont, lettering: Lettering, from_right: bool) -> Any:
+    """The coverage of all lines: letters that hang over the edge of their line are inside it."""
+    from PIL import Image as Pillow
+    from PIL import ImageDraw
+
+    ascent, descent = face.getmetrics()
+    pitch = max(1, ascent + descent + lettering.spacing)
+    boxes = [face.getbbox(line, anchor="ls", **_direction(line, face, from_right)) for line in lines]
+    width = max(math.ceil(box[2]) for box in boxes)
+    side = lettering.align if lettering.align != "start" else "right" if from_right else "left"
+    share = {"left": 0.0, "center": 0.5, "right": 1.0}[side]
+    origins = [(int(share * (width - box[2])), ascent + k * pitch) for k, box in enumerate(boxes)]
+    left = min(0, *(math.floor(x + box[0]) for (x, _), box in zip(origins, boxes, strict=True)))
+    top = min(0, *(math.floor(y + box[1]) for (_, y), box in zip(origins, boxes, strict=True)))
+    right = max(math.ceil(x + box[2]) for (x, _), box in zip(origins, boxes, strict=True))
+    bottom = max(math.ceil(y + box[3]) for (_, y), box in zip(origins, boxes, strict=True))
+    bottom = max(bottom, ascent + descent + (len(lines) - 1) * pitch)
+    _check_size(right - left, bottom - top)
+    mask = Pillow.new("L", (max(1, right - left), max(1, bottom - top)))
+    draw = ImageDraw.Draw(mask)
+    for line, (x, y) in zip(lines, origins, strict=True):
+        draw.text((x - left, y - top), line, 255, face, anchor="ls", **_direction(line, face, from_right))
+    return mask
+
+
+def _rotated(mask: Any, degrees: float) -> Any:
+    from PIL import Image as Pillow
+
+    reach = math.hypot(*mask.size)
+    _check_size(math.ceil(reach), math.ceil(reach))
+    return mask.rotate(degrees, Pillow.Resampling.BICUBIC, expand=True)
+
+
+def _onto(sheet: Any, block: _Block, corner: tuple[int, int], lettering: Lettering, region: Box) -> Drawn:
+    """`block` on `sheet` with its upper left corner at `corner`."""
+    import numpy as np
+
+    x, y = corner
+    ink = block.mask.getbbox()
+    inside = _cut(_moved(ink, x, y), region) if ink else NOWHERE
+    overflow = bool(ink) and inside != _moved(ink, x, y)
+    changed = inside
+    if lettering.box:
+        m = lettering.margin
+        changed = _cut(Box(x - m, y - m, x + block.mask.width + m, y + block.mask.height + m), region)
+        if changed != NOWHERE:
+            sheet.paste(lettering.background or WHITE, tuple(changed))
+    if inside != NOWHERE:
+        part = block.mask.crop((inside.left - x, inside.top - y, inside.right - x, inside.bottom - y))
+        if lettering.opacity < 1:
+            part = part.point([round(level * lettering.opacity) for level in range(256)])
+        sheet.paste(lettering.fill, (inside.left, inside.top), part)
+    image = Image.from_array(np.array(sheet), copy=False)
+    remember(image, "\n".join(block.lines))
+    return Drawn(image, changed, overflow, block.font.name, block.font.sha256, block.engine, block.lines)
+
+
+def _moved(box: tuple[int, int, int, int], x: int, y: int) -> Box:
+    return Box(box[0] + x, box[1] + y, box[2] + x, box[3] + y)
+
+
+def _cut(box: Box, by: Box) -> Box:
+    cut = Box(max(box[0], by[0]), max(box[1], by[1]), min(box[2], by[2]), min(box[3], by[3]))
+    return cut if cut.left < cut.right and cut.top < cut.bottom else NOWHERE
+
+
+def _check_size(width: int, height: int) -> None:
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        raise ValueError(
+            f"text: a picture of {width} x {height} px was to be drawn; expected 1 to {MAX_SIDE} px a side and at most "
+            f"{MAX_PIXELS} px; wrap the text, shorten it or lower size"
+        )
