@@ -10,7 +10,7 @@ convex programs). Boyle and Dykstra 1986 for the projections.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from proofglass.images import resize
@@ -30,6 +30,9 @@ FILTERS: dict[Filter, int] = {
     "nearest": resize.NEAREST,
 }
 CLOSE = 0.25  # grey levels: nearer than this in the linear model, and rounding ends on the level that is meant
+LOOK, GAIN = 20, 0.9  # every so many rounds it must have come nearer by a tenth, or the payload is out of reach
+BLOCK = 16  # rows of a matrix that are multiplied together
+MOST = 2**24  # pixels of a cover: some 800 MB are in use then
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Hidden:
     """A cover with a payload in it, and what Pillow says of both, in grey levels.
 
     image: of the cover's size. residual_max, residual_mean: of its downscale to the payload. linf, l2 (in [0, 1] units,
-    of the whole difference), changed (share of pixels): of the image to the cover. rounds: of projections.
+    of the whole difference), changed (share of pixels): of the image to the cover. blurred: the most by which the mean
+    over the pixels behind one pixel of the payload moved: what whoever steps back from the full size can see. rounds:
+    of projections.
     """
 
     image: Image
@@ -90,18 +95,20 @@ class Hidden:
     linf: int
     l2: float
     changed: float
+    blurred: int
     rounds: int
 
 
 def hidden(
-    cover: Image, payload: Image, downscale: Downscale, *, most: int | None = None, rounds: int = 200, mends: int = 5
+    cover: Image, payload: Image, downscale: Downscale, *, most: int | None = None, rounds: int = 200
 ) -> Hidden:
     """The picture nearest to `cover`, in l2, that `downscale` turns into `payload`.
 
     most: grey levels by which a value may differ from the cover (None: any). rounds: of projections at most; they end
-    where the linear model is `CLOSE` to the payload. Where no picture in reach has this downscale, the one found comes
-    as near to it as the levels let it, and the residual says how near. mends: how often what rounding broke is mended.
-    Raises ValueError for a payload of another size than the downscale's, or a cover smaller than it.
+    where the linear model is `CLOSE` to the payload, or comes no nearer. Where no picture in reach has this downscale, the one found comes
+    as near to it as the levels let it, and the residual says how near.
+    Raises ValueError for a payload of another size than the downscale's, and for a cover smaller than it, or larger
+    than `MOST`.
     """
     import numpy as np
 
@@ -109,76 +116,118 @@ def hidden(
         raise ValueError(
             f"payload: expected {downscale.width} x {downscale.height} px, found {payload.width} x {payload.height}"
         )
-    clean = cover.array().astype(np.float64)
-    wanted = payload.array().astype(np.float64)
-    reach = 255 if most is None else most
-    low, high = np.maximum(clean - reach, 0), np.minimum(clean + reach, 255)
-    flat = _Flat.of(*downscale.matrices(*clean.shape[:2]))
-    found, done = _nearest(clean, wanted, flat, low, high, rounds)
-    best = np.floor(found + 0.5)
-    error = wanted - downscale.pixels(best.astype(np.uint8))
-    aim = wanted
-    for _ in range(mends):
-        if not error.any():
-            break
-        aim = aim + 0.5 * error
-        tried = np.floor(np.clip(flat.onto(found, aim), low, high) + 0.5)
-        left = wanted - downscale.pixels(tried.astype(np.uint8))
-        if np.abs(left).sum() >= np.abs(error).sum():
-            break
-        best, error = tried, left
-    moved = best - clean
+    if cover.width * cover.height > MOST:
+        raise ValueError(f"picture: expected at most {MOST} pixels, found {cover.width} x {cover.height}")
+    clean, wanted = cover.array(), payload.array()
+    reach = _Reach(_Flat.of(*downscale.matrices(*clean.shape[:2])), 255 if most is None else most)
+    same = wanted == downscale.pixels(clean)
+    planes = [reach.nearest(clean[..., c], wanted[..., c], same[..., c], rounds) for c in range(3)]
+    best, done = np.stack([plane for plane, _ in planes], -1), max(count for _, count in planes)
+    error = wanted.astype(np.int16) - downscale.pixels(best)
+    moved = best.astype(np.int16) - clean
     return Hidden(
-        Image.from_array(best.astype(np.uint8), copy=False),
+        Image.from_array(best, copy=False),
         int(np.abs(error).max()),
         float(np.abs(error).mean()),
         int(np.abs(moved).max()),
-        float(np.linalg.norm(moved)) / 255,
+        float(np.linalg.norm(moved.astype(np.float32))) / 255,
         float(moved.any(2).mean()),
+        int(np.abs(_averaged(best, downscale).astype(np.int16) - _averaged(clean, downscale)).max()),
         done,
     )
 
 
-def _nearest(
-    clean: np.ndarray, wanted: np.ndarray, flat: _Flat, low: np.ndarray, high: np.ndarray, rounds: int
-) -> tuple[np.ndarray, int]:
-    """Dykstra's projections from `clean` onto the flat set and the box. A flat set needs no correction term."""
-    import numpy as np
+def _averaged(levels: np.ndarray, downscale: Downscale) -> np.ndarray:
+    return replace(downscale, filter="box").pixels(levels)
 
-    x, correction, done = clean, np.zeros_like(clean), 0
-    while done < rounds and np.abs(wanted - flat.seen(x)).max() > CLOSE:
-        before = flat.onto(x, wanted) + correction
-        x = np.clip(before, low, high)
-        correction = before - x
-        done += 1
-    return x, done
+
+@dataclass(frozen=True)
+class _Reach:
+    """Pictures with a wanted downscale, within some levels of a clean one."""
+
+    flat: _Flat
+    most: int
+
+    def nearest(
+        self, clean: np.ndarray, levels: np.ndarray, same: np.ndarray, rounds: int
+    ) -> tuple[np.ndarray, int]:
+        """One channel, uint8 [H, W], and the rounds that it took: Dykstra's projections from `clean` onto the flat set
+        and the box. A flat set needs no correction term. same: where the payload is what it would be anyway: there the
+        unrounded value is kept, so that nothing moves for the sake of half a level."""
+        import numpy as np
+
+        x = clean.astype(np.float64)
+        wanted = np.where(same, self.flat.seen(x), levels)
+        low, high = np.maximum(x - self.most, 0), np.minimum(x + self.most, 255)
+        correction, done, before_that = np.zeros_like(x), 0, np.inf
+        while True:
+            missing = wanted - self.flat.seen(x)
+            far = float(np.abs(missing).max())
+            stuck = done and done % LOOK == 0 and far > GAIN * before_that
+            if done == rounds or far <= CLOSE or stuck:
+                return np.floor(x + 0.5).astype(np.uint8), done
+            before_that = far if done % LOOK == 0 else before_that
+            before = x + self.flat.lifted(missing) + correction
+            x = np.clip(before, low, high)
+            correction = before - x
+            done += 1
 
 
 @dataclass(frozen=True)
 class _Flat:
-    """The pictures X with A X B' = wanted. down, across: A and B; up, along: their pseudo-inverses."""
+    """The pictures X with A X B' = wanted. down, across: A and B; of_rows, of_columns: the inverses of A A' and B B', so
+    that A' (A A')^-1 is A's pseudo-inverse."""
 
-    down: np.ndarray
-    across: np.ndarray
-    up: np.ndarray
-    along: np.ndarray
+    down: _Banded
+    across: _Banded
+    of_rows: np.ndarray
+    of_columns: np.ndarray
 
     @classmethod
     def of(cls, down: np.ndarray, across: np.ndarray) -> _Flat:
         import numpy as np
 
-        return cls(down, across, np.linalg.pinv(down), np.linalg.pinv(across))
+        inverses = np.linalg.pinv(down @ down.T), np.linalg.pinv(across @ across.T)
+        return cls(_Banded.of(down), _Banded.of(across), *inverses)
 
     def seen(self, x: np.ndarray) -> np.ndarray:
-        """A X B' of each channel, [h, w, 3]."""
-        return _both(self.down, x, self.across)
+        """A X B', [h, w] of [H, W]."""
+        return self.across.onto(self.down.onto(x).T).T
 
-    def onto(self, x: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """The nearest picture to `x` in the set."""
-        return x + _both(self.up, wanted - self.seen(x), self.along)
+    def lifted(self, missing: np.ndarray) -> np.ndarray:
+        """The smallest picture whose downscale is `missing`, [H, W] of [h, w]."""
+        inner = self.of_rows @ missing @ self.of_columns
+        return self.across.back(self.down.back(inner).T).T
 
 
-def _both(left: np.ndarray, x: np.ndarray, right: np.ndarray) -> np.ndarray:
-    import numpy as np
+@dataclass(frozen=True)
+class _Banded:
+    """A matrix [new, old] whose rows see few columns that stand together. blocks: (rows, columns, the values there)."""
 
-    return np.einsum("ij,jkc,lk->ilc", left, x, right, optimize=True)
+    shape: tuple[int, int]
+    blocks: tuple[tuple[slice, slice, np.ndarray], ...]
+
+    @classmethod
+    def of(cls, dense: np.ndarray) -> _Banded:
+        blocks = []
+        for first in range(0, len(dense), BLOCK):
+            rows = slice(first, first + BLOCK)
+            (seen,) = dense[rows].any(0).nonzero()
+            columns = slice(int(seen[0]), int(seen[-1]) + 1)
+            blocks.append((rows, columns, dense[rows, columns].copy()))
+        return cls((dense.shape[0], dense.shape[1]), tuple(blocks))
+
+    def onto(self, x: np.ndarray) -> np.ndarray:
+        """[old, n] -> [new, n]."""
+        import numpy as np
+
+        return np.concatenate([values @ x[columns] for _, columns, values in self.blocks])
+
+    def back(self, y: np.ndarray) -> np.ndarray:
+        """[new, n] -> [old, n], by the transpose."""
+        import numpy as np
+
+        found = np.zeros((self.shape[1], y.shape[1]))
+        for rows, columns, values in self.blocks:
+            found[columns] += values.T @ y[rows]
+        return found
