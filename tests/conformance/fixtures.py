@@ -114,6 +114,7 @@ class Bench:
             ("victims", "api"): {"model": "vllm/m", "base_url": self.api},
             ("victims", "openai-compatible"): {"model": "m", "base_url": self.api},
             ("models", "hf-encoder"): {"path": self.encoder, "device": "cpu"},
+            ("models", "image-endpoint"): {"model": "painter", "base_url": "http://127.0.0.1:9/v1"},
             ("models", "timm-encoder"): {"path": self.encoder, "device": "cpu"},
             ("models", "open-clip-encoder"): {"path": self.encoder, "device": "cpu"},
             ("judges", "reasoning"): {"judge": Refusal()},

@@ -13,7 +13,7 @@ from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
-from proofglass.interfaces.models import Detector, Encoder, Model, Threshold
+from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Threshold
 from proofglass.interfaces.plugs import Paper, Plug, key_of
 from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import (
@@ -58,6 +58,7 @@ __all__ = [
     "Model",
     "NonNegative",
     "Opens",
+    "Painter",
     "Paper",
     "Pixels",
     "Places",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING
 from typing import Any, ClassVar, Literal, get_args
 
 from proofglass.flow import Flow
+from proofglass.interfaces.fields import classes_in, hints
+from proofglass.interfaces.judges import Judge
+from proofglass.interfaces.models import Detector, Encoder, Model, Painter
 from proofglass.interfaces.plugs import Plug
 from proofglass.interfaces.victims import Victim
 from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
@@ -33,9 +37,9 @@ NEEDS: dict[Opens, str] = {
 class Attack(Plug, ABC):
     """Spend once (`craft`), then apply cheaply. Class attributes say what it is; lists and docs come from them.
 
-    threat: "user" or "third party". changes: "image", "text". reports: what its paper reports, one line with victim,
-    data and figure; "" where nothing could be verified. `opens`, `looks_through` and `scope` may be class attributes
-    too, or properties where they depend on the fields.
+    threat: "user", or "third party", who only writes what the victim is shown. changes: "image", "text". reports: what
+    its paper reports, one line with victim, data, figure and how sure it is; "" where nothing could be verified.
+    `opens`, `looks_through` and `scope` may be class attributes too, or properties where they depend on the fields.
     """
 
     threat: ClassVar[str] = "user"
@@ -59,6 +63,18 @@ class Attack(Plug, ABC):
         """ "universal": crafts once on the crafting split, and that serves all samples; "sample": crafts for each
         judged sample; "none": has nothing to craft. Default: "none" without a `craft` of its own, else "universal"."""
         return "none" if type(self).craft is Attack.craft else "universal"
+
+    @property
+    def queries(self) -> int:
+        """Asks of the victim that one sample takes at most, before any defense. Default: 0, which leaves it to a plan
+        to count them (`studies.asks`). A search overrides it: what it needs to succeed, nobody knows before."""
+        return 0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """What helps it, in words: "language model", "judge", "image generator", ... Derived: of the fields that take
+        such a plug, those that hold one or must."""
+        return needs_of(type(self), vars(self))
 
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
@@ -90,6 +106,33 @@ class Attack(Plug, ABC):
 def access_of(attack: Attack) -> str:
     """`opens` in the words of the field, such as "black box; gradients of its surrogates"."""
     return "; ".join(filter(None, (ACCESS[attack.opens], attack.looks_through)))
+
+
+def needs_of(attack: type, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """`Attack.needs` of a class whose fields have these values; a field that has none, and no default, needs one."""
+    told = []
+    for name, hint in hints(attack).items():
+        word = next((word for kind, word in _HELPS if any(kind in leaf.__mro__ for leaf in classes_in(hint))), "")
+        if word and values.get(name, _default(attack, name)) not in (None, ()):
+            told.append(word)
+    return tuple(dict.fromkeys(told))
+
+
+# What a field holds -> what that is called; the first that fits.
+_HELPS: tuple[tuple[type, str], ...] = (
+    (Victim, "language model"),
+    (Judge, "judge"),
+    (Painter, "image generator"),
+    (Encoder, "encoder"),
+    (Detector, "detector"),
+    (Model, "model"),
+)
+
+
+def _default(attack: Any, name: str) -> Any:
+    """Of a field; ... where it has none, and what is made for it where something is."""
+    field = attack.__dataclass_fields__[name]
+    return ... if field.default is MISSING else field.default
 
 
 def opens_of(craft: Mapping[str, Any]) -> Opens | None:

@@ -80,6 +80,18 @@ def hints(cls: Any) -> dict[str, Any]:
     return {f.name: found[f.name] for f in _fields(cls) if f.init and f.name in found}
 
 
+def classes_in(hint: Any) -> list[type]:
+    """Every class named in an annotation: `tuple[Victim, ...] | None` -> [Victim, NoneType]."""
+    inner = [each for each in typing.get_args(hint) if each is not Ellipsis]
+    if typing.get_origin(hint) is Literal:
+        return []
+    if typing.get_origin(hint) is Annotated:
+        return classes_in(inner[0])
+    if inner:
+        return [found for each in inner for found in classes_in(each)]
+    return [hint] if isinstance(hint, type) else []
+
+
 def spelled(hint: Any) -> str:
     """An annotation in a few words, for a list of parameters: `int (at least 1) | None`."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)

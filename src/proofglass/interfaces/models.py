@@ -11,6 +11,7 @@ from annotated_types import Interval
 from proofglass.errors import UsageError
 from proofglass.interfaces.plugs import Plug
 from proofglass.interfaces.white_box import Layer
+from proofglass.types import Ask, Reply
 
 if TYPE_CHECKING:
     import torch
@@ -45,3 +46,15 @@ class Detector(Model):
     @abstractmethod
     def scores(self, pixels: torch.Tensor) -> torch.Tensor:
         """float [B, anchors] in (0, 1) of float32 [B, 3, H, W] in [0, 1], differentiable; a classifier has one."""
+
+
+class Painter(Model):
+    """A text-to-image model. It is asked like any helper, so that what it drew is journaled, counted and never bought
+    twice: `reply = yield ask.on(Chat.user(prompt), to=self.painter)`; `reply.images` holds the pictures.
+
+    An ask is the prompt as a user's text; `Settings.draw` tells several pictures of one prompt apart.
+    """
+
+    @abstractmethod
+    def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        """One reply per ask, in order, with one picture each; an error or a refusal has none, and says why."""

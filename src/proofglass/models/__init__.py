@@ -1,4 +1,4 @@
-"""Models that help a method: encoders, detectors, the roles of Inspect. A table of contents that imports nothing."""
+"""Models that help a method: encoders, detectors, painters, the roles of Inspect. A table of contents: no imports."""
 
 from typing import Any
 
@@ -21,5 +21,6 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "open-nsfw": "proofglass.models.open_nsfw:OpenNSFW",
     "easyocr-recogniser": "proofglass.models.easyocr_recogniser:EasyOCRRecogniser",
     "testbed-writer": "proofglass.models.testbed_writer:TestbedWriter",
+    "image-endpoint": "proofglass.models.image_endpoint:ImageEndpoint",
     "inspect-role": "proofglass.models.inspect_role:InspectRole",
 }

@@ -25,10 +25,12 @@ from proofglass.flow import Answer
 from proofglass.interfaces import Victim
 from proofglass.records.checksums import damaged, is_intact, signed, signed_lines
 from proofglass.records.files import guarded
+from proofglass.records.pictures import PictureFiles
 from proofglass.records.schema import turns_of
 from proofglass.types import Ask, Cost, Decision, Helper, Reply, Unsent
 
 _FIX = "cut it before this line: what stood from there on is asked again"
+_NO_PICTURE = "Restore it from a copy, or delete the journal beside it: all that it holds is asked again."
 Heard = Callable[[int, bool, float], None]
 
 
@@ -46,11 +48,13 @@ class Journal:
     """Append-only file of answered batches. Opened by the one writer that holds the lock of the folder.
 
     Every line carries a checksum. Raises StoreError for one that does not fit it, except a last one torn by a crash:
-    that is no crash but an edited or rotten file.
+    that is no crash but an edited or rotten file. What painters drew lies beside it, in `painted/`, before its line
+    is written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._painted = PictureFiles(path.parent / "painted", _NO_PICTURE)
         with guarded(path):
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._places: dict[str, tuple[int, int]] = {}  # batch -> offset and length of its line, in bytes
@@ -82,11 +86,11 @@ class Journal:
         line = os.pread(self._file, length, offset)
         if not is_intact(line):
             raise damaged(f"{self.path}: byte {offset}", _FIX)
-        return _answered(json.loads(line))
+        return self._answered(json.loads(line))
 
     def append(self, answered: Answered) -> None:
         """Write and sync one batch. On return it survives a crash. Raises StoreError if the disk is full."""
-        line = signed(json.dumps(dataclasses.asdict(answered), separators=(",", ":")).encode())
+        line = signed(json.dumps(self._told(answered), separators=(",", ":")).encode())
         with guarded(self.path):
             try:
                 written = 0
@@ -98,6 +102,29 @@ class Journal:
                 raise
         self._places[answered.batch] = (self._end, len(line))
         self._end += len(line)
+
+    def _told(self, answered: Answered) -> dict[str, Any]:
+        """As a line holds it: a picture by its hash."""
+        replies = []
+        for reply in answered.replies:
+            plain = dataclasses.asdict(dataclasses.replace(reply, images=()))
+            replies.append({**plain, "images": [self._painted.put(image) for image in reply.images]})
+        return {"batch": answered.batch, "victim": answered.victim, "replies": replies, "seconds": answered.seconds}
+
+    def _answered(self, line: dict[str, Any]) -> Answered:
+        replies = tuple(self._reply(told) for told in line["replies"])
+        return Answered(line["batch"], line["victim"], replies, line["seconds"])
+
+    def _reply(self, told: dict[str, Any]) -> Reply:
+        return Reply(
+            **{
+                **told,
+                "decisions": tuple(Decision(**decision) for decision in told["decisions"]),
+                "cost": Cost(**told["cost"]),
+                "helpers": {key: Cost(**cost) for key, cost in told.get("helpers", {}).items()},
+                "images": tuple(self._painted.get(sha256) for sha256 in told.get("images", ())),
+            }
+        )
 
     def close(self) -> None:
         os.close(self._file)
@@ -256,13 +283,3 @@ def costs_of(several: Iterable[JournaledHelpers]) -> dict[str, Cost]:
         for key, asked in helpers.by_key.items():
             once.setdefault(key, {}).update(asked.batches)
     return {key: sum(batches.values(), Cost()) for key, batches in once.items()}
-
-
-def _answered(line: dict[str, Any]) -> Answered:
-    return Answered(line["batch"], line["victim"], tuple(_reply(r) for r in line["replies"]), line["seconds"])
-
-
-def _reply(told: dict[str, Any]) -> Reply:
-    decisions = tuple(Decision(**decision) for decision in told["decisions"])
-    helpers = {key: Cost(**cost) for key, cost in told.get("helpers", {}).items()}
-    return Reply(**{**told, "decisions": decisions, "cost": Cost(**told["cost"]), "helpers": helpers})

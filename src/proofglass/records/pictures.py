@@ -15,10 +15,10 @@ _FIX = (
 
 
 class PictureFiles:
-    """The pictures of a run folder."""
+    """The pictures of a run folder. fix: what an error advises where one is gone."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, fix: str = _FIX) -> None:
+        self.folder, self.fix = folder, fix
 
     def path(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / f"{sha256}.png"
@@ -40,7 +40,7 @@ class PictureFiles:
         try:
             image = images.read(path)
         except (OSError, ImageError) as error:
-            raise StoreError(f"{path}: the picture that a record names cannot be read ({error}). {_FIX}") from error
+            raise StoreError(f"{path}: the picture that a record names cannot be read ({error}). {self.fix}") from error
         if image.sha256 != sha256:
-            raise StoreError(f"{path}: holds other pixels than its name says. {_FIX}")
+            raise StoreError(f"{path}: holds other pixels than its name says. {self.fix}")
         return image

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from proofglass.errors import TooLong
 from proofglass.types.chats import Chat
+from proofglass.types.images import Image
 
 Outcome = Literal["ok", "refused", "filtered", "blocked", "error"]
 Finish = Literal["stop", "length"]
@@ -148,6 +149,7 @@ class Reply:
     choices: text -> probability (0..1) that the reply begins with its first token, before any decoding rule; of those
     of `Settings.choices` that the model tells, empty where it opens none. Choices that begin with one and the same
     token are not told: nothing tells them apart.
+    images: what a text-to-image model drew (`interfaces.Painter`); a victim of text has none.
     """
 
     text: str = ""
@@ -160,6 +162,7 @@ class Reply:
     reasoning: str = ""
     helpers: Mapping[str, Cost] = field(default_factory=dict, hash=False)
     choices: Mapping[str, float] = field(default_factory=dict, hash=False)
+    images: tuple[Image, ...] = ()
 
     def __post_init__(self) -> None:
         if self.outcome == "error" and self.text:
