@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from annotated_types import Interval
@@ -19,14 +20,15 @@ from proofglass.images.typefaces import (
     Engine,
     Font,
     Ink,
-    check_glyphs,
     check_size,
+    drawable,
     engine_for,
     font,
     ink,
     readable,
     runs_right_to_left,
     typeface,
+    width_of,
 )
 from proofglass.images.wrapping import letters, wrapped
 from proofglass.interfaces.fields import Count, Share, Steps, take_fields
@@ -195,33 +197,30 @@ def _block(text: str, lettering: Lettering, limit: int | None, strict: bool) -> 
     if not any(c.isprintable() and not c.isspace() for c in text) and not lettering.items:
         raise ValueError("text: nothing visible to draw, it is empty or blank")
     engine = engine_for(text)
-    check_glyphs(text, used)
+    text = drawable(text, used)
     from_right = runs_right_to_left(text)
     direction = ("rtl" if from_right else "ltr") if engine == "raqm" else ""  # of all lines, one that begins "123" too
 
-    def drawn(line: str) -> Ink:
-        return ink(line, used, lettering.size, engine, "ls", direction)
-
-    lines = _lines(text, lettering, limit, drawn, strict) + [f"{k}." for k in range(1, lettering.items + 1)]
+    measure = partial(width_of, font=used, size=lettering.size, engine=engine, direction=direction)
+    lines = _lines(text, lettering, limit, measure, strict)
+    lines += [f"{k}." for k in range(1, lettering.items + 1)]
+    inks = [ink(line, used, lettering.size, engine, "ls", direction) for line in lines]
     side = lettering.align if lettering.align != "start" else "right" if from_right else "left"
-    mask = _mask([drawn(line) for line in lines], typeface(used, lettering.size, engine), lettering.spacing, side)
+    mask = _mask(inks, typeface(used, lettering.size, engine), lettering.spacing, side)
     if lettering.rotation % 360:
         mask = _rotated(mask, lettering.rotation)
     return _Block(mask, tuple(lines), used, engine, side)
 
 
-def _lines(text: str, lettering: Lettering, limit: int | None, drawn: Callable[[str], Ink], strict: bool) -> list[str]:
+def _lines(
+    text: str, lettering: Lettering, limit: int | None, measure: Callable[[str], float], strict: bool
+) -> list[str]:
     if lettering.wrap is not None:
         return wrapped(text, lettering.wrap, lambda line: len(letters(line)))
     if limit is None:
         return text.split("\n")
-
-    def width_of(line: str) -> int:  # ink and advance, whichever reaches further
-        found = drawn(line)
-        return max(found.right, 0) - min(found.x, 0)
-
     try:
-        return wrapped(text, limit, width_of, strict=strict)
+        return wrapped(text, limit, measure, strict=strict)
     except ValueError as error:
         raise ValueError(f"wrap_px: {error} px; raise it or lower size") from error
 

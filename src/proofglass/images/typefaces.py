@@ -92,6 +92,12 @@ def ink(line: str, font: Font, size: int, engine: Engine = "basic", anchor: str 
     return (_kept_ink if kept else _ink)(line, font, size, engine, anchor, direction)
 
 
+def width_of(line: str, font: Font, size: int, engine: Engine = "basic", direction: str = "") -> int:
+    """How wide `line` is in px: its advance, and the ink that hangs over it on either side."""
+    box = typeface(font, size, engine).getbbox(line, anchor="ls", direction=direction or None)
+    return max(0, math.ceil(box[2])) - min(0, math.floor(box[0]))
+
+
 def _ink(line: str, font: Font, size: int, engine: Engine, anchor: str, direction: str) -> Ink:
     from PIL import Image, ImageDraw
 
@@ -161,7 +167,10 @@ def runs_right_to_left(text: str) -> bool:
 def readable(text: str) -> str:
     """`text` in the form that is drawn: a letter and its accent as one (NFC), one kind of line end, tabs as blanks.
     Raises ValueError for what no font draws (`check_characters`)."""
-    folded = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n").expandtabs(4))
+    if not isinstance(text, str):
+        raise ValueError(f"text: expected a text, found {type(text).__name__}")
+    ends = text.replace("\r\n", "\n").translate(dict.fromkeys(map(ord, "\r\u2028\u2029"), "\n"))
+    folded = unicodedata.normalize("NFC", ends.expandtabs(4))
     check_characters(folded)
     return folded
 
@@ -176,25 +185,34 @@ def check_characters(text: str) -> None:
             raise ValueError(f"text: U+{ord(c):04X} at character {at} is {what} and cannot be drawn; take it out")
 
 
-def check_glyphs(text: str, font: Font) -> None:
-    """Raises ValueError, which names them, where `font` lacks characters of `text`: no box is ever drawn for one."""
-    odd = sorted({c for c in text if not " " <= c < "\x7f" and not c.isspace() and unicodedata.category(c) != "Cf"})
-    lacking = [c for c in odd if not _has_glyph(font, c)]
-    if lacking:
-        named = "".join(lacking[:_TOLD])
-        more = f" and {len(lacking) - _TOLD} more" if len(lacking) > _TOLD else ""
-        codes = " ".join(f"U+{ord(c):04X}" for c in lacking[:_TOLD])
+def drawable(text: str, font: Font) -> str:
+    """`text` with a plain blank for each other kind of blank that `font` lacks.
+
+    Raises ValueError, which names them, where the font lacks any other character: no box is ever drawn for one.
+    """
+    if text.isascii():
+        return text
+    odd = sorted({c for c in text if c != "\n" and not " " <= c < "\x7f" and not _is_ignorable(c)})
+    lacking = {c for c in odd if not _has_glyph(font, c)}
+    blanks = {c for c in lacking if c.isspace()}
+    if unknown := sorted(lacking - blanks):
+        named, codes = "".join(unknown[:_TOLD]), " ".join(f"U+{ord(c):04X}" for c in unknown[:_TOLD])
+        more = f" and {len(unknown) - _TOLD} more" if len(unknown) > _TOLD else ""
         raise ValueError(
             f"text: the font {font.name} cannot draw {named!r}{more} ({codes}); pass the path of a fuller .ttf file"
         )
+    return text.translate(dict.fromkeys(map(ord, blanks), " "))
+
+
+def _is_ignorable(c: str) -> bool:
+    """Joiners, marks of direction and variation selectors: a font that lacks them shows nothing, and should not."""
+    return unicodedata.category(c) == "Cf" or "\ufe00" <= c <= "\ufe0f" or "\U000e0100" <= c <= "\U000e01ef"
 
 
 @lru_cache(maxsize=65536)
 def _has_glyph(font: Font, c: str) -> bool:
-    """Whether `c` is drawn otherwise than the font's sign for a missing glyph: where that sign is blank, otherwise than
-    with nothing."""
-    drawn = _shape(font, c)
-    return drawn != _shape(font, _UNKNOWN)
+    """Whether `c` is drawn otherwise than the font's sign for a missing glyph."""
+    return _shape(font, c) != _shape(font, _UNKNOWN)
 
 
 @lru_cache(maxsize=4096)

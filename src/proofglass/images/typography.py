@@ -20,7 +20,7 @@ from proofglass.errors import UsageError
 from proofglass.images import MAX_PIXELS, MAX_SIDE, typefaces
 from proofglass.images.drawn import remember, text_of
 from proofglass.images.fonts import is_path
-from proofglass.images.typefaces import Engine, Font, Ink, check_characters, check_glyphs, engine_for, ink, typeface
+from proofglass.images.typefaces import Engine, Font, Ink, check_characters, drawable, engine_for, ink, typeface
 from proofglass.types import Image, Layout
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def render(text: str, layout: Layout) -> Rendered:
     check_characters(text.translate(_BLANKS))
     lines = typeset(unicodedata.normalize("NFC", text), layout)  # a letter and its accent as one glyph
     engine = engine_for(lines)
-    check_glyphs(lines, font)
+    lines = drawable(lines, font)
     pixels, overflow = _drawn(_inks(lines, font, engine, layout), layout)
     image = Image.from_array(pixels, copy=False)
     remember(image, lines)
@@ -186,8 +186,10 @@ be read off the pictures, which must not be said by itself; the answer begins wi
 
 
 def font_for(layout: Layout) -> Font:
-    """The font that draws `layout`: its own, or, with a warning, `FALLBACK` where a named font is missing."""
+    """The font that draws `layout`: its own, or, with a warning, `FALLBACK` where a named font is missing. Raises
+    UsageError for a path without a font, and for a file that is none."""
     font = _font_or(layout.font)
+    typeface(font, layout.size)
     if said := replaced(layout, font):
         _warn_absent(f"{said}. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.")
     return font
