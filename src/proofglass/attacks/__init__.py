@@ -21,4 +21,5 @@ CONTENTS = {
     "fu2023": "proofglass.attacks.image.fu2023:Fu2023",
     # Visual prompt injection.
     "figstep": "proofglass.attacks.injection.figstep:FigStep",
+    "figstep-pro": "proofglass.attacks.injection.figstep_pro:FigStepPro",
 }

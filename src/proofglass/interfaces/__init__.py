@@ -8,6 +8,7 @@ results.
 from __future__ import annotations
 
 from proofglass.interfaces.attacks import ACCESS, NEEDS, Attack, Opens, Scope, access_of, opens_of
+from proofglass.interfaces.composed import Composed
 from proofglass.interfaces.datasets import Dataset, Source
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
@@ -41,6 +42,7 @@ __all__ = [
     "Attack",
     "Calibration",
     "Checked",
+    "Composed",
     "Count",
     "Dataset",
     "Defended",

@@ -64,7 +64,7 @@ class Artefact:
 
     images, texts: what `apply` needs. clean: the picture before the attack, for comparison. crafted_on: key
     of the victim attacked. trace: numbers of the optimisation ("loss": list of floats, "loss_before_rounding",
-    ...), JSON-able. meta: what else `apply` needs, JSON-able.
+    ...), JSON-able. meta: what else `apply` needs, JSON-able. parts: of a composition, what each member crafted.
     """
 
     sample_id: str | None = None
@@ -75,6 +75,7 @@ class Artefact:
     cost: Cost = field(default_factory=Cost)
     trace: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Artefact, ...] = ()
 
 
 @dataclass(frozen=True)
