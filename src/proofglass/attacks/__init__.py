@@ -22,4 +22,9 @@ CONTENTS = {
     # Visual prompt injection.
     "figstep": "proofglass.attacks.injection.figstep:FigStep",
     "figstep-pro": "proofglass.attacks.injection.figstep_pro:FigStepPro",
+    # Visual prompt injection: constructed pictures, overlays, third parties.
+    "mm-safetybench": "proofglass.attacks.injection.mm_safetybench:MMSafetyBenchAttack",
+    "chen2023b-overlay": "proofglass.attacks.injection.chen2023b:Chen2023bOverlay",
+    "third-party-text": "proofglass.attacks.injection.third_party:ThirdPartyText",
+    "downscale-injection": "proofglass.attacks.injection.hidden:DownscaleInjection",
 }

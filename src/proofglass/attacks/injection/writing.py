@@ -9,7 +9,7 @@ from typing import Any, get_args
 from proofglass.images import typography
 from proofglass.images.drawn import remember
 from proofglass.images.lettering import NOWHERE, WHITE, Anchor, Box, Drawn, Lettering, placed
-from proofglass.images.typefaces import check_glyphs, font, readable, typeface
+from proofglass.images.typefaces import drawable, font, readable, typeface
 from proofglass.types import Artefact, Chat, Image, Layout, Reply, Sample
 
 OVERFLOW = "the text does not fit into the picture"
@@ -71,10 +71,9 @@ def _on_grid(photo: Image, text: str, lettering: Lettering, at: Place, layout: L
 
     used = font(layout.font)
     face = typeface(used, layout.size)
-    text = readable(text)
+    text = drawable(readable(text), used)
     if not text.strip():
         raise ValueError("text: nothing visible to draw, it is empty or blank")
-    check_glyphs(text, used, face)
     region = _region(at, photo)
     inner = replace(layout, width=max(1, region.right - region.left), x=0, y=0, steps=0)
     words = typography.on_grid(typography.typeset(text, inner), face, inner)
