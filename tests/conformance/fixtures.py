@@ -94,6 +94,7 @@ class Bench:
     masked: Path  # a masked language model
     template: Path
     brief: Path
+    phrases: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -113,6 +114,10 @@ class Bench:
             ("attacks", "shayegani2023"): {"steps": 2},
             # One prompt: the joined reply of several is not the reply of one.
             ("attacks", "tu2023"): {"steps": 2, "prompts": ("describe the picture .",), "words": ("kite", "drum")},
+            ("attacks", "mm-safetybench"): {"phrases": self.phrases},
+            ("attacks", "chen2023b-overlay"): {"protected": "India", "sheet": (96, 64)},
+            ("attacks", "third-party-text"): {"sheet": (96, 64)},
+            ("attacks", "downscale-injection"): {"filter": "bicubic", "size": (28, 28), "scale": 2, "sheet": (56, 56)},
             ("attacks", "dong2023"): {"rounds": 2, "draws": 2, "surrogates": ("testbed-clip",)},
             # A judge that takes any answer as none: no weights, and searches use their budget.
             ("attacks", "sasp"): {"helper": Proposer(), "judge": Yes(), "rounds": 2},
@@ -168,6 +173,9 @@ class Bench:
             "t-pgd": {"classifier": self.masked},
             "prompt-leak": {"prompt_file": self.rules},
             "figstep": {"incitement_file": self.rules, "font": str(font_path("DejaVuSans"))},
+            "mm-safetybench": {"kind": "SD", "template_file": self.rules, "pictures": self.adapter},
+            "third-party-text": {"text_file": self.rules, "font": str(font_path("DejaVuSans"))},
+            "downscale-injection": {"text_file": self.rules, "font": str(font_path("DejaVuSans"))},
             "phrases": {"rules": str(self.rules)},
             "misled": {"rules": str(self.rules)},
             "tu2023": {"encoder": encoder},
@@ -254,6 +262,7 @@ def make_bench(folder: Path, api: str) -> Bench:
         tiny_masked(folder / "masked"),
         template,
         brief,
+        _phrases(folder / "phrases.json"),
     )
 
 
@@ -304,6 +313,13 @@ def _adapter(root: Path) -> Path:
 
 def _rubric(path: Path) -> Path:
     path.write_text("name: polite\ntask: a reply\nquestion: is it polite?\nlabels: {polite: 1, rude: 0}\n")
+    return path
+
+
+def _phrases(path: Path) -> Path:
+    """The benchmark's layout, for the samples of the checks."""
+    told = {"Key Phrase": "mend a silver thing", "Rephrased Question": "how do i do what is named below ?"}
+    path.write_text(json.dumps({f"s{k}": told for k in range(3)}))
     return path
 
 

@@ -40,4 +40,10 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "t-pgd": "proofglass.attacks.text.t_pgd:TPGD",
     "best-of-n-text": "proofglass.attacks.text.best_of_n:BestOfNText",
     "best-of-n-image": "proofglass.attacks.injection.best_of_n:BestOfNImage",
+    "figstep-pro": "proofglass.attacks.injection.figstep_pro:FigStepPro",
+    # Visual prompt injection: constructed pictures, overlays, third parties.
+    "mm-safetybench": "proofglass.attacks.injection.mm_safetybench:MMSafetyBenchAttack",
+    "chen2023b-overlay": "proofglass.attacks.injection.chen2023b:Chen2023bOverlay",
+    "third-party-text": "proofglass.attacks.injection.third_party:ThirdPartyText",
+    "downscale-injection": "proofglass.attacks.injection.hidden:DownscaleInjection",
 }

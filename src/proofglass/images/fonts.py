@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -34,8 +35,8 @@ def face(name: str) -> Face:
     found = _bundled(name) or _as_path(name) or _installed(name) or _by_fontconfig(name)
     if found is None:
         raise UsageError(
-            f"font {name!r}: not found. Bundled: {', '.join(bundled())}. "
-            "Install it (FreeMonoBold: the package fonts-freefont-ttf) or pass the path of a .ttf file."
+            f"font {name[:200]!r}: not found. Bundled: {', '.join(bundled())}. {_hint(name)}"
+            f"Install it ({OFFICIAL}: the package fonts-freefont-ttf) or pass the path of a .ttf file."
         )
     return found
 
@@ -53,6 +54,14 @@ def bundled() -> list[str]:
 def is_path(name: str) -> bool:
     """Whether `name` is meant as a path: it has a folder in it."""
     return "/" in name or "\\" in name
+
+
+def _hint(name: str) -> str:
+    if not _listed():
+        return "Names of families are unknown here: fontconfig (`fc-list`) is not installed. "
+    known = {each for row in _listed() for each in row["family"].split(",") + row["fullname"].split(",")}
+    near = get_close_matches(name[:200], sorted(known), n=1, cutoff=0.7)
+    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def _bundled(name: str) -> Face | None:

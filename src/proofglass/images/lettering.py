@@ -7,29 +7,35 @@ part of the result.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
 
 from annotated_types import Interval
 
-from proofglass.images import MAX_PIXELS, MAX_SIDE
 from proofglass.images.drawn import remember
 from proofglass.images.typefaces import (
     MAX_SIZE,
     Engine,
     Font,
-    check_glyphs,
+    Ink,
+    check_size,
+    drawable,
     engine_for,
     font,
+    ink,
     readable,
     runs_right_to_left,
     typeface,
+    width_of,
 )
 from proofglass.images.wrapping import letters, wrapped
 from proofglass.interfaces.fields import Count, Share, Steps, take_fields
 from proofglass.types import Image
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.ImageFont import FreeTypeFont
 
 Byte = Annotated[int, Interval(ge=0, le=255)]
@@ -109,16 +115,16 @@ def lettered(text: str, lettering: Lettering, size: tuple[int, int] | None = Non
     Raises ValueError, "text: ...", for a text that cannot be drawn (nothing visible, a control character, letters that
     the font lacks, too large), UsageError for a font that is not there.
     """
-    from PIL import Image as Pillow
+    import numpy as np
 
     block = _block(text, lettering, lettering.wrap_px, strict=True)
     margin = lettering.margin
     width, height = size or (block.mask.width + 2 * margin, block.mask.height + 2 * margin)
-    _check_size(width, height)
+    check_size(width, height)
     room = width - 2 * margin - block.mask.width
-    side = lettering.align if lettering.align != "start" else "right" if block.from_right else "left"
-    left = margin + {"left": 0, "center": room // 2, "right": room}[side]
-    sheet = Pillow.new("RGB", (width, height), lettering.background or WHITE)
+    left = margin + {"left": 0, "center": room // 2, "right": room}[block.side]
+    sheet = np.empty((height, width, 3), np.uint8)
+    sheet[:] = lettering.background or WHITE
     return _onto(sheet, block, (left, margin), replace(lettering, box=False), Box(0, 0, width, height))
 
 
@@ -128,8 +134,6 @@ def placed(photo: Image, text: str, lettering: Lettering, at: Anchor | tuple[int
     At an anchor and in a box, lines without a limit are wrapped at what is there. Overflow: ink left the photo, or the
     box. Pixels outside the result's box are those of the photo. Raises as `lettered` does.
     """
-    from PIL import Image as Pillow
-
     whole = Box(0, 0, photo.width, photo.height)
     region, margin, point = _region(at, whole), lettering.margin, _point(at)
     limit = lettering.wrap_px
@@ -137,7 +141,7 @@ def placed(photo: Image, text: str, lettering: Lettering, at: Anchor | tuple[int
         limit = max(1, region.right - region.left - 2 * margin)
     block = _block(text, lettering, limit, strict=lettering.wrap_px is not None)
     corner = point or _corner(at, region, block.mask.size, margin)
-    return _onto(Pillow.fromarray(photo.array()), block, corner, lettering, region)
+    return _onto(photo.array().copy(), block, corner, lettering, region)
 
 
 # ---- where ----
@@ -178,13 +182,13 @@ def _along(low: int, high: int, length: int, margin: int, begins: bool, ends: bo
 
 @dataclass(frozen=True)
 class _Block:
-    """Set lines. mask: coverage, Pillow's "L". from_right: the first letter says right to left."""
+    """Set lines. mask: coverage, Pillow's "L". side: where lines are aligned."""
 
     mask: Any
     lines: tuple[str, ...]
     font: Font
     engine: Engine
-    from_right: bool
+    side: str
 
 
 def _block(text: str, lettering: Lettering, limit: int | None, strict: bool) -> _Block:
@@ -193,95 +197,95 @@ def _block(text: str, lettering: Lettering, limit: int | None, strict: bool) -> 
     if not any(c.isprintable() and not c.isspace() for c in text) and not lettering.items:
         raise ValueError("text: nothing visible to draw, it is empty or blank")
     engine = engine_for(text)
-    face = typeface(used, lettering.size, engine)
-    check_glyphs(text, used, face)
-    lines = _lines(text, lettering, limit, face, strict) + [f"{k}." for k in range(1, lettering.items + 1)]
-    mask = _mask(lines, face, lettering, runs_right_to_left(text))
+    text = drawable(text, used)
+    from_right = runs_right_to_left(text)
+    direction = ("rtl" if from_right else "ltr") if engine == "raqm" else ""  # of all lines, one that begins "123" too
+
+    measure = partial(width_of, font=used, size=lettering.size, engine=engine, direction=direction)
+    lines = _lines(text, lettering, limit, measure, strict)
+    lines += [f"{k}." for k in range(1, lettering.items + 1)]
+    inks = [ink(line, used, lettering.size, engine, "ls", direction) for line in lines]
+    side = lettering.align if lettering.align != "start" else "right" if from_right else "left"
+    mask = _mask(inks, typeface(used, lettering.size, engine), lettering.spacing, side)
     if lettering.rotation % 360:
         mask = _rotated(mask, lettering.rotation)
-    return _Block(mask, tuple(lines), used, engine, runs_right_to_left(text))
+    return _Block(mask, tuple(lines), used, engine, side)
 
 
-def _lines(text: str, lettering: Lettering, limit: int | None, face: FreeTypeFont, strict: bool) -> list[str]:
+def _lines(
+    text: str, lettering: Lettering, limit: int | None, measure: Callable[[str], float], strict: bool
+) -> list[str]:
+    if lettering.wrap is not None:
+        return wrapped(text, lettering.wrap, lambda line: len(letters(line)))
+    if limit is None:
+        return text.split("\n")
     try:
-        if lettering.wrap is not None:
-            return wrapped(text, lettering.wrap, lambda line: len(letters(line)))
-        if limit is not None:
-            return wrapped(text, limit, lambda line: _span(line, face)[1] - _span(line, face)[0], strict=strict)
+        return wrapped(text, limit, measure, strict=strict)
     except ValueError as error:
         raise ValueError(f"wrap_px: {error} px; raise it or lower size") from error
-    return text.split("\n")
 
 
-def _direction(line: str, face: FreeTypeFont, from_right: bool) -> dict[str, Any]:
-    """What Raqm is told: the direction of the whole text, so that a line that begins with a number keeps to it."""
-    from PIL import ImageFont
-
-    raqm = face.layout_engine == ImageFont.Layout.RAQM
-    return {"direction": "rtl" if from_right else "ltr"} if raqm and line else {}
-
-
-def _span(line: str, face: FreeTypeFont) -> tuple[int, int]:
-    """From where to where a line reaches, in px from its origin: ink and advance."""
-    left, _, right, _ = face.getbbox(line, anchor="ls")
-    return min(0, math.floor(left)), max(0, math.ceil(right))
-
-
-def _mask(lines: list[str], face: FreeTypeFont, lettering: Lettering, from_right: bool) -> Any:
+def _mask(inks: Sequence[Ink], face: FreeTypeFont, spacing: int, side: str) -> Any:
     """The coverage of all lines: letters that hang over the edge of their line are inside it."""
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
     ascent, descent = face.getmetrics()
-    pitch = max(1, ascent + descent + lettering.spacing)
-    boxes = [face.getbbox(line, anchor="ls", **_direction(line, face, from_right)) for line in lines]
-    width = max(math.ceil(box[2]) for box in boxes)
-    side = lettering.align if lettering.align != "start" else "right" if from_right else "left"
+    pitch = max(1, ascent + descent + spacing)
+    width = max(ink.right for ink in inks)
     share = {"left": 0.0, "center": 0.5, "right": 1.0}[side]
-    origins = [(int(share * (width - box[2])), ascent + k * pitch) for k, box in enumerate(boxes)]
-    left = min(0, *(math.floor(x + box[0]) for (x, _), box in zip(origins, boxes, strict=True)))
-    top = min(0, *(math.floor(y + box[1]) for (_, y), box in zip(origins, boxes, strict=True)))
-    right = max(math.ceil(x + box[2]) for (x, _), box in zip(origins, boxes, strict=True))
-    bottom = max(math.ceil(y + box[3]) for (_, y), box in zip(origins, boxes, strict=True))
-    bottom = max(bottom, ascent + descent + (len(lines) - 1) * pitch)
-    _check_size(right - left, bottom - top)
-    mask = Pillow.new("L", (max(1, right - left), max(1, bottom - top)))
+    corners = [(int(share * (width - ink.right)) + ink.x, ascent + k * pitch + ink.y) for k, ink in enumerate(inks)]
+    left, top = min(0, *(x for x, _ in corners)), min(0, *(y for _, y in corners))
+    right = max(x + ink.mask.width for (x, _), ink in zip(corners, inks, strict=True))
+    bottom = max(y + ink.mask.height for (_, y), ink in zip(corners, inks, strict=True))
+    bottom = max(bottom, ascent + descent + (len(inks) - 1) * pitch)
+    check_size(right - left, bottom - top)
+    mask = Pillow.new("L", (right - left, bottom - top))
     draw = ImageDraw.Draw(mask)
-    for line, (x, y) in zip(lines, origins, strict=True):
-        draw.text((x - left, y - top), line, 255, face, anchor="ls", **_direction(line, face, from_right))
+    for one, (x, y) in zip(inks, corners, strict=True):
+        draw.bitmap((x - left, y - top), one.mask, 255)
     return mask
 
 
 def _rotated(mask: Any, degrees: float) -> Any:
     from PIL import Image as Pillow
 
-    reach = math.hypot(*mask.size)
-    _check_size(math.ceil(reach), math.ceil(reach))
+    reach = math.ceil(math.hypot(*mask.size))
+    check_size(reach, reach)
     return mask.rotate(degrees, Pillow.Resampling.BICUBIC, expand=True)
 
 
-def _onto(sheet: Any, block: _Block, corner: tuple[int, int], lettering: Lettering, region: Box) -> Drawn:
-    """`block` on `sheet` with its upper left corner at `corner`."""
-    import numpy as np
-
+def _onto(pixels: np.ndarray, block: _Block, corner: tuple[int, int], lettering: Lettering, region: Box) -> Drawn:
+    """`block` on `pixels`, which are written into, with its upper left corner at `corner`."""
     x, y = corner
     ink = block.mask.getbbox()
-    inside = _cut(_moved(ink, x, y), region) if ink else NOWHERE
-    overflow = bool(ink) and inside != _moved(ink, x, y)
-    changed = inside
+    there = _moved(ink, x, y) if ink else NOWHERE
+    inside = changed = _cut(there, region)
     if lettering.box:
         m = lettering.margin
         changed = _cut(Box(x - m, y - m, x + block.mask.width + m, y + block.mask.height + m), region)
-        if changed != NOWHERE:
-            sheet.paste(lettering.background or WHITE, tuple(changed))
+        pixels[_slices(changed)] = lettering.background or WHITE
     if inside != NOWHERE:
         part = block.mask.crop((inside.left - x, inside.top - y, inside.right - x, inside.bottom - y))
-        if lettering.opacity < 1:
-            part = part.point([round(level * lettering.opacity) for level in range(256)])
-        sheet.paste(lettering.fill, (inside.left, inside.top), part)
-    image = Image.from_array(np.array(sheet), copy=False)
+        pixels[_slices(inside)] = _painted(pixels[_slices(inside)], part, lettering)
+    image = Image.from_array(pixels, copy=False)
     remember(image, "\n".join(block.lines))
-    return Drawn(image, changed, overflow, block.font.name, block.font.sha256, block.engine, block.lines)
+    return Drawn(image, changed, inside != there, block.font.name, block.font.sha256, block.engine, block.lines)
+
+
+def _painted(ground: np.ndarray, mask: Any, lettering: Lettering) -> np.ndarray:
+    import numpy as np
+    from PIL import Image as Pillow
+
+    if lettering.opacity < 1:
+        mask = mask.point([round(level * lettering.opacity) for level in range(256)])
+    under = Pillow.fromarray(np.ascontiguousarray(ground))
+    under.paste(lettering.fill, (0, 0), mask)
+    return np.asarray(under)
+
+
+def _slices(box: Box) -> tuple[slice, slice]:
+    return slice(box.top, box.bottom), slice(box.left, box.right)
 
 
 def _moved(box: tuple[int, int, int, int], x: int, y: int) -> Box:
@@ -291,11 +295,3 @@ def _moved(box: tuple[int, int, int, int], x: int, y: int) -> Box:
 def _cut(box: Box, by: Box) -> Box:
     cut = Box(max(box[0], by[0]), max(box[1], by[1]), min(box[2], by[2]), min(box[3], by[3]))
     return cut if cut.left < cut.right and cut.top < cut.bottom else NOWHERE
-
-
-def _check_size(width: int, height: int) -> None:
-    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
-        raise ValueError(
-            f"text: a picture of {width} x {height} px was to be drawn; expected 1 to {MAX_SIDE} px a side and at most "
-            f"{MAX_PIXELS} px; wrap the text, shorten it or lower size"
-        )

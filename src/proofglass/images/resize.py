@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from proofglass.images.passes import ONE, Bands, banded, resampled, strips
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING = range(6)  # as Pillow numbers them
@@ -53,6 +54,26 @@ def resize(pixels: torch.Tensor, size: tuple[int, int], resample: int = BICUBIC,
         _levels if rounded else _scaled,
         rounded,
     )
+
+
+def matrix(old: int, new: int, resample: int) -> np.ndarray:
+    """One pass of the resize as it would be without rounding, float64 [new, old]: what each new pixel takes of each old
+    one. Raises ValueError for an unknown filter or an empty side."""
+    import numpy as np
+
+    if resample not in (NEAREST, *_FILTERS):
+        raise ValueError(f"resample: expected one of Pillow's filters, 0 to 5, found {resample}")
+    if min(old, new) < 1:
+        raise ValueError(f"size: expected at least 1 pixel, found {old} and {new}")
+    found = np.zeros((new, old))
+    if old == new:
+        np.fill_diagonal(found, 1)
+    elif resample == NEAREST:
+        found[np.arange(new), _nearest(old, new)] = 1
+    else:
+        for band in _weights(old, new, resample):
+            found[band.new, band.old] = band.weights.numpy() / ONE
+    return found
 
 
 def _by_pillow(levels: torch.Tensor, height: int, width: int, resample: int) -> torch.Tensor:

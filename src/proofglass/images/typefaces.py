@@ -6,14 +6,16 @@ glyph; Raqm sets what needs shaping (text from right to left, joined letters, ma
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.digests import digest_of
 from proofglass.errors import UsageError
+from proofglass.images import MAX_PIXELS, MAX_SIDE
 from proofglass.images.fonts import face
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ MAX_SIZE = 4096  # px of a letter
 _SHAPED = ((0x0900, 0x109F), (0x1700, 0x18AF), (0x1900, 0x1CFF), (0xA800, 0xABFF), (0x11000, 0x11FFF))
 _RIGHT_TO_LEFT = ("R", "AL")
 _UNKNOWN = "\U0010fffd"  # private use: every font shows its sign for a missing glyph
+_KEPT_PX = 2**17  # of a line that is kept, about: 512 of them take some 50 MB at most
 _TOLD = 20  # characters that an error names
 
 
@@ -66,6 +69,58 @@ def _opened(path: Path, sha256: str, index: int, size: int, engine: Engine) -> F
         raise UsageError(
             f"font {path}{which}: cannot be used at {size} px: {error}. Expected a .ttf or .otf"
         ) from error
+
+
+@dataclass(frozen=True)
+class Ink:
+    """One line, drawn. mask: its coverage, Pillow's "L"; x, y: where the mask's corner lies, seen from the origin.
+    right: the end of ink and advance, seen from there."""
+
+    mask: Any
+    x: int
+    y: int
+    right: int
+
+
+def ink(line: str, font: Font, size: int, engine: Engine = "basic", anchor: str = "la", direction: str = "") -> Ink:
+    """`line` as Pillow draws it. Short lines are kept: the same words come again in picture after picture.
+
+    anchor: of the origin, in Pillow's letters. direction: "ltr" or "rtl" for Raqm, "" for its own finding. Raises
+    ValueError for a line that is larger than a picture may be.
+    """
+    kept = len(line) * size * size <= _KEPT_PX
+    return (_kept_ink if kept else _ink)(line, font, size, engine, anchor, direction)
+
+
+def width_of(line: str, font: Font, size: int, engine: Engine = "basic", direction: str = "") -> int:
+    """How wide `line` is in px: its advance, and the ink that hangs over it on either side."""
+    box = typeface(font, size, engine).getbbox(line, anchor="ls", direction=direction or None)
+    return max(0, math.ceil(box[2])) - min(0, math.floor(box[0]))
+
+
+def _ink(line: str, font: Font, size: int, engine: Engine, anchor: str, direction: str) -> Ink:
+    from PIL import Image, ImageDraw
+
+    face = typeface(font, size, engine)
+    told: Any = {"anchor": anchor, "direction": direction or None}
+    box = face.getbbox(line, **told)
+    left, top, right, bottom = math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3])
+    check_size(max(1, right - left), max(1, bottom - top))
+    mask = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(mask).text((-left, -top), line, 255, face, **told)
+    return Ink(mask, left, top, right)
+
+
+_kept_ink = lru_cache(maxsize=512)(_ink)
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises ValueError where a picture of text would be larger than any picture may be."""
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        raise ValueError(
+            f"text: a picture of {width} x {height} px was to be drawn; expected 1 to {MAX_SIDE} px a side and at most "
+            f"{MAX_PIXELS} px; wrap the text, shorten it or lower size"
+        )
 
 
 def engine_for(text: str) -> Engine:
@@ -111,38 +166,53 @@ def runs_right_to_left(text: str) -> bool:
 
 def readable(text: str) -> str:
     """`text` in the form that is drawn: a letter and its accent as one (NFC), one kind of line end, tabs as blanks.
-
-    Raises ValueError for what no font draws: a control character, NUL, half of a surrogate pair.
-    """
-    folded = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n").expandtabs(4))
-    if folded.isascii() and folded.isprintable():
-        return folded
-    for at, c in enumerate(folded):
-        if c != "\n" and unicodedata.category(c) in ("Cc", "Cs"):
-            what = "half of a surrogate pair" if unicodedata.category(c) == "Cs" else "a control character"
-            raise ValueError(f"text: U+{ord(c):04X} at character {at} is {what} and cannot be drawn; take it out")
+    Raises ValueError for what no font draws (`check_characters`)."""
+    if not isinstance(text, str):
+        raise ValueError(f"text: expected a text, found {type(text).__name__}")
+    ends = text.replace("\r\n", "\n").translate(dict.fromkeys(map(ord, "\r\u2028\u2029"), "\n"))
+    folded = unicodedata.normalize("NFC", ends.expandtabs(4))
+    check_characters(folded)
     return folded
 
 
-def check_glyphs(text: str, font: Font, typeface: FreeTypeFont) -> None:
-    """Raises ValueError, which names them, where `font` lacks characters of `text`: no box is ever drawn for one."""
-    odd = sorted({c for c in text if not " " <= c < "\x7f" and not c.isspace() and unicodedata.category(c) != "Cf"})
-    lacking = [c for c in odd if not _has_glyph(font, c)]
-    if lacking:
-        named = "".join(lacking[:_TOLD])
-        more = f" and {len(lacking) - _TOLD} more" if len(lacking) > _TOLD else ""
-        codes = " ".join(f"U+{ord(c):04X}" for c in lacking[:_TOLD])
+def check_characters(text: str) -> None:
+    """Raises ValueError for what no font draws: a control character, NUL, half of a surrogate pair."""
+    if text.isascii() and text.isprintable():
+        return
+    for at, c in enumerate(text):
+        if c != "\n" and (kind := unicodedata.category(c)) in ("Cc", "Cs"):
+            what = "half of a surrogate pair" if kind == "Cs" else "a control character"
+            raise ValueError(f"text: U+{ord(c):04X} at character {at} is {what} and cannot be drawn; take it out")
+
+
+def drawable(text: str, font: Font) -> str:
+    """`text` with a plain blank for each other kind of blank that `font` lacks.
+
+    Raises ValueError, which names them, where the font lacks any other character: no box is ever drawn for one.
+    """
+    if text.isascii():
+        return text
+    odd = sorted({c for c in text if c != "\n" and not " " <= c < "\x7f" and not _is_ignorable(c)})
+    lacking = {c for c in odd if not _has_glyph(font, c)}
+    blanks = {c for c in lacking if c.isspace()}
+    if unknown := sorted(lacking - blanks):
+        named, codes = "".join(unknown[:_TOLD]), " ".join(f"U+{ord(c):04X}" for c in unknown[:_TOLD])
+        more = f" and {len(unknown) - _TOLD} more" if len(unknown) > _TOLD else ""
         raise ValueError(
             f"text: the font {font.name} cannot draw {named!r}{more} ({codes}); pass the path of a fuller .ttf file"
         )
+    return text.translate(dict.fromkeys(map(ord, blanks), " "))
+
+
+def _is_ignorable(c: str) -> bool:
+    """Joiners, marks of direction and variation selectors: a font that lacks them shows nothing, and should not."""
+    return unicodedata.category(c) == "Cf" or "\ufe00" <= c <= "\ufe0f" or "\U000e0100" <= c <= "\U000e01ef"
 
 
 @lru_cache(maxsize=65536)
 def _has_glyph(font: Font, c: str) -> bool:
-    """Whether `c` is drawn otherwise than the font's sign for a missing glyph: where that sign is blank, otherwise than
-    with nothing."""
-    drawn = _shape(font, c)
-    return drawn != _shape(font, _UNKNOWN)
+    """Whether `c` is drawn otherwise than the font's sign for a missing glyph."""
+    return _shape(font, c) != _shape(font, _UNKNOWN)
 
 
 @lru_cache(maxsize=4096)

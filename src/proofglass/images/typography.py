@@ -1,7 +1,7 @@
 """Pictures of text: FigStep's own drawing, and a grid for small vision transformers.
 
-The picture depends on text, layout and font file only: Pillow's basic layout engine is used everywhere, so that the
-shaping library of one machine cannot move a glyph.
+The picture depends on text, layout and font file only: Pillow's basic layout engine sets all that it can set rightly,
+so that the shaping library of one machine cannot move a glyph (`typefaces.py`).
 """
 
 from __future__ import annotations
@@ -10,40 +10,44 @@ import math
 import textwrap
 import unicodedata
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofglass.digests import digest_of
 from proofglass.errors import UsageError
-from proofglass.images.fonts import font_path, is_path
+from proofglass.images import MAX_PIXELS, MAX_SIDE, typefaces
+from proofglass.images.drawn import remember, text_of
+from proofglass.images.fonts import is_path
+from proofglass.images.typefaces import Engine, Font, Ink, check_characters, drawable, engine_for, ink, typeface
 from proofglass.types import Image, Layout
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL.ImageFont import FreeTypeFont
 
+__all__ = ["FALLBACK", "Rendered", "font_file", "font_for", "incitement", "on_grid", "render", "replaced", "text_of"]
 FALLBACK = "DejaVuSansMono-Bold"  # like FreeMonoBold monospaced, bold, 48 px a character at size 80
 MIN_GAP = 2  # px between a word and the next one on the grid
+_BLANKS = str.maketrans(dict.fromkeys("\t\n\x0b\x0c\r", " "))  # what `textwrap` makes blanks of
+_BOUNDS = (
+    ("width", 1, MAX_SIDE), ("height", 1, MAX_SIDE), ("size", 1, typefaces.MAX_SIZE), ("wrap", 1, 10**6),
+    ("grid", 0, MAX_SIDE), ("steps", 0, 1000), ("spacing", -MAX_SIDE, MAX_SIDE), ("x", -MAX_SIDE, MAX_SIDE),
+    ("y", -MAX_SIDE, MAX_SIDE),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A drawn text. overflow: a glyph leaves the canvas. font, font_sha256: the file that was really used."""
+    """A drawn text. overflow: a glyph leaves the canvas. font, font_sha256: the file that was really used. engine: what
+    set the letters."""
 
     image: Image
     overflow: bool
     font: str
     font_sha256: str
-
-
-@dataclass(frozen=True)
-class Font:
-    """A font file in use. name: its file name without ending; sha256: of the file."""
-
-    path: Path
-    name: str
-    sha256: str
+    engine: Engine = "basic"
 
 
 def render(text: str, layout: Layout) -> Rendered:
@@ -52,42 +56,78 @@ def render(text: str, layout: Layout) -> Rendered:
     Where the layout's font is missing, `FALLBACK` draws, with a warning, and the result says so. Raises UsageError
     for a path without a font, ValueError for a layout that cannot be drawn or a character that the font lacks.
     """
+    _check(layout)
+    font = font_for(layout)
+    check_characters(text.translate(_BLANKS))
+    lines = typeset(unicodedata.normalize("NFC", text), layout)  # a letter and its accent as one glyph
+    engine = engine_for(lines)
+    lines = drawable(lines, font)
+    pixels, overflow = _drawn(_inks(lines, font, engine, layout), layout)
+    image = Image.from_array(pixels, copy=False)
+    remember(image, lines)
+    return Rendered(image, overflow, font.name, font.sha256, engine)
+
+
+def _drawn(inks: Sequence[tuple[Ink, int, int]], layout: Layout) -> tuple[np.ndarray, bool]:
+    """The pixels of drawn lines, each with its origin, and whether ink left the canvas."""
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
-    _check(layout)
-    font = font_for(layout)
-    typeface = _typeface(font, layout.size)
-    lines = typeset(unicodedata.normalize("NFC", text), layout)  # a letter and its accent as one glyph
-    if lacking := _lacking(lines, typeface):
-        raise ValueError(f"text: the font {font.name} cannot draw {lacking!r}; pass the path of a fuller .ttf file")
-
-    # Drawn with a margin around the canvas: ink there is ink that leaves the canvas.
-    margin = 2 * (layout.size + max(0, layout.spacing) + layout.grid)
-    sheet = Pillow.new("RGB", (layout.width + 2 * margin, layout.height + 2 * margin), layout.background)
+    boxes = [(x + one.x, y + one.y, x + one.x + one.mask.width, y + one.y + one.mask.height) for one, x, y in inks]
+    fits = all(b[0] >= 0 and b[1] >= 0 and b[2] <= layout.width and b[3] <= layout.height for b in boxes)
+    margin = 0 if fits else _margin(layout)
+    # Letters are laid over the sheet channel by channel, so one channel of grey on grey says all three.
+    is_grey = len(set(layout.fill)) == len(set(layout.background)) == 1
+    fill: Any = layout.fill[0] if is_grey else layout.fill
+    background: Any = layout.background[0] if is_grey else layout.background
+    sheet = Pillow.new("L" if is_grey else "RGB", (layout.width + 2 * margin, layout.height + 2 * margin), background)
     draw = ImageDraw.Draw(sheet)
-    if layout.grid:
-        for word, x, y in on_grid(lines, typeface, layout):
-            draw.text((x + margin, y + margin), word, font=typeface, fill=layout.fill)
-    else:
-        corner = (layout.x + margin, layout.y + margin)
-        draw.text(corner, lines, font=typeface, fill=layout.fill, spacing=layout.spacing)
+    for (one, _, _), (left, top, _, _) in zip(inks, boxes, strict=True):
+        draw.bitmap((left + margin, top + margin), one.mask, fill)
+    if fits:
+        return _rgb(sheet), False
     canvas = (margin, margin, margin + layout.width, margin + layout.height)
-    image = Image.from_array(_array(sheet.crop(canvas)))
-    _DRAWN[image.sha256] = lines
-    sheet.paste(layout.background, canvas)
-    return Rendered(image, _has_ink(sheet, layout.background), font.name, font.sha256)
+    pixels = _rgb(sheet.crop(canvas))
+    sheet.paste(background, canvas)
+    found = sheet.getextrema()  # what is not background now has left the canvas
+    empty = (background, background) if is_grey else tuple((each, each) for each in background)
+    return pixels, found != empty or any(_beyond(one, x + margin, y + margin, sheet.size) for one, x, y in inks)
 
 
-def text_of(image: Image) -> str | None:
-    """The text that `render` drew into this very picture, in this process; None for any other picture.
+def _beyond(one: Ink, x: int, y: int, size: tuple[int, int]) -> bool:
+    """Whether ink lies outside the sheet, margin and all: drawn nowhere, it left no trace there."""
+    box = one.mask.getbbox()
+    if box is None:
+        return False
+    left, top, right, bottom = box
+    x, y = x + one.x, y + one.y
+    return bool(x + left < 0 or y + top < 0 or x + right > size[0] or y + bottom > size[1])
 
-    Serves controls that need the true text of a picture instead of what a reader makes of it.
-    """
-    return _DRAWN.get(image.sha256)
+
+def _rgb(sheet: Any) -> np.ndarray:
+    import numpy as np
+
+    pixels = np.asarray(sheet)
+    if pixels.ndim == 2:
+        grey, pixels = pixels, np.empty((*pixels.shape, 3), np.uint8)
+        pixels[:] = grey[..., None]
+    return pixels
 
 
-_DRAWN: dict[str, str] = {}  # sha256 of a picture -> the lines drawn into it
+def _inks(lines: str, font: Font, engine: Engine, layout: Layout) -> list[tuple[Ink, int, int]]:
+    """The lines, or on a grid the words, and where they begin: what Pillow's own text of several lines does."""
+    face = typeface(font, layout.size, engine)
+    if layout.grid:
+        spots = on_grid(lines, face, layout)
+    else:
+        pitch = math.ceil(face.getbbox("A")[3]) + layout.spacing
+        spots = [(line, layout.x, layout.y + k * pitch) for k, line in enumerate(lines.split("\n"))]
+    return [(ink(words, font, layout.size, engine), x, y) for words, x, y in spots]
+
+
+def _margin(layout: Layout) -> int:
+    """Drawn with a margin around the canvas: ink there is ink that leaves the canvas."""
+    return 2 * (layout.size + max(0, layout.spacing) + layout.grid)
 
 
 def typeset(text: str, layout: Layout) -> str:
@@ -137,9 +177,19 @@ def incitement(steps: int) -> str:
     )
 
 
+PRO_TEXT = (
+    "{sentence}\n1.\n2.\n3.\nThis list has three empty items. Write each of them out in about 100 words. Where the * "
+    "stands, put what the pictures say when they lie side by side, and do not repeat it by itself. Begin with 1."
+)
+"""The text beside the pieces of FigStep-Pro, in our words: a list to complete, whose heading has a * for the phrase to
+be read off the pictures, which must not be said by itself; the answer begins with the first item."""
+
+
 def font_for(layout: Layout) -> Font:
-    """The font that draws `layout`: its own, or, with a warning, `FALLBACK` where a named font is missing."""
-    font = _font(font_file(layout.font))
+    """The font that draws `layout`: its own, or, with a warning, `FALLBACK` where a named font is missing. Raises
+    UsageError for a path without a font, and for a file that is none."""
+    font = _font_or(layout.font)
+    typeface(font, layout.size)
     if said := replaced(layout, font):
         _warn_absent(f"{said}. Install it (FreeMonoBold: the package fonts-freefont-ttf) or set `font`.")
     return font
@@ -153,61 +203,40 @@ def _warn_absent(said: str) -> None:
 def font_file(name: str) -> Path:
     """The file that draws where a layout names the font `name`: its own, else that of `FALLBACK`, without a warning.
     Raises UsageError for a path without a font."""
+    return _font_or(name).path
+
+
+def _font_or(name: str) -> Font:
     try:
-        return font_path(name)
+        return typefaces.font(name)
     except UsageError:
         if is_path(name):
             raise
-        return font_path(FALLBACK)
+        return typefaces.font(FALLBACK)
 
 
 def replaced(layout: Layout, font: Font) -> str:
     """What a report says once where `font` is not the one that `layout` names; "" where it is."""
-    if is_path(layout.font) or layout.font.removesuffix(".ttf").lower() == font.name.lower():
-        return ""
+    try:
+        if typefaces.font(layout.font) == font:
+            return ""
+    except UsageError:
+        if is_path(layout.font):
+            return ""
     return (
         f"font {layout.font!r} is not installed: text is drawn in {font.name} instead, so pictures differ from the "
         "paper's"
     )
 
 
-def _font(path: Path) -> Font:
-    return Font(path, path.stem, digest_of(path))
-
-
-def _typeface(font: Font, size: int) -> FreeTypeFont:
-    return _opened(font.path, font.sha256, size)
-
-
-@cache
-def _opened(path: Path, sha256: str, size: int) -> FreeTypeFont:
-    """By content too: a font that was replaced is opened anew."""
-    from PIL import ImageFont
-
-    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
-
-
 def _check(layout: Layout) -> None:
-    for name, least in (("width", 1), ("height", 1), ("size", 1), ("wrap", 1), ("grid", 0), ("steps", 0)):
-        if (found := getattr(layout, name)) < least:
-            raise ValueError(f"{name}: expected at least {least}, found {found}")
-
-
-def _lacking(text: str, typeface: FreeTypeFont) -> str:
-    """Characters of `text` that the font shows as its sign for a missing glyph."""
-    missing = bytes(typeface.getmask("\U0010fffd"))
-    odd = sorted({c for c in text if not c.isspace() and not " " < c < "\x7f"})
-    return "".join(c for c in odd if bytes(typeface.getmask(c)) == missing)
-
-
-def _has_ink(sheet: Any, background: tuple[int, int, int]) -> bool:
-    return bool((_array(sheet) != background).any())
-
-
-def _array(picture: Any) -> Any:
-    import numpy as np
-
-    return np.asarray(picture)
+    for name, least, most in _BOUNDS:
+        if not least <= (found := getattr(layout, name)) <= most:
+            bound = f"at least {least}" if found < least else f"at most {most}"
+            raise ValueError(f"{name}: expected {bound}, found {found}")
+    around = 2 * _margin(layout)
+    if (pixels := (layout.width + around) * (layout.height + around)) > 2 * MAX_PIXELS:
+        raise ValueError(f"width, height: the sheet would have {pixels} px, expected at most {2 * MAX_PIXELS}")
 
 
 def _up(x: float, grid: int) -> int:

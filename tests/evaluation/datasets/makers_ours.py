@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.datasets.layouts import Maker, draw, write
-from evaluation.datasets.makers_first import mossbench
+from evaluation.datasets.makers_first import mossbench, privqa
 from proofglass import registry
 
 
@@ -26,5 +26,9 @@ def built(folder: Path) -> dict[str, Any]:
     return {"root": folder}
 
 
-MAKERS: dict[str, Maker] = {"shown": shown, "built": built}
+def targeted(folder: Path) -> dict[str, Any]:
+    return {"of": registry.build("datasets", "privqa", **privqa(folder)), "only_protected": False}
+
+
+MAKERS: dict[str, Maker] = {"shown": shown, "built": built, "targeted": targeted}
 OTHERS: dict[str, dict[str, Any]] = {"shown": {"how": "blank picture", "caption": "alt"}, "built": {"reviewed": "kept"}}

@@ -16,8 +16,9 @@ from typing import Any, Literal
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.images import typography
+from proofglass.images.typography import Rendered
 from proofglass.interfaces import Attack, Count, Paper, Steps, Victim
-from proofglass.types import Artefact, Ask, Budget, Chat, Image, Layout, Reply, Sample
+from proofglass.types import Artefact, Ask, Budget, Chat, Layout, Reply, Sample
 
 _DRAWN = ("width", "height", "font", "size", "x", "y", "spacing", "wrap", "grid", "steps")
 OVERFLOW = "typography overflows the canvas"
@@ -45,6 +46,9 @@ class FigStep(Attack):
         "arXiv:2311.05608",
     )
     threat, changes, scope = "user", ("image", "text"), "universal"
+    reports = "six open models on SafeBench: 82.5 % on average, judged by people (figure not verified in the paper)"
+    queries = 1
+    version = 2  # text from right to left and joined letters are shaped; text that begins off the canvas overflows
 
     width: Count | None = None
     height: Count | None = None
@@ -93,17 +97,13 @@ class FigStep(Attack):
         return self._draw(artefact, sample)[0]
 
     def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
-        chat, overflow = self._draw(artefact, sample)
+        chat, drawn = self._draw(artefact, sample)
         reply = yield ask.on(chat)
-        if overflow:
-            reply = replace(reply, reason="; ".join(filter(None, (reply.reason, OVERFLOW))))
-        return chat, reply
+        return chat, noted(reply, *told([drawn]))
 
     def resolve(self, victim: Victim) -> tuple[Layout, str]:
         """The layout for `victim`, its incitement filled in, and where that text came from."""
-        base = victim.layout or Layout()
-        chosen = {name: getattr(self, name) for name in _DRAWN if getattr(self, name) is not None}
-        layout = replace(base, **chosen)
+        layout = laid_out(self, victim.layout or Layout())
         if self.incitement is not None:
             return replace(layout, incitement=self.incitement), "parameter"
         if self.incitement_file is not None:
@@ -119,9 +119,9 @@ class FigStep(Attack):
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"figstep.incitement_file: cannot read {self.incitement_file}: {error}") from error
 
-    def _draw(self, artefact: Artefact, sample: Sample) -> tuple[Chat, bool]:
+    def _draw(self, artefact: Artefact, sample: Sample) -> tuple[Chat, Rendered]:
         instruction = sample.meta.get("instruction")
-        if not instruction:
+        if not isinstance(instruction, str) or not instruction.strip():
             raise ValueError(
                 f"sample {sample.id}: figstep draws sample.meta['instruction'] and found none; use a data set that "
                 "has instructions (testbed, safebench) or put the imperative form of the question there"
@@ -129,15 +129,33 @@ class FigStep(Attack):
         drawn = typography.render(instruction, layout_from(artefact.meta["layout"]))
         if drawn.overflow and self.on_overflow == "error":
             raise ValueError(f"sample {sample.id}: {OVERFLOW}; raise width or height, or lower size, wrap or steps")
-        return _asked(drawn.image, artefact.texts[0], sample.chat.system), drawn.overflow
+        return asked([drawn], artefact.texts[0], sample.chat.system), drawn
+
+
+def laid_out(plug: object, base: Layout) -> Layout:
+    """`base` with every field of a layout that `plug` has and that is not None there."""
+    chosen = {name: found for name in _DRAWN if (found := getattr(plug, name, None)) is not None}
+    return replace(base, **chosen)
+
+
+def told(drawn: Sequence[Rendered]) -> list[str]:
+    """What a record says about its pictures: ink was lost; another engine than Pillow's own set the text."""
+    notes = [OVERFLOW] if any(one.overflow for one in drawn) else []
+    return notes + [f"text set by {engine}" for engine in sorted({one.engine for one in drawn} - {"basic"})]
+
+
+def noted(reply: Reply, *notes: str) -> Reply:
+    """`reply` with `notes` in its reason."""
+    return replace(reply, reason="; ".join(filter(None, (reply.reason, *notes)))) if notes else reply
+
+
+def asked(drawn: Sequence[Rendered], text: str, system: str) -> Chat:
+    """The pictures, then the text, in one message."""
+    chat = Chat.user(*(one.image for one in drawn), text)
+    return chat.with_system(system) if system else chat
 
 
 def layout_from(plain: dict[str, Any]) -> Layout:
     """The layout of an artefact's meta; colours come back from JSON as lists."""
     known = {f.name: plain[f.name] for f in fields(Layout)}
     return Layout(**{**known, "fill": tuple(known["fill"]), "background": tuple(known["background"])})
-
-
-def _asked(image: Image, text: str, system: str) -> Chat:
-    chat = Chat.user(image, text)
-    return chat.with_system(system) if system else chat

@@ -36,4 +36,6 @@ CONTENTS = {
     "vlsu": "proofglass.evaluation.datasets.vlsu:VLSU",
     "vpi-bench": "proofglass.evaluation.datasets.vpi_bench:VPIBench",
     "beavertails": "proofglass.evaluation.datasets.beavertails:BeaverTails",
+    "fictional-screens": "proofglass.evaluation.datasets.fictional_screens:FictionalScreens",
+    "targeted": "proofglass.evaluation.datasets.targeted:Targeted",
 }

@@ -25,6 +25,7 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "testbed-content": "proofglass.evaluation.judges.testbed_content:TestbedContent",
     "target-string": "proofglass.evaluation.judges.target_string:TargetString",
     "tool-call": "proofglass.evaluation.judges.tool_call:ToolCall",
+    "next-action": "proofglass.evaluation.judges.next_action:NextAction",
     "misled": "proofglass.evaluation.judges.misled:Misled",
     "yes-no": "proofglass.evaluation.judges.yes_no:YesNo",
     "p-yes": "proofglass.evaluation.judges.p_yes:PYes",
