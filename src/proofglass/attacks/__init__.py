@@ -21,4 +21,10 @@ CONTENTS = {
     "fu2023": "proofglass.attacks.image.fu2023:Fu2023",
     # Visual prompt injection.
     "figstep": "proofglass.attacks.injection.figstep:FigStep",
+    # Malicious text: token search.
+    "gcg": "proofglass.attacks.text.gcg:GCG",
+    "hotflip": "proofglass.attacks.text.hotflip:HotFlip",
+    "arca": "proofglass.attacks.text.arca:ARCA",
+    "qi2023-text": "proofglass.attacks.text.qi2023:Qi2023Text",
+    "tu2023-text": "proofglass.attacks.text.tu2023:Tu2023Text",
 }

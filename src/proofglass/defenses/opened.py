@@ -195,6 +195,9 @@ class Opened(WhiteBoxVictim):
     def embeddings(self) -> torch.Tensor:
         return self.model.embeddings()
 
+    def reads_back(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        return self.model.reads_back(rows)
+
     def encode(self, text: str) -> list[int]:
         return self.model.encode(text)
 

@@ -295,6 +295,11 @@ class WhiteBoxVictim(Victim):
         this text does not see them. Raises ClosedVictim (the default) if the tokenizer is closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its tokenizer; override `decode`, or take another one")
 
+    def reads_back(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        """For each row of token ids, whether its text, tokenised by itself, is those ids again. Raises ClosedVictim
+        (the default) if the tokenizer is closed."""
+        return [self.encode(self.decode(ids)) == list(ids) for ids in rows]
+
     def writable(self) -> Bool[Tensor, " V"]:
         """V as in `embeddings`: the tokens that an attacker can write, printable text and no control tokens.
         Raises ClosedVictim where the tokenizer or the embeddings are closed."""

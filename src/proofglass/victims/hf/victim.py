@@ -136,6 +136,9 @@ class HFVictim(WhiteBoxVictim):
     def decode(self, ids: Sequence[int]) -> str:
         return self.model.chats.text(ids)
 
+    def reads_back(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        return self.model.chats.read_back(rows)
+
     def embeddings(self) -> torch.Tensor:
         return self.model.embeddings()
 
