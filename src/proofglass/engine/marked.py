@@ -160,8 +160,8 @@ def marked(
 
 
 def begun(objective: MarkedNLL, b: int, text: str) -> Ids:
-    """The tokens of `text` in the place of row b's mark. Raises ValueError where it shares a token with the words beside
-    it."""
+    """The tokens of `text` in the place of row b's mark. Raises ValueError where it shares a token with the words
+    beside it."""
     row, places = objective.rows[b], objective.prepared.places[b][0]
     said = _spaced(row.says[0], text)
     (found,) = objective.victim.prepare([[(row.says[0].says(said), row.targets[0])]], slots=()).places[0]

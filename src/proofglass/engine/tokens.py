@@ -101,8 +101,8 @@ def search(
 
     start: the tokens that a row begins with. allowed: bool [V], which tokens may be written. seed: one per row; all
     that a row draws depends on its seed and the step alone, so rows are independent of each other.
-    budget: cap per row. A step costs a pass for each candidate, and a forward and a backward pass for each gradient; one
-    that a budget does not pay whole is not begun. check: sees texts in place of pictures, the best so far every `every`
+    budget: cap per row. A step costs a pass for each candidate, and a forward and a backward pass for each gradient;
+    one that a budget does not pay whole is not begun. check: sees texts in place of pictures, the best so far every `every`
     steps and at the end (a text that it has seen before is not asked again).
     A candidate counts only if its text reads back as its own tokens in every chat of its row. Where losses can be
     compared, the best mark so far is kept apart from the one that the next step starts from, and is what is found.
@@ -235,9 +235,7 @@ class TokenSearch:
         self.marks[b].row.passed(forward * each, backward * each, 1, self.purse.unit)
 
     def _prefer(self, mark: Mark, loss: float) -> None:
-        if not self.objective.fixed:
-            mark.best, mark.least = mark.current, loss
-        elif loss < mark.least:
+        if not self.objective.fixed or loss < mark.least:
             mark.best, mark.least = mark.current, loss
 
     def _some_slope(self, gradients: dict[int, tuple[float, torch.Tensor]]) -> None:

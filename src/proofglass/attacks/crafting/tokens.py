@@ -138,7 +138,8 @@ def with_tokens(attack: Attack, victim: Victim) -> WhiteBoxVictim:
     if not isinstance(victim, WhiteBoxVictim):
         raise UsageError(
             f"{attack.name}: needs gradients to the embeddings of tokens, and {victim.name} gives replies only (so "
-            "does a victim behind a defense that does not open itself); choose a white-box victim, or craft on a surrogate"
+            "does a victim behind a defense that does not open itself); choose a white-box victim, or craft on a "
+            "surrogate"
         )
     try:
         victim.encode("a")

@@ -27,11 +27,11 @@ class ARCA(Attack):
 
     universal: one suffix for all samples, searched on the crafting split (the mean loss over its prompts), in place of
     one for each. tokens: length of the suffix. start: a text that is repeated, with spaces between, while it stays
-    within `tokens`; "" for random tokens, as theirs. steps: changes, one position each, in order; theirs sweeps 50 times. fill_ins: random
-    tokens whose gradients are averaged; 1: the current one, without a draw. candidates: tokens that are scored at each
-    step. (The code's batch size, 32 in its example, is both.) ascii_only: leaves out
-    tokens that are no plain ASCII. check_every: steps between two looks whether the greedy reply begins with the target,
-    which end the search of what succeeded; 0 for none. A look is a query of each chat.
+    within `tokens`; "" for random tokens, as theirs. steps: changes, one position each, in order; theirs sweeps 50
+    times. fill_ins: random tokens whose gradients are averaged; 1: the current one, without a draw. candidates: tokens
+    that are scored at each step. (The code's batch size, 32 in its example, is both.) ascii_only: leaves out tokens
+    that are no plain ASCII. check_every: steps between two looks whether the greedy reply begins with the target, which
+    end the search of what succeeded; 0 for none. A look is a query of each chat.
     """
 
     universal: bool = False

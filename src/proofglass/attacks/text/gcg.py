@@ -1,4 +1,4 @@
-"""Greedy coordinate gradient (GCG) of Zou et al. (2023), arXiv:2307.15043: a suffix behind the question, token by token.
+"""Greedy coordinate gradient (GCG) of Zou et al. (2023), arXiv:2307.15043: a suffix behind the question.
 
 A step reads the gradient at every token of the suffix, draws one-token changes from the most promising of each position
 and goes on from the best of them, even where it is worse; the best suffix so far is kept apart.
@@ -30,10 +30,10 @@ class GCG(Attack):
 
     universal: one suffix for all samples, searched on the crafting split (the mean loss over its prompts), in place of
     one for each. tokens: length of the suffix. start: a text that is repeated, with spaces between, while it stays
-    within `tokens`. steps: one-token changes, the paper's 500. candidates: scored at each step, the paper's
-    512. top: they are drawn from so many best tokens of each position, the paper's 256. ascii_only: leaves out
-    tokens that are no plain ASCII. check_every: steps between two looks whether the greedy reply begins with the target,
-    which end the search of what succeeded; 0 for none. A look is a query of each chat.
+    within `tokens`. steps: one-token changes, the paper's 500. candidates: scored at each step, the paper's 512. top:
+    they are drawn from so many best tokens of each position, the paper's 256. ascii_only: leaves out tokens that are no
+    plain ASCII. check_every: steps between two looks whether the greedy reply begins with the target, which end the
+    search of what succeeded; 0 for none. A look is a query of each chat.
     """
 
     universal: bool = False

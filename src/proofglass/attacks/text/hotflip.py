@@ -26,10 +26,9 @@ class HotFlip(Attack):
 
     universal: one suffix for all samples, searched on the crafting split (the mean loss over its prompts), in place of
     one for each. tokens: length of the suffix. start: a text that is repeated, with spaces between, while it stays
-    within `tokens`. steps: flips, one position each, in order. candidates: flips that are scored at
-    each step. ascii_only: leaves out
-    tokens that are no plain ASCII. check_every: steps between two looks whether the greedy reply begins with the target,
-    which end the search of what succeeded; 0 for none. A look is a query of each chat.
+    within `tokens`. steps: flips, one position each, in order. candidates: flips that are scored at each
+    step. ascii_only: leaves out tokens that are no plain ASCII. check_every: steps between two looks whether the greedy
+    reply begins with the target, which end the search of what succeeded; 0 for none. A look is a query of each chat.
     """
 
     universal: bool = False

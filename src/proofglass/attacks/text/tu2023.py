@@ -1,4 +1,4 @@
-"""The adversarial suffixes of Tu et al. (2023), "How many unicorns are in this image?", arXiv:2311.16101, section on text.
+"""The adversarial suffixes of Tu et al. (2023), "How many unicorns are in this image?", arXiv:2311.16101: its text.
 
 GCG suffixes, searched on the language model alone ("text") or with the picture's tokens kept in the context while
 gradients are taken ("picture"): the picture does not move, only the suffix does.
@@ -26,7 +26,7 @@ from proofglass.types import Artefact, Budget, Chat, Message, Sample
 
 @dataclass(frozen=True)
 class Tu2023Text(Attack):
-    """A suffix by GCG against a model that sees: with the picture in the context, or searched without it and then shown.
+    """A suffix by GCG against a model that sees: with the picture in the context, or searched without and then shown.
 
     context: "picture" keeps each chat's picture in front of the text while searching, "text" takes it away. universal:
     one suffix for all samples, searched on the crafting split, in place of one for each. tokens: length of the suffix.
