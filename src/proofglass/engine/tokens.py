@@ -102,8 +102,8 @@ def search(
     start: the tokens that a row begins with. allowed: bool [V], which tokens may be written. seed: one per row; all
     that a row draws depends on its seed and the step alone, so rows are independent of each other.
     budget: cap per row. A step costs a pass for each candidate, and a forward and a backward pass for each gradient;
-    one that a budget does not pay whole is not begun. check: sees texts in place of pictures, the best so far every `every`
-    steps and at the end (a text that it has seen before is not asked again).
+    one that a budget does not pay whole is not begun. check: sees texts in place of pictures, the best so far every
+    `every` steps and at the end (a text that it has seen before is not asked again).
     A candidate counts only if its text reads back as its own tokens in every chat of its row. Where losses can be
     compared, the best mark so far is kept apart from the one that the next step starts from, and is what is found.
     Raises ValueError where nothing may be written, ZeroGradient if the first gradient of every row is zero.
@@ -211,23 +211,29 @@ class TokenSearch:
         careful = self.swaps.accepts == "better"
         if careful and at_current == math.inf:
             at_current = float(self._losses(b, [mark.current], step)[0])
-        losses = self._losses(b, written, step).tolist() if written else []
-        ranked = sorted((loss, k) for k, loss in enumerate(losses) if math.isfinite(loss))
-        mark.stuck = mark.stuck + 1
-        for loss, k in ranked:
-            if careful and not loss < at_current:
+        left, scored = list(written), False
+        mark.stuck += 1
+        while left:
+            losses = self._losses(b, left, step, anew=not scored).nan_to_num(math.inf)
+            k, scored = int(losses.argmin()), True
+            if not math.isfinite(float(losses[k])):
+                return None
+            if careful and not float(losses[k]) < at_current:
                 mark.stuck = 0
                 return None
-            if written[k] == mark.current or self.objective.reads(b, written[k]):
+            if left[k] == mark.current or self.objective.reads(b, left[k]):
                 mark.stuck = 0
-                return written[k], loss
+                return left[k], float(losses[k])
+            del left[k]
             mark.rejected += 1
         return None
 
-    def _losses(self, b: int, candidates: Sequence[Ids], step: int) -> torch.Tensor:
+    def _losses(self, b: int, candidates: Sequence[Ids], step: int, *, anew: bool = True) -> torch.Tensor:
+        """anew: False where these candidates' passes are counted; they may have been cut short, and are ended now."""
         found = self.objective.losses(b, self.marks[b].current, candidates, step)
-        self.marks[b].tried += len(candidates)
-        self._pass(b, len(candidates), 0)
+        if anew:
+            self.marks[b].tried += len(candidates)
+            self._pass(b, len(candidates), 0)
         return found
 
     def _pass(self, b: int, forward: int, backward: int) -> None:

@@ -152,8 +152,9 @@ class HFVictim(WhiteBoxVictim):
         candidates: Sequence[Sequence[Sequence[int]]],
         *,
         weighting: Weighting = "token",
+        least: bool = False,
     ) -> torch.Tensor:
-        return self.model.losses_of(pixels, prepared, candidates, weighting)
+        return self.model.losses_of(pixels, prepared, candidates, weighting, least)
 
     @property
     def embedding_width(self) -> int:
