@@ -195,6 +195,9 @@ class Opened(WhiteBoxVictim):
     def embeddings(self) -> torch.Tensor:
         return self.model.embeddings()
 
+    def reads_back(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        return self.model.reads_back(rows)
+
     def encode(self, text: str) -> list[int]:
         return self.model.encode(text)
 
@@ -248,13 +251,14 @@ class Opened(WhiteBoxVictim):
         candidates: Sequence[Sequence[Sequence[int]]],
         *,
         weighting: Weighting = "token",
+        least: bool = False,
     ) -> torch.Tensor:
         def of_model(x: Any) -> torch.Tensor:
             return self.model.losses_of(x, prepared, candidates, weighting=weighting)
 
         with self._steered():
             if self._hands_on(pixels):
-                return of_model(pixels)
+                return self.model.losses_of(pixels, prepared, candidates, weighting=weighting, least=least)
             found, _ = self._over_draws(pixels, "losses_of", lambda x: (of_model(x), None), False)
         return _mean(found)  # the candidates of a picture share its draws: they are compared alike
 

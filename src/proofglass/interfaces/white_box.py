@@ -295,6 +295,11 @@ class WhiteBoxVictim(Victim):
         this text does not see them. Raises ClosedVictim (the default) if the tokenizer is closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its tokenizer; override `decode`, or take another one")
 
+    def reads_back(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        """For each row of token ids, whether its text, tokenised by itself, is those ids again. Raises ClosedVictim
+        (the default) if the tokenizer is closed."""
+        return [self.encode(self.decode(ids)) == list(ids) for ids in rows]
+
     def writable(self) -> Bool[Tensor, " V"]:
         """V as in `embeddings`: the tokens that an attacker can write, printable text and no control tokens.
         Raises ClosedVictim where the tokenizer or the embeddings are closed."""
@@ -310,10 +315,13 @@ class WhiteBoxVictim(Victim):
         candidates: Sequence[Sequence[Sequence[int]]],
         *,
         weighting: Weighting = "token",
+        least: bool = False,
     ) -> Float[Tensor, "B C"]:
         """The loss of picture b's pairs with candidates[b][c] in place of the mark, without gradient;
         NaN where a picture has fewer candidates. What `loss_and_grad` gives for `prepared.filled(...)`, with the work
-        that the candidates share done once where the victim can. Default: they share nothing."""
+        that the candidates share done once where the victim can: most where they differ little from the marks of
+        `prepared`. least: only each picture's least loss is wanted; of others less may be given than they are, but no
+        less than the least. Default: they share nothing, and all are given."""
         import torch
 
         owner = [b for b, row in enumerate(candidates) for _ in row]

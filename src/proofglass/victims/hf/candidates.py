@@ -1,14 +1,17 @@
-"""Losses of many token ids in place of a marked text: what they share (text, pictures) is run once.
+"""Losses of many token ids in place of a marked text: what they share (text, pictures, tokens) is run once.
 
-A text attack asks for hundreds of candidates per step that differ inside their mark only. Their prompts begin alike:
-the pictures are encoded once, the keys and values up to the first token that differs are kept, and what follows is
-packed into rows as in a gradient step. The first candidates of a model are compared with whole rows, one by one; where
-they disagree, whole rows are taken, and `said` tells why.
+A text attack asks for hundreds of candidates per step that differ from the current text in few tokens. The pictures are
+encoded once; keys and values of the prompt, with the current text in it, are kept; a candidate's row begins at the
+first token in which it differs, and ends before the last target token, whose hidden state predicts nothing. Where only
+the least loss is wanted, a first batch is scored whole, and the others only as far into the target as it takes to see
+that they are no better: a loss is a sum of what is never negative.
+The first candidates of a model are compared with whole rows, one by one; where they disagree, whole rows are taken, and
+`said` tells why.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,21 +20,40 @@ from torch.nn.utils.rnn import pad_sequence
 
 from proofglass.errors import is_environment
 from proofglass.interfaces import Weighting
-from proofglass.victims.hf.gradient import GradientPass, Seen, row_of, weighted_sum
-from proofglass.victims.hf.memory import out_of_memory
-from proofglass.victims.hf.packing import Group, common
-from proofglass.victims.shared.prepared import Prepared
+from proofglass.victims.hf.filling import KeysValues
+from proofglass.victims.hf.gradient import GradientPass, Seen, row_of
+from proofglass.victims.hf.memory import Batches, out_of_memory
+from proofglass.victims.hf.packing import behind, common
+from proofglass.victims.shared.prepared import Pair, Prepared
 from proofglass.victims.shared.tasks import Task, tasks_of
 
 AGREES = {torch.float32: 1e-5, torch.float64: 1e-5}  # relative; of 0.1 per token for smaller losses
 HALF = 2e-2  # half precision rounds
+TOKENS = {"cpu": 3072, "cuda": 1 << 16}  # of a batch of rows; a processor's cache holds no more
+FIRST = 48  # candidates that are scored whole before any is cut short
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the candidates of a pair share. base: the pair with the current text; keys: kept of its tokens up to
+    `begin`, before which none differs; slots' pictures are among them."""
+
+    path: str
+    base: Pair
+    begin: int
+
+    def first(self, task: Task) -> int:
+        """The first token that is not the current text's; at the latest the one that predicts a target."""
+        return min(common([task.pair.ids, self.base.ids]), task.pair.start - 1)
 
 
 @dataclass
 class Candidates:
-    """verdicts: whether a path was seen to agree, by path and number of pictures (0, 1, several)."""
+    """verdicts: whether a path was seen to agree, by path and number of pictures (0, 1, several). batches: of rows,
+    halved where they do not fit into memory."""
 
     step: GradientPass
+    batches: Batches
     said: str = ""
     verdicts: dict[tuple[str, int], tuple[bool, str]] = field(default_factory=dict)
 
@@ -41,7 +63,12 @@ class Candidates:
 
     @torch.no_grad()
     def __call__(
-        self, pixels: object, prepared: Prepared, candidates: Sequence[Sequence[Sequence[int]]], weighting: Weighting
+        self,
+        pixels: object,
+        prepared: Prepared,
+        candidates: Sequence[Sequence[Sequence[int]]],
+        weighting: Weighting,
+        least: bool = False,
     ) -> Tensor:
         """float [B, C], NaN where a picture has fewer candidates (`WhiteBoxVictim.losses_of`)."""
         x = self.step.checked(pixels, prepared, "losses_of")
@@ -49,32 +76,60 @@ class Candidates:
             counts = [len(row) for row in candidates]
             raise ValueError(f"candidates: expected some for each of {len(prepared)} pictures, found {counts}")
         losses = [
-            self._losses(row_of(x, b), row, own)
+            self._losses(row_of(x, b), row, own, least)
             for b, (row, own) in enumerate(zip(tasks_of(prepared, weighting), candidates, strict=True))
         ]
         return pad_sequence(losses, batch_first=True, padding_value=float("nan"))
 
-    def _losses(self, x: Mapping[str, Tensor], row: Sequence[Task], own: Sequence[Sequence[int]]) -> Tensor:
+    def _losses(
+        self, x: Mapping[str, Tensor], row: Sequence[Task], own: Sequence[Sequence[int]], least: bool
+    ) -> Tensor:
         """Of one picture [C]: all its pairs with each of its candidates."""
         tables = [[Task(t.pair.filled(ids), min(t.owner, 0), t.weights) for ids in own] for t in row]
         _, seen = self.step.see(x, [task for table in tables for task in table])
-        nll = {task: tokens for table in tables for task, tokens in self._scored(table, seen).items()}
-        each = [[weighted_sum([nll[task]], [task.weights]) for task in table] for table in tables]
-        return torch.stack([torch.stack(losses) for losses in each]).sum(0)
+        if least and len(row) == 1 and min(row[0].weights) >= 0:
+            return self._least(row[0].pair, tables[0], seen)
+        each = [weighed(self._scored(t.pair, table, seen), table) for t, table in zip(row, tables, strict=True)]
+        return torch.stack(each).sum(0)
 
-    def _scored(self, tasks: Sequence[Task], seen: Seen) -> dict[Task, Tensor]:
+    def _least(self, base: Pair, tasks: Sequence[Task], seen: Seen) -> Tensor:
+        """The losses of a pair's candidates; those that are not the least may be given by a start of their sum."""
+        first, rest = tasks[:FIRST], tasks[FIRST:]
+        nll = self._scored(base, first, seen)
+        whole = weighed(nll, first)
+        if not rest:
+            return whole
+        cut = cheapest(torch.stack([nll[task] for task in first]), base, tasks)
+        if cut is None:
+            return torch.cat([whole, weighed(self._scored(base, rest, seen), rest)])
+        short = [Task(task.pair, task.owner, task.weights[:cut]) for task in rest]
+        found = torch.cat([whole, weighed(self._scored(base, short, seen), short)])
+        # Those that promise most come first: what they turn out to be worth rules out the others.
+        order = [k for k in found.argsort().tolist() if k >= len(first)]
+        bound = float(whole.min())
+        while order:
+            some = [k for k in order[:FIRST] if float(found[k]) < bound]
+            order = order[FIRST:] if some else []
+            if some:
+                them = [tasks[k] for k in some]
+                found[some] = weighed(self._scored(base, them, seen), them)
+                bound = min(bound, float(found[some].min()))
+        return found
+
+    def _scored(self, base: Pair, tasks: Sequence[Task], seen: Seen) -> dict[Task, Tensor]:
         """Token NLL of one pair with each of its candidates."""
-        path, group = self._laid(tasks)
-        if group is None or not self._agrees(path, group, seen):
+        shared = self._laid(base, tasks)
+        if shared is None or not self._agrees(shared, tasks, seen):
             return self._whole(tasks, seen, self.step.micro)
-        return self.step.shared(path, group, seen)
+        return self._behind(shared, tasks, seen)
 
-    def _laid(self, tasks: Sequence[Task]) -> tuple[str, Group | None]:
+    # ---- what is shared -------------------------------------------------------------------------------------------
+
+    def _laid(self, base: Pair, tasks: Sequence[Task]) -> Shared | None:
         """How the tasks share what they begin with, None where they cannot."""
         family, pair = self.step.family, tasks[0].pair
-        end = common([task.ids[: task.pair.start - 1] for task in tasks])
         longest = max(len(task.ids) for task in tasks)
-        if len(tasks) == 1 or not end:
+        if len(tasks) == 1 or not pair.mark or not pair.mark[0]:
             return self._nothing("one candidate, or nothing in front of the mark")
         if 0 < family.window < longest or 0 < family.switch < longest:
             return self._nothing("the sequence is longer than the window of a layer, or than the rotary switch")
@@ -83,42 +138,90 @@ class Candidates:
         if not pair.slots and family.crossed:
             return self._nothing("layers that look at pictures have no keys without any")
         if not pair.slots:
-            return "packed", Group(tasks[0].ids[:end], (), tuple(tasks))  # keys and values of a text are kept
-        if end < pair.slots[-1].last:
+            return Shared("text", base, pair.mark[0])  # keys and values of a text are kept
+        if pair.mark[0] < pair.slots[-1].last:
             return self._nothing("a picture stands behind the mark")
-        begin = 0 if family.share == "start" else pair.slots[0].first
-        return "prefix", Group(tasks[0].ids[:begin], tasks[0].ids[begin:end], tuple(tasks))
+        return Shared("picture", base, 0 if family.share == "start" else pair.slots[0].first)
 
-    def _nothing(self, why: str) -> tuple[str, None]:
+    def _nothing(self, why: str) -> None:
         self.said = f"whole rows: {why}"
-        return "", None
 
-    def _agrees(self, path: str, group: Group, seen: Seen) -> bool:
-        """Whether `path` was seen to give the losses of whole rows on this model."""
-        kind = path, min(len(group.tasks[0].pair.slots), 2)
+    def _agrees(self, shared: Shared, tasks: Sequence[Task], seen: Seen) -> bool:
+        """Whether sharing was seen to give the losses of whole rows on this model."""
+        kind = shared.path, min(len(tasks[0].pair.slots), 2)
         if kind not in self.verdicts:
-            first = group.tasks[0]
-            other = next((t for t in group.tasks if t.ids != first.ids), group.tasks[1])
-            self.verdicts[kind] = self._compared(path, Group(group.text, group.shared, (first, other)), seen)
+            first = tasks[0]
+            other = next((t for t in tasks if shared.first(t) != shared.first(first)), tasks[-1])
+            self.verdicts[kind] = self._compared(shared, (first, other), seen)
         agrees, reason = self.verdicts[kind]
-        self.said = f"{path if agrees else 'whole rows'}: {reason}"
+        self.said = f"shared {shared.path}: {reason}" if agrees else f"whole rows: {reason}"
         return agrees
 
-    def _compared(self, path: str, group: Group, seen: Seen) -> tuple[bool, str]:
-        wanted = self._whole(group.tasks, seen, 1)
+    def _compared(self, shared: Shared, tasks: Sequence[Task], seen: Seen) -> tuple[bool, str]:
+        wanted = self._whole(tasks, seen, 1)
         try:
-            found = self.step.shared(path, group, seen)
+            found = self._behind(shared, tasks, seen)
         except Exception as error:
             if out_of_memory(error) or is_environment(error):
                 raise  # says nothing about the path
             return False, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        pairs = [(float(found[task].mean()), float(wanted[task].mean())) for task in group.tasks]
+        pairs = [(float(found[task].mean()), float(wanted[task].mean())) for task in tasks]
         off = max(abs(a - b) / max(b, 0.1) for a, b in pairs)
         agrees = off <= AGREES.get(self.step.family.dtype, HALF)
         return agrees, f"{'agrees' if agrees else 'disagrees'} with whole rows, loss {off:.0e}"
+
+    # ---- passes ---------------------------------------------------------------------------------------------------
+
+    def _behind(self, shared: Shared, tasks: Sequence[Task], seen: Seen) -> dict[Task, Tensor]:
+        """Rows behind the keys of the current text, each from its own first token on."""
+        firsts = {task: shared.first(task) for task in tasks}
+        ordered = sorted(tasks, key=firsts.__getitem__)
+        kept = self._keys(shared, firsts[ordered[-1]], seen)
+        longest = max(len(task.ids) - firsts[task] for task in tasks)
+        size = max(1, TOKENS.get(self.step.device.type, TOKENS["cpu"]) // longest)
+        shown = seen.of(tasks[0])
+
+        def work(part: Sequence[Task]) -> dict[Task, Tensor]:
+            starts = [firsts[task] for task in part]
+            past = starts[-1]
+            rows = behind(part, starts, self.step.device, self.step.additive(), self.step.pad)
+            keys = [(k[:, :, :past].expand(len(part), -1, -1, -1), v[:, :, :past].expand(len(part), -1, -1, -1))
+                    for k, v in kept]  # fmt: skip
+            return self.step.score(self.step.behind(keys, past, rows, seen, shown), part)
+
+        found: dict[Task, Tensor] = {}
+        for each in self.batches(ordered, size, work):
+            found |= each
+        return found
+
+    def _keys(self, shared: Shared, end: int, seen: Seen) -> KeysValues:
+        """Keys and values of the first `end` tokens of the current text's prompt."""
+        ids, begin = shared.base.ids, shared.begin
+        before = self.step.text_keys(ids[:begin])
+        if begin == end:
+            return before
+        return self.step.fill(ids[begin:end], before, seen, seen.of(Task(shared.base, 0, ())))
 
     def _whole(self, tasks: Sequence[Task], seen: Seen, size: int) -> dict[Task, Tensor]:
         found: dict[Task, Tensor] = {}
         for part in self.step.chunks(tasks, size):
             found |= self.step.score(self.step.padded(part, seen), part)
         return found
+
+
+def weighed(nll: Mapping[Task, Tensor], tasks: Iterable[Task]) -> Tensor:
+    """[C]: the weighted sum of each task's token NLL."""
+    return torch.stack([(nll[task] * nll[task].new_tensor(task.weights)).sum() for task in tasks])
+
+
+def cheapest(nll: Tensor, base: Pair, tasks: Sequence[Task]) -> int | None:
+    """After how many target tokens most candidates can be told to be no better than the best, so that it costs the
+    fewest tokens to score them so far first; None: scoring them whole costs no more. nll: [n, T] of some of them."""
+    weights = nll.new_tensor(tasks[0].weights)
+    sums = (nll * weights).cumsum(1)
+    left = (sums < sums[:, -1].min()).float().mean(0).tolist()  # the share that is scored again
+    assert base.mark is not None
+    head = base.start - sum(base.mark) // 2  # tokens of a row in front of the target, on average
+    costs = [head + k + left[k] * (head + len(left)) for k in range(len(left) - 1)]
+    best = min(range(len(costs)), key=costs.__getitem__, default=None)
+    return None if best is None or costs[best] >= head + len(left) else best + 1

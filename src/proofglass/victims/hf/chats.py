@@ -227,6 +227,14 @@ class Chats:
         """What `ids` stand for, control tokens included."""
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
+    def read_back(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        """Which rows are what `tokens` makes of their `text`, many at once."""
+        if not rows:
+            return []
+        texts = self.tokenizer.batch_decode([list(row) for row in rows], clean_up_tokenization_spaces=False)
+        found = self.tokenizer(texts, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return [list(row) == list(ids) for row, ids in zip(rows, found, strict=True)]
+
     def writable(self, count: int) -> list[bool]:
         """Which of the first `count` token ids a user can write: printable text, no control tokens."""
         control = {*self.tokenizer.all_special_ids, *self.tokenizer.get_added_vocab().values(), self.marker}

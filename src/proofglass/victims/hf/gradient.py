@@ -185,10 +185,10 @@ class GradientPass:
     def shared(self, path: str, group: Group, seen: Seen) -> dict[Task, Tensor]:
         """Token NLL of the tasks of a group, which begin alike."""
         shown = seen.of(group.tasks[0])
-        before = self._text(group.text)
+        before = self.text_keys(group.text)
         past = len(group.text)
         if path != "packed":
-            before, past = self._fill(group.shared, before, seen, shown), group.past
+            before, past = self.fill(group.shared, before, seen, shown), group.past
         cut = [(_leaf(k), _leaf(v)) for k, v in before]
         nll: dict[Task, Tensor] = {}
         for part in chunks(group.tasks, self.micro):
@@ -196,28 +196,28 @@ class GradientPass:
                 rows = padded(part, past, self.device, self.pad)
                 leaves = [(k.expand(len(part), -1, -1, -1), v.expand(len(part), -1, -1, -1)) for k, v in cut]
             else:
-                rows, leaves = packed(part, past, self.device, self._additive(), group.echo), cut
-            nll |= self.score(self._behind(leaves, past, rows, seen, shown), part)
+                rows, leaves = packed(part, past, self.device, self.additive(), group.echo), cut
+            nll |= self.score(self.behind(leaves, past, rows, seen, shown), part)
         pairs = [(t, leaf) for kv, of_kv in zip(before, cut, strict=True) for t, leaf in zip(kv, of_kv, strict=True)]
         pairs = [(t, leaf) for t, leaf in pairs if leaf.grad is not None]
         if pairs:
             torch.autograd.backward([t for t, _ in pairs], [leaf.grad for _, leaf in pairs])
         return nll
 
-    def _text(self, ids: tuple[int, ...]) -> KeysValues:
+    def text_keys(self, ids: tuple[int, ...]) -> KeysValues:
         """Keys and values of the text before a picture: the same at every step of an attack, so they are kept."""
         if not ids:
             return []
         found = self._texts.pop(ids, None)
         if found is None:
             with torch.no_grad():
-                found = self._fill(ids, [], Seen(), ())
+                found = self.fill(ids, [], Seen(), ())
         self._texts[ids] = found  # last used, last out
         if len(self._texts) > TEXTS:
             self._texts.pop(next(iter(self._texts)))
         return found
 
-    def _fill(self, ids: tuple[int, ...], before: KeysValues, seen: Seen, shown: tuple[int, ...]) -> KeysValues:
+    def fill(self, ids: tuple[int, ...], before: KeysValues, seen: Seen, shown: tuple[int, ...]) -> KeysValues:
         cache = Filling(before, self.model.config.get_text_config().num_hidden_layers)
         with contextlib.suppress(Full):
             past = len(before[0][0][0, 0]) if before else 0
@@ -226,7 +226,7 @@ class GradientPass:
             self.family.hidden(row, None, seen.pictures, [shown], positions=positions, cache=cache)
         return [(keys, values) for keys, values, _ in cache]
 
-    def _behind(self, before: KeysValues, past: int, rows: Rows, seen: Seen, shown: tuple[int, ...]) -> Tensor:
+    def behind(self, before: KeysValues, past: int, rows: Rows, seen: Seen, shown: tuple[int, ...]) -> Tensor:
         """Hidden states [n, d] at the wanted places of rows behind a prefix. The call appends to its own cache."""
         cache = DynamicCache()
         for layer, (keys, values) in enumerate(before):
@@ -276,7 +276,7 @@ class GradientPass:
         tokens = torch.cat(found).split([len(task.weights) for task in tasks])
         return dict(zip(tasks, tokens, strict=True))
 
-    def _additive(self) -> torch.dtype | None:
+    def additive(self) -> torch.dtype | None:
         """Eager attention adds its mask: True would become + 1."""
         text = self.model.config.get_text_config()
         return self.family.dtype if text._attn_implementation == "eager" else None

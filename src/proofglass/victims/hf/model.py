@@ -74,7 +74,7 @@ class HFModel:
         self.batches = Batches(self._full)
         self.pictures = Pictures(self.family, self.twin, self.device, self.model.dtype)
         self.step = GradientPass(self.model, self.family, self.pictures, self.device, self.pad, micro, images_per_pass)
-        self.candidates = Candidates(self.step)
+        self.candidates = Candidates(self.step, Batches(self._full))
 
     # ---- text -------------------------------------------------------------------------------------------------
 
@@ -278,9 +278,14 @@ class HFModel:
         return self._shrinking(partial(self.step.target_logits, pixels, prepared), prepared)
 
     def losses_of(
-        self, pixels: Any, prepared: Prepared, candidates: Sequence[Sequence[Sequence[int]]], weighting: Weighting
+        self,
+        pixels: Any,
+        prepared: Prepared,
+        candidates: Sequence[Sequence[Sequence[int]]],
+        weighting: Weighting,
+        least: bool = False,
     ) -> Tensor:
-        return self._shrinking(partial(self.candidates, pixels, prepared, candidates, weighting), prepared)
+        return self._shrinking(partial(self.candidates, pixels, prepared, candidates, weighting, least), prepared)
 
     def forget(self) -> None:
         """Drop what was kept or checked on the model as it was: it computes something else from now on."""

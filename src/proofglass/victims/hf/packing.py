@@ -132,5 +132,29 @@ def padded(tasks: Sequence[Task], past: int, device: torch.device, pad: int) -> 
     return Rows(_long(ids, device), positions, mask, _long(wanted, device))
 
 
+def behind(
+    tasks: Sequence[Task], starts: Sequence[int], device: torch.device, additive: torch.dtype | None = None, pad: int = 0
+) -> Rows:
+    """One right-padded row per task, from its own token `starts[k]` on, behind keys of the `max(starts)` tokens that
+    stand before one of them at the most. A row's last token is left out: it predicts nothing."""
+    past = max(starts)
+    suffixes = [task.ids[start:-1] for task, start in zip(tasks, starts, strict=True)]
+    longest = max(map(len, suffixes))
+    ids = [list(s) + [pad] * (longest - len(s)) for s in suffixes]
+    first = _long(starts, device)
+    place = torch.arange(longest, device=device)
+    kept = (torch.arange(past, device=device) < first[:, None])[:, None].expand(-1, longest, -1)
+    own = (place[:, None] >= place).expand(len(tasks), -1, -1)
+    mask = torch.cat([kept, own], 2)[:, None]
+    if additive is not None:
+        mask = torch.zeros(mask.shape, dtype=additive, device=device).masked_fill(~mask, torch.finfo(additive).min)
+    wanted = [
+        r * longest + task.pair.start - start - 1 + k
+        for r, (task, start) in enumerate(zip(tasks, starts, strict=True))
+        for k in range(len(task.weights))
+    ]
+    return Rows(_long(ids, device), first[:, None] + place, mask, _long(wanted, device))
+
+
 def _long(values: Any, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.long, device=device)

@@ -137,6 +137,9 @@ class HFVictim(WhiteBoxVictim):
     def decode(self, ids: Sequence[int]) -> str:
         return self.model.chats.text(ids)
 
+    def reads_back(self, rows: Sequence[Sequence[int]]) -> list[bool]:
+        return self.model.chats.read_back(rows)
+
     def embeddings(self) -> torch.Tensor:
         return self.model.embeddings()
 
@@ -150,8 +153,9 @@ class HFVictim(WhiteBoxVictim):
         candidates: Sequence[Sequence[Sequence[int]]],
         *,
         weighting: Weighting = "token",
+        least: bool = False,
     ) -> torch.Tensor:
-        return self.model.losses_of(pixels, prepared, candidates, weighting)
+        return self.model.losses_of(pixels, prepared, candidates, weighting, least)
 
     @property
     def embedding_width(self) -> int:
