@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,10 +25,22 @@ shapes.install()  # every white-box victim is held to the shapes of its port
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """Two workers on two cores: more threads than one each only wait for each other."""
-    import sys
-
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+_frozen_at = 0
+
+
+@pytest.fixture(autouse=True)
+def _packages_are_no_garbage() -> None:
+    """Every run ends with a collection, which looks at half a million objects of packages that stay: 0.3 s each. After
+    many new imports whatever is there is left out of it; what a test makes afterwards is collected as ever."""
+    global _frozen_at
+    if len(sys.modules) > _frozen_at + 100:
+        gc.collect()
+        gc.freeze()
+        _frozen_at = len(sys.modules)
 
 
 @pytest.fixture
@@ -41,8 +55,6 @@ def proofglass(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int, str, str]]:
     """The command line, in this process: its words -> (exit code, standard output, standard error)."""
-    import sys
-
     from proofglass.cli import main as cli
 
     def call(*words: str) -> tuple[int, str, str]:

@@ -18,7 +18,7 @@ name: killed
 seed: 5
 victims: [testbed-linear]
 attacks:
-  - qi2023: {steps: 90, targets_per_step: 2, context: sample}
+  - qi2023: {steps: 50, targets_per_step: 2, context: sample}
 datasets:
   - testbed: {part: restricted-image, n: 2, craft_n: 6}
 judges: [testbed-content]
