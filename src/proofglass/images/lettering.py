@@ -25,6 +25,7 @@ from proofglass.images.typefaces import (
     engine_for,
     font,
     ink,
+    is_visible,
     readable,
     runs_right_to_left,
     typeface,
@@ -81,7 +82,7 @@ class Lettering:
     margin: Steps = 8
     spacing: Annotated[int, Interval(ge=-MAX_SIZE, le=MAX_SIZE)] = 4
     align: Literal["start", "left", "center", "right"] = "start"
-    items: Steps = 0
+    items: Annotated[int, Interval(ge=0, le=1000)] = 0
     rotation: Annotated[float, Interval(ge=-360, le=360)] = 0.0
     box: bool = False
 
@@ -194,7 +195,7 @@ class _Block:
 def _block(text: str, lettering: Lettering, limit: int | None, strict: bool) -> _Block:
     used = font(lettering.font)
     text = readable(text)
-    if not any(c.isprintable() and not c.isspace() for c in text) and not lettering.items:
+    if not is_visible(text) and not lettering.items:
         raise ValueError("text: nothing visible to draw, it is empty or blank")
     engine = engine_for(text)
     text = drawable(text, used)
@@ -232,18 +233,22 @@ def _mask(inks: Sequence[Ink], face: FreeTypeFont, spacing: int, side: str) -> A
 
     ascent, descent = face.getmetrics()
     pitch = max(1, ascent + descent + spacing)
-    width = max(ink.right for ink in inks)
+    overhangs = [min(0, ink.x) for ink in inks]  # a line begins where its ink does: none is wider than it measures
+    widths = [max(0, ink.right) - overhang for ink, overhang in zip(inks, overhangs, strict=True)]
     share = {"left": 0.0, "center": 0.5, "right": 1.0}[side]
-    corners = [(int(share * (width - ink.right)) + ink.x, ascent + k * pitch + ink.y) for k, ink in enumerate(inks)]
-    left, top = min(0, *(x for x, _ in corners)), min(0, *(y for _, y in corners))
-    right = max(x + ink.mask.width for (x, _), ink in zip(corners, inks, strict=True))
+    corners = [
+        (int(share * (max(widths) - width)) + ink.x - overhang, ascent + k * pitch + ink.y)
+        for k, (ink, overhang, width) in enumerate(zip(inks, overhangs, widths, strict=True))
+    ]
+    top = min(0, *(y for _, y in corners))
+    right = max(max(widths), *(x + ink.mask.width for (x, _), ink in zip(corners, inks, strict=True)))
     bottom = max(y + ink.mask.height for (_, y), ink in zip(corners, inks, strict=True))
     bottom = max(bottom, ascent + descent + (len(inks) - 1) * pitch)
-    check_size(right - left, bottom - top)
-    mask = Pillow.new("L", (right - left, bottom - top))
+    check_size(right, bottom - top)
+    mask = Pillow.new("L", (right, bottom - top))
     draw = ImageDraw.Draw(mask)
     for one, (x, y) in zip(inks, corners, strict=True):
-        draw.bitmap((x - left, y - top), one.mask, 255)
+        draw.bitmap((x, y - top), one.mask, 255)
     return mask
 
 

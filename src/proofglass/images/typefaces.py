@@ -190,10 +190,7 @@ def drawable(text: str, font: Font) -> str:
 
     Raises ValueError, which names them, where the font lacks any other character: no box is ever drawn for one.
     """
-    if text.isascii():
-        return text
-    odd = sorted({c for c in text if c != "\n" and not " " <= c < "\x7f" and not _is_ignorable(c)})
-    lacking = {c for c in odd if not _has_glyph(font, c)}
+    lacking = {c for c in set(text) if c not in "\n " and not _is_ignorable(c) and not _has_glyph(font, c)}
     blanks = {c for c in lacking if c.isspace()}
     if unknown := sorted(lacking - blanks):
         named, codes = "".join(unknown[:_TOLD]), " ".join(f"U+{ord(c):04X}" for c in unknown[:_TOLD])
@@ -204,8 +201,15 @@ def drawable(text: str, font: Font) -> str:
     return text.translate(dict.fromkeys(map(ord, blanks), " "))
 
 
+def is_visible(text: str) -> bool:
+    """Whether there is anything to see: more than blanks, joiners and marks of direction."""
+    return any(not c.isspace() and not _is_ignorable(c) for c in text)
+
+
 def _is_ignorable(c: str) -> bool:
     """Joiners, marks of direction and variation selectors: a font that lacks them shows nothing, and should not."""
+    if c.isascii():
+        return False
     return unicodedata.category(c) == "Cf" or "\ufe00" <= c <= "\ufe0f" or "\U000e0100" <= c <= "\U000e01ef"
 
 
