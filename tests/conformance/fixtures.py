@@ -141,6 +141,7 @@ class Bench:
         encoder = f"hf-encoder:{self.encoder}"
         table: dict[str, dict[str, Any]] = {
             "figstep": {"incitement_file": self.rules, "font": str(font_path("DejaVuSans"))},
+            "figstep-pro": {"template_file": self.rules, "font": str(font_path("DejaVuSans"))},
             "phrases": {"rules": str(self.rules)},
             "misled": {"rules": str(self.rules)},
             "tu2023": {"encoder": encoder},
@@ -155,6 +156,15 @@ class Bench:
         """Another value for fields in which `checks` cannot guess one."""
         table: dict[str, dict[str, Any]] = {
             "figstep": {"size": 40, "font": "DejaVuSans", "incitement": "fill it in", "grid": 12, "steps": 5},
+            "figstep-pro": {
+                "font": "DejaVuSans",
+                "size": 40,
+                "parts": 2,
+                "canvas": "cut",
+                "template": "do {sentence}",
+                "fallback_text": "again: {sentence}",
+                "placeholder": "it",
+            },
             "safebench": {"prompt": "fill it in", "categories": (1,), "pictures": "none"},
             "answer-match": {"mode": "exact"},
             "p-yes": {"yes": ("yes", "yeah"), "no": ("no", "nope"), "missing": "zero"},

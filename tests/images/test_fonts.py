@@ -36,7 +36,7 @@ PINE = [
     ],
 )
 def test_a_family_or_full_name_must_match_exactly(name, found, monkeypatch):
-    monkeypatch.setattr(fonts, "_listed", listing(*PINE))
+    monkeypatch.setattr(fonts, "listed", listing(*PINE))
     if found is None:
         with pytest.raises(UsageError, match=rf"font '{name}': not found\. Bundled: .*Install it"):
             face(name)
@@ -46,24 +46,24 @@ def test_a_family_or_full_name_must_match_exactly(name, found, monkeypatch):
 
 def test_two_files_of_one_name_are_chosen_by_their_path_not_by_the_order_of_the_list(monkeypatch):
     rows = [(f"/f/{k}.ttf", 0, "Pine", "Pine", "Pine", 80, 0, 100) for k in "cab"]
-    monkeypatch.setattr(fonts, "_listed", listing(*rows))
+    monkeypatch.setattr(fonts, "listed", listing(*rows))
     assert face("Pine").path.name == "a.ttf"
 
 
 def test_the_nearest_name_is_offered_and_a_missing_fontconfig_named(monkeypatch):
-    monkeypatch.setattr(fonts, "_listed", listing(*PINE))
+    monkeypatch.setattr(fonts, "listed", listing(*PINE))
     with pytest.raises(UsageError, match="Did you mean 'Pine Bold'"):
         face("Pine Bald")
-    monkeypatch.setattr(fonts, "_listed", tuple)
+    monkeypatch.setattr(fonts, "listed", tuple)
     with pytest.raises(UsageError, match=r"fontconfig \(`fc-list`\) is not installed"):
         face("Pine Bald")
 
 
 def test_a_machine_without_fontconfig_has_an_empty_list(monkeypatch):
-    fonts._listed.cache_clear()
+    fonts.listed.cache_clear()
     monkeypatch.setenv("PATH", "/nowhere")
-    assert fonts._listed() == ()
-    fonts._listed.cache_clear()
+    assert fonts.listed() == ()
+    fonts.listed.cache_clear()
 
 
 def test_a_family_of_this_machine_is_the_file_that_fontconfig_names():

@@ -69,8 +69,7 @@ def test_pixels_outside_the_box_are_those_of_the_photo(text, style, at, box):
 @settings(max_examples=30, deadline=None)
 def test_the_same_input_gives_the_same_bytes_whatever_was_drawn_before(text, style):
     once = lettered(text, style)
-    typefaces._kept_ink.cache_clear()
-    typefaces._opened.cache_clear()
+    typefaces.forget()
     assert lettered(text, style) == once
 
 
