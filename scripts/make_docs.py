@@ -21,7 +21,9 @@ TITLES: dict[Kind, str] = {
     "models": "Models",
 }
 
-TRAITS = ("access", "threat", "changes", "scope", "licence", "column", "aspect", "by", "range", "better")
+TRAITS = (
+    "access", "threat", "changes", "scope", "needs", "queries", "licence", "column", "aspect", "by", "range", "better",
+)  # fmt: skip
 
 
 def page() -> str:

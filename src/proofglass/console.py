@@ -92,10 +92,12 @@ def console_on(stream: TextIO, width: int | None = None) -> Console:
 
 
 def columns() -> int | None:
-    """Width of the terminal that standard output is, None where it is a file or a pipe."""
+    """Width of the terminal that standard output is, or that COLUMNS says; None for a file or a pipe without it."""
+    import os
     import shutil
 
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    known = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    return shutil.get_terminal_size().columns if known else None
 
 
 def table(rows: Sequence[Sequence[str]], gap: str = "  ", width: int | None = None, *, headed: bool = True) -> str:

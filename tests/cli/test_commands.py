@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_list_says_what_each_attack_needs_of_its_victim(proofglass) -> None:
     assert told["dong2023"]["access"] == "black box; gradients of its surrogates"
     assert told["shayegani2023"]["access"].endswith("(other fields, other access)")  # with an encoder of its own
     row = next(line for line in proofglass("list", "attacks")[1].splitlines() if line.startswith("square "))
-    assert row.split()[1:3] == ["score-based", "black"]
+    assert row.split()[1:] == ["scores", "user", "image", "each"]
 
 
 def test_replies_only_lists_what_no_plan_skips_on_a_victim_of_replies(proofglass) -> None:
@@ -110,6 +111,24 @@ def test_replies_only_lists_what_no_plan_skips_on_a_victim_of_replies(proofglass
         runs |= set() if _skip(Api(), attack) else {name}
     assert listed == runs
     assert proofglass("list", "judges", "--replies-only")[0] == 2
+
+
+def test_attacks_are_chosen_by_what_they_say_of_themselves(proofglass) -> None:
+    def listed(*words: str) -> dict[str, dict[str, Any]]:
+        return {one["name"]: one for one in json.loads(proofglass("list", "attacks", *words, "--json")[1])}
+
+    every = listed()
+    assert listed("--opens", "nothing") == listed("--replies-only")
+    assert all("third party" in one["threat"] for one in listed("--threat", "third party").values())
+    assert "bailey2023" in listed("--threat", "third party").keys() & listed("--threat", "user").keys()
+    assert listed("--needs", "nothing").keys() == {name for name, one in every.items() if not one["needs"]}
+    both = listed("--opens", "gradients", "--threat", "user")
+    assert both.keys() == listed("--opens", "gradients").keys() & listed("--threat", "user").keys()
+    code, _, told = proofglass("list", "attacks", "--opens", "nothng")
+    assert code == 2
+    assert "nothing" in told
+    assert proofglass("list", "judges", "--opens", "nothing")[0] == 2
+    assert proofglass("list", "attacks", "pgd", "--threat", "user")[0] == 2
 
 
 def test_at_80_columns_no_line_of_a_list_is_wider(proofglass, monkeypatch) -> None:

@@ -11,12 +11,14 @@ from typing import Annotated, Any, get_args
 import typer
 
 from proofglass.cli.meanings import description, meanings
-from proofglass.console import columns, one_line, say, say_json, table
+from proofglass.console import columns, one_line, say, say_json, table, wrapped
 from proofglass.errors import UsageError
 from proofglass.faults import briefly
-from proofglass.interfaces import Attack, Measured, access_of
+from proofglass.interfaces import NEEDS, Attack, Measured, access_of
+from proofglass.interfaces.attacks import needs_of
 from proofglass.interfaces.fields import hints, spelled
 from proofglass.registry import Entry, Kind, entries, entry, unusable
+from proofglass.studies.asks import of_attack
 
 
 class Listed(StrEnum):
@@ -35,8 +37,18 @@ def list_plugs(
     kind: Annotated[Listed, typer.Argument(metavar="KIND", help=" | ".join(k.value for k in Listed))],
     name: Annotated[str | None, typer.Argument(help="One of them: its parameters and defaults.")] = None,
     replies_only: Annotated[
-        bool, typer.Option("--replies-only", help="Attacks that run on a victim of replies alone, such as an API.")
+        bool,
+        typer.Option("--replies-only", help="Attacks that an API can be asked: --opens nothing."),
     ] = False,
+    opens: Annotated[
+        str, typer.Option("--opens", metavar="WORD", help=f"Attacks that look so far: {', '.join(NEEDS)}.")
+    ] = "",
+    threat: Annotated[
+        str, typer.Option("--threat", metavar="WHO", help="Attacks of a user, or of a 'third party'.")
+    ] = "",
+    needs: Annotated[
+        str, typer.Option("--needs", metavar="WHAT", help="Attacks that need such a helper, or nothing.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """What there is: attacks, defenses, victims, datasets, judges, metrics, models; with a NAME, its parameters.
@@ -48,20 +60,42 @@ def list_plugs(
     \b
     Examples:
       proofglass list attacks
-      proofglass list attacks --replies-only
+      proofglass list attacks --opens nothing --needs nothing
+      proofglass list attacks --threat "third party"
       proofglass list attacks qi2023
       proofglass list datasets --json
     """
     which: Kind = kind.value
-    if replies_only and (kind is not Listed.attacks or name is not None):
-        raise UsageError("--replies-only: chooses among all attacks; write `proofglass list attacks --replies-only`")
+    wanted = {"opens": "nothing" if replies_only else opens, "threat": threat, "needs": needs}
+    wanted = {trait: word for trait, word in wanted.items() if word}
+    if wanted and (kind is not Listed.attacks or name is not None):
+        flag = "replies-only" if replies_only else next(iter(wanted))
+        raise UsageError(f"--{flag}: chooses among all attacks; write `proofglass list attacks --{flag} ...`")
     if name is None:
         found = [describe(which, each) for each in (*entries(which).values(), *unusable(which))]
-        found = [one for one in found if not replies_only or one.get("opens") == "nothing"]
+        found = _chosen(found, wanted)
         say_json(found) if as_json else say(_overview(which, found))
     else:
         one = describe(which, entry(which, name), deep=True)
         say_json(one) if as_json else say(_detail(one))
+
+
+def _chosen(attacks: list[dict[str, Any]], wanted: dict[str, str]) -> list[dict[str, Any]]:
+    """Those that say of themselves what is `wanted`, trait by trait. Raises UsageError for a word that none says."""
+    for trait, word in wanted.items():
+        known = sorted({each for one in attacks if "error" not in one for each in _words_of(one[trait])})
+        if word not in known:
+            raise UsageError(f"--{trait}: found {word!r}. Expected one of {', '.join(known)}.")
+    return [
+        one
+        for one in attacks
+        if not wanted or ("error" not in one and all(word in _words_of(one[trait]) for trait, word in wanted.items()))
+    ]
+
+
+def _words_of(stated: str | list[str]) -> list[str]:
+    """The words of a trait: each of a list ("nothing" for none), each side of an "or"."""
+    return stated.split(" or ") if isinstance(stated, str) else list(stated) or ["nothing"]
 
 
 def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
@@ -105,9 +139,9 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
     return told
 
 
-def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, str]:
+def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, Any]:
     """What an attack of this class, as its defaults make it, opens of its victim; the same in the words of the field;
-    and its scope."""
+    its scope; the helpers that it needs; how often it asks the victim about one sample, at most."""
     try:
         made = attack(**defaults)
     except (TypeError, ValueError):  # some field has no default: what the class itself says
@@ -115,7 +149,21 @@ def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, str]:
     stated = inspect.getattr_static(attack, "opens")
     varies = isinstance(stated, property) and stated is not inspect.getattr_static(Attack, "opens")
     words = access_of(made) + (" (other fields, other access)" if varies else "")
-    return {"opens": made.opens, "access": words, "scope": made.scope}
+    return {
+        "opens": made.opens,
+        "access": words,
+        "scope": made.scope,
+        "needs": list(needs_of(attack, {**defaults, **vars(made)})),
+        "queries": _queries(made),
+    }
+
+
+def _queries(attack: Attack) -> int | None:
+    """None where a field that it lacks decides."""
+    try:
+        return attack.queries or of_attack(attack).victim
+    except Exception:  # it is made of nothing yet, or somebody's class is odd: it is listed all the same
+        return None
 
 
 def measured(judge: type, defaults: dict[str, Any]) -> dict[str, str] | None:
@@ -177,11 +225,13 @@ _TRAITS: dict[str, tuple[str, ...]] = {
     "judges": ("column", "aspect"),
     "metrics": ("by", "range", "better"),
 }
-_SHOWN = {**_TRAITS, "attacks": ("access", "threat", "changes", "scope")}
+_SHOWN = {**_TRAITS, "attacks": ("access", "threat", "changes", "scope", "needs", "queries")}
 _EVERY_TRAIT = set(sum(_SHOWN.values(), ()))
 
 
 def _overview(kind: Kind, found: list[dict[str, Any]]) -> str:
+    if kind == "attacks":
+        return _attacks(found)
     traits = _SHOWN.get(kind, ())
     rows = [["name", *traits, "paper", "what it is"]]
     for one in found:
@@ -193,6 +243,29 @@ def _overview(kind: Kind, found: list[dict[str, Any]]) -> str:
         rows.append([one["name"], *[_cell(one.get(t, "")) for t in traits], paper, line])
     rows = _without_empty_columns(rows)
     return f"{table(rows, width=columns())}\n\n`proofglass list {kind} NAME` shows the parameters of one."
+
+
+def _attacks(found: list[dict[str, Any]]) -> str:
+    """Two lines or more an attack, none of them wider than the terminal, or than 80 columns where there is none."""
+    width = (columns() or 80) - 2
+    rows = [["name", "opens", "threat", "changes", "crafted for"]]
+    below: list[list[str]] = [[]]
+    for one in found:
+        if "error" in one:
+            rows.append([one["name"], "", "", "", ""])
+            below.append(wrapped(f"broken: {one_line(one['error'])}", width))
+            continue
+        rows.append([one["name"], one["opens"], one["threat"], _cell(one["changes"]), _CRAFTED[one["scope"]]])
+        paper = f"{one['paper']['short']}. " if one["paper"] else ""
+        needs = f". Needs: {', '.join(one['needs'])}" if one["needs"] else ""
+        below.append(wrapped(f"{paper}{one['line']}{needs}.", width))
+    heads = table(rows).split("\n")
+    lines = [line for head, more in zip(heads, below, strict=True) for line in (head, *(f"  {one}" for one in more))]
+    said = "`proofglass list attacks NAME` shows the parameters of one; --opens, --threat and --needs choose."
+    return "\n".join([*lines, "", *wrapped(said, width)])
+
+
+_CRAFTED = {"none": "-", "universal": "all", "sample": "each"}
 
 
 def _without_empty_columns(rows: list[list[str]]) -> list[list[str]]:

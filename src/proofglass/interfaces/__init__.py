@@ -8,6 +8,7 @@ results.
 from __future__ import annotations
 
 from proofglass.interfaces.attacks import ACCESS, NEEDS, Attack, Opens, Scope, access_of, opens_of
+from proofglass.interfaces.composed import Composed
 from proofglass.interfaces.datasets import Dataset, Source
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
@@ -15,6 +16,7 @@ from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent,
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Threshold
 from proofglass.interfaces.plugs import Paper, Plug, key_of
+from proofglass.interfaces.stack import Stack
 from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import (
     SLOTS,
@@ -41,6 +43,7 @@ __all__ = [
     "Attack",
     "Calibration",
     "Checked",
+    "Composed",
     "Count",
     "Dataset",
     "Defended",
@@ -68,6 +71,7 @@ __all__ = [
     "Scope",
     "Share",
     "Source",
+    "Stack",
     "Steps",
     "Target",
     "Text",

@@ -37,14 +37,21 @@ NEEDS: dict[Opens, str] = {
 class Attack(Plug, ABC):
     """Spend once (`craft`), then apply cheaply. Class attributes say what it is; lists and docs come from them.
 
-    threat: "user", or "third party", who only writes what the victim is shown. changes: "image", "text". reports: what
-    its paper reports, one line with victim, data, figure and how sure it is; "" where nothing could be verified.
-    `opens`, `looks_through` and `scope` may be class attributes too, or properties where they depend on the fields.
+    reports: what its paper reports, one line with victim, data, figure and how sure it is; "" where nothing could be
+    verified. What is a property here may be a class attribute too. `a + b` is both, one after the other.
     """
 
-    threat: ClassVar[str] = "user"
-    changes: ClassVar[tuple[str, ...]] = ()
     reports: ClassVar[str] = ""
+
+    @property
+    def threat(self) -> str:
+        """ "user", or "third party", who only writes what the victim is shown."""
+        return "user"
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What of a chat it changes: "image", "text"."""
+        return ()
 
     @property
     def opens(self) -> Opens:
@@ -75,6 +82,20 @@ class Attack(Plug, ABC):
         """What helps it, in words: "language model", "judge", "image generator", ... Derived: of the fields that take
         such a plug, those that hold one or must."""
         return needs_of(type(self), vars(self))
+
+    def shared(self) -> Attack | None:
+        """What of it is crafted once, on the crafting split, though it is crafted for each sample. Default: nothing."""
+        return None
+
+    def after(self, artefact: Artefact) -> Attack:
+        """This attack, once `shared` is crafted."""
+        return self
+
+    def __add__(self, other: Attack) -> Attack:
+        from proofglass.interfaces.composed import Composed
+
+        flat = [m for each in (self, other) for m in (each.members if isinstance(each, Composed) else (each,))]
+        return Composed(tuple(flat))
 
     def craft(
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None

@@ -55,27 +55,29 @@ class Crafts:
     def put(self, crafted: Crafted, origin: Mapping[str, Any]) -> None:
         """Keep artefacts and their pictures. origin: what the key was made of, JSON-able."""
         told = {**origin, "key": crafted.key, "seconds": crafted.seconds, "peak_bytes": crafted.peak_bytes}
-        told["artefacts"] = [
-            {
-                "sample_id": a.sample_id,
-                "images": [self.pictures.put(image) for image in a.images],
-                "texts": list(a.texts),
-                "clean": self.pictures.put(a.clean) if a.clean else None,
-                "crafted_on": a.crafted_on,
-                "cost": dataclasses.asdict(a.cost),
-                "trace": plain(a.trace),
-                "meta": dict(a.meta),
-            }
-            for a in crafted.artefacts
-        ]
+        told["artefacts"] = [self._plain(artefact) for artefact in crafted.artefacts]
         write_json(self.path(crafted.key), told)
 
     def shas(self, key: str) -> set[str]:
         """The pictures that the artefacts of this key name."""
-        return {sha for a in self._told(key)["artefacts"] for sha in (*a["images"], a["clean"]) if sha}
+        return {sha for told in self._told(key)["artefacts"] for sha in _shas(told)}
 
     def _told(self, key: str) -> dict[str, Any]:
         return read_json(self.path(key), _FIX)
+
+    def _plain(self, artefact: Artefact) -> dict[str, Any]:
+        """JSON-able; its pictures are kept."""
+        told = {
+            "sample_id": artefact.sample_id,
+            "images": [self.pictures.put(image) for image in artefact.images],
+            "texts": list(artefact.texts),
+            "clean": self.pictures.put(artefact.clean) if artefact.clean else None,
+            "crafted_on": artefact.crafted_on,
+            "cost": dataclasses.asdict(artefact.cost),
+            "trace": plain(artefact.trace),
+            "meta": dict(artefact.meta),
+        }
+        return told | ({"parts": [self._plain(part) for part in artefact.parts]} if artefact.parts else {})
 
     def _artefact(self, told: Mapping[str, Any]) -> Artefact:
         return Artefact(
@@ -87,4 +89,10 @@ class Crafts:
             cost=Cost(**told["cost"]),
             trace=told["trace"],
             meta=told["meta"],
+            parts=tuple(self._artefact(part) for part in told.get("parts", ())),
         )
+
+
+def _shas(told: Mapping[str, Any]) -> set[str]:
+    own = {sha for sha in (*told["images"], told["clean"]) if sha}
+    return own.union(*(_shas(part) for part in told.get("parts", ())))

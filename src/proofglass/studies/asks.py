@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from proofglass.flow import Answer, Flow, begun, drive
 from proofglass.interfaces import Attack, Defense, Judge
 from proofglass.types import Artefact, Ask, Attempt, Chat, Helper, Image, Reply, Sample
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ENDLESS = 64  # a method that asks on and on is expected to ask so often
 
@@ -35,11 +39,12 @@ def asks_of(attack: Attack, defense: Defense, samples: Iterable[Sample] = ()) ->
 
 
 def of_attack(attack: Attack, samples: Iterable[Sample] = ()) -> Asks:
-    """The asks of its own dialogue, before any defense."""
+    """The asks of its own dialogue, before any defense: what it says itself, or as many as are counted."""
     if type(attack).converse is Attack.converse:
         return Asks(1)
     sample = next(iter(samples), Sample("", "", Chat.user("")))
-    return _counted(partial(attack.converse, _blank(), sample, Ask(sample.chat)))
+    counted = _counted(partial(attack.converse, _blank(), sample, Ask(sample.chat)))
+    return Asks(attack.queries or counted.victim, counted.helpers)
 
 
 def of_defense(defense: Defense) -> Asks:
@@ -82,7 +87,12 @@ def _counted(dialogue: Callable[[], Flow[Any]], most: int = ENDLESS) -> Asks:
 
 
 def _blank() -> Artefact:
-    """What stands for an artefact that is not crafted yet."""
+    """What stands for an artefact that is not crafted yet. Its picture is black once somebody looks at it: listing
+    attacks loads no numpy."""
+    return Artefact(images=(Image(hashlib.sha256(b"8x8:" + bytes(192)).hexdigest(), 8, 8, _black),), texts=("",))
+
+
+def _black() -> np.ndarray:
     import numpy as np
 
-    return Artefact(images=(Image.from_array(np.zeros((8, 8, 3), np.uint8)),), texts=("",))
+    return np.zeros((8, 8, 3), np.uint8)

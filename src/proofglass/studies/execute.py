@@ -53,10 +53,11 @@ class Trial:
     settings: Settings
     budget: Budget | None = None
     answer_of: AnswerOf | None = None
+    ready: Attack | None = None
 
     @property
     def attack(self) -> Attack:
-        return self.cell.attack.plug
+        return self.ready or self.cell.attack.plug
 
     def crafting(self, bought: Sequence[Crafted]) -> Crafting:
         """What the cell's crafting looked at, by its first artefact."""
@@ -89,11 +90,13 @@ class Done:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What a chunk brought. rows: how many it had, those without a record included; bought: what serves it."""
+    """What a chunk brought. rows: how many it had, those without a record included; bought: what serves it; shared:
+    what was crafted once for all chunks before, None where nothing was."""
 
     rows: int
     done: tuple[Done, ...]
     bought: Crafted
+    shared: Crafted | None = None
 
     @property
     def records(self) -> list[Record]:
@@ -140,6 +143,7 @@ def craft_all(trial: Trial, sink: Sink) -> Iterator[Crafted]:
     if trial.attack.scope != "sample":
         yield craft_universal(trial, sink, Progress())
         return
+    trial, _ = readied(trial, sink, Progress())
     for rows in trial.cell.rows.chunks():
         if samples := [row for row in rows if isinstance(row, Sample)]:
             yield _craft(trial, samples, sink)
@@ -153,8 +157,9 @@ def run_cell(trial: Trial, sink: Sink, watch: Progress | None = None) -> Iterato
     """
     watch = watch or Progress()
     universal = craft_universal(trial, sink, watch) if trial.attack.scope != "sample" else None
-    watch.crafted(universal.seconds if universal else 0.0)
-    seconds = 0.0
+    trial, shared = readied(trial, sink, watch)
+    seconds = shared.seconds if shared else 0.0
+    watch.crafted(universal.seconds if universal else seconds)
     for number, rows in enumerate(trial.cell.rows.chunks()):
         faults = _broken_pictures(rows, sink)
         if universal:
@@ -164,20 +169,31 @@ def run_cell(trial: Trial, sink: Sink, watch: Progress | None = None) -> Iterato
             seconds += bought.seconds
             faults |= broke
         done = tuple(_kept(each, trial, sink) for each in run_chunk(trial, rows, number, bought, faults))
-        yield Chunk(len(rows), done, bought)
+        yield Chunk(len(rows), done, bought, shared)
     watch.crafted(seconds)
 
 
-def craft_universal(trial: Trial, sink: Sink, watch: Progress) -> Crafted:
-    """The artefact that serves all samples, crafted on the crafting split, which holds none of them."""
-    dataset, attack = trial.cell.dataset, trial.attack
+def readied(trial: Trial, sink: Sink, watch: Progress) -> tuple[Trial, Crafted | None]:
+    """`trial` with what its attack crafts once for all samples, though it crafts for each, and that; None where it has
+    nothing of the kind."""
+    part = trial.attack.shared()
+    if part is None:
+        return trial, None
+    shared = craft_universal(trial, sink, watch, part)
+    return dataclasses.replace(trial, ready=trial.attack.after(shared.artefacts[0])), shared
+
+
+def craft_universal(trial: Trial, sink: Sink, watch: Progress, part: Attack | None = None) -> Crafted:
+    """The artefact that serves all samples, crafted on the crafting split, which holds none of them. part: of the
+    attack, where not all of it is crafted so."""
+    dataset, attack = trial.cell.dataset, part or trial.attack
     with one_line("dataset", dataset.plug, f"data set {dataset.label}: its crafting split"):
         crafting = tuple(dataset.plug.crafting())
         if odd := next((type(row).__name__ for row in crafting if not isinstance(row, Sample)), ""):
             raise TypeError(f"a {odd} among its samples, expected a Sample each")
     check_apart(crafting, trial.cell.rows.samples())
     with watched_by(watch.crafting), one_line("attack", attack, f"attack {attack.name}: crafting failed"):
-        return _craft(trial, crafting, sink)
+        return _craft(trial, crafting, sink, attack)
 
 
 def craft_chunk(
@@ -198,9 +214,9 @@ def craft_chunk(
         return Crafted("", ()), {sample.id: reason for sample in samples}
 
 
-def _craft(trial: Trial, samples: Sequence[Sample], sink: Sink) -> Crafted:
+def _craft(trial: Trial, samples: Sequence[Sample], sink: Sink, attack: Attack | None = None) -> Crafted:
     seed, budget = trial.cell.seed, trial.budget
-    return craft(trial.attack, trial.target.victim, samples, seed=seed, budget=budget, sink=sink)
+    return craft(attack or trial.attack, trial.target.victim, samples, seed=seed, budget=budget, sink=sink)
 
 
 def run_chunk(

@@ -18,8 +18,8 @@ from proofglass.interfaces import Attack, Dataset, Defense, Judge, Metric, Plug,
 from proofglass.records.schema import utf8
 from proofglass.registry import Kind
 from proofglass.studies import located
-from proofglass.studies.configure import construct, find, parameters, settled
-from proofglass.studies.configure import load as load_plug
+from proofglass.studies.combined import made
+from proofglass.studies.configure import construct, parameters
 from proofglass.studies.located import Located, nearest
 from proofglass.studies.metrics import needed_judges, unmet, usual_metrics
 from proofglass.types import Budget, Settings
@@ -184,11 +184,7 @@ def _item(source: Located, kind: Kind, k: int, entry: Any, attacks: list[str] | 
         hint = f" Indent {names[1]!r} below {names[0]!r} if it is its parameter." if names else ""
         raise source.error(place, f"found {len(names)} names. Expected one with its parameters.{hint}")
     name = names[0]
-    found = find(kind, name, source, place)
-    make = load_plug(found, source, place)
-    at = (*place, name)
-    values = settled(found, parameters(make, entry[name], source, at), source, at)
-    plug = construct(make, values, source, at)
+    make, values, plug = made(source, kind, place, name, entry[name])
     label = entry.get("label", _default_label(kind, name, plug))
     if not isinstance(label, str) or not label.strip() or utf8(label) != label:
         raise source.error((*place, "label"), f"found {label!r}. Expected a text.")

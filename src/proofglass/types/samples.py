@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from proofglass.console import cut
 from proofglass.types.chats import Chat
 from proofglass.types.images import Image
 from proofglass.types.replies import Cost, Reply
@@ -48,14 +49,21 @@ class Sample:
         return told if isinstance(told, str) and told.strip() else self.chat.last_text
 
 
+LONGEST = 1_500  # characters of a reason
+
+
 @dataclass(frozen=True)
 class BadSample:
-    """A row or picture that cannot be used: recorded with its reason, and nothing else is lost."""
+    """A row or picture that cannot be used: recorded with its reason, and nothing else is lost. A reason that quotes
+    a field of megabytes is cut."""
 
     id: str
     dataset: str
     reason: str
     category: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", cut(self.reason, LONGEST, "in the data"))
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Artefact:
 
     images, texts: what `apply` needs. clean: the picture before the attack, for comparison. crafted_on: key
     of the victim attacked. trace: numbers of the optimisation ("loss": list of floats, "loss_before_rounding",
-    ...), JSON-able. meta: what else `apply` needs, JSON-able.
+    ...), JSON-able. meta: what else `apply` needs, JSON-able. parts: of a composition, what each member crafted.
     """
 
     sample_id: str | None = None
@@ -75,6 +83,7 @@ class Artefact:
     cost: Cost = field(default_factory=Cost)
     trace: Mapping[str, Any] = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Artefact, ...] = ()
 
 
 @dataclass(frozen=True)

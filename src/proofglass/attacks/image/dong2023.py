@@ -120,6 +120,7 @@ class Dong2023(Attack):
     looks_through = "gradients of its surrogates"
     threat = "user"
     changes = ("image",)
+    needs = ("surrogate",)
     scope = "sample"
     reports = (
         "200 NIPS17 pictures at 16/255, wrong descriptions: Bard 22 % (embedding; 5 % rejected), 10 % (text), 0 % "

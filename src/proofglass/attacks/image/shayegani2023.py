@@ -122,6 +122,10 @@ class Shayegani2023(Attack):
         return (typography.font_file(Layout().font),) if "ocr" in self.trigger else ()
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        return ("encoder",) if self.encoder is not None else ()
+
+    @property
     def opens(self) -> Opens:
         return "encoder" if self.encoder is None else "nothing"
 

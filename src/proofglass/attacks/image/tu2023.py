@@ -78,6 +78,7 @@ class Tu2023(Attack):
     looks_through = "gradients of an encoder of its own"
     threat = "user"
     changes = ("image", "text")
+    needs = ("encoder",)
     scope = "sample"
 
     def __post_init__(self) -> None:

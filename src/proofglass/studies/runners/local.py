@@ -135,13 +135,16 @@ def _run_cell(plan: Plan, cell: Cell, model: Victim, asked: Asked, store: Store,
     trial = trial_of(cell, model, study.settings, study.budget, asked.through, asked.helpers)
     records: list[Record] = []
     bought: list[Crafted] = []
+    shared: Crafted | None = None
     with Meter() as meter:
         for chunk in run_cell(trial, store, progress):
             records += chunk.records
             if not bought or chunk.bought is not bought[-1]:  # one serves all chunks where it is universal
                 bought.append(chunk.bought)
+            shared = chunk.shared
             failures = [r.reason for r in chunk.records if r.outcome == "error" and r.reason]
             progress.chunk(chunk.rows, failures)
+    bought += [shared] if shared else []
     made_rows = [vars(record) for record in records]
     told_of_judges, reason = _judged(plan, cell, made_rows, store, asked.by_judge, anew=True)
     status = "failed" if reason else "done"

@@ -1,0 +1,171 @@
+"""`a + b`: crafted in order, applied in order, cost added, key of both, one budget for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from proofglass.errors import UnknownName
+from proofglass.flow import Flow, drive
+from proofglass.interfaces import Attack, Composed, Victim
+from proofglass.registry import build
+from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Reply, Sample
+from scripted_plugs import EchoVictim, Speck
+
+
+@dataclass(frozen=True)
+class Says(Attack):
+    """Puts a word behind the text."""
+
+    name = "says"
+    changes = ("text",)
+
+    word: str = "please"
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        if "sealed" in sample.chat.last_text:
+            raise ValueError("says: cannot say it")
+        return sample.chat.with_text(f"{sample.chat.last_text} {self.word}")
+
+
+@dataclass(frozen=True)
+class Learns(Attack):
+    """Crafts a text for each sample out of what it is shown, and counts what it may spend."""
+
+    name = "learns"
+    changes = ("text",)
+    opens = "gradients"
+    scope = "sample"
+
+    def craft(
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
+    ) -> Iterator[Artefact]:
+        for sample in samples:
+            seen = f"<{sample.chat.last_text}|{len(sample.chat.images)}>"
+            trace = {"loss": [2.0, 1.0], "spent": budget.amount if budget else 0.0}
+            yield Artefact(sample.id, texts=(seen,), crafted_on=victim.key, cost=Cost(forward=3), trace=trace)
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        return sample.chat.with_text(f"{sample.chat.last_text} {artefact.texts[0]}")
+
+
+@dataclass(frozen=True)
+class Twice(Attack):
+    """Asks, and asks again about the answer; tells of its own work in the reply's reason."""
+
+    name = "twice"
+    changes = ("text",)
+
+    def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        first = yield ask.on(sample.chat)
+        chat = sample.chat.with_text(f"again {first.text}")
+        second = yield ask.on(chat)
+        return chat, replace(second, reason="asked twice")
+
+
+def ask(attack: Attack, sample: Sample, artefact: Artefact) -> tuple[list[str], Chat, Reply]:
+    """What the victim is asked, the last chat and the reply."""
+    asked: list[str] = []
+
+    def answer(asks: Sequence[Ask]) -> list[Reply]:
+        asked.extend(one.chat.last_text for one in asks)
+        return [Reply(f"r{len(asked)}", cost=Cost(queries=1)) for _ in asks]
+
+    (end,) = drive([attack.converse(artefact, sample, Ask(sample.chat))], answer)
+    assert end.value is not None, end.failure
+    return asked, *end.value
+
+
+def sample(text: str = "how", name: str = "a") -> Sample:
+    return Sample(name, "lines", Chat.user(text))
+
+
+def crafted(attack: Attack, *samples: Sample, **more: Any) -> list[Artefact]:
+    return list(attack.craft(EchoVictim(), samples, seed=1, **more))
+
+
+def test_members_change_a_chat_in_order_and_order_is_part_of_the_key() -> None:
+    one, two = Says("x") + Says("y"), Says("y") + Says("x")
+    (artefact,) = crafted(one, sample())
+    assert one.apply(artefact, sample()).last_text == "how x y"
+    assert two.apply(crafted(two)[0], sample()).last_text == "how y x"
+    assert len({one.key, two.key, Says("x").key, (Says("x") + Says("z")).key}) == 4
+    assert one.name == "says + says"
+
+
+def test_a_sum_of_sums_is_flat() -> None:
+    a, b, c = Says("a"), Says("b"), Says("c")
+    assert ((a + b) + c) == (a + (b + c)) == Composed((a, b, c))
+
+
+def test_what_it_is_follows_from_its_members() -> None:
+    both = Speck() + Learns()
+    assert (both.opens, both.scope, both.changes) == ("gradients", "sample", ("image", "text"))
+    assert (Speck() + Says()).scope == "universal"
+    assert (Says() + Says()).scope == "none"
+
+
+def test_a_member_is_crafted_on_what_those_before_it_made() -> None:
+    both = Speck() + Says("x") + Learns()
+    shared = both.shared()
+    assert isinstance(shared, Composed)
+    (bought,) = crafted(shared, sample(name="crafting"))
+    (own,) = crafted(both.after(bought), sample())
+    assert own.sample_id == "a"
+    assert own.parts[2].texts == ("<how x|1>",)
+    chat = both.after(bought).apply(own, sample())
+    assert (chat.last_text, chat.images) == ("how x <how x|1>", bought.images)
+    assert own.cost == Cost(forward=3)  # what is shared was paid once, before
+    assert own.trace["loss"] == [2.0, 1.0]
+
+
+def test_what_may_be_spent_is_shared_among_those_that_spend() -> None:
+    three = Learns() + Says() + Learns()
+    (own,) = crafted(three, sample(), budget=Budget(100))
+    assert [part.trace.get("spent") for part in own.parts] == [50.0, None, 50.0]
+    assert own.cost == Cost(forward=6)
+    (alone,) = crafted(Says() + Learns(), sample(), budget=Budget(100))
+    assert alone.parts[1].trace["spent"] == 100.0
+
+
+def test_a_sample_that_a_member_cannot_change_takes_no_other_with_it() -> None:
+    both = Says() + Learns()
+    made = crafted(both, sample("sealed", "bad"), sample("open", "good"))
+    assert [artefact.sample_id for artefact in made] == ["bad", "good"]
+    with pytest.raises(ValueError, match="cannot say it"):
+        both.apply(made[0], sample("sealed", "bad"))
+
+
+def test_each_ask_of_a_dialogue_passes_the_members_behind_it() -> None:
+    both = Twice() + Says("x")
+    asked, chat, reply = ask(both, sample(), crafted(both)[0])
+    assert asked == ["how x", "again r1 x"]
+    assert chat.last_text == "again r1 x"  # the record holds what was asked in the end
+    assert (reply.text, reply.reason) == ("r2", "asked twice")
+
+
+def test_a_dialogue_behind_another_is_led_for_each_of_its_asks() -> None:
+    both = Twice() + Twice()
+    asked, chat, _ = ask(both, sample(), crafted(both)[0])
+    assert asked == ["how", "again r1", "again r2", "again r3"]
+    assert chat.last_text == "again r3"
+
+
+@pytest.mark.parametrize("members", [(), (EchoVictim(),)])
+def test_members_are_attacks_and_there_is_one(members: tuple[Any, ...]) -> None:
+    with pytest.raises(ValueError, match="members: expected"):
+        Composed(members)
+
+
+def test_names_are_joined_by_a_sign() -> None:
+    both = build("attacks", "figstep + no-attack")
+    assert [member.name for member in both.members] == ["figstep", "no-attack"]
+    walls = build("defenses", "system-prompt + self-moderation")
+    assert walls == build("defenses", "system-prompt") + build("defenses", "self-moderation")
+    with pytest.raises(TypeError, match="takes no parameters"):
+        build("attacks", "figstep + no-attack", size=3)
+    with pytest.raises(UnknownName, match="no-atack"):
+        build("attacks", "figstep + no-atack")
