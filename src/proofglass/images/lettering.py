@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.ImageFont import FreeTypeFont
 
+__all__ = ["NOWHERE", "WHITE", "Anchor", "Box", "Colour", "Drawn", "Lettering", "lettered", "placed"]
+
 Byte = Annotated[int, Interval(ge=0, le=255)]
 Colour = tuple[Byte, Byte, Byte]
 Anchor = Literal[

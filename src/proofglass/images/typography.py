@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["FALLBACK", "Rendered", "font_file", "font_for", "incitement", "on_grid", "render", "replaced", "text_of"]
+__all__ = [
+    "FALLBACK",
+    "PRO_TEXT",
+    "Rendered",
+    "font_file",
+    "font_for",
+    "incitement",
+    "on_grid",
+    "render",
+    "replaced",
+    "text_of",
+]
 FALLBACK = "DejaVuSansMono-Bold"  # like FreeMonoBold monospaced, bold, 48 px a character at size 80
 MIN_GAP = 2  # px between a word and the next one on the grid
 _BLANKS = str.maketrans(dict.fromkeys("\t\n\x0b\x0c\r", " "))  # what `textwrap` makes blanks of
