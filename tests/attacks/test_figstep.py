@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from images.font_files import full
 from proofglass import registry
 from proofglass.attacks.injection.figstep import OVERFLOW, FigStep, layout_from
 from proofglass.errors import UsageError
 from proofglass.flow import drive
-from proofglass.images import typography
+from proofglass.images import typefaces, typography
 from proofglass.images.typography import FALLBACK, incitement, render
 from proofglass.interfaces import Victim
 from proofglass.types import Ask, Chat, Layout, Reply, Sample
@@ -197,3 +198,56 @@ def test_a_missing_font_is_named_in_the_artefact():
 def test_the_registry_builds_it():
     assert registry.build("attacks", "figstep", steps=2) == FigStep(steps=2)
     assert (FigStep().opens, FigStep.threat, FigStep.changes) == ("nothing", "user", ("image", "text"))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "message"),
+    [
+        ("", "found none"), (" \n", "found none"), (float("nan"), "found none"), (7, "found none"),
+        ("mend\0it", r"U\+0000 at character 4 is a control character"), ("a\x9bb", r"U\+009B"),
+        ("mend \ud800", r"U\+D800 at character 5 is half of a surrogate pair"), ("mend 🎈", r"cannot draw '🎈'"),
+        ("修理風箏", "cannot draw"), (["a"], "found none"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_costs_its_sample_and_says_why(instruction, message):
+    with pytest.raises(ValueError, match=message):
+        FigStep(font=FALLBACK).apply(crafted(FigStep(font=FALLBACK), None), sample(instruction or None))
+
+
+def test_ten_thousand_characters_overflow_and_blanks_of_every_kind_are_blanks():
+    attack = FigStep(font=FALLBACK)
+    artefact = crafted(attack, None)
+    long = sample("mend " * 2000)
+    (end,) = drive([attack.converse(artefact, long, Ask(long.chat))], Scripted().reply)
+    assert end.value[1].reason == OVERFLOW
+    assert attack.apply(artefact, sample("mend\ta\nkite")) == attack.apply(artefact, sample("mend    a kite"))
+    assert attack.apply(artefact, sample("mend\u2003it")) == attack.apply(artefact, sample("mend it"))
+
+
+@pytest.mark.skipif(not typefaces.has_raqm(), reason="this Pillow comes without Raqm")
+def test_text_from_right_to_left_is_shaped_and_the_record_says_so():
+    attack = FigStep(font=full())
+    one = sample("תקן עפיפון")
+    (end,) = drive([attack.converse(crafted(attack, None), one, Ask(one.chat))], Scripted().reply)
+    assert end.value[1].reason == "text set by raqm"
+    assert render("תקן עפיפון", Layout(font=full())).engine == "raqm"
+
+
+def test_a_text_that_begins_far_off_the_canvas_overflows():
+    for x, y in ((5000, 10), (20, -3000), (-9000, 10)):
+        drawn = render("steps", Layout(font=FALLBACK, x=x, y=y))
+        assert drawn.overflow
+        assert (drawn.image.array() == 255).all()
+
+
+def test_no_canvas_is_larger_than_any_picture_may_be():
+    for change in ({"width": 40_000}, {"size": 5000}, {"width": 20_000, "height": 20_000}, {"spacing": 10**9}):
+        with pytest.raises(ValueError, match="expected at most"):
+            render("steps", Layout(font=FALLBACK, **change))
+
+
+def test_a_file_that_is_no_font_stops_the_cell_not_each_sample(tmp_path):
+    broken = tmp_path / "broken.ttf"
+    broken.write_text("no font")
+    with pytest.raises(UsageError, match=r"broken\.ttf: cannot be used at 80 px"):
+        crafted(FigStep(font=str(broken)), None)

@@ -42,10 +42,27 @@ def test_doctor_says_what_a_missing_font_changes(proofglass, monkeypatch) -> Non
     from proofglass.images import fonts
 
     monkeypatch.setattr(fonts, "_installed", lambda name: None)
+    monkeypatch.setattr(fonts, "listed", tuple)
     told = json.loads(proofglass("doctor", "--json")[1])["paper font"]
     assert told.startswith("FreeMonoBold is not installed: figstep draws in DejaVuSansMono-Bold instead")
-    monkeypatch.setattr(fonts, "_installed", lambda name: Path("/fonts/FreeMonoBold.ttf"))
+    monkeypatch.setattr(fonts, "_installed", lambda name: fonts.Face(Path("/fonts/FreeMonoBold.ttf")))
     assert json.loads(proofglass("doctor", "--json")[1])["paper font"] == "/fonts/FreeMonoBold.ttf"
+
+
+def test_doctor_says_which_text_cannot_be_drawn_and_which_names_not_found(proofglass, monkeypatch) -> None:
+    from proofglass.images import fonts, typefaces
+
+    monkeypatch.setattr(typefaces, "has_raqm", lambda: False)
+    monkeypatch.setattr(fonts, "listed", tuple)
+    told = json.loads(proofglass("doctor", "--json")[1])
+    assert told["text shaping"].startswith("this Pillow has no Raqm")
+    assert told["font names"].startswith("fontconfig lists none")
+    monkeypatch.setattr(typefaces, "has_raqm", lambda: True)
+    row = dict.fromkeys(("file", "index", "family", "fullname", "postscriptname", "weight", "slant", "width"), "0")
+    monkeypatch.setattr(fonts, "listed", lambda: (row, row))
+    _, out, _ = proofglass("doctor")
+    assert re.search(r"^text shaping +Raqm ", out, re.MULTILINE)
+    assert re.search(r"^font names +2 faces known to fontconfig", out, re.MULTILINE)
 
 
 def test_the_absence_of_a_font_is_said_once_in_a_process_however_many_pictures_are_drawn() -> None:

@@ -49,6 +49,8 @@ def examine() -> dict[str, Any]:
         "machine": _machine(),
         "fonts": _fonts(),
         "paper font": _paper_font(),
+        "font names": _font_names(),
+        "text shaping": _text_shaping(),
         "testbed": _testbed(),
         "extras": extras(),
     }
@@ -163,6 +165,26 @@ def _paper_font() -> str:
         )
 
 
+def _font_names() -> str:
+    """Whether fonts are found by the name of a family."""
+    from proofglass.images.fonts import listed
+
+    if rows := listed():
+        return f"{len(rows)} faces known to fontconfig, by family or full name"
+    return "fontconfig lists none (apt install fontconfig): fonts are found by file name and path only"
+
+
+def _text_shaping() -> str:
+    """By what text is set that runs from right to left or whose letters join."""
+    from PIL import features
+
+    from proofglass.images.typefaces import has_raqm
+
+    if not has_raqm():
+        return "this Pillow has no Raqm: text from right to left and joined letters cannot be drawn (others can)"
+    return ", ".join(f"{name} {features.version(key)}" for name, key in (("Raqm", "raqm"), ("HarfBuzz", "harfbuzz")))
+
+
 def _testbed() -> list[str]:
     """The testbed victims whose weights are here."""
     import proofglass.testbed as package
@@ -175,7 +197,8 @@ def _text(found: dict[str, Any]) -> str:
             ["platform", found["platform"]]]  # fmt: skip
     head += [[name, str(value)] for name, value in found["machine"].items()]
     head += [["fonts", ", ".join(found["fonts"]) or "none: the package is incomplete, install it anew"]]
-    head += [["font of FigStep", found["paper font"]]]
+    head += [["font of FigStep", found["paper font"]], ["font names", found["font names"]]]
+    head += [["text shaping", found["text shaping"]]]
     head += [["testbed weights", ", ".join(found["testbed"]) or "none: the package is incomplete, install it anew"]]
     versions = [[name, version or "MISSING"] for name, version in found["versions"].items()]
     lines = [table(head, width=columns(), headed=False), "", "packages", _indent(table(versions)), "", "extras"]

@@ -59,6 +59,7 @@ def cut(parts: Sequence[str], layout: Layout) -> list[Rendered]:
         )
     face = typefaces.typeface(font_for(layout), layout.size)
     ends = [layout.x + math.ceil(face.getlength(done)) for done in accumulate(parts)]
+    typefaces.check_size(max(1, ends[-1] + TAIL), layout.height)
     whole = render(
         phrase, replace(layout, width=max(1, ends[-1] + TAIL), wrap=max(1, len(phrase)), steps=0, grid=0, spacing=0)
     )

@@ -57,9 +57,9 @@ def is_path(name: str) -> bool:
 
 
 def _hint(name: str) -> str:
-    if not _listed():
+    if not listed():
         return "Names of families are unknown here: fontconfig (`fc-list`) is not installed. "
-    known = {each for row in _listed() for each in row["family"].split(",") + row["fullname"].split(",")}
+    known = {each for row in listed() for each in row["family"].split(",") + row["fullname"].split(",")}
     near = get_close_matches(name[:200], sorted(known), n=1, cutoff=0.7)
     return f"Did you mean {near[0]!r}? " if near else ""
 
@@ -102,7 +102,7 @@ def _installed(name: str) -> Face | None:
 def _by_fontconfig(name: str) -> Face | None:
     """Full and PostScript names first, then the regular face of a family: upright, of normal weight and width."""
     wanted = _folded(name)
-    rows = [row for row in _listed() if row["file"].lower().endswith((".ttf", ".otf", ".ttc", ".otc"))]
+    rows = [row for row in listed() if row["file"].lower().endswith((".ttf", ".otf", ".ttc", ".otc"))]
     for keys in (("fullname", "postscriptname"), ("family",)):
         matching = [row for row in rows if any(wanted in map(_folded, row[key].split(",")) for key in keys)]
         if matching:
@@ -126,7 +126,7 @@ def _folded(name: str) -> str:
 
 
 @cache
-def _listed() -> tuple[dict[str, str], ...]:
+def listed() -> tuple[dict[str, str], ...]:
     """What fontconfig lists, once in a process; nothing where it is not installed."""
     form = "\t".join(f"%{{{key}}}" for key in _LISTED) + "\n"
     try:

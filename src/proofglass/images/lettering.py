@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from annotated_types import Interval
 
-from proofglass.images.drawn import remember
+from proofglass.images.boxes import NOWHERE, Box
+from proofglass.images.drawn import plain, remember
 from proofglass.images.typefaces import (
     MAX_SIZE,
     Engine,
@@ -25,6 +26,7 @@ from proofglass.images.typefaces import (
     engine_for,
     font,
     ink,
+    is_visible,
     readable,
     runs_right_to_left,
     typeface,
@@ -38,24 +40,14 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.ImageFont import FreeTypeFont
 
+__all__ = ["NOWHERE", "WHITE", "Anchor", "Box", "Colour", "Drawn", "Lettering", "lettered", "placed"]
+
 Byte = Annotated[int, Interval(ge=0, le=255)]
 Colour = tuple[Byte, Byte, Byte]
 Anchor = Literal[
     "top", "bottom", "left", "right", "center", "top-left", "top-right", "bottom-left", "bottom-right"
 ]  # fmt: skip
 WHITE = (255, 255, 255)
-
-
-class Box(NamedTuple):
-    """A rectangle of pixels: left and top belong to it, right and bottom no more."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-
-NOWHERE = Box(0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ class Lettering:
     margin: Steps = 8
     spacing: Annotated[int, Interval(ge=-MAX_SIZE, le=MAX_SIZE)] = 4
     align: Literal["start", "left", "center", "right"] = "start"
-    items: Steps = 0
+    items: Annotated[int, Interval(ge=0, le=1000)] = 0
     rotation: Annotated[float, Interval(ge=-360, le=360)] = 0.0
     box: bool = False
 
@@ -115,17 +107,14 @@ def lettered(text: str, lettering: Lettering, size: tuple[int, int] | None = Non
     Raises ValueError, "text: ...", for a text that cannot be drawn (nothing visible, a control character, letters that
     the font lacks, too large), UsageError for a font that is not there.
     """
-    import numpy as np
-
     block = _block(text, lettering, lettering.wrap_px, strict=True)
     margin = lettering.margin
     width, height = size or (block.mask.width + 2 * margin, block.mask.height + 2 * margin)
     check_size(width, height)
     room = width - 2 * margin - block.mask.width
     left = margin + {"left": 0, "center": room // 2, "right": room}[block.side]
-    sheet = np.empty((height, width, 3), np.uint8)
-    sheet[:] = lettering.background or WHITE
-    return _onto(sheet, block, (left, margin), replace(lettering, box=False), Box(0, 0, width, height))
+    sheet = plain(width, height, lettering.background or WHITE)
+    return _onto(sheet, block, (left, margin), lettering, Box(0, 0, width, height))
 
 
 def placed(photo: Image, text: str, lettering: Lettering, at: Anchor | tuple[int, int] | Box = "bottom") -> Drawn:
@@ -141,7 +130,7 @@ def placed(photo: Image, text: str, lettering: Lettering, at: Anchor | tuple[int
         limit = max(1, region.right - region.left - 2 * margin)
     block = _block(text, lettering, limit, strict=lettering.wrap_px is not None)
     corner = point or _corner(at, region, block.mask.size, margin)
-    return _onto(photo.array().copy(), block, corner, lettering, region)
+    return _onto(photo.array().copy(), block, corner, lettering, region, boxed=lettering.box)
 
 
 # ---- where ----
@@ -194,7 +183,7 @@ class _Block:
 def _block(text: str, lettering: Lettering, limit: int | None, strict: bool) -> _Block:
     used = font(lettering.font)
     text = readable(text)
-    if not any(c.isprintable() and not c.isspace() for c in text) and not lettering.items:
+    if not is_visible(text) and not lettering.items:
         raise ValueError("text: nothing visible to draw, it is empty or blank")
     engine = engine_for(text)
     text = drawable(text, used)
@@ -232,18 +221,22 @@ def _mask(inks: Sequence[Ink], face: FreeTypeFont, spacing: int, side: str) -> A
 
     ascent, descent = face.getmetrics()
     pitch = max(1, ascent + descent + spacing)
-    width = max(ink.right for ink in inks)
+    overhangs = [min(0, ink.x) for ink in inks]  # a line begins where its ink does: none is wider than it measures
+    widths = [max(0, ink.right) - overhang for ink, overhang in zip(inks, overhangs, strict=True)]
     share = {"left": 0.0, "center": 0.5, "right": 1.0}[side]
-    corners = [(int(share * (width - ink.right)) + ink.x, ascent + k * pitch + ink.y) for k, ink in enumerate(inks)]
-    left, top = min(0, *(x for x, _ in corners)), min(0, *(y for _, y in corners))
-    right = max(x + ink.mask.width for (x, _), ink in zip(corners, inks, strict=True))
+    corners = [
+        (int(share * (max(widths) - width)) + ink.x - overhang, ascent + k * pitch + ink.y)
+        for k, (ink, overhang, width) in enumerate(zip(inks, overhangs, widths, strict=True))
+    ]
+    top = min(0, *(y for _, y in corners))
+    right = max(max(widths), *(x + ink.mask.width for (x, _), ink in zip(corners, inks, strict=True)))
     bottom = max(y + ink.mask.height for (_, y), ink in zip(corners, inks, strict=True))
     bottom = max(bottom, ascent + descent + (len(inks) - 1) * pitch)
-    check_size(right - left, bottom - top)
-    mask = Pillow.new("L", (right - left, bottom - top))
+    check_size(right, bottom - top)
+    mask = Pillow.new("L", (right, bottom - top))
     draw = ImageDraw.Draw(mask)
     for one, (x, y) in zip(inks, corners, strict=True):
-        draw.bitmap((x - left, y - top), one.mask, 255)
+        draw.bitmap((x, y - top), one.mask, 255)
     return mask
 
 
@@ -255,19 +248,27 @@ def _rotated(mask: Any, degrees: float) -> Any:
     return mask.rotate(degrees, Pillow.Resampling.BICUBIC, expand=True)
 
 
-def _onto(pixels: np.ndarray, block: _Block, corner: tuple[int, int], lettering: Lettering, region: Box) -> Drawn:
-    """`block` on `pixels`, which are written into, with its upper left corner at `corner`."""
+def _onto(
+    pixels: np.ndarray,
+    block: _Block,
+    corner: tuple[int, int],
+    lettering: Lettering,
+    region: Box,
+    *,
+    boxed: bool = False,
+) -> Drawn:
+    """`block` on `pixels`, which are written into, with its upper left corner at `corner`. boxed: a plain rectangle
+    stands behind it."""
     x, y = corner
     ink = block.mask.getbbox()
-    there = _moved(ink, x, y) if ink else NOWHERE
-    inside = changed = _cut(there, region)
-    if lettering.box:
-        m = lettering.margin
-        changed = _cut(Box(x - m, y - m, x + block.mask.width + m, y + block.mask.height + m), region)
-        pixels[_slices(changed)] = lettering.background or WHITE
+    there = Box(*ink).moved(x, y) if ink else NOWHERE
+    inside = changed = there.cut(region)
+    if boxed:
+        changed = Box(0, 0, *block.mask.size).moved(x, y).grown(lettering.margin).cut(region)
+        pixels[changed.slices] = lettering.background or WHITE
     if inside != NOWHERE:
-        part = block.mask.crop((inside.left - x, inside.top - y, inside.right - x, inside.bottom - y))
-        pixels[_slices(inside)] = _painted(pixels[_slices(inside)], part, lettering)
+        part = block.mask.crop(inside.moved(-x, -y))
+        pixels[inside.slices] = _painted(pixels[inside.slices], part, lettering)
     image = Image.from_array(pixels, copy=False)
     remember(image, "\n".join(block.lines))
     return Drawn(image, changed, inside != there, block.font.name, block.font.sha256, block.engine, block.lines)
@@ -282,16 +283,3 @@ def _painted(ground: np.ndarray, mask: Any, lettering: Lettering) -> np.ndarray:
     under = Pillow.fromarray(np.ascontiguousarray(ground))
     under.paste(lettering.fill, (0, 0), mask)
     return np.asarray(under)
-
-
-def _slices(box: Box) -> tuple[slice, slice]:
-    return slice(box.top, box.bottom), slice(box.left, box.right)
-
-
-def _moved(box: tuple[int, int, int, int], x: int, y: int) -> Box:
-    return Box(box[0] + x, box[1] + y, box[2] + x, box[3] + y)
-
-
-def _cut(box: Box, by: Box) -> Box:
-    cut = Box(max(box[0], by[0]), max(box[1], by[1]), min(box[2], by[2]), min(box[3], by[3]))
-    return cut if cut.left < cut.right and cut.top < cut.bottom else NOWHERE

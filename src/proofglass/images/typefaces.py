@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from proofglass.digests import digest_of
 from proofglass.errors import UsageError
 from proofglass.images import MAX_PIXELS, MAX_SIDE
+from proofglass.images.boxes import Box
 from proofglass.images.fonts import face
 
 if TYPE_CHECKING:
@@ -44,8 +45,13 @@ class Font:
 def font(name: str) -> Font:
     """The font `name` (`fonts.face`). Raises UsageError where there is none."""
     found = face(name)
-    label = found.path.stem + (f"#{found.index}" if found.index else "")
-    return Font(found.path, label, digest_of(found.path), found.index)
+    return _font_of(str(found.path), digest_of(found.path), found.index)
+
+
+@lru_cache(maxsize=256)  # one object for one font: tables that are looked up by it compare no paths
+def _font_of(path: str, sha256: str, index: int) -> Font:
+    name = Path(path).stem + (f"#{index}" if index else "")
+    return Font(Path(path), name, sha256, index)
 
 
 def typeface(font: Font, size: int, engine: Engine = "basic") -> FreeTypeFont:
@@ -81,6 +87,15 @@ class Ink:
     y: int
     right: int
 
+    def box(self, x: int, y: int) -> Box:
+        """Where the mask lies with the origin at (x, y)."""
+        return Box(0, 0, self.mask.width, self.mask.height).moved(x + self.x, y + self.y)
+
+    def is_inked_in(self, room: Box, x: int, y: int) -> bool:
+        """Whether all ink lies in `room`, with the origin at (x, y)."""
+        found = self.mask.getbbox()
+        return found is None or (ink := Box(*found).moved(x + self.x, y + self.y)).cut(room) == ink
+
 
 def ink(line: str, font: Font, size: int, engine: Engine = "basic", anchor: str = "la", direction: str = "") -> Ink:
     """`line` as Pillow draws it. Short lines are kept: the same words come again in picture after picture.
@@ -112,6 +127,12 @@ def _ink(line: str, font: Font, size: int, engine: Engine, anchor: str, directio
 
 
 _kept_ink = lru_cache(maxsize=512)(_ink)
+
+
+def forget() -> None:
+    """Lines that were drawn are drawn anew, and fonts opened anew."""
+    _kept_ink.cache_clear()
+    _opened.cache_clear()
 
 
 def check_size(width: int, height: int) -> None:
@@ -190,10 +211,7 @@ def drawable(text: str, font: Font) -> str:
 
     Raises ValueError, which names them, where the font lacks any other character: no box is ever drawn for one.
     """
-    if text.isascii():
-        return text
-    odd = sorted({c for c in text if c != "\n" and not " " <= c < "\x7f" and not _is_ignorable(c)})
-    lacking = {c for c in odd if not _has_glyph(font, c)}
+    lacking = {c for c in set(text) if c not in "\n " and not _is_ignorable(c) and not _has_glyph(font, c)}
     blanks = {c for c in lacking if c.isspace()}
     if unknown := sorted(lacking - blanks):
         named, codes = "".join(unknown[:_TOLD]), " ".join(f"U+{ord(c):04X}" for c in unknown[:_TOLD])
@@ -204,8 +222,15 @@ def drawable(text: str, font: Font) -> str:
     return text.translate(dict.fromkeys(map(ord, blanks), " "))
 
 
+def is_visible(text: str) -> bool:
+    """Whether there is anything to see: more than blanks, joiners and marks of direction."""
+    return any(not c.isspace() and not _is_ignorable(c) for c in text)
+
+
 def _is_ignorable(c: str) -> bool:
     """Joiners, marks of direction and variation selectors: a font that lacks them shows nothing, and should not."""
+    if c.isascii():
+        return False
     return unicodedata.category(c) == "Cf" or "\ufe00" <= c <= "\ufe0f" or "\U000e0100" <= c <= "\U000e01ef"
 
 

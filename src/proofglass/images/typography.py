@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
 from proofglass.images import MAX_PIXELS, MAX_SIDE, typefaces
-from proofglass.images.drawn import remember, text_of
+from proofglass.images.boxes import NOWHERE, Box, around
+from proofglass.images.drawn import plain, remember, text_of
 from proofglass.images.fonts import is_path
 from proofglass.images.typefaces import Engine, Font, Ink, check_characters, drawable, engine_for, ink, typeface
 from proofglass.types import Image, Layout
@@ -27,7 +28,18 @@ if TYPE_CHECKING:
     import numpy as np
     from PIL.ImageFont import FreeTypeFont
 
-__all__ = ["FALLBACK", "Rendered", "font_file", "font_for", "incitement", "on_grid", "render", "replaced", "text_of"]
+__all__ = [
+    "FALLBACK",
+    "PRO_TEXT",
+    "Rendered",
+    "font_file",
+    "font_for",
+    "incitement",
+    "on_grid",
+    "render",
+    "replaced",
+    "text_of",
+]
 FALLBACK = "DejaVuSansMono-Bold"  # like FreeMonoBold monospaced, bold, 48 px a character at size 80
 MIN_GAP = 2  # px between a word and the next one on the grid
 _BLANKS = str.maketrans(dict.fromkeys("\t\n\x0b\x0c\r", " "))  # what `textwrap` makes blanks of
@@ -70,48 +82,34 @@ def render(text: str, layout: Layout) -> Rendered:
 
 def _drawn(inks: Sequence[tuple[Ink, int, int]], layout: Layout) -> tuple[np.ndarray, bool]:
     """The pixels of drawn lines, each with its origin, and whether ink left the canvas."""
+    import numpy as np
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
-    boxes = [(x + one.x, y + one.y, x + one.x + one.mask.width, y + one.y + one.mask.height) for one, x, y in inks]
-    fits = all(b[0] >= 0 and b[1] >= 0 and b[2] <= layout.width and b[3] <= layout.height for b in boxes)
-    margin = 0 if fits else _margin(layout)
+    canvas = Box(0, 0, layout.width, layout.height)
+    room = canvas.grown(_margin(layout))
+    area = around(one.box(x, y) for one, x, y in inks).cut(room)
     # Letters are laid over the sheet channel by channel, so one channel of grey on grey says all three.
     is_grey = len(set(layout.fill)) == len(set(layout.background)) == 1
     fill: Any = layout.fill[0] if is_grey else layout.fill
     background: Any = layout.background[0] if is_grey else layout.background
-    sheet = Pillow.new("L" if is_grey else "RGB", (layout.width + 2 * margin, layout.height + 2 * margin), background)
+    sheet = Pillow.new("L" if is_grey else "RGB", area.size, background)
     draw = ImageDraw.Draw(sheet)
-    for (one, _, _), (left, top, _, _) in zip(inks, boxes, strict=True):
-        draw.bitmap((left + margin, top + margin), one.mask, fill)
-    if fits:
-        return _rgb(sheet), False
-    canvas = (margin, margin, margin + layout.width, margin + layout.height)
-    pixels = _rgb(sheet.crop(canvas))
-    sheet.paste(background, canvas)
-    found = sheet.getextrema()  # what is not background now has left the canvas
+    for one, x, y in inks:
+        draw.bitmap((x + one.x - area.left, y + one.y - area.top), one.mask, fill)
+    pixels = plain(layout.width, layout.height, layout.background)
+    inside = area.cut(canvas)
+    if inside != NOWHERE:
+        found, there = np.asarray(sheet.crop(inside.moved(-area.left, -area.top))), pixels[inside.slices]
+        for channel in range(3):
+            there[..., channel] = found if is_grey else found[..., channel]
+    if inside == area:
+        return pixels, any(not one.is_inked_in(room, x, y) for one, x, y in inks)
+    if inside != NOWHERE:
+        sheet.paste(background, inside.moved(-area.left, -area.top))
     empty = (background, background) if is_grey else tuple((each, each) for each in background)
-    return pixels, found != empty or any(_beyond(one, x + margin, y + margin, sheet.size) for one, x, y in inks)
-
-
-def _beyond(one: Ink, x: int, y: int, size: tuple[int, int]) -> bool:
-    """Whether ink lies outside the sheet, margin and all: drawn nowhere, it left no trace there."""
-    box = one.mask.getbbox()
-    if box is None:
-        return False
-    left, top, right, bottom = box
-    x, y = x + one.x, y + one.y
-    return bool(x + left < 0 or y + top < 0 or x + right > size[0] or y + bottom > size[1])
-
-
-def _rgb(sheet: Any) -> np.ndarray:
-    import numpy as np
-
-    pixels = np.asarray(sheet)
-    if pixels.ndim == 2:
-        grey, pixels = pixels, np.empty((*pixels.shape, 3), np.uint8)
-        pixels[:] = grey[..., None]
-    return pixels
+    left = sheet.getextrema() != empty  # what is not background now has left the canvas
+    return pixels, left or any(not one.is_inked_in(room, x, y) for one, x, y in inks)
 
 
 def _inks(lines: str, font: Font, engine: Engine, layout: Layout) -> list[tuple[Ink, int, int]]:

@@ -17,6 +17,8 @@ def wrapped(text: str, limit: float, width_of: Callable[[str], float], *, strict
 
 def letters(text: str) -> list[str]:
     """`text` in pieces that a reader takes for one letter: a character with the marks and joiners that follow it."""
+    if text.isascii():
+        return list(text)
     found: list[str] = []
     for c in text:
         joins = unicodedata.category(c) in ("Mn", "Mc", "Me", "Cf")

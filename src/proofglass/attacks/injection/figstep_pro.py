@@ -4,8 +4,8 @@ The authors publish no code that cuts and no rule: on the three prompts whose pi
 once, after half its letters rounded down, so that n words make n + 1 pictures (`parts="halves"`). Departures: the texts
 are in our own words with the same functions (files take the authors'), and the second one, asked where the first
 failed, is off by default; where a victim states a layout that it reads, each piece is drawn in it, else the line is cut
-as theirs (their cuts lie up to 4 px beside the letters); the keyword, which they chose by hand, is `sample.meta`'s or
-the last words of the instruction.
+as theirs (whose cuts lie up to 4 px beside the letters); the keyword, which they chose by hand, is the sample's or the
+last words of its instruction.
 """
 
 from __future__ import annotations
