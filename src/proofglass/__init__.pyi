@@ -32,6 +32,7 @@ from .flow import Driven, Flow, drive
 from .interfaces import (
     Attack,
     Calibration,
+    Composed,
     Dataset,
     Defense,
     Detector,
@@ -42,14 +43,15 @@ from .interfaces import (
     Measured,
     Metric,
     Model,
+    Painter,
     Paper,
     Plug,
     Prepared,
+    Stack,
     Victim,
     WhiteBoxVictim,
     key_of,
 )
-from .interfaces.stack import Stack
 from .types import (
     Artefact,
     Ask,
@@ -82,6 +84,7 @@ __all__ = [
     "Calibration",
     "Chat",
     "ClosedVictim",
+    "Composed",
     "Cost",
     "Dataset",
     "Decision",
@@ -107,6 +110,7 @@ __all__ = [
     "Model",
     "NothingMeasured",
     "Opened",
+    "Painter",
     "Paper",
     "Plug",
     "Prepared",
