@@ -86,3 +86,21 @@ def test_the_loading_benchmark_prints_what_the_docs_show():
     assert "40 samples" in table
     assert "plan of a study" in plan
     assert all("peak" in line for line in (pictures, table, plan))
+
+
+def test_the_coverage_of_the_forecast_is_printed(monkeypatch, capsys):
+    forecasts = _script("scripts/forecast_coverage.py")
+    monkeypatch.setattr(forecasts, "SIZES", ((20, 10, False), (20, 10, True)))
+    monkeypatch.setattr(forecasts, "MANY", 1000)
+    forecasts.main(1)
+    printed = capsys.readouterr().out
+    assert "20 samples, N = 10, until the first success; 1 runs each" in printed
+    assert printed.count("| log-normal, .02, spread 1 |") == 2
+    assert "of 21 runs; in the worst case " in printed  # nine worlds twice, three laws once
+
+
+def test_a_planted_power_law_gives_way_as_often_as_it_says():
+    forecasts = _script("scripts/forecast_coverage.py")
+    found = forecasts.by_law(3.0, 0.3, 40_000, 100, np.random.default_rng(0))
+    # exp(-3 x 100^-.3) = .471
+    assert abs(np.mean([each.successes for each in found]) - 0.471) < 0.01

@@ -111,6 +111,13 @@ def test_a_helper_that_proposes_nothing_fails_the_sample_with_its_reason(says: s
     assert [ask.settings.draw for ask in helper.asked] == [0, 1, 2]
 
 
+def test_a_helper_that_cannot_be_asked_is_not_asked_again() -> None:
+    helper = Says(lambda ask, k: Reply.error("too long", fault="length"), "helper")
+    _, _, end = run(SASP(judge=Yes(), helper=helper), victim("yes"), sample(GOAL))
+    assert "the helper was silent (error: too long)" in end.failure
+    assert len(helper.asked) == 1
+
+
 def test_a_helper_that_falls_silent_later_leaves_what_was_tried() -> None:
     helper = Says(lambda ask, k: "<prompt>try</prompt>" if k == 0 else "no more", "helper")
     _, reply, _ = run(SASP(judge=Yes(), helper=helper), victim("a longer answer"), sample(GOAL))

@@ -7,6 +7,7 @@ import pytest
 
 from proofglass.evaluation.metrics.searches import BestOfNForecast, SearchSuccess
 from proofglass.evaluation.statistics.forecast import forecast
+from proofglass.interfaces import CELL
 from proofglass.registry import build
 from proofglass.types.tries import Tries
 
@@ -47,6 +48,17 @@ def test_a_cell_without_a_search_has_no_number(metric: SearchSuccess | BestOfNFo
     for frame in (rows(), rows("x", None)):
         found = metric.over(frame)
         assert (found.value, found.reason) == (None, "no reply was brought by a search that counts its tries")
+
+
+@pytest.mark.parametrize("metric", [SearchSuccess(), BestOfNForecast()])
+def test_only_cells_of_a_search_have_a_row(metric: SearchSuccess | BestOfNForecast) -> None:
+    frame = rows("plain", FIRST, None, f"down; {Tries(0).told()}", outcomes={3: "error"}).with_columns(
+        *(pl.lit("x").alias(name) for name in CELL if name != "attack"), attack=pl.Series(["a", "b", "a", "c"])
+    )
+    found = {group[CELL.index("attack")]: measure for group, measure in metric.over_groups(frame)}
+    assert set(found) == {"b", "c"}
+    assert found["b"].n == 1
+    assert found["c"].value is None
 
 
 def test_the_forecast_is_at_ten_times_the_tries_and_says_how_it_came_about() -> None:

@@ -20,7 +20,7 @@ from annotated_types import Interval
 
 from proofglass.attacks.crafting import templates
 from proofglass.attacks.injection.figstep import layout_from
-from proofglass.attacks.text.best_of_n import PAPER, best_of, stream
+from proofglass.attacks.text.best_of_n import PAPER, best_of, check_warm, stream
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.images import typography
@@ -101,6 +101,7 @@ class BestOfNImage(Attack):
         return self.tried(artefact, sample, 0)
 
     def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        check_warm(self, self.kind, self.n, ask)
         first = [0] * self.n if self.kind == "repeated" else range(self.n)
         chats = (self.tried(artefact, sample, number) for number in first)
         return (yield from best_of(chats, ask, sample, self.judge, self.threshold, go_on=self.go_on))

@@ -36,21 +36,27 @@ def best_of(
     chats: Iterable[Chat], ask: Ask, sample: Sample, judge: Judge, threshold: float, *, go_on: bool
 ) -> Flow[tuple[Chat, Reply]]:
     """Ask about one chat after another until one succeeds, or about all. A chat that was asked before draws anew; at
-    temperature 0 that is the same answer, and an error. Raises ValueError for it, and where nothing was asked."""
+    temperature 0, where that is the same answer, it is passed over. Raises ValueError where nothing was asked."""
     search, before = Search(sample, judge, threshold), dict[Chat, int]()
     for chat in chats:
         again = before.get(chat, 0)
         before[chat] = again + 1
         if again and ask.settings.temperature == 0:
-            raise ValueError(
-                f"sample {sample.id}: the same input is to be sampled again at temperature 0, which gives the same "
-                "answer; set settings.temperature (the paper: 1), or n: 1"
-            )
+            continue
         settings = replace(ask.settings, draw=ask.settings.draw + again)
         yield from search.ask(replace(ask.on(chat), settings=settings))
         if search.gave_up or (search.succeeded and not go_on):
             break
     return search.end()
+
+
+def check_warm(attack: Attack, kind: str, n: int, ask: Ask) -> None:
+    """Raises ValueError where one input is to be sampled `n` times at temperature 0."""
+    if kind == "repeated" and n > 1 and ask.settings.temperature == 0:
+        raise ValueError(
+            f"{attack.name}: one input sampled {n} times at temperature 0 is one answer {n} times; set "
+            "settings.temperature (the paper: 1), or n: 1"
+        )
 
 
 def disturbed(text: str, sigma: float, rng: random.Random) -> str:
@@ -111,6 +117,7 @@ class BestOfNText(Attack):
         return self.tried(artefact, sample, 0)
 
     def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        check_warm(self, self.kind, self.n, ask)
         chats = (self.tried(artefact, sample, number) for number in range(self.n))
         return (yield from best_of(chats, ask, sample, self.judge, self.threshold, go_on=self.go_on))
 

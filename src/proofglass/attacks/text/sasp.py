@@ -132,6 +132,8 @@ class SASP(Attack):
             reply: Reply = yield told
             if reply.outcome != "ok":
                 why = f"the helper was silent ({reply.outcome}: {reply.reason})"
+                if reply.fault:  # asked again it would say so again
+                    return "", why
             elif found := _PROMPT.search(reply.text):
                 if prompt := found[1].strip():
                     return prompt, ""
