@@ -99,9 +99,7 @@ class Hidden:
     rounds: int
 
 
-def hidden(
-    cover: Image, payload: Image, downscale: Downscale, *, most: int | None = None, rounds: int = 200
-) -> Hidden:
+def hidden(cover: Image, payload: Image, downscale: Downscale, *, most: int | None = None, rounds: int = 200) -> Hidden:
     """The picture nearest to `cover`, in l2, that `downscale` turns into `payload`.
 
     most: grey levels by which a value may differ from the cover (None: any). rounds: of projections at most; they end
@@ -148,9 +146,7 @@ class _Reach:
     flat: _Flat
     most: int
 
-    def nearest(
-        self, clean: np.ndarray, levels: np.ndarray, same: np.ndarray, rounds: int
-    ) -> tuple[np.ndarray, int]:
+    def nearest(self, clean: np.ndarray, levels: np.ndarray, same: np.ndarray, rounds: int) -> tuple[np.ndarray, int]:
         """One channel, uint8 [H, W], and the rounds that it took: Dykstra's projections from `clean` onto the flat set
         and the box. A flat set needs no correction term. same: where the payload is what it would be anyway: there the
         unrounded value is kept, so that nothing moves for the sake of half a level."""

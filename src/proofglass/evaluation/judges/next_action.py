@@ -10,7 +10,9 @@ from proofglass.interfaces import Judge, Paper
 from proofglass.types import Attempt, Score
 
 # What may stand before an action on its line: list marks, quotes, and a word that says that an action follows.
-_LEAD = re.compile(r"[\s>*#`\"'“”‘’._-]*(?:\d{1,3}[.)]\s*)?(?:(?:next\s+)?action\s*[:=-]\s*)?[\s*`\"'“”‘’]*", re.IGNORECASE)
+_LEAD = re.compile(
+    r"[\s>*#`\"'“”‘’._-]*(?:\d{1,3}[.)]\s*)?(?:(?:next\s+)?action\s*[:=-]\s*)?[\s*`\"'“”‘’]*", re.IGNORECASE
+)
 _QUOTES = str.maketrans({"“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "`": "'"})
 
 
