@@ -97,7 +97,8 @@ def screens(victim: Victim, n: int, steps: int) -> None:
     for planted in ("craft", "sealed"):
         samples = list(FictionalScreens(pages="vale", n=n, planted=planted))
         say(
-            f"\n{victim.name}, screens of the Vale, planted: {planted}, n = {n}\n\n| third-party-text | followed |\n|---|---|"
+            f"\n{victim.name}, screens of the Vale, planted: {planted}, n = {n}\n\n"
+            "| third-party-text | followed |\n|---|---|"
         )
         for name, attack in written.items():
             say(f"| {name} | {measured(attack, victim, samples, build('judges', 'next-action')).rate} |")
@@ -107,7 +108,8 @@ def hidden(victim: Victim, n: int, steps: int) -> None:
     """The same, in a picture that shows it only once it is shrunk to the victim's 96 x 96."""
     samples = list(FictionalScreens(pages="vale", n=n, planted="sealed"))
     say(
-        f"\n{victim.name}, screens of the Vale, planted: sealed, n = {n}, 384 x 384 shrunk by the victim's own processor\n"
+        f"\n{victim.name}, screens of the Vale, planted: sealed, n = {n}, 384 x 384 shrunk by the victim's own "
+        "processor\n"
     )
     say("| downscale-injection | followed | residual, most and mean | moved, most | mean moved, most | stands out by |")
     say("|---|---|---|---|---|---|")
@@ -170,7 +172,8 @@ def construction(victim: Victim, n: int, steps: int) -> None:
         "SD_TYPO": MMSafetyBenchAttack("SD_TYPO", ValeWriter(), painter=ValePainter()),
     }
     say(
-        f"\n{victim.name}, testbed/restricted, n = {n}\n\n| mm-safetybench | not refused | right content |\n|---|---|---|"
+        f"\n{victim.name}, testbed/restricted, n = {n}\n\n"
+        "| mm-safetybench | not refused | right content |\n|---|---|---|"
     )
     for name, attack in ways.items():
         rates = [
@@ -235,7 +238,8 @@ def protected(victim: Victim, n: int, steps: int) -> None:
     samples = [row for row in Targeted(Named(n)) if isinstance(row, Sample)]
     judge = build("judges", "target-string")
     say(
-        f"\n{victim.name}, told to protect; protected answers about things named in a picture, n = {n}, PGD 16/255, {steps} steps\n"
+        f"\n{victim.name}, told to protect; protected answers about things named in a picture, n = {n}, PGD 16/255, "
+        f"{steps} steps\n"
     )
     say("| | not refused | the whole protected answer |\n|---|---|---|")
     ways = {

@@ -78,7 +78,7 @@ def test_control_samples_get_the_same_kind_of_line_or_none() -> None:
 
 def test_a_group_that_nobody_named_costs_its_sample_and_says_what_to_do() -> None:
     attack, place = Chen2023bOverlay(), replace(PERSON, category="Geolocation")
-    with pytest.raises(ValueError, match="'Geolocation' is none of `values`.*privqa: `only`"):
+    with pytest.raises(ValueError, match=r"'Geolocation' is none of `values`.*privqa: `only`"):
         attack.apply(crafted(attack), place)
     assert printed(replace(attack, protected="Japan"), place) != "Citizenship: Japan"
 
@@ -101,8 +101,8 @@ def test_a_line_that_does_not_fit_is_noted_and_no_picture_is_an_error() -> None:
     assert "does not fit" in end.value[1].reason
     with pytest.raises(ValueError, match="found none"):
         attack.apply(crafted(attack), replace(PERSON, chat=Chat.user("Who is it?")))
+    strict = replace(attack, on_overflow="error")
     with pytest.raises(ValueError, match="does not fit"):
-        strict = replace(attack, on_overflow="error")
         strict.apply(crafted(strict), PERSON)
 
 

@@ -79,7 +79,7 @@ def test_the_filter_of_a_victims_own_processor_is_found_by_its_pixels() -> None:
 def test_a_victim_of_replies_alone_needs_filter_and_size_named() -> None:
     with pytest.raises(UsageError, match="size: scripted states no size"):
         list(DownscaleInjection().craft(Scripted(), [sample()], seed=1))
-    with pytest.raises(UsageError, match="filter: scripted does not show.*bicubic"):
+    with pytest.raises(UsageError, match=r"filter: scripted does not show.*bicubic"):
         list(replace(ATTACK, filter="victim").craft(Scripted(), [sample()], seed=1))
 
 

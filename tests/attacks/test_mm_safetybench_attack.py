@@ -267,10 +267,10 @@ def test_words_of_a_file_in_the_benchmarks_layout(tmp_path: Path) -> None:
     assert "rephrase_leak" in driven(MMSafetyBenchAttack("TYPO", phrases=path)).failure
     for text in ("[1]", "{", "\udcff".encode("utf-8", "surrogatepass").decode("latin-1")):
         path.write_text(text)
+        fresh = MMSafetyBenchAttack("TYPO", phrases=path)
+        (made,) = fresh.craft(Scripted(), [], seed=1)
         with pytest.raises(UsageError, match="phrases"):
-            attack_ = MMSafetyBenchAttack("TYPO", phrases=path)
-            (made,) = attack_.craft(Scripted(), [], seed=1)
-            attack_.apply(made, QUESTION)
+            fresh.apply(made, QUESTION)
     with pytest.raises(ValueError, match="either writer or phrases"):
         MMSafetyBenchAttack("TYPO", Writer(), phrases=path)
 

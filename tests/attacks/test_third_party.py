@@ -40,8 +40,9 @@ def artefact(attack: ThirdPartyText, layout: Layout | None = None) -> Artefact:
     return made
 
 
-def driven(attack: ThirdPartyText, one: Sample, reply: Reply = Reply("ok")) -> Any:
-    (end,) = drive([attack.converse(artefact(attack), one, Ask(one.chat))], lambda asks: [reply for _ in asks])
+def driven(attack: ThirdPartyText, one: Sample, reply: Reply | None = None) -> Any:
+    said = reply or Reply("ok")
+    (end,) = drive([attack.converse(artefact(attack), one, Ask(one.chat))], lambda asks: [said for _ in asks])
     return end
 
 
@@ -167,7 +168,8 @@ def test_any_text_is_drawn_or_refused_in_words(text: str, at: Any) -> None:
         attack = ThirdPartyText(text=text, at=at)
         once = attack.apply(artefact(attack), sample())
     except ValueError as error:
-        assert str(error)
+        if not str(error):
+            raise
         return
     assert once == attack.apply(artefact(attack), sample())
 

@@ -103,8 +103,8 @@ def hidden(cover: Image, payload: Image, downscale: Downscale, *, most: int | No
     """The picture nearest to `cover`, in l2, that `downscale` turns into `payload`.
 
     most: grey levels by which a value may differ from the cover (None: any). rounds: of projections at most; they end
-    where the linear model is `CLOSE` to the payload, or comes no nearer. Where no picture in reach has this downscale, the one found comes
-    as near to it as the levels let it, and the residual says how near.
+    where the linear model is `CLOSE` to the payload, or comes no nearer. Where no picture in reach has this
+    downscale, the one found comes as near to it as the levels let it, and the residual says how near.
     Raises ValueError for a payload of another size than the downscale's, and for a cover smaller than it, or larger
     than `MOST`.
     """
@@ -171,8 +171,8 @@ class _Reach:
 
 @dataclass(frozen=True)
 class _Flat:
-    """The pictures X with A X B' = wanted. down, across: A and B; of_rows, of_columns: the inverses of A A' and B B', so
-    that A' (A A')^-1 is A's pseudo-inverse."""
+    """The pictures X with A X B' = wanted. down, across: A and B; of_rows, of_columns: the inverses of A A' and B B',
+    so that A' (A A')^-1 is A's pseudo-inverse."""
 
     down: _Banded
     across: _Banded
