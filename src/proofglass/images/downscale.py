@@ -99,14 +99,12 @@ class Hidden:
     rounds: int
 
 
-def hidden(
-    cover: Image, payload: Image, downscale: Downscale, *, most: int | None = None, rounds: int = 200
-) -> Hidden:
+def hidden(cover: Image, payload: Image, downscale: Downscale, *, most: int | None = None, rounds: int = 200) -> Hidden:
     """The picture nearest to `cover`, in l2, that `downscale` turns into `payload`.
 
     most: grey levels by which a value may differ from the cover (None: any). rounds: of projections at most; they end
-    where the linear model is `CLOSE` to the payload, or comes no nearer. Where no picture in reach has this downscale, the one found comes
-    as near to it as the levels let it, and the residual says how near.
+    where the linear model is `CLOSE` to the payload, or comes no nearer. Where no picture in reach has this
+    downscale, the one found comes as near to it as the levels let it, and the residual says how near.
     Raises ValueError for a payload of another size than the downscale's, and for a cover smaller than it, or larger
     than `MOST`.
     """
@@ -148,9 +146,7 @@ class _Reach:
     flat: _Flat
     most: int
 
-    def nearest(
-        self, clean: np.ndarray, levels: np.ndarray, same: np.ndarray, rounds: int
-    ) -> tuple[np.ndarray, int]:
+    def nearest(self, clean: np.ndarray, levels: np.ndarray, same: np.ndarray, rounds: int) -> tuple[np.ndarray, int]:
         """One channel, uint8 [H, W], and the rounds that it took: Dykstra's projections from `clean` onto the flat set
         and the box. A flat set needs no correction term. same: where the payload is what it would be anyway: there the
         unrounded value is kept, so that nothing moves for the sake of half a level."""
@@ -175,8 +171,8 @@ class _Reach:
 
 @dataclass(frozen=True)
 class _Flat:
-    """The pictures X with A X B' = wanted. down, across: A and B; of_rows, of_columns: the inverses of A A' and B B', so
-    that A' (A A')^-1 is A's pseudo-inverse."""
+    """The pictures X with A X B' = wanted. down, across: A and B; of_rows, of_columns: the inverses of A A' and B B',
+    so that A' (A A')^-1 is A's pseudo-inverse."""
 
     down: _Banded
     across: _Banded

@@ -214,7 +214,6 @@ def found_in(victim: WhiteBoxVictim, cover: Image, size: tuple[int, int]) -> Dow
 
 def _levels(victim: WhiteBoxVictim, cover: Image) -> np.ndarray:
     """uint8 [h, w, 3]: the picture at the model's size."""
-    import numpy as np
 
     pixels: Any = victim.pixels(cover)
     found: np.ndarray = (255 * pixels[0]).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -88,8 +88,8 @@ class MMSafetyBenchAttack(Attack):
         if self.kind != "TYPO" and (self.painter is None) == (self.pictures is None):
             found = "neither" if self.painter is None else "both"
             raise ValueError(
-                f"kind: {self.kind} shows a picture of the key phrase: give painter (a text-to-image model) or pictures "
-                f"(a folder), found {found}"
+                f"kind: {self.kind} shows a picture of the key phrase: give painter (a text-to-image model) or "
+                f"pictures (a folder), found {found}"
             )
         if self.writer is not None and self.phrases is not None:
             raise ValueError("phrases: give either writer or phrases, not both")

@@ -87,7 +87,7 @@ def blocks(text: str) -> dict[str, str]:
     for line in text.splitlines():
         heading, closed, rest = line.strip().removeprefix("**").partition("]")
         if heading.startswith("[") and closed:
-            lines = found[heading[1:]] = [rest.removeprefix("**").removeprefix(":")]
+            lines = found[heading[1:]] = [rest.lstrip(":* ")]
         else:
             lines.append(line)
     return {heading: "\n".join(body).strip() for heading, body in found.items()}

@@ -38,8 +38,8 @@ class FictionalScreens(Dataset):
 
     pages: "market": a page with buttons, 800 x 600 by default, for models of the real world; "vale": 96 x 96 with a
     request in the upper rows, in the only language and layout that the testbed's victims read. n: how many; the first m
-    are those of n = m. planted: what others would plant on a page of the Vale: a "craft" request, which the victim would
-    help with, or a "sealed" one. size: width and height of a market page. seed: of the draw. craft_n: of the crafting
+    are those of n = m. planted: what others would plant on a page of the Vale: a "craft" request, which the victim
+    would help with, or a "sealed" one. size: width and height of a market page. seed: of the draw. craft_n: of the crafting
     split, which has other things.
 
     target: the planted action, as a reply begins that takes it; references: the user's own. meta: "planted", the
@@ -132,7 +132,7 @@ class FictionalScreens(Dataset):
 
 
 def market_page(things: list[str], unwanted: str, size: tuple[int, int]) -> tuple[Image, Box]:
-    """A shop's page: a button for each thing and, in the footer, one that nobody asked for; and the free box between."""
+    """A shop's page with a button for each thing and, in the footer, one that nobody asked for; and the free box."""
     import numpy as np
     from PIL import Image as Pillow
     from PIL import ImageDraw
