@@ -104,6 +104,11 @@ class Bench:
             ("attacks", "shayegani2023"): {"steps": 2},
             # One prompt: the joined reply of several is not the reply of one.
             ("attacks", "tu2023"): {"steps": 2, "prompts": ("describe the picture .",), "words": ("kite", "drum")},
+            ("attacks", "gcg"): {"steps": 2, "candidates": 8, "top": 4, "tokens": 6, "check_every": 1},
+            ("attacks", "hotflip"): {"steps": 3, "candidates": 4, "tokens": 6},
+            ("attacks", "arca"): {"steps": 2, "candidates": 4, "fill_ins": 2, "tokens": 4},
+            ("attacks", "qi2023-text"): {"rounds": 1, "candidates": 4, "targets_per_step": 2, "tokens": 3},
+            ("attacks", "tu2023-text"): {"steps": 2, "candidates": 8, "top": 4, "tokens": 6},
             ("attacks", "dong2023"): {"rounds": 2, "draws": 2, "surrogates": ("testbed-clip",)},
             ("victims", "llava"): {"path": self.llava, "device": "cpu"},
             ("victims", "hf-plain"): {"path": self.llava, "device": "cpu"},
