@@ -118,6 +118,11 @@ class Bench:
             ("attacks", "chen2023b-overlay"): {"protected": "India", "sheet": (96, 64)},
             ("attacks", "third-party-text"): {"sheet": (96, 64)},
             ("attacks", "downscale-injection"): {"filter": "bicubic", "size": (28, 28), "scale": 2, "sheet": (56, 56)},
+            ("attacks", "gcg"): {"steps": 2, "candidates": 8, "top": 4, "tokens": 6, "check_every": 1},
+            ("attacks", "hotflip"): {"steps": 3, "candidates": 4, "tokens": 6},
+            ("attacks", "arca"): {"steps": 2, "candidates": 4, "fill_ins": 2, "tokens": 4},
+            ("attacks", "qi2023-text"): {"rounds": 1, "candidates": 4, "targets_per_step": 2, "tokens": 3},
+            ("attacks", "tu2023-text"): {"steps": 2, "candidates": 8, "top": 4, "tokens": 6},
             ("attacks", "dong2023"): {"rounds": 2, "draws": 2, "surrogates": ("testbed-clip",)},
             # A judge that takes any answer as none: no weights, and searches use their budget.
             ("attacks", "sasp"): {"helper": Proposer(), "judge": Yes(), "rounds": 2},

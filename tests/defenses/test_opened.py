@@ -84,7 +84,7 @@ class Talking(WhiteBoxVictim):
     )  # fmt: skip
     next_token_logits, hidden_states, steering = _say("logits"), _say("hidden"), _say("steering")
     embeddings, encode, decode, writable = _say("embeddings"), _say("encode"), _say("decode"), _say("writable")
-    losses_of = _say("losses_of")
+    losses_of, reads_back = _say("losses_of"), _say("reads_back")
     gradient_path = _say("plain")
 
 
@@ -108,6 +108,7 @@ def test_a_lens_that_changes_nothing_hands_everything_on() -> None:
         "encode": (("text",), {}),
         "decode": (([1, 2],), {}),
         "writable": ((), {}),
+        "reads_back": (([[1, 2]],), {}),
         "losses_of": ((x, "prepared", [[[1]]]), {"weighting": "sum"}),
     }
     values = {"embedding_width", "normalisation", "context_window", "inside", "gradient_path"} | STATED

@@ -13,6 +13,7 @@ from proofglass.errors import ClosedVictim
 from proofglass.interfaces import WhiteBoxVictim
 from proofglass.registry import build as plug
 from proofglass.types import Chat
+from proofglass.victims.hf.candidates import Candidates
 from proofglass.victims.hf_folder import HF
 from proofglass.victims.own import OwnModule
 from tiny_models import build
@@ -135,26 +136,64 @@ def test_the_text_in_front_of_a_mark_is_run_once_for_all_calls(lm: HF) -> None:
     lm.model.family.hidden = watched
     rows = [candidates(lm, "a", "c")]
     lm.losses_of(None, prepared, rows)
-    longest = max(len(places.ids) for places in prepared.filled([rows[0][0]]).places[0])
-    assert len(seen) == 2  # one packed row for each pair
-    assert all(row[0] == 1 and row[1] < 2 * longest for row in seen)
+    longest = [len(places.ids) - places.mark[0] for places in prepared.filled([rows[0][0]]).places[0]]
+    assert seen == [(2, length - 1) for length in longest]  # for each pair: from the mark on, without the last target
 
 
-def test_candidates_in_small_rows_have_the_same_losses(llava: HF) -> None:
+def test_candidates_in_small_batches_have_the_same_losses(llava: HF, monkeypatch) -> None:
     x, prepared = llava.pixels(picture(1)), llava.prepare([SEEN], mark=MARK)
     rows = [candidates(llava, *"abcdefghij")]
     whole = llava.losses_of(x, prepared, rows)
-    llava.model.step.micro = 1
+    monkeypatch.setattr("proofglass.victims.hf.candidates.TOKENS", {"cpu": 1})
     torch.testing.assert_close(llava.losses_of(x, prepared, rows), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_a_candidate_begins_at_the_token_in_which_it_differs(lm: HF) -> None:
+    prepared = lm.prepare([PAIRS[:1]], slots=(), mark=MARK)
+    (places,) = prepared.places[0]
+    mark, tail = list(places.ids[slice(*places.mark)]), len(places.ids) - places.mark[1] - 1
+    lm.losses_of(None, prepared, [[mark, mark]])  # compared with whole rows, once
+    seen, hidden = [], lm.model.family.hidden
+    lm.model.family.hidden = lambda ids, *rest, **named: seen.append(ids.shape[1]) or hidden(ids, *rest, **named)
+    for place in range(len(mark)):
+        ids = [*mark[:place], 9, *mark[place + 1 :]]
+        found = lm.losses_of(None, prepared, [[ids, ids]])
+        assert seen[-1] == len(mark) - place + tail
+        single = lm.loss_and_grad(None, prepared.filled([ids]), need_grad=False).loss
+        torch.testing.assert_close(found[0, 0], single[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_batch_of_candidates_that_does_not_fit_into_memory_is_halved(lm: HF, monkeypatch) -> None:
+    prepared = lm.prepare([PAIRS], slots=(), mark=MARK)
+    rows = [candidates(lm, *"abcdefgh")]
+    whole, behind, sizes = lm.losses_of(None, prepared, rows), lm.model.step.behind, []
+
+    def small(keys, past, rows, *rest):
+        sizes.append(len(rows.ids))
+        if len(rows.ids) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return behind(keys, past, rows, *rest)
+
+    monkeypatch.setattr(lm.model.step, "behind", small)
+    torch.testing.assert_close(lm.losses_of(None, prepared, rows), whole, rtol=1e-5, atol=1e-6)
+    assert sizes[:3] == [8, 4, 2]
+    assert max(sizes[2:]) == 2  # later batches are no larger
+    assert any("out of memory with 8 rows in a batch" in remark for remark in lm.model.remarks)
+
+
+def test_many_rows_of_ids_are_read_back_as_one_at_a_time(lm: HF) -> None:
+    rows = [lm.encode("a b"), lm.encode("é")[:1], [], lm.encode("x") * 2, lm.encode("<s>"), lm.encode("kite é")]
+    assert lm.reads_back(rows) == WhiteBoxVictim.reads_back(lm, rows)
+    assert lm.reads_back([]) == []
 
 
 def test_a_wrong_way_of_sharing_is_found_out_and_whole_rows_are_taken(llava: HF, monkeypatch) -> None:
     x, prepared = llava.pixels(picture(1)), llava.prepare([SEEN], mark=MARK)
     rows = [candidates(llava, "! a !", "b")]
     wanted = WhiteBoxVictim.losses_of(llava, x, prepared, rows)
-    shared = llava.model.step.shared
+    shared = Candidates._behind
     monkeypatch.setattr(
-        llava.model.step, "shared", lambda *given: {task: 1.01 * nll for task, nll in shared(*given).items()}
+        Candidates, "_behind", lambda *given: {task: 1.01 * nll for task, nll in shared(*given).items()}
     )
     torch.testing.assert_close(llava.losses_of(x, prepared, rows), wanted, rtol=1e-5, atol=1e-6)
     assert llava.model.candidates.said.startswith("whole rows: disagrees with whole rows, loss 1e-02")
@@ -163,7 +202,7 @@ def test_a_wrong_way_of_sharing_is_found_out_and_whole_rows_are_taken(llava: HF,
     def fails(*given):
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr(llava.model.step, "shared", fails)
+    monkeypatch.setattr(Candidates, "_behind", fails)
     llava.model.forget()
     torch.testing.assert_close(llava.losses_of(x, prepared, rows), wanted, rtol=1e-5, atol=1e-6)
     assert "RuntimeError: no such kernel" in llava.model.candidates.said
@@ -224,7 +263,11 @@ def test_the_shipped_victims_open_their_text(name: str) -> None:
     rows = [candidates(victim, "abc", "x y", "red", "blue kite")]
     found = victim.losses_of(None, prepared, rows)
     torch.testing.assert_close(found, WhiteBoxVictim.losses_of(victim, None, prepared, rows), rtol=1e-5, atol=1e-5)
-    assert victim.gradient_path().rpartition("candidates by ")[2].startswith("prefix: " if shown else "packed: ")
+    assert (
+        victim.gradient_path()
+        .rpartition("candidates by ")[2]
+        .startswith("shared picture: " if shown else "shared text: ")
+    )
 
 
 # ---------------------------------------------------------------- an own module

@@ -251,14 +251,13 @@ class Opened(WhiteBoxVictim):
         candidates: Sequence[Sequence[Sequence[int]]],
         *,
         weighting: Weighting = "token",
-        least: bool = False,
     ) -> torch.Tensor:
         def of_model(x: Any) -> torch.Tensor:
             return self.model.losses_of(x, prepared, candidates, weighting=weighting)
 
         with self._steered():
             if self._hands_on(pixels):
-                return self.model.losses_of(pixels, prepared, candidates, weighting=weighting, least=least)
+                return of_model(pixels)
             found, _ = self._over_draws(pixels, "losses_of", lambda x: (of_model(x), None), False)
         return _mean(found)  # the candidates of a picture share its draws: they are compared alike
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Words that stand where the searched text will; the first that the chat does not hold.
 PROBES = ("placeholder", "somewhere", "xylophone", "qwerty", "zzyzx")
-LEFT, RIGHT = 24, 6  # tokens beside the mark that are read again with it
+LEFT, RIGHT = 6, 3  # tokens beside the mark that are read again with it
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,9 @@ class MarkedNLL:
         return float(losses.mean()), torch.stack(list(grads)).mean(0)
 
     def losses(self, b: int, current: Ids, candidates: Sequence[Ids], step: int) -> torch.Tensor:
-        """The loss of row b with each of these marks, float [C] on the CPU, the least of them in full (`least` of
-        `WhiteBoxVictim.losses_of`). current: of which they are variants."""
+        """The loss of row b with each of these marks, float [C] on the CPU. current: of which they are variants."""
         prepared = self._of(b, step).filled([current])
-        found = self.victim.losses_of(None, prepared, [candidates], weighting=self.weighting, least=True)
+        found = self.victim.losses_of(None, prepared, [candidates], weighting=self.weighting)
         return found[0].detach().float().cpu()
 
     def _of(self, b: int, step: int) -> Any:

@@ -211,29 +211,22 @@ class TokenSearch:
         careful = self.swaps.accepts == "better"
         if careful and at_current == math.inf:
             at_current = float(self._losses(b, [mark.current], step)[0])
-        left, scored = list(written), False
+        losses = self._losses(b, written, step).tolist() if written else []
         mark.stuck += 1
-        while left:
-            losses = self._losses(b, left, step, anew=not scored).nan_to_num(math.inf)
-            k, scored = int(losses.argmin()), True
-            if not math.isfinite(float(losses[k])):
-                return None
-            if careful and not float(losses[k]) < at_current:
+        for loss, k in sorted((loss, k) for k, loss in enumerate(losses) if math.isfinite(loss)):
+            if careful and not loss < at_current:
                 mark.stuck = 0
                 return None
-            if left[k] == mark.current or self.objective.reads(b, left[k]):
+            if written[k] == mark.current or self.objective.reads(b, written[k]):
                 mark.stuck = 0
-                return left[k], float(losses[k])
-            del left[k]
+                return written[k], loss
             mark.rejected += 1
         return None
 
-    def _losses(self, b: int, candidates: Sequence[Ids], step: int, *, anew: bool = True) -> torch.Tensor:
-        """anew: False where these candidates' passes are counted; they may have been cut short, and are ended now."""
+    def _losses(self, b: int, candidates: Sequence[Ids], step: int) -> torch.Tensor:
         found = self.objective.losses(b, self.marks[b].current, candidates, step)
-        if anew:
-            self.marks[b].tried += len(candidates)
-            self._pass(b, len(candidates), 0)
+        self.marks[b].tried += len(candidates)
+        self._pass(b, len(candidates), 0)
         return found
 
     def _pass(self, b: int, forward: int, backward: int) -> None:

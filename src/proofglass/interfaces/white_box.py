@@ -315,13 +315,11 @@ class WhiteBoxVictim(Victim):
         candidates: Sequence[Sequence[Sequence[int]]],
         *,
         weighting: Weighting = "token",
-        least: bool = False,
     ) -> Float[Tensor, "B C"]:
         """The loss of picture b's pairs with candidates[b][c] in place of the mark, without gradient;
         NaN where a picture has fewer candidates. What `loss_and_grad` gives for `prepared.filled(...)`, with the work
         that the candidates share done once where the victim can: most where they differ little from the marks of
-        `prepared`. least: only each picture's least loss is wanted; of others less may be given than they are, but no
-        less than the least. Default: they share nothing, and all are given."""
+        `prepared`. Default: they share nothing."""
         import torch
 
         owner = [b for b, row in enumerate(candidates) for _ in row]

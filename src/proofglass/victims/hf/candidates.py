@@ -2,11 +2,9 @@
 
 A text attack asks for hundreds of candidates per step that differ from the current text in few tokens. The pictures are
 encoded once; keys and values of the prompt, with the current text in it, are kept; a candidate's row begins at the
-first token in which it differs, and ends before the last target token, whose hidden state predicts nothing. Where only
-the least loss is wanted, a first batch is scored whole, and the others only as far into the target as it takes to see
-that they are no better: a loss is a sum of what is never negative.
-The first candidates of a model are compared with whole rows, one by one; where they disagree, whole rows are taken, and
-`said` tells why.
+first token in which it differs, and ends before the last target token, whose hidden state predicts nothing. Rows of
+about one length come together, no more tokens at once than a processor's cache holds. The first candidates of a model
+are compared with whole rows, one by one; where they disagree, whole rows are taken, and `said` tells why.
 """
 
 from __future__ import annotations
@@ -29,8 +27,7 @@ from proofglass.victims.shared.tasks import Task, tasks_of
 
 AGREES = {torch.float32: 1e-5, torch.float64: 1e-5}  # relative; of 0.1 per token for smaller losses
 HALF = 2e-2  # half precision rounds
-TOKENS = {"cpu": 3072, "cuda": 1 << 16}  # of a batch of rows; a processor's cache holds no more
-FIRST = 48  # candidates that are scored whole before any is cut short
+TOKENS = {"cpu": 1024, "cuda": 1 << 16}  # of a batch of rows; a processor's cache holds no more
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,6 @@ class Candidates:
         prepared: Prepared,
         candidates: Sequence[Sequence[Sequence[int]]],
         weighting: Weighting,
-        least: bool = False,
     ) -> Tensor:
         """float [B, C], NaN where a picture has fewer candidates (`WhiteBoxVictim.losses_of`)."""
         x = self.step.checked(pixels, prepared, "losses_of")
@@ -76,45 +72,17 @@ class Candidates:
             counts = [len(row) for row in candidates]
             raise ValueError(f"candidates: expected some for each of {len(prepared)} pictures, found {counts}")
         losses = [
-            self._losses(row_of(x, b), row, own, least)
+            self._losses(row_of(x, b), row, own)
             for b, (row, own) in enumerate(zip(tasks_of(prepared, weighting), candidates, strict=True))
         ]
         return pad_sequence(losses, batch_first=True, padding_value=float("nan"))
 
-    def _losses(
-        self, x: Mapping[str, Tensor], row: Sequence[Task], own: Sequence[Sequence[int]], least: bool
-    ) -> Tensor:
+    def _losses(self, x: Mapping[str, Tensor], row: Sequence[Task], own: Sequence[Sequence[int]]) -> Tensor:
         """Of one picture [C]: all its pairs with each of its candidates."""
         tables = [[Task(t.pair.filled(ids), min(t.owner, 0), t.weights) for ids in own] for t in row]
         _, seen = self.step.see(x, [task for table in tables for task in table])
-        if least and len(row) == 1 and min(row[0].weights) >= 0:
-            return self._least(row[0].pair, tables[0], seen)
         each = [weighed(self._scored(t.pair, table, seen), table) for t, table in zip(row, tables, strict=True)]
         return torch.stack(each).sum(0)
-
-    def _least(self, base: Pair, tasks: Sequence[Task], seen: Seen) -> Tensor:
-        """The losses of a pair's candidates; those that are not the least may be given by a start of their sum."""
-        first, rest = tasks[:FIRST], tasks[FIRST:]
-        nll = self._scored(base, first, seen)
-        whole = weighed(nll, first)
-        if not rest:
-            return whole
-        cut = cheapest(torch.stack([nll[task] for task in first]), base, tasks)
-        if cut is None:
-            return torch.cat([whole, weighed(self._scored(base, rest, seen), rest)])
-        short = [Task(task.pair, task.owner, task.weights[:cut]) for task in rest]
-        found = torch.cat([whole, weighed(self._scored(base, short, seen), short)])
-        # Those that promise most come first: what they turn out to be worth rules out the others.
-        order = [k for k in found.argsort().tolist() if k >= len(first)]
-        bound = float(whole.min())
-        while order:
-            some = [k for k in order[:FIRST] if float(found[k]) < bound]
-            order = order[FIRST:] if some else []
-            if some:
-                them = [tasks[k] for k in some]
-                found[some] = weighed(self._scored(base, them, seen), them)
-                bound = min(bound, float(found[some].min()))
-        return found
 
     def _scored(self, base: Pair, tasks: Sequence[Task], seen: Seen) -> dict[Task, Tensor]:
         """Token NLL of one pair with each of its candidates."""
@@ -212,16 +180,3 @@ class Candidates:
 def weighed(nll: Mapping[Task, Tensor], tasks: Iterable[Task]) -> Tensor:
     """[C]: the weighted sum of each task's token NLL."""
     return torch.stack([(nll[task] * nll[task].new_tensor(task.weights)).sum() for task in tasks])
-
-
-def cheapest(nll: Tensor, base: Pair, tasks: Sequence[Task]) -> int | None:
-    """After how many target tokens most candidates can be told to be no better than the best, so that it costs the
-    fewest tokens to score them so far first; None: scoring them whole costs no more. nll: [n, T] of some of them."""
-    weights = nll.new_tensor(tasks[0].weights)
-    sums = (nll * weights).cumsum(1)
-    left = (sums < sums[:, -1].min()).float().mean(0).tolist()  # the share that is scored again
-    assert base.mark is not None
-    head = base.start - sum(base.mark) // 2  # tokens of a row in front of the target, on average
-    costs = [head + k + left[k] * (head + len(left)) for k in range(len(left) - 1)]
-    best = min(range(len(costs)), key=costs.__getitem__, default=None)
-    return None if best is None or costs[best] >= head + len(left) else best + 1

@@ -283,9 +283,8 @@ class HFModel:
         prepared: Prepared,
         candidates: Sequence[Sequence[Sequence[int]]],
         weighting: Weighting,
-        least: bool = False,
     ) -> Tensor:
-        return self._shrinking(partial(self.candidates, pixels, prepared, candidates, weighting, least), prepared)
+        return self._shrinking(partial(self.candidates, pixels, prepared, candidates, weighting), prepared)
 
     def forget(self) -> None:
         """Drop what was kept or checked on the model as it was: it computes something else from now on."""

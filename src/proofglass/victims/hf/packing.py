@@ -133,7 +133,11 @@ def padded(tasks: Sequence[Task], past: int, device: torch.device, pad: int) -> 
 
 
 def behind(
-    tasks: Sequence[Task], starts: Sequence[int], device: torch.device, additive: torch.dtype | None = None, pad: int = 0
+    tasks: Sequence[Task],
+    starts: Sequence[int],
+    device: torch.device,
+    additive: torch.dtype | None = None,
+    pad: int = 0,
 ) -> Rows:
     """One right-padded row per task, from its own token `starts[k]` on, behind keys of the `max(starts)` tokens that
     stand before one of them at the most. A row's last token is left out: it predicts nothing."""

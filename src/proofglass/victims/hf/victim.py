@@ -153,9 +153,8 @@ class HFVictim(WhiteBoxVictim):
         candidates: Sequence[Sequence[Sequence[int]]],
         *,
         weighting: Weighting = "token",
-        least: bool = False,
     ) -> torch.Tensor:
-        return self.model.losses_of(pixels, prepared, candidates, weighting, least)
+        return self.model.losses_of(pixels, prepared, candidates, weighting)
 
     @property
     def embedding_width(self) -> int:

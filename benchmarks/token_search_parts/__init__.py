@@ -1,0 +1,1 @@
+"""Parts of `token_search.py`."""
