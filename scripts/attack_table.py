@@ -3,6 +3,8 @@
     proofglass run attacks-jailbreak
     proofglass run attacks-untargeted
     proofglass run attacks-targeted
+    proofglass run attacks-prompts
+    proofglass run attacks-screens
     python scripts/attack_table.py [--runs runs] [--out docs/attacks-compared.md]
 
 Each table crosses attacks and victims: success with its 95 % interval in both columns, and what one picture cost.
@@ -19,24 +21,29 @@ from proofglass.console import say
 from proofglass.interfaces import opens_of
 from proofglass.report import wording
 from proofglass.report.run import ReportedCell, ReportedRun
+from proofglass.report.tables import answering
 from proofglass.report.wording import number, with_interval
 
 STUDIES = {
     "attacks-jailbreak": "Requests that the victim refuses",
     "attacks-untargeted": "Questions about pictures, answered wrongly",
     "attacks-targeted": "Any question, answered with the attacker's words",
+    "attacks-prompts": "Requests that the victim refuses, in a picture or in other words",
+    "attacks-screens": "A user's own question about a screen that a third party wrote on",
 }
+COSTS = "asks / steps / equivalents / s"
 INTRO = """# Attacks compared
 
-Every attack of the survey's Table 2, column adversarial images, and the references, on the embedded victims: three
-fusions, aligned. Small victims in a fictional world: the figures compare attacks with each other, and say nothing about
+Every attack of the survey's Table 2, and the references, on the embedded victims: three fusions, aligned. Small victims in a fictional world: the figures compare attacks with each other, and say nothing about
 how safe a large model is. Written by `python scripts/attack_table.py` from the runs of
 
     {commands}
 
 An attack *beats noise* on a victim where its rate exceeds that of every row of sign noise in its table by more than the
-wider of the two intervals. Steps, forward equivalents (forward + 2 x backward passes + queries; for a transfer attack
-those of its surrogates) and seconds are per picture, means; a universal picture is paid once and serves all samples.
+wider of the two intervals; where a table has no noise, it *beats the plain question* where it exceeds the row of no
+attack by as much. Costs: asks of the victim about one sample, with `+` those of helpers; then, where something is crafted, steps, forward
+equivalents (forward + 2 x backward passes + queries; for a transfer attack those of its surrogates) and seconds, means
+per sample; what is universal is paid once and serves all samples.
 Seconds are of one thread of {machine}; another machine will differ.
 """
 
@@ -88,7 +95,7 @@ def section(title: str, run: ReportedRun) -> str:
         f"{', '.join(f'*{run.column(judge)}*' for judge in _others(run))}. Data: {', '.join(run.datasets)}, "
         f"n = {' or '.join(map(str, n))} a cell, seed {run.manifest['seed']}.",
         "",
-        f"| attack | epsilon | {' | '.join(run.victims)} | beats noise on |",
+        f"| attack | epsilon | {' | '.join(run.victims)} | beats {_reference(run)} on |",
         f"|---|---|{'---|' * len(run.victims)}---|",
     ]
     for attack in run.attacks:
@@ -99,16 +106,18 @@ def section(title: str, run: ReportedRun) -> str:
         )
     lines += [
         "",
-        f"| cost of a picture | access | scope | {' | '.join(f'{v}: steps / equivalents / s' for v in run.victims)} |",
+        f"| cost | access | scope | {' | '.join(f'{v}: {COSTS}' for v in run.victims)} |",
         f"|---|---|---|{'---|' * len(run.victims)}",
     ]
+    answered = {(row["victim"], row["attack"]): row for row in answering(run).rows}
     for attack in run.attacks:
         told = run.plug("attacks", attack)
-        crafts = [(_cell(run, victim, attack), victim) for victim in run.victims]
-        some = next((c.plan.get("craft") for c, _ in crafts if c and c.plan.get("craft")), None) or {}
+        cells = [_cell(run, victim, attack) for victim in run.victims]
+        costs = [_cost(cell, answered.get((v, attack), {})) for v, cell in zip(run.victims, cells, strict=True)]
+        some = next((c.plan.get("craft") for c in cells if c and c.plan.get("craft")), None) or {}
         access, scope = wording.access(opens_of(some)) or "—", some.get("scope", "—")
         if told.get("name") != "no-attack":
-            lines.append(f"| {attack} | {access} | {scope} | {' | '.join(_cost(c) for c, _ in crafts)} |")
+            lines.append(f"| {attack} | {access} | {scope} | {' | '.join(costs)} |")
     return "\n".join([*lines, ""])
 
 
@@ -135,9 +144,17 @@ def _epsilon(run: ReportedRun, attack: str) -> str:
     return f"{255 * epsilon:g}/255" if isinstance(epsilon, float) else "—"
 
 
+def _noises(run: ReportedRun) -> list[str]:
+    return [a for a in run.attacks if run.plug("attacks", a).get("name") == "random-noise"]
+
+
+def _reference(run: ReportedRun) -> str:
+    return "noise" if _noises(run) else "the plain question"
+
+
 def _beats(run: ReportedRun, attack: str) -> str:
     """Victims on which the attack is ahead of every noise by more than the wider interval, judge by judge."""
-    noises = [a for a in run.attacks if run.plug("attacks", a).get("name") == "random-noise"]
+    noises = _noises(run) or run.baselines
     if attack in [*noises, *run.baselines]:
         return ""
     told = []
@@ -158,17 +175,20 @@ def _ahead(run: ReportedRun, victim: str, attack: str, noises: list[str], judge:
     )
 
 
-def _cost(cell: ReportedCell | None) -> str:
+def _cost(cell: ReportedCell | None, answered: dict[str, Any]) -> str:
+    asks = answered.get("queries") or 0
+    helpers = answered.get("helper_queries") or 0
+    told = f"{number(asks)}" + (f" + {number(helpers)}" if helpers else "")
     craft = (cell.plan.get("craft") or {}) if cell else {}
     pictures = max(craft.get("artefacts") or 1, 1)
     spent = (craft.get("forward") or 0) + 2 * (craft.get("backward") or 0) + (craft.get("queries") or 0)
     if not spent:
-        return "—"
+        return told
     steps = (craft.get("trace") or {}).get("steps")
     if isinstance(steps, str):  # pictures that were left clean took none: the steps of one pass say more
         steps = craft["settings"].get("steps")
     seconds = (craft.get("seconds") or 0.0) / pictures
-    return f"{number(steps) if steps is not None else '—'} / {number(spent / pictures)} / {number(seconds, 2)}"
+    return f"{told} / {number(steps) if steps is not None else '—'} / {number(spent / pictures)} / {number(seconds, 2)}"
 
 
 if __name__ == "__main__":
