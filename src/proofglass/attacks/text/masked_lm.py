@@ -126,7 +126,8 @@ class Segment:
 
         best = self.logits[0].masked_fill(self.local.never, -torch.inf).argmax(-1)
         ids = torch.where(self.text.free, best, self.text.ids[0])
-        return str(self.local.tokenizer.decode(ids[self.text.free].tolist(), clean_up_tokenization_spaces=False))
+        told = str(self.local.tokenizer.decode(ids[self.text.free].tolist(), clean_up_tokenization_spaces=False))
+        return told.strip()  # a byte-level tokenizer writes a blank in front
 
     def step(self, lr: float, decode_weight: float) -> None:
         """One step of fixed length up the task loss, less the loss of decoding the original."""

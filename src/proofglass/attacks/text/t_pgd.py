@@ -113,7 +113,7 @@ class TPGD(Attack):
         """Texts near the question that are worth an ask, each once."""
         local = self.local
         text = local.encoded(question)
-        seen = {question}
+        seen = {question.strip()}
         for segment in range(self.segments):
             run = local.begin(text, f"{seed}:{segment}", init=self.init, cover=self.cover)
             for _ in range(self.steps + 1):
