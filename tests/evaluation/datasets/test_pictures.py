@@ -58,16 +58,16 @@ def test_a_zip_that_is_broken_anywhere_costs_a_picture_or_is_one_error(
     with zipfile.ZipFile(path, "w", packing) as archive:
         for name in ("é1.png", "é2.png"):  # not ASCII: such names are decoded when the list is read
             archive.writestr(name, images.encode(picture))
-    whole, told = path.read_bytes(), 0
+    whole, told = path.read_bytes(), list[str]()
     for place in range(0, len(whole), 3):
         broken = tmp_path / f"{place}.zip"
         broken.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         try:
             InZip(broken).read("é1.png")
         except (ImageError, UsageError) as error:
-            told += 1
-            assert broken.name in str(error)
-    assert told > len(whole) // 30
+            told.append(str(error))
+    assert all(".zip:" in reason for reason in told)
+    assert len(told) > len(whole) // 30
 
 
 def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,9 @@ datasets:
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import decimal
 import functools
 import os
 import re
@@ -30,6 +33,8 @@ from proofglass.types import BadSample, Chat, Expected, Sample
 KINDS: tuple[str, ...] = get_args(Expected)
 FIRST = 100  # rows whose columns are those of the table
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
+# Written out as a text, as they are in a table of texts.
+WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal)
 _SLOT = re.compile(r"\{([^{}]*)\}")
 
 
@@ -106,6 +111,15 @@ class OwnData(Dataset):
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         tables = self._tables
+        if self.picture and self.pictures is not None and not self.pictures.is_dir():
+            raise UsageError(f"own.pictures: {self.pictures}: no such folder")
+        rows = self._of_tables(tables) if self.source is None or tables else self._of_folder(self.source)
+        if (first := next(rows, None)) is None:
+            kind = "rows" if tables else "pictures"
+            raise UsageError(f"own.source: {', '.join(map(str, tables)) or self.source}: holds no {kind}")
+        yield from chain((first,), rows)
+
+    def _of_tables(self, tables: Sequence[Path]) -> Iterator[Sample | BadSample]:
         names = _names(tables)
         for path in tables:
             rows = rows_of(path, dataset=self.name)
@@ -118,16 +132,15 @@ class OwnData(Dataset):
                     yield row
                     continue
                 yield self._sample(row, f"{names[path]}/{number:06d}", self.pictures or path.parent)
-        if not tables and self.source is not None:
-            yield from self._of_folder(self.source)
 
     def _of_folder(self, folder: Path) -> Iterator[Sample | BadSample]:
-        """Every file below `folder` in the order of its path: one that is no picture is a bad sample. Hidden files,
-        and those that say what they are (.txt, .md, a table), are passed over."""
-        for path in sorted(each for each in folder.rglob("*") if each.is_file() and not _is_beside(each, folder)):
+        """Every file below `folder` in the order of its path: one that is no picture is a bad sample, and so is a link
+        that leads nowhere. Hidden files, and those that say what they are (.txt, .md, a table), are passed over."""
+        own = self if self.picture else dataclasses.replace(self, picture="picture")
+        own._check(folder, dict.fromkeys(("picture", "name", "folder")))
+        for path in sorted(each for each in folder.rglob("*") if not each.is_dir() and not _is_beside(each, folder)):
             name = path.relative_to(folder).as_posix()
             row = Row(name, {"picture": name, "name": path.stem, "folder": path.parent.relative_to(folder).as_posix()})
-            own = self if self.picture else _with_picture(self)
             yield own._sample(row, name, self.pictures or folder)
 
     @functools.cached_property
@@ -145,7 +158,7 @@ class OwnData(Dataset):
                 raise UsageError(
                     f"own.{which}: no column {missing[0]!r} in {path}; found {', '.join(map(str, columns))}"
                 )
-        if self.expected not in columns and self.expected not in KINDS:
+        if not self.expected or (self.expected not in columns and self.expected not in KINDS):
             found = ", ".join(map(str, columns))
             raise UsageError(
                 f"own.expected: expected one of {', '.join(KINDS)}, or a column of {path} ({found}); found "
@@ -160,7 +173,14 @@ class OwnData(Dataset):
         except (ImageError, ValueError) as error:
             if is_environment(error):
                 raise
-            return BadSample(name, self.name, f"{row.place}: {error}", str(row.values.get(self.category, "")))
+            return BadSample(name, self.name, f"{row.place}: {error}", self._category(row))
+
+    def _category(self, row: Row) -> str:
+        """That of a row that cannot be used, "" where it cannot be told either."""
+        try:
+            return self._text(row, "category")
+        except ValueError:
+            return ""
 
     def _made(self, row: Row, name: str, folder: Path) -> Sample:
         question = self._text(row, "question")
@@ -169,12 +189,12 @@ class OwnData(Dataset):
         parts: list[Any] = [question]
         if self.picture:
             named = row.values[self.picture] if self.picture in row.values else self._text(row, "picture")
-            if named == "":
+            if isinstance(named, str) and not named.strip():
                 raise ValueError(f"{self.picture}: empty")
             parts.insert(0, picture_of(named, InFolder(folder), f"{self.picture} of {name}"))
         chat = Chat.user(*parts)
         mapped = {name for which in _MAPPED for name in _columns(getattr(self, which))}
-        meta = {k: v for k, v in row.values.items() if k not in mapped and _is_plain(v)}
+        kept = {k: str(v) if isinstance(v, WRITTEN) else v for k, v in row.values.items() if k not in mapped}
         return Sample(
             id=name,
             dataset=self.name,
@@ -184,12 +204,14 @@ class OwnData(Dataset):
             expected=self._expected(row),
             target=self._text(row, "target"),
             references=self._references(row),
-            meta=meta,
+            meta={k: v for k, v in kept.items() if _is_plain(v)},
             group=self._text(row, "group"),
         )
 
     def _expected(self, row: Row) -> Expected:
-        said = str(row.values[self.expected]).strip() if self.expected in row.values else self.expected
+        said = (
+            _plainly(row.values[self.expected], self.expected).strip() if self.expected in row.values else self.expected
+        )
         kind: Any = self.kinds.get(said, self.kinds.get(said.casefold(), said))  # True of Parquet is true of YAML
         if kind not in KINDS:
             raise ValueError(f"{self.expected}: expected one of {', '.join((*self.kinds, *KINDS))}, found {said!r}")
@@ -204,6 +226,8 @@ class OwnData(Dataset):
     def _text(self, row: Row, which: str) -> str:
         """The value of the mapped field, as a text: a column's, a pattern with its columns filled in, or itself."""
         named = getattr(self, which)
+        if not named:  # none, though a table may have a column without a name: that of row numbers, out of a data frame
+            return ""
         if named in row.values:
             return _plainly(row.values[named], named)
         if named in self._named_columns:  # other rows have it: this one says nothing, and its name is no text
@@ -223,13 +247,6 @@ def _names(tables: Sequence[Path]) -> dict[Path, str]:
     return {path: path.relative_to(above).with_suffix("").as_posix() for path in tables}
 
 
-def _with_picture(own: OwnData) -> OwnData:
-    """Of a folder of pictures: its rows are its pictures, unless they are mapped otherwise."""
-    import dataclasses
-
-    return dataclasses.replace(own, picture="picture")
-
-
 def _columns(named: str) -> list[str]:
     return _SLOT.findall(named) or ([named] if named else [])
 
@@ -237,9 +254,9 @@ def _columns(named: str) -> list[str]:
 def _plainly(value: Any, name: str) -> str:
     if value is None or value != value:  # not a number: how tables of numbers say that there is none
         return ""
-    if isinstance(value, (str, int, float, bool)):
+    if isinstance(value, (str, int, float, bool, *WRITTEN)):
         return str(value)
-    raise ValueError(f"{name}: expected a text or a number, found a {type(value).__name__}")
+    raise ValueError(f"{name}: expected a text, a number or a date, found a {type(value).__name__}")
 
 
 def _answers(value: Any) -> tuple[str, ...]:

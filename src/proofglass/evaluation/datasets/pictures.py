@@ -22,7 +22,16 @@ from proofglass.types import Image
 
 MAX_BYTES = images.MAX_FILE_BYTES
 # What zipfile raises of a broken file; ValueError: of a name that is not in its own encoding, too.
-BROKEN = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, EOFError, ValueError)
+BROKEN = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+)
 
 
 class Pictures(Protocol):
