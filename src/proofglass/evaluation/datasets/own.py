@@ -58,6 +58,7 @@ class OwnData(Dataset):
     """
 
     name = "own"
+    version = 2  # no field takes the column without a name; dates are texts
     licence = "your own"
 
     source: Path | None = None

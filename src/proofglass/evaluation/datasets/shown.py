@@ -31,6 +31,7 @@ class Shown(Dataset):
     """
 
     name = "shown"
+    version = 2  # a sample without a picture is a bad one
 
     of: Dataset
     how: How = "all"
