@@ -256,3 +256,31 @@ def test_pictures_that_cannot_be_read_take_no_pair_away(tmp_path: Path) -> None:
     assert len(built.bad) == 3
     with pytest.raises(UsageError, match="no picture can be used; the first: broken"):
         build(broken, Writer(), tmp_path / "none", brief="mills", pairs=4)
+
+
+def test_what_a_model_wrote_is_no_formula_in_the_tables_that_people_open(tmp_path: Path) -> None:
+    def formulas(ask: Ask) -> str:
+        if "scene 1" in ask.chat.last_text:
+            return told(expected="=1+1")
+        written = json.loads(obedient(ask))
+        if "(other picture)" not in ask.chat.last_text:
+            written["question"] = f"=HYPERLINK({written['question']})"
+        return json.dumps({**written, "reason": "+cmd", "category": "@sum"})
+
+    pictures = [Scene("=evil.png", picture(1)), *SCENES[1:3], BadSample("-lost.png", "scenes", "=broken")]
+    build(pictures, Writer(formulas), tmp_path, brief="mills", pairs=4)
+    for name in ("review.csv", "removed.csv"):
+        cells = [cell for row in csv.reader((tmp_path / name).open()) for cell in row]
+        assert not [cell for cell in cells if cell.lstrip()[:1] in tuple("=+-@")]
+    rows = list(csv.reader((tmp_path / "review.csv").open()))
+    assert rows[1][1].startswith("'=HYPERLINK(")
+    for row in rows[1:]:
+        row[-2:] = ["yes", "=fine"]
+    with (tmp_path / "review.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    build(pictures, Writer(formulas), tmp_path, brief="mills", pairs=4)
+    again = list(csv.DictReader((tmp_path / "review.csv").open()))
+    assert {row["keep"] for row in again} == {"yes"}
+    kept = [row for row in Built(tmp_path, "kept") if isinstance(row, Sample)]
+    assert len(kept) == len(again)
+    assert kept[0].chat.last_text.startswith("=HYPERLINK(")  # the data set holds what was written

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from proofglass.interfaces import Judge, Victim, key_of
 from proofglass.records.files import write_whole
 from proofglass.records.journal import Journal, JournaledHelpers
 from proofglass.records.schema import utf8
+from proofglass.records.spreadsheets import csv_cell
 from proofglass.types import Ask, BadSample, Cost, Reply
 
 TABLE, REVIEW, REMOVED, ABOUT = "data.jsonl", "review.csv", "removed.csv", "about.json"
@@ -159,8 +160,7 @@ def _write(built: Built, told: dict[str, object]) -> None:
     ]
     said = _reviewed(built.folder / REVIEW)  # what people wrote stays
     review = [
-        (each.id, each.question, each.expected, each.category, each.why, *said.get((each.id, each.question), ("", "")))
-        for each in drafts
+        (each.id, each.question, each.expected, each.category, each.why, *_said_of(each, said)) for each in drafts
     ]
     files = {
         TABLE: "".join(f"{line}\n" for line in lines),
@@ -170,6 +170,12 @@ def _write(built: Built, told: dict[str, object]) -> None:
     }
     for name, text in files.items():
         write_whole(built.folder / name, utf8(text).encode())
+
+
+def _said_of(draft: Draft, said: Mapping[tuple[str, str], tuple[str, str]]) -> tuple[str, str]:
+    """What somebody wrote beside this very question, as the table shows it, or as it is."""
+    shown = (draft.id, str(csv_cell(draft.question)))
+    return said.get(shown) or said.get((draft.id, draft.question), ("", ""))
 
 
 def _reviewed(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
@@ -204,7 +210,8 @@ def _row(draft: Draft, folder: Path) -> dict[str, object]:
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """For spreadsheets, which obey formulas: a model wrote some of these cells, and strangers named the pictures."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([header, *rows])
+    writer.writerows([header, *(map(csv_cell, row) for row in rows)])
     return text.getvalue()
