@@ -142,3 +142,16 @@ def test_a_table_of_quotes_is_read_in_the_time_of_its_lines(tmp_path: Path, monk
     found = list(rows_of(written(tmp_path, "rows.csv", data)))
     assert all(isinstance(row, BadSample) for row in found)
     assert 1 < len(found) < 10
+
+
+def test_what_is_not_a_number_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"a": NaN, "b": ["x", NaN], "c": 1.5}\n')
+    (row,) = rows_of(tmp_path / "rows.jsonl")
+    assert isinstance(row, Row)
+    assert row.text("a", empty=True) == ""
+    assert row.text("c") == "1.5"
+    with pytest.raises(ValueError, match="a: expected a text, found None"):
+        row.text("a")
+    for name in ("a", "b"):
+        with pytest.raises(ValueError, match=f"{name}: expected a list of texts"):
+            row.texts(name)
