@@ -45,6 +45,7 @@ CONTENTS = {
     "toxicity-probability": (_TOXICITY, {"figure": "toxicity probability"}),
     "expected-maximum-toxicity": (_TOXICITY, {"figure": "expected maximum toxicity"}),
     "balance": "proofglass.evaluation.metrics.balance:Balance",
+    "groups-passed": "proofglass.evaluation.metrics.groups:GroupsPassed",
     "ssim": (_PICTURES, {"figure": "ssim"}),
     "psnr": (_PICTURES, {"figure": "psnr"}),
     "linf": (_PICTURES, {"figure": "linf"}),
