@@ -284,3 +284,12 @@ def test_what_a_model_wrote_is_no_formula_in_the_tables_that_people_open(tmp_pat
     kept = [row for row in Built(tmp_path, "kept") if isinstance(row, Sample)]
     assert len(kept) == len(again)
     assert kept[0].chat.last_text.startswith("=HYPERLINK(")  # the data set holds what was written
+
+
+def test_fewer_pictures_than_pairs_are_told(tmp_path: Path) -> None:
+    heard: list[str] = []
+    build(SCENES[:3], Writer(), tmp_path / "few", brief="mills", pairs=5, heard=heard.append)
+    assert heard[0] == "5 pairs were asked for, and there are pictures for 3"
+    heard.clear()
+    build(SCENES[:3], Writer(), tmp_path / "enough", brief="mills", pairs=3, heard=heard.append)
+    assert not [line for line in heard if "asked for" in line]

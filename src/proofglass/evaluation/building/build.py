@@ -72,6 +72,8 @@ def build(
         first = found[0] if found else None
         why = first.reason if isinstance(first, BadSample) else "there is none"
         raise UsageError(f"no picture can be used; the first: {why}")
+    if len(usable) < pairs:
+        heard(f"{pairs} pairs were asked for, and there are pictures for {len(usable)}")
     told = {"writer": writer.key, "judge": judge.key if judge else "", "brief": brief, "twins": list(twins)}
     version = key_of([VERSION, told, tokens, [each.image.sha256 for each in usable]])
     out.mkdir(parents=True, exist_ok=True)
