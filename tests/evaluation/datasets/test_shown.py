@@ -59,6 +59,13 @@ def test_each_way_shows_what_it_says() -> None:
     assert of("picture alone").system == "Be brief."
 
 
+@pytest.mark.parametrize("how", [way for way in WAYS if way != "all"])
+def test_a_sample_without_a_picture_has_nothing_to_take_away(how: str) -> None:
+    read = shown(how, words="words")[1]  # were it shown as it is, it would be the same each way: a leak that is none
+    assert isinstance(read, BadSample)
+    assert read.reason == f"{how}: the sample has no picture"
+
+
 def test_what_cannot_be_shown_costs_the_sample_and_says_why() -> None:
     seen, read, _ = shown("picture alone")
     assert isinstance(seen, Sample)
