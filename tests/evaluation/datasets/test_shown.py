@@ -82,6 +82,6 @@ def test_what_cannot_be_shown_costs_the_sample_and_says_why() -> None:
 @pytest.mark.parametrize("name", ["licence", "judges", "metrics", "borderline"])
 def test_what_a_data_set_says_of_itself_its_wrappers_say(name: str, tmp_path: Path) -> None:
     for inner in (registry.build("datasets", "xstest", root=tmp_path), registry.build("datasets", "testbed")):
-        for around in (registry.build("datasets", "shown", of=inner), registry.build("datasets", "subset", of=inner)):
+        for around in (registry.build("datasets", each, of=inner) for each in ("shown", "subset", "targeted")):
             assert getattr(around, name) == getattr(inner, name)
             assert getattr(registry.build("datasets", "subset", of=around), name) == getattr(inner, name)
