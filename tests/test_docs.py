@@ -144,7 +144,8 @@ def test_every_shipped_study_loads(name: str) -> None:
 
 def test_the_readme_counts_the_data_sets_that_there_are() -> None:
     ours = [entry.load() for entry in entries("datasets").values() if entry.target.startswith("proofglass.")]
-    papers = [made for made in ours if made.paper]
+    # The screens are drawn by a program after their paper: nobody published them.
+    papers = [made for made in ours if made.paper and made.name != "fictional-screens"]
     compared = [made for made in papers if made.origin and made.origin.checked == "data"]
     told = " ".join((ROOT / "README.md").read_text().split())
     assert f"{len(papers)} data sets of {len({made.paper.link for made in papers})} papers" in told

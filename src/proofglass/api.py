@@ -287,6 +287,9 @@ def measure_leak(
     settings = Settings(max_new_tokens=max_new_tokens)
     study = cell_study(models[0].plug, "no-attack", known, "none", judges, seed, settings, 100)
     study, left_out = shown_study(replace(study, name="leak", victims=tuple(models)), caption=caption, words=words)
+    if len(study.datasets) == 1:
+        why = next(iter(left_out.values()))
+        raise UsageError(f"data set {known.name}: can be shown in no other way than whole: {why}")
     return leaks_in(run_study(study, Path(out), limit=limit, progress=progress)), left_out
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from proofglass import api
+from proofglass.errors import UsageError
 from proofglass.evaluation.leak import leaks, reading
 from proofglass.registry import build
 
@@ -71,3 +72,12 @@ def test_on_the_testbed_a_set_that_gives_itself_away_is_known_from_one_whose_pic
     assert reading(list(said["typographic"][0].values())).startswith("the picture matters")
     assert reading(list(said["restricted-image"][0].values())).startswith(("the text gives it away", "undecided"))
     assert "typography as text" in said["restricted-image"][1]
+
+
+def test_a_set_without_pictures_has_no_leak_score(tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("question\nWhere is the mill?\n")
+    with pytest.raises(
+        UsageError, match="data set own: can be shown in no other way than whole: the sample has no pic"
+    ):
+        api.measure_leak(build("datasets", "own", source=tmp_path / "q.csv"), ["testbed-linear"], out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proofglass.console import visible
+from proofglass.records.spreadsheets import csv_cell
 from proofglass.report.tables import Table
-from proofglass.report.visible import csv_cell
 from proofglass.report.written import csv_bytes
 
 

@@ -114,6 +114,10 @@ def coverage(
     division: Annotated[
         str, typer.Option("--as", help="Name the rows as another division does too: owasp, ailuminate, air2024, ...")
     ] = "",
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="A field of the data sets that are read; may be repeated."),
+    ] = None,
 ) -> None:
     """Which parts of the taxonomy some data sets cover, how thickly, and which none covers.
 
@@ -123,13 +127,15 @@ def coverage(
     Examples:
       proofglass datasets coverage safetybench harmbench-multimodal
       proofglass datasets coverage xstest=data/xstest testbed --as ailuminate --html coverage.html
+      proofglass datasets coverage mossbench=data/mossbench --set "pictures=left out"
     """
     from proofglass.evaluation import taxonomy
 
     known = taxonomy.taxonomy()
     if division and division not in known.divisions:
         raise UsageError(f"--as: expected one of {', '.join(known.divisions)}, found {division!r}")
-    counts = dict(_counts(each) for each in names)
+    told = [_counts(each, given or []) for each in names]
+    counts = {name: categories for name, categories, _ in told}
     if len(counts) < len(names):
         raise UsageError(f"{', '.join(names)}: one data set is named twice, and would hide behind itself")
     found = taxonomy.coverage(counts)
@@ -142,32 +148,61 @@ def coverage(
     say(f"\nTaxonomy {known.version} of {known.date}.")
     if empty := [part.id for part in known.parts if not found[part.id]]:
         say(f"Covered by none: {', '.join(empty)}.")
-    for name, categories in taxonomy.unmapped(counts).items():
-        note(f"{name}: not mapped, so counted nowhere: {cut(', '.join(categories), 300, 'in the data set')}")
+    missing = [*(why for _, _, why in told if why), *_uncounted(taxonomy.unmapped(counts), counts, names)]
+    for each in missing:
+        note(each)
     if html is not None:
         from proofglass.report.coverage import heat_map
 
         html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(heat_map(found, list(counts), known), encoding="utf-8")
+        html.write_text(utf8(heat_map(found, list(counts), known, missing)), encoding="utf-8")
         say(f"heat map: {html}")
 
 
-def _counts(named: str) -> tuple[str, Mapping[str, int]]:
-    """Category -> samples: as published, or of the files in a folder. Raises UsageError where neither is known."""
-    from proofglass.types import Sample
+def _uncounted(
+    unmapped: Mapping[str, Sequence[str]], counts: Mapping[str, Mapping[str, int]], names: Sequence[str]
+) -> Iterator[str]:
+    """A line for each data set of which samples stand in no row: how many, and what would help."""
+    for name, categories in unmapped.items():
+        total = sum(counts[name][each] for each in categories)
+        if list(categories) == [""] and name in names:
+            yield (
+                f"{name}: only the number of all samples is published, {total:,}, so they are counted nowhere; "
+                f"name its folder: {name}=FOLDER"
+            )
+        else:
+            shown = cut(", ".join(each or "(none)" for each in categories), 300, "in the data set")
+            yield f"{name}: {total:,} samples of categories that are not mapped, so counted nowhere: {shown}"
 
-    name, _, root = named.partition("=")
+
+def _counts(named: str, given: Sequence[str]) -> tuple[str, Mapping[str, int], str]:
+    """Its name; category -> samples, as published or of the files in a folder; and what is not in these counts, "" for
+    nothing. Raises UsageError where no sample is known."""
+    name, named_folder, _ = named.partition("=")
     found = entry("datasets", name)
-    if root:
-        return name, Counter(row.category for row in built(found, [f"root={root}"]) if isinstance(row, Sample))
-    cls: Any = found.load()
-    published: Mapping[str, int] = cls.published
-    known = {category: n for category, n in published.items() if category} or published
-    if known:
-        return name, known
-    if _has_root(found):
-        raise UsageError(f"{name}: no published counts per category; name its folder: {name}=FOLDER")
-    return name, Counter(row.category for row in built(found) if isinstance(row, Sample))
+    if not named_folder:
+        published: Mapping[str, int] = found.load().published  # type: ignore[attr-defined]
+        known = {category: n for category, n in published.items() if category} or published
+        if known:
+            return name, known, ""
+        if _has_root(found):
+            raise UsageError(f"{name}: no published counts per category; name its folder: {name}=FOLDER")
+    return name, *_read(name, _set(named, given))
+
+
+def _read(name: str, dataset: Dataset) -> tuple[Mapping[str, int], str]:
+    """Category -> samples of what is there, and how many rows cannot be used."""
+    from proofglass.types import BadSample
+
+    counts, bad, first = Counter[str](), 0, ""
+    for row in dataset:
+        if isinstance(row, BadSample):
+            bad, first = bad + 1, first or f"{row.id}: {row.reason}"
+        else:
+            counts[row.category] += 1
+    if not counts:
+        raise UsageError(f"{name}: no row can be used{f'; the first: {first}' if bad else ': there is none'}")
+    return counts, f"{name}: {bad:,} rows cannot be used, so counted nowhere; the first: {first}" if bad else ""
 
 
 def _has_root(found: Entry) -> bool:
@@ -255,9 +290,13 @@ def _sets(names: Sequence[str], given: Sequence[str]) -> dict[str, Dataset]:
 
 
 def _set(named: str, given: Sequence[str]) -> Dataset:
-    name, _, root = named.partition("=")
-    field = "source" if name == "own" else "root"
-    dataset: Dataset = built(entry("datasets", name), [*([f"{field}={root}"] if root else []), *given])
+    name, named_folder, root = named.partition("=")
+    found = entry("datasets", name)
+    fields = {field.name for field in dataclasses.fields(found.load())}
+    field = next((each for each in ("root", "source", "table") if each in fields), "root")
+    if named_folder and not root:
+        raise UsageError(f"{named}: expected NAME=FOLDER, found no folder")
+    dataset: Dataset = built(found, [*([f"{field}={root}"] if root else []), *given])
     return dataset
 
 

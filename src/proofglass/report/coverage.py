@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 STEPS = 10  # shades, each of about three times as many samples as the one before
 
 
-def heat_map(found: Mapping[str, Mapping[str, float]], names: Sequence[str], known: Taxonomy) -> str:
-    """A page without script. found: sub-dimension -> data set -> samples; names: the data sets, in order."""
+def heat_map(
+    found: Mapping[str, Mapping[str, float]], names: Sequence[str], known: Taxonomy, missing: Sequence[str] = ()
+) -> str:
+    """A page without script. found: sub-dimension -> data set -> samples; names: the data sets, in order; missing: what
+    is not counted, a line each."""
     from markupsafe import Markup
 
     from proofglass.report.page import TEMPLATES, environment, policy
@@ -32,7 +35,7 @@ def heat_map(found: Mapping[str, Mapping[str, float]], names: Sequence[str], kno
     return (
         environment()
         .get_template("coverage.html.j2")
-        .render(names=names, rows=rows, known=known, style=style, policy=policy(style))
+        .render(names=names, rows=rows, known=known, missing=missing, style=style, policy=policy(style))
     )
 
 

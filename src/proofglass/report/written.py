@@ -12,6 +12,7 @@ from typing import Any
 from proofglass.console import cut
 from proofglass.records.files import write_whole
 from proofglass.records.schema import VOLATILE
+from proofglass.records.spreadsheets import csv_cell
 from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
 from proofglass.report.gallery import RULE as GALLERY_RULE
@@ -21,7 +22,6 @@ from proofglass.report.reasons import gathered
 from proofglass.report.run import ReportedRun
 from proofglass.report.sanity import sanity
 from proofglass.report.tables import RULE, Table, scalar
-from proofglass.report.visible import csv_cell
 
 NAME, TEXT = 200, 20_000  # characters of a key and of a text in report.json; the run folder holds all of them
 FORMAT = "proofglass-report/2"

@@ -257,6 +257,8 @@ def _check(hint: Any, value: Any) -> Any:
 
     if isinstance(value, bool) and not {bool, Any} & _leaves(hint):
         raise ValueError("another value: true and false (also yes, no, on, off) are no number and no text")
+    if value == "" and Path in (leaves := _leaves(hint)) and str not in leaves:
+        raise ValueError("a path: an empty one would be the folder of the study")
     is_own = dataclasses.is_dataclass(hint) and isinstance(hint, type)
     config = None if is_own else ConfigDict(arbitrary_types_allowed=True)
     return TypeAdapter(hint, config=config).validate_python(value)

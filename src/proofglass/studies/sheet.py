@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from proofglass.errors import UsageError
 from proofglass.records.labels import Labels
-from proofglass.report.visible import csv_cell
+from proofglass.records.spreadsheets import csv_cell
 
 if TYPE_CHECKING:
     from proofglass.records.store import Store

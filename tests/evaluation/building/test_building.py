@@ -318,3 +318,47 @@ def test_a_question_that_was_changed_in_the_review_is_not_overwritten(tmp_path: 
     reviewed(tmp_path, reword)
     with pytest.raises(UsageError, match=r"00000/first: the question is 'Who built it\?', drafted was 'Where is"):
         made(tmp_path)
+
+
+def test_what_a_model_wrote_is_no_formula_in_the_tables_that_people_open(tmp_path: Path) -> None:
+    def formulas(ask: Ask) -> str:
+        if "scene 1" in ask.chat.last_text:
+            return told(expected="=1+1")
+        written = json.loads(obedient(ask))
+        if "(other picture)" not in ask.chat.last_text:
+            written["question"] = f"=HYPERLINK({written['question']})"
+        return json.dumps({**written, "reason": "+cmd", "category": "@sum"})
+
+    pictures = [Scene("=evil.png", picture(1)), *SCENES[1:3], BadSample("-lost.png", "scenes", "=broken")]
+    build(pictures, Writer(formulas), tmp_path, brief="mills", pairs=4)
+    for name in ("review.csv", "removed.csv"):
+        cells = [cell for row in csv.reader((tmp_path / name).open()) for cell in row]
+        assert not [cell for cell in cells if cell.lstrip()[:1] in tuple("=+-@")]
+    rows = list(csv.reader((tmp_path / "review.csv").open()))
+    assert rows[1][1].startswith("'=HYPERLINK(")
+    for row in rows[1:]:
+        row[-2:] = ["yes", "=fine"]
+    with (tmp_path / "review.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    build(pictures, Writer(formulas), tmp_path, brief="mills", pairs=4)
+    again = list(csv.DictReader((tmp_path / "review.csv").open()))
+    assert {row["keep"] for row in again} == {"yes"}
+    kept = [row for row in Built(tmp_path, "kept") if isinstance(row, Sample)]
+    assert len(kept) == len(again)
+    assert kept[0].chat.last_text.startswith("=HYPERLINK(")  # the data set holds what was written
+    # A question that somebody wrote anew is no question that was drafted, with the apostrophe or without.
+    reviewed(tmp_path, lambda rows: rows[1].__setitem__(1, rows[1][1].removeprefix("'")))
+    build(pictures, Writer(formulas), tmp_path, brief="mills", pairs=4)
+    assert list(csv.DictReader((tmp_path / "review.csv").open())) == again
+    reviewed(tmp_path, lambda rows: rows[1].__setitem__(1, rows[1][1] + "!"))
+    with pytest.raises(UsageError, match="00000/first: the question is"):
+        build(pictures, Writer(formulas), tmp_path, brief="mills", pairs=4)
+
+
+def test_fewer_pictures_than_pairs_are_told(tmp_path: Path) -> None:
+    heard: list[str] = []
+    build(SCENES[:3], Writer(), tmp_path / "few", brief="mills", pairs=5, heard=heard.append)
+    assert heard[0] == "5 pairs were asked for, and there are pictures for 3"
+    heard.clear()
+    build(SCENES[:3], Writer(), tmp_path / "enough", brief="mills", pairs=3, heard=heard.append)
+    assert not [line for line in heard if "asked for" in line]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -167,6 +167,15 @@ def test_a_row_without_a_field_has_none_and_never_the_name_of_its_column(tmp_pat
     assert (three.category, three.group) == ("", "")
 
 
+def test_a_column_that_is_called_as_a_kind_is_no_kind_of_rows_without_it(tmp_path: Path) -> None:
+    path = lines(tmp_path, {"q": "Who owns it?", "label": "comply"}, {"q": "Where?"})
+    one, two = OwnData(path, question="q", expected="label")
+    assert isinstance(one, Sample)
+    assert (one.expected, one.meta) == ("comply", {})
+    assert isinstance(two, BadSample)
+    assert "label: expected one of refuse, comply, protect, control, label, describe, found ''" in two.reason
+
+
 def test_the_order_of_rows_decides_no_mapping(tmp_path: Path) -> None:
     broken = lines(tmp_path, "{broken", {"q": "Who owns it?"})
     with pytest.raises(UsageError, match=r"own\.question: no column 'nosuch'"):
@@ -245,7 +254,7 @@ def test_a_name_that_no_row_before_had_is_never_asked(tmp_path: Path) -> None:
 
 
 def test_dates_decimals_and_whatever_has_one_text_are_read_as_it(tmp_path: Path) -> None:
-    day, hour = dt.datetime(2026, 1, 2, 3, 4), dt.timedelta(hours=1)
+    day, hour = datetime.datetime(2026, 1, 2, 3, 4), datetime.timedelta(hours=1)
     rows = {"day": [day.date()], "at": [day], "n": [Decimal("1.20")], "q": ["a?"], "long": [hour], "when": [day.time()]}
     pl.DataFrame(rows).write_parquet(tmp_path / "dated.parquet")
     for name, text in {"day": "2026-01-02", "at": "2026-01-02 03:04:00", "n": "1.20", "long": "1:00:00"}.items():
@@ -259,25 +268,128 @@ def test_dates_decimals_and_whatever_has_one_text_are_read_as_it(tmp_path: Path)
         assert "id: expected a text, a number or a date, found a list" in bad.reason
 
 
-@pytest.mark.parametrize("text", ["qid,text\n", "qid,text", "qid,text\n1\n1,2,3\n", ""])
+@pytest.mark.parametrize("text", ["qid,text\n", "qid,text", "qid,text\n1\n1,2,3\n", "\n1\n"])
 def test_the_header_of_a_table_without_rows_is_held_against_the_mapping(tmp_path: Path, text: str) -> None:
     (tmp_path / "none.csv").write_text(text)
     (tmp_path / "none.tsv").write_text(text.replace(",", "\t"))
     for path in (tmp_path / "none.csv", tmp_path / "none.tsv"):
         with pytest.raises(UsageError, match=r"own.question: no column 'words' in .*; found (qid, text|nothing)"):
             list(OwnData(path, question="words"))
-    if text:
-        assert all(isinstance(row, BadSample) for row in OwnData(tmp_path / "none.csv", question="text"))
+    if "1,2,3" in text:
+        assert [type(row) for row in OwnData(tmp_path / "none.csv", question="text")] == [BadSample, BadSample]
+    elif "text" in text:
+        with pytest.raises(UsageError, match=r"own\.source: .*none\.csv: holds no rows"):
+            list(OwnData(tmp_path / "none.csv", question="text"))
 
 
 def test_the_columns_of_a_parquet_file_without_rows_are_held_against_the_mapping(tmp_path: Path) -> None:
     pl.DataFrame(schema={"qid": pl.Int64, "text": pl.String}).write_parquet(tmp_path / "none.parquet")
     with pytest.raises(UsageError, match=r"own.question: no column 'words' in .*; found qid, text"):
         list(OwnData(tmp_path / "none.parquet", question="words"))
-    assert list(OwnData(tmp_path / "none.parquet", question="text")) == []
+    with pytest.raises(UsageError, match=r"own\.source: .*none\.parquet: holds no rows"):
+        list(OwnData(tmp_path / "none.parquet", question="text"))
 
 
 def test_a_column_may_be_called_as_a_pattern_is_written(tmp_path: Path) -> None:
     (row,) = OwnData(lines(tmp_path, {"{q}": "Where?"}), question="{q}")
     assert isinstance(row, Sample)
     assert row.chat.last_text == "Where?"
+
+
+def test_the_row_numbers_of_a_data_frame_are_no_value_of_a_field_that_names_no_column(tmp_path: Path) -> None:
+    # what pandas writes: its index first, under no name
+    (tmp_path / "frame.csv").write_text(",q,c\n0,Who owns it?,mills\n1,Where is it?,inns\n2,,inns\n")
+    one, two, bad = OwnData(tmp_path / "frame.csv", question="q")
+    for row in (one, two):
+        assert isinstance(row, Sample)
+        assert (row.category, row.group, row.target, row.cluster) == ("", "", "", row.id)
+        assert row.id.startswith("frame/00000")
+    assert isinstance(bad, BadSample)
+    assert (bad.id, bad.category) == ("frame/000003", "")
+    with pytest.raises(UsageError, match=r"own\.expected: expected one of"):
+        list(OwnData(tmp_path / "frame.csv", question="q", expected=""))
+
+
+def test_dates_and_decimals_are_written_out_wherever_they_stand(tmp_path: Path) -> None:
+    day, span = datetime.date(2026, 1, 2), datetime.timedelta(hours=2)
+    frame = {
+        "day": [day, day.replace(day=3)],
+        "at": [datetime.datetime(2026, 1, 2, 3, 4)] * 2,
+        "time": [datetime.time(5, 6)] * 2,
+        "price": [Decimal("1.50"), None],
+        "span": [span] * 2,
+        "q": ["Who owns it?", "Where is it?"],
+    }
+    pl.DataFrame(frame).write_parquet(tmp_path / "t.parquet")
+    one, two = OwnData(tmp_path / "t.parquet", question="{q} On {day}?", id="day", category="price", target="at")
+    assert isinstance(one, Sample)
+    assert isinstance(two, Sample)
+    assert [one.id, two.id] == ["2026-01-02", "2026-01-03"]
+    assert [one.category, two.category] == ["1.50", ""]
+    assert one.target == "2026-01-02 03:04:00"
+    assert one.chat.last_text == "Who owns it? On 2026-01-02?"
+    assert one.meta == {"time": "05:06:00", "span": "2:00:00"}  # q and day are mapped
+    json.dumps(one.meta)
+
+
+def test_a_wrong_mapping_of_a_folder_is_told_like_that_of_a_table(tmp_path: Path) -> None:
+    images.write(picture(1), tmp_path / "a" / "1.png")
+    for which in ("id", "category", "group", "cluster", "target", "references", "question"):
+        with pytest.raises(UsageError, match=rf"own\.{which}: no column 'foldr' in .*; found picture, name, folder"):
+            list(OwnData(tmp_path, **{which: "foldr"}, **({} if which == "question" else {"ask": "What is it?"})))
+    with pytest.raises(UsageError, match=r"own\.question: no column 'question'"):
+        list(OwnData(tmp_path))  # and nobody is asked "question"
+    (row,) = OwnData(tmp_path, question="What is {name}?", id="{folder}-{name}")
+    assert isinstance(row, Sample)
+    assert (row.id, row.chat.last_text) == ("a-1", "What is 1?")
+
+
+def test_a_link_that_leads_nowhere_is_a_bad_picture(tmp_path: Path) -> None:
+    images.write(picture(1), tmp_path / "1.png")
+    (tmp_path / "2.png").symlink_to("none.png")
+    (tmp_path / "3.png").symlink_to("3.png")
+    one, two, three = OwnData(tmp_path, ask="What is it?")
+    assert isinstance(one, Sample)
+    assert isinstance(two, BadSample)
+    assert isinstance(three, BadSample)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("t.csv", "id,question\n"), ("t.csv", ""), ("t.jsonl", "\n\n"), ("t.json", "[]")]
+)
+def test_a_table_without_rows_is_one_error_that_names_it(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=rf"own\.source: .*{name}: holds no rows"):
+        list(OwnData(tmp_path / name))
+
+
+def test_a_folder_without_pictures_and_a_folder_that_is_not_there_are_one_error(table: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match=r"own\.source: .*empty: holds no pictures"):
+        list(OwnData(tmp_path / "empty", ask="What is it?"))
+    with pytest.raises(UsageError, match=r"own\.pictures: .*nowhere: no such folder"):
+        list(OwnData(table, pictures=tmp_path / "nowhere", **MAPPED))
+
+
+@pytest.mark.parametrize("field", ["source", "pictures"])
+def test_an_empty_path_is_not_the_folder_that_the_study_lies_in(table: Path, field: str) -> None:
+    (table.parent / "s.yaml").write_text(
+        f'name: s\nvictims: [testbed-linear]\ndatasets:\n  - own: {{{field}: "", question: text}}\n'
+    )
+    with pytest.raises(UsageError, match=rf"s\.yaml:4: datasets\[0\]\.own\.{field}: .*empty"):
+        load(table.parent / "s.yaml")
+
+
+def test_no_value_and_blanks_are_told_as_what_they_are(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path, {"q": "a?", "y": None, "p": "x.png"}, {"q": "b?", "y": ["refuse"], "p": "x.png"},
+        {"q": "c?", "y": "refuse", "p": " "},
+    )  # fmt: skip
+    images.write(picture(1), tmp_path / "x.png")
+    none, several, blank = OwnData(path, question="q", expected="y", picture="p")
+    assert all(isinstance(row, BadSample) for row in (none, several, blank))
+    assert [row.reason for row in (none, several, blank) if isinstance(row, BadSample)] == [
+        "line 1: y: expected one of refuse, comply, protect, control, label, describe, found ''",
+        "line 2: y: expected a text, a number or a date, found a list",
+        "line 3: p: empty",
+    ]

@@ -50,6 +50,26 @@ def test_a_zip_is_read_without_being_unpacked(tmp_path: Path, picture: Image) ->
         InZip(tmp_path / "none.zip").read("one.png")
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_is_broken_anywhere_costs_a_picture_or_is_one_error(
+    tmp_path: Path, picture: Image, packing: int
+) -> None:
+    path = tmp_path / "all.zip"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for name in ("é1.png", "é2.png"):  # not ASCII: such names are decoded when the list is read
+            archive.writestr(name, images.encode(picture))
+    whole, told = path.read_bytes(), list[str]()
+    for place in range(0, len(whole), 3):
+        broken = tmp_path / f"{place}.zip"
+        broken.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        try:
+            InZip(broken).read("é1.png")
+        except (ImageError, UsageError) as error:
+            told.append(str(error))
+    assert all(".zip:" in reason for reason in told)
+    assert len(told) > len(whole) // 30
+
+
 def test_a_zip_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -77,7 +77,7 @@ def test_it_says_where_it_comes_from_and_how_it_counts(name: str) -> None:
 def test_its_default_judges_and_metrics_are_named(name: str, made: Made) -> None:
     data = registry.build("datasets", name, **made.arguments)
     assert set(data.judges) <= {"not-refused", "unsafe", "multiple-choice"}
-    assert data.metrics == ("rate",)
+    assert data.metrics == (("rate", "groups-passed") if name == "lvlm-safer" else ("rate",))
 
 
 @pytest.mark.parametrize(

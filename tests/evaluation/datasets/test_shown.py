@@ -59,6 +59,13 @@ def test_each_way_shows_what_it_says() -> None:
     assert of("picture alone").system == "Be brief."
 
 
+@pytest.mark.parametrize("how", [way for way in WAYS if way != "all"])
+def test_a_sample_without_a_picture_has_nothing_to_take_away(how: str) -> None:
+    read = shown(how, words="words")[1]  # were it shown as it is, it would be the same each way: a leak that is none
+    assert isinstance(read, BadSample)
+    assert read.reason == f"{how}: the sample has no picture"
+
+
 def test_what_cannot_be_shown_costs_the_sample_and_says_why() -> None:
     seen, read, _ = shown("picture alone")
     assert isinstance(seen, Sample)
@@ -75,6 +82,6 @@ def test_what_cannot_be_shown_costs_the_sample_and_says_why() -> None:
 @pytest.mark.parametrize("name", ["licence", "judges", "metrics", "borderline"])
 def test_what_a_data_set_says_of_itself_its_wrappers_say(name: str, tmp_path: Path) -> None:
     for inner in (registry.build("datasets", "xstest", root=tmp_path), registry.build("datasets", "testbed")):
-        for around in (registry.build("datasets", "shown", of=inner), registry.build("datasets", "subset", of=inner)):
+        for around in (registry.build("datasets", each, of=inner) for each in ("shown", "subset", "targeted")):
             assert getattr(around, name) == getattr(inner, name)
             assert getattr(registry.build("datasets", "subset", of=around), name) == getattr(inner, name)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proofglass.errors import UsageError
 from proofglass.evaluation.datasets.subset import Subset
 from proofglass.interfaces import Dataset
 from proofglass.types import BadSample, Chat, Sample
@@ -92,3 +93,53 @@ def test_groups_that_share_a_question_are_parted_together() -> None:
     for which in ("cluster", "group"):
         judged = {getattr(row, which) for row in parted if isinstance(row, Sample)}
         assert not judged & {getattr(row, which) for row in parted.crafting()}
+
+
+@dataclass(frozen=True)
+class Paired(Dataset):
+    """`n` groups of `size`: the categories of the groups in turn, twins of the second half in another category."""
+
+    name = "paired"
+    n: int = 60
+    size: int = 2
+
+    def __iter__(self) -> Iterator[Sample | BadSample]:
+        for k in range(self.n):
+            for side in range(self.size):
+                category = ("tea", "bread", "rye")[(k + (side if k >= self.n // 2 else 0)) % 3]
+                expected = "comply" if side else "refuse"
+                yield Sample(
+                    f"{k}/{side}", "paired", Chat.user("q"), category=category, expected=expected, group=f"g{k}"
+                )
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 130), st.sampled_from(["category", "expected", ""]), st.integers(0, 5), st.sampled_from([2, 3]))
+def test_a_question_is_taken_with_its_twin_or_not_at_all(take: int, by: str, seed: int, size: int) -> None:
+    if take < size:
+        return
+    found = list(Subset(Paired(size=size), take=take, by=by, seed=seed))  # type: ignore[arg-type]
+    groups = Counter(row.group for row in found if isinstance(row, Sample))
+    assert set(groups.values()) == {size}
+    assert min(take, 60 * size) - size < len(found) <= take
+    more = {row.id for row in Subset(Paired(n=61, size=size), take=999, by=by, seed=seed)}  # type: ignore[arg-type]
+    assert {row.id for row in found} <= more
+
+
+def test_groups_stand_in_proportion_too() -> None:
+    found = Counter(row.category for row in Subset(Paired(n=30), take=30) if isinstance(row, Sample))
+    assert all(8 <= n <= 12 for n in found.values())
+    assert Counter(row.expected for row in Subset(Paired(), take=20) if isinstance(row, Sample)).keys() == {
+        "refuse",
+        "comply",
+    }
+
+
+def test_some_of_each_group_is_taken_where_that_is_asked_for() -> None:
+    found = [row for row in Subset(Paired(n=5, size=10), take=20, by="group") if isinstance(row, Sample)]
+    assert set(Counter(row.group for row in found).values()) == {4}
+
+
+def test_a_part_that_is_smaller_than_every_group_is_an_error_and_never_all_of_them() -> None:
+    with pytest.raises(UsageError, match=r"subset\.take: 3 is less than the samples of any group \(at least 6\)"):
+        list(Subset(Paired(size=6), take=3))

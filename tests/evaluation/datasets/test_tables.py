@@ -116,3 +116,42 @@ def test_whatever_the_bytes_it_is_rows_or_one_error(
     with suppress(UsageError):
         for row in rows_of(path, key="id"):
             assert isinstance(row, (Row, BadSample))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_quote_that_nothing_closes_costs_its_line_and_no_row_below_it(tmp_path: Path, end: str) -> None:
+    lines = ["id,question", '1,"Where is', "2,What?", '3,"Who, and', 'when?"', '4,Is "it" open?', '5,"Why?', "6,How?"]
+    found = list(rows_of(written(tmp_path, "rows.csv", end.join(lines).encode())))
+    bad = [row for row in found if isinstance(row, BadSample)]
+    # line 2 closes at the quote of line 4, with a W behind it; line 7 never does
+    assert [(row.id, row.reason.partition(":")[0]) for row in bad] == [
+        ("rows.csv:2", "line 2"),
+        ("rows.csv:7", "line 7"),
+    ]
+    assert "runs on to line 4: the lines below it are read anew" in bad[0].reason
+    good = {row.place: row.values["question"] for row in found if isinstance(row, Row)}
+    assert good == {
+        "line 3": "What?", "line 4": f"Who, and{end}when?", "line 6": 'Is "it" open?', "line 8": "How?"
+    }  # fmt: skip
+
+
+def test_a_table_of_quotes_is_read_in_the_time_of_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proofglass.evaluation.datasets.reading.AGAIN", 500)
+    # each of these lines opens a quote that runs to the end: a second look at all of them would take n * n lines
+    data = b"id,question\n" + b'1,b","""\n' * 100
+    found = list(rows_of(written(tmp_path, "rows.csv", data)))
+    assert all(isinstance(row, BadSample) for row in found)
+    assert 1 < len(found) < 10
+
+
+def test_what_is_not_a_number_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"a": NaN, "b": ["x", NaN], "c": 1.5}\n')
+    (row,) = rows_of(tmp_path / "rows.jsonl")
+    assert isinstance(row, Row)
+    assert row.text("a", empty=True) == ""
+    assert row.text("c") == "1.5"
+    with pytest.raises(ValueError, match="a: expected a text, found None"):
+        row.text("a")
+    for name in ("a", "b"):
+        with pytest.raises(ValueError, match=f"{name}: expected a list of texts"):
+            row.texts(name)

@@ -250,3 +250,14 @@ def test_metadata_that_its_library_refuses_is_not_written_and_the_card_is(
     assert "no Croissant metadata: mlcroissant does not read it: " in run.output
     assert "wrong @id" in run.output
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["xstest.md"]
+
+
+def test_a_set_without_samples_is_not_clean(tmp_path: Path) -> None:
+    check = "there are judged samples"
+    assert found(Given(()))["s0"][check][0] is False
+    assert found(Given((BadSample("b", "given", "broken"),)))["s0"][check][0] is False
+    assert found(Given((), (asked("1", WORDS[0], split="craft"),)))["s0"][check][0] is False
+    assert found(Given((asked("1", WORDS[0]),)))["s0"][check][0] is True
+    (tmp_path / "prompts.csv").write_text("id,prompt,type,label\n")
+    run = CliRunner().invoke(app, ["datasets", "check", f"xstest={tmp_path / 'prompts.csv'}"])
+    assert run.exit_code == 1

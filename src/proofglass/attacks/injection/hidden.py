@@ -42,8 +42,8 @@ class DownscaleInjection(Attack):
     shape, "crop" shrinks the shorter side and cuts out the middle; with filter "victim" it is found too. size: width
     and height that it shrinks to; None: the victim's. scale: a picture that is not so many times as large is enlarged
     first (it is the third party's own). epsilon: how far a value may move, in pixels of [0, 1]; None: as far as it
-    must. rounds: of projections at most. at, layout, font, letters (pixels of a letter, None: max(16, height // 18)),
-    fill, opacity, box, background, margin: how the text stands in the shrunk picture, as of `third-party-text`. sheet:
+    must. rounds: of projections at most. at, layout, font, fill, opacity, box, background, margin: how the text stands
+    in the shrunk picture, as of `third-party-text`. letters: pixels of a letter, None: max(16, height // 18). sheet:
     width and height of a white sheet for samples without a picture; None: such a sample fails.
 
     The trace says what it took: distances at full size, and at the model's size what is left between the shrunk picture

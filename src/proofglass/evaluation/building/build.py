@@ -22,6 +22,7 @@ from proofglass.interfaces import Judge, Victim, key_of
 from proofglass.records.files import write_whole
 from proofglass.records.journal import Journal, JournaledHelpers
 from proofglass.records.schema import utf8
+from proofglass.records.spreadsheets import csv_cell
 from proofglass.types import Ask, BadSample, Cost, Reply
 
 REMOVED, ABOUT = "removed.csv", "about.json"
@@ -71,6 +72,8 @@ def build(
         first = found[0] if found else None
         why = first.reason if isinstance(first, BadSample) else "there is none"
         raise UsageError(f"no picture can be used; the first: {why}")
+    if len(usable) < pairs:
+        heard(f"{pairs} pairs were asked for, and there are pictures for {len(usable)}")
     told = {"writer": writer.key, "judge": judge.key if judge else "", "brief": brief, "twins": list(twins)}
     version = key_of([VERSION, told, tokens, [each.image.sha256 for each in usable]])
     out.mkdir(parents=True, exist_ok=True)
@@ -174,11 +177,13 @@ def _write(built: Built, told: dict[str, object]) -> None:
 
 def _reviewed(folder: Path, drafts: Sequence[Draft]) -> dict[str, tuple[str, str]]:
     """Id -> what somebody wrote under `keep` and `note`. Raises UsageError for what `review_of` refuses, and for what
-    was written about another question than the one drafted: nobody's work is overwritten."""
+    was written about another question than the one drafted (as the table shows it, or as it is): nobody's work is
+    overwritten."""
     rows = review_of(folder, {each.id for each in drafts}, ("id", "question", "keep", "note"))
     for each in drafts:
         row = rows.get(each.id)
-        if row and row["question"] != each.question and (row["keep"].strip() or row["note"].strip()):
+        is_other = row and row["question"] not in (each.question, csv_cell(each.question))
+        if row and is_other and (row["keep"].strip() or row["note"].strip()):
             raise UsageError(
                 f"{folder / REVIEW}: {each.id}: the question is {row['question']!r:.80}, drafted was "
                 f"{each.question!r:.80}: move the review elsewhere, or put the question back"
@@ -202,7 +207,8 @@ def _row(draft: Draft, folder: Path) -> dict[str, object]:
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """For spreadsheets, which obey formulas: a model wrote some of these cells, and strangers named the pictures."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([header, *rows])
+    writer.writerows([header, *(map(csv_cell, row) for row in rows)])
     return text.getvalue()

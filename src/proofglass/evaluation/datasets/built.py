@@ -32,6 +32,7 @@ class Built(Dataset):
     name = "built"
     licence = "your own; that of the pictures holds for them"
     judges = ("not-refused",)
+    metrics = ("rate", "groups-passed")
 
     root: Path
     reviewed: Literal["all", "kept"] = "all"

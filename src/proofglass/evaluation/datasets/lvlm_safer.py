@@ -64,7 +64,7 @@ class LVLMSafeR(Dataset):
         "refusals cannot read is unjudged, and it reads the whole reply."
     )
     judges = ("not-refused",)
-    metrics = ("rate",)
+    metrics = ("rate", "groups-passed")
 
     root: Path
     parts: Annotated[tuple[Part, ...], MinLen(1)] = tuple(FILES)

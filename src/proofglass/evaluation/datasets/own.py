@@ -59,7 +59,7 @@ class OwnData(Dataset):
     """
 
     name = "own"
-    version = 2  # a bare name is a column, never a text; dates and decimals are texts
+    version = 3  # a bare name is a column, never a text, none of which is the one without a name; dates are texts
     licence = "your own"
 
     source: Path | None = None
@@ -116,6 +116,15 @@ class OwnData(Dataset):
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         tables = self._tables
+        if self.picture and self.pictures is not None and not self.pictures.is_dir():
+            raise UsageError(f"own.pictures: {self.pictures}: no such folder")
+        rows = self._of_tables(tables) if self.source is None or tables else self._of_folder(self.source)
+        if (first := next(rows, None)) is None:
+            kind = "rows" if tables else "pictures"
+            raise UsageError(f"own.source: {', '.join(map(str, tables)) or self.source}: holds no {kind}")
+        yield from chain((first,), rows)
+
+    def _of_tables(self, tables: Sequence[Path]) -> Iterator[Sample | BadSample]:
         names = _names(tables)
         for path in tables:
             rows = rows_of(path, dataset=self.name)
@@ -123,22 +132,25 @@ class OwnData(Dataset):
             # Rows of JSON Lines need not be alike, those of the others have the columns of their header.
             columns: Sequence[str] | None = list(dict.fromkeys(chain(*(r.values for r in first if isinstance(r, Row)))))
             columns = columns or header_of(path)
+            if columns == [] and not first:  # not a header to hold the mapping against
+                raise UsageError(f"own.source: {path}: holds no rows, and no columns")
             if columns is not None:
                 self._check(path, columns)
+            # `label` is a kind and may be a column: a row that lacks the column has no kind.
+            absent = {self.expected: None} if self.expected in (columns or ()) else {}
             for number, row in enumerate(chain(first, rows), start=1):
                 if isinstance(row, BadSample):
                     yield row
                     continue
-                yield self._sample(row, f"{names[path]}/{number:06d}", self.pictures or path.parent)
-        if not tables and self.source is not None:
-            yield from self._of_folder(self.source)
+                whole = Row(row.place, {**absent, **row.values})
+                yield self._sample(whole, f"{names[path]}/{number:06d}", self.pictures or path.parent)
 
     def _of_folder(self, folder: Path) -> Iterator[Sample | BadSample]:
-        """Every file below `folder` in the order of its path: one that is no picture is a bad sample. Hidden files,
-        and those that say what they are (.txt, .md, a table), are passed over."""
+        """Every file below `folder` in the order of its path: one that is no picture is a bad sample, and so is a link
+        that leads nowhere. Hidden files, and those that say what they are (.txt, .md, a table), are passed over."""
         own = self if self.picture else replace(self, picture="picture")
         own._check(folder, ("picture", "name", "folder"))
-        for path in sorted(each for each in folder.rglob("*") if each.is_file() and not _is_beside(each, folder)):
+        for path in sorted(each for each in folder.rglob("*") if not each.is_dir() and not _is_beside(each, folder)):
             name = path.relative_to(folder).as_posix()
             row = Row(name, {"picture": name, "name": path.stem, "folder": path.parent.relative_to(folder).as_posix()})
             yield own._sample(row, name, self.pictures or folder)
@@ -153,7 +165,7 @@ class OwnData(Dataset):
             if missing:
                 once = ". One question for all rows is said under `ask`" if which == "question" else ""
                 raise UsageError(f"own.{which}: no column {missing[0]!r} in {path}; {_near(missing[0], columns)}{once}")
-        if self.expected not in columns and self.expected not in KINDS:
+        if not self.expected or (self.expected not in columns and self.expected not in KINDS):
             raise UsageError(
                 f"own.expected: expected one of {', '.join(KINDS)}, or a column of {path}; found {self.expected!r}; "
                 f"{_near(self.expected, (*columns, *KINDS), columns)}"
@@ -167,7 +179,14 @@ class OwnData(Dataset):
         except (ImageError, ValueError) as error:
             if is_environment(error):
                 raise
-            return BadSample(name, self.name, f"{row.place}: {error}", str(row.values.get(self.category, "")))
+            return BadSample(name, self.name, f"{row.place}: {error}", self._category(row))
+
+    def _category(self, row: Row) -> str:
+        """That of a row that cannot be used, "" where it cannot be told either."""
+        try:
+            return self._text(row, "category")
+        except ValueError:
+            return ""
 
     def _made(self, row: Row, name: str, folder: Path) -> Sample:
         question = self.ask or self._text(row, "question")
@@ -176,13 +195,12 @@ class OwnData(Dataset):
         parts: list[Any] = [question]
         if self.picture:
             named = row.values[self.picture] if self.picture in row.values else self._text(row, "picture")
-            if named == "":
+            if isinstance(named, str) and not named.strip():
                 raise ValueError(f"{self.picture}: empty")
             parts.insert(0, picture_of(named, InFolder(folder), f"{self.picture} of {name}"))
         chat = Chat.user(*parts)
         mapped = {name for which in _MAPPED for name in _columns(getattr(self, which))}
         others = ((k, str(v) if isinstance(v, SCALARS) else v) for k, v in row.values.items() if k not in mapped)
-        meta = {k: v for k, v in others if _is_plain(v)}
         return Sample(
             id=name,
             dataset=self.name,
@@ -192,12 +210,14 @@ class OwnData(Dataset):
             expected=self._expected(row),
             target=self._text(row, "target"),
             references=self._references(row),
-            meta=meta,
+            meta={k: v for k, v in others if _is_plain(v)},
             group=self._text(row, "group"),
         )
 
     def _expected(self, row: Row) -> Expected:
-        said = str(row.values[self.expected]).strip() if self.expected in row.values else self.expected
+        said = (
+            _plainly(row.values[self.expected], self.expected).strip() if self.expected in row.values else self.expected
+        )
         kind: Any = self.kinds.get(said, self.kinds.get(said.casefold(), said))  # True of Parquet is true of YAML
         if kind not in KINDS:
             raise ValueError(f"{self.expected}: expected one of {', '.join((*self.kinds, *KINDS))}, found {said!r}")
@@ -213,6 +233,8 @@ class OwnData(Dataset):
         """The value of the mapped field, as a text: a column's, or a pattern with its columns filled in. A row that
         lacks the column says nothing: the name of a column is no text."""
         named = getattr(self, which)
+        if not named:  # none, though a table may have a column without a name: that of row numbers, out of a data frame
+            return ""
         if named in row.values or not _SLOT.search(named):
             return _plainly(row.values.get(named), named)
         return _SLOT.sub(lambda slot: _plainly(row.values.get(slot[1]), slot[1]), named)

@@ -7,7 +7,9 @@ A picture that came as bytes is kept as those bytes and decoded whenever it is l
 from __future__ import annotations
 
 import functools
+import lzma
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +21,17 @@ from proofglass.evaluation.datasets.reading import picture_in
 from proofglass.types import Image
 
 MAX_BYTES = images.MAX_FILE_BYTES
+# What zipfile raises of a broken file; ValueError: of a name that is not in its own encoding, too.
+BROKEN = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+)
 
 
 class Pictures(Protocol):
@@ -62,7 +75,7 @@ class InZip:
                     )
                 with archive.open(found) as file:
                     data = file.read(MAX_BYTES + 1)
-        except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+        except BROKEN as error:
             if isinstance(error, ImageError) or is_environment(error):
                 raise
             raise ImageError(f"{self.path}: {found[:80]!r} cannot be read: {error}") from error
@@ -89,7 +102,7 @@ def _places(path: Path, stamp: tuple[int, int]) -> dict[str, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    except (OSError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         if is_environment(error):
             raise
         raise UsageError(f"{path}: no zip file that can be read: {error}") from error

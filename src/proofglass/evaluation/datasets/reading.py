@@ -18,6 +18,7 @@ from proofglass.types import BadSample, Image
 MAX_NAME = 1000  # characters of a picture's name in a table
 MAX_SHOWN = 80  # of them in an error
 LONGEST = 2**31 - 1  # characters of a field that the csv module hands on
+AGAIN = 1_000_000  # lines that are read a second time, in all, because a quote above them was never closed
 MAX_FIELD = 1_000_000  # characters of one text: no question is longer, and one of 50 MB would take all with it
 
 
@@ -34,9 +35,11 @@ def read_csv(path: Path, columns: Sequence[str], dataset: str) -> Iterator[dict[
 def csv_rows(
     text: str, path: Path, columns: Sequence[str], dataset: str, delimiter: str = ","
 ) -> Iterator[tuple[int, dict[str, str] | BadSample]]:
-    """As `read_csv`, of a `text` that came from `path` somehow, each row with the line on which it begins."""
+    """As `read_csv`, of a `text` that came from `path` somehow, each row with the line on which it begins. A quote that
+    nothing closes costs the line that opens it: the lines below it are rows of their own."""
     csv.field_size_limit(LONGEST)  # what is too long is told with its column (`too_long`)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    file, above, again = io.StringIO(text, newline=""), 0, AGAIN
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
     try:
         header = next(reader, [])
     except csv.Error as error:
@@ -48,13 +51,19 @@ def csv_rows(
             found = ", ".join(header)[:500] or "nothing"
             raise UsageError(f"{path}: no column {column!r}; expected {', '.join(columns)}; found {found}")
     while True:
-        line = reader.line_num + 1
+        line, begins = above + reader.line_num + 1, file.tell()
         try:
             row = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, BadSample(f"{path.name}:{line}", dataset, f"line {line}: {error}")
+            reason, over = f"line {line}: {error}", above + reader.line_num - line
+            if 0 < over <= again:
+                reason += f"; a quote that opens here runs on to line {line + over}: the lines below it are read anew"
+                file.seek(begins)
+                file.readline()
+                above, again, reader = line, again - over, csv.reader(file, delimiter=delimiter, strict=True)
+            yield line, BadSample(f"{path.name}:{line}", dataset, reason)
             continue
         if not row:
             continue

@@ -22,15 +22,16 @@ class Shown(Dataset):
 
     of: the data set. how: "all" (nothing changes), "text alone" (pictures left out), "blank picture" (each picture in
     one grey, in its size), "caption" (each picture replaced by what its data set says it shows), "typography as text"
-    (by the words that stand in it), "picture alone" (the question left out; a sample of text alone has nothing left).
+    (by the words that stand in it), "picture alone" (the question left out).
     caption: the name under which the data set describes its picture, in `meta`. words: the name under which it tells
     the words in it, in `meta`; "" for none: then those of pictures that an attack drew in this process are known.
     wording: how a description stands in the text, with {text}.
 
-    A sample for which there is no picture, caption or text to show is a bad sample that says so.
+    A sample without a picture, or for which there is no caption or text to show, is a bad sample that says so.
     """
 
     name = "shown"
+    version = 2  # a sample without a picture is a bad one
     licence = passed_on("of", "licence")
     judges = passed_on("of", "judges")
     metrics = passed_on("of", "metrics")
@@ -56,6 +57,8 @@ class Shown(Dataset):
         if self.how == "all":
             return sample
         try:
+            if not sample.chat.images:  # it would be the whole again, and every victim would do the same on it
+                raise ValueError("the sample has no picture")
             chat = Chat(tuple(self._turn(sample, message) for message in sample.chat.messages))
         except ValueError as error:
             return BadSample(sample.id, sample.dataset, f"{self.how}: {error}", sample.category)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from proofglass.errors import UsageError
 from proofglass.interfaces import Dataset, Share, Steps, passed_on
 from proofglass.types import BadSample, Sample
 
@@ -15,16 +17,19 @@ from proofglass.types import BadSample, Sample
 class Subset(Dataset):
     """`of`, in its order, cut down to `take` samples, and parted into judged and crafting samples.
 
-    of: the data set. take: how many judged samples at most, 0 for all. by: what is kept in proportion: "category",
-    "group", or "expected"; "": nothing. craft: share of the questions (clusters, and groups where there are any) whose
-    samples go to the crafting split, where they are never judged. seed: of both draws.
+    of: the data set. take: how many judged samples at most, 0 for all. by: what is kept in proportion: "category" or
+    "expected", "": nothing; a group (a question and its control twin) is then taken whole or not at all, and stands
+    with the value of its first sample. "group": some samples of each group, which parts them. craft: share of the
+    questions (clusters, and groups where there are any) whose samples go to the crafting split, where they are never
+    judged. seed: of both draws.
 
-    A sample is drawn by a hash of its id and the seed, and parted by one of its question: whatever else the data set
-    holds, and in whatever order, changes neither, unless it ties two groups together by a question that both ask. Bad
-    samples stay, so that none is lost from sight.
+    A sample is drawn by a hash of its id, or of its group's name, and the seed, and parted by one of its question:
+    whatever else the data set holds, and in whatever order, changes neither, unless it ties two groups together by a
+    question that both ask. Bad samples stay, so that none is lost from sight.
     """
 
     name = "subset"
+    version = 2  # groups are taken whole
     licence = passed_on("of", "licence")
     judges = passed_on("of", "judges")
     metrics = passed_on("of", "metrics")
@@ -38,9 +43,11 @@ class Subset(Dataset):
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         together = self._together()
-        chosen = self._chosen(together) if self.take else set()
+        chosen = self._chosen(together) if self.take else None
         for row in self.of:
-            if isinstance(row, Sample) and (self._is_craft(row, together) or (chosen and row.id not in chosen)):
+            if isinstance(row, Sample) and (
+                self._is_craft(row, together) or (chosen is not None and row.id not in chosen)
+            ):
                 continue
             yield row
 
@@ -79,21 +86,45 @@ class Subset(Dataset):
 
     def _chosen(self, together: Mapping[str, str]) -> set[str]:
         """The ids of the judged samples that are kept: of each value of `by` its share of `take`, what is left over by
-        the largest remainders."""
-        ids: dict[str, dict[str, None]] = {}  # an id that comes twice is one sample, and a bad one
+        the largest remainders. Raises UsageError where no group is as small as `take`."""
+        drawn_as: dict[str, tuple[str, str]] = {}  # group, or id without one -> its value, what is hashed
+        ids: dict[tuple[str, str], dict[str, None]] = {}  # an id that comes twice is one sample, and a bad one
         for row in self.of:
             if isinstance(row, Sample) and not self._is_craft(row, together):
-                ids.setdefault(str(getattr(row, self.by)) if self.by else "", {})[row.id] = None
-        total = sum(map(len, ids.values()))
+                whole = f"group {row.group}" if row.group and self.by != "group" else row.id
+                value = str(getattr(row, self.by)) if self.by else ""
+                ids.setdefault(drawn_as.setdefault(whole, (value, whole)), {})[row.id] = None
+        sizes = Counter[str]()
+        for (value, _), some in ids.items():
+            sizes[value] += len(some)
+        left = self._counts(sizes)
+        in_turn = sorted(ids, key=lambda each: self._chance("take", each[1]))
+        kept: set[str] = set()
+        for each in in_turn:
+            if len(ids[each]) <= left[each[0]]:
+                left[each[0]] -= len(ids[each])
+                kept.update(ids[each])
+        for each in in_turn:  # what no group of its value fitted into
+            if kept.isdisjoint(ids[each]) and len(ids[each]) <= sum(left.values()):
+                left = Counter({"": sum(left.values()) - len(ids[each])})
+                kept.update(ids[each])
+        if ids and not kept:
+            raise UsageError(
+                f"subset.take: {self.take} is less than the samples of any group (at least "
+                f"{min(map(len, ids.values()))}); groups are kept whole unless `by: group`"
+            )
+        return kept
+
+    def _counts(self, sizes: Mapping[str, int]) -> Counter[str]:
+        """Value of `by` -> how many samples of it are taken. sizes: how many there are."""
+        total = sum(sizes.values())
         if total <= self.take:
-            return {name for some in ids.values() for name in some}
-        shares = {value: self.take * len(some) / total for value, some in ids.items()}
-        counts = {value: int(share) for value, share in shares.items()}
+            return Counter(sizes)
+        shares = {value: self.take * n / total for value, n in sizes.items()}
+        counts = Counter({value: int(share) for value, share in shares.items()})
         rest = sorted(shares, key=lambda value: (counts[value] - shares[value], value))
-        for value in rest[: self.take - sum(counts.values())]:
-            counts[value] += 1
-        drawn = {value: sorted(some, key=lambda name: self._chance("take", name)) for value, some in ids.items()}
-        return {name for value, some in drawn.items() for name in some[: counts[value]]}
+        counts.update(rest[: self.take - counts.total()])
+        return counts
 
     def _chance(self, what: str, name: str) -> float:
         """A number in 0..1 that is a function of seed and name."""

@@ -39,7 +39,7 @@ class Row:
 
     def text(self, name: str, *, empty: bool = False) -> str:
         """A text, stripped; a number as one. Raises ValueError for anything else, and, unless `empty`, for none."""
-        value = self.values.get(name)
+        value = _told(self.values.get(name))
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             value = str(value)
         if value is None and empty:
@@ -59,8 +59,8 @@ class Row:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A list of texts, or one text; numbers count as texts. Raises ValueError for anything else."""
-        value = self.values.get(name)
-        several = value if isinstance(value, (list, tuple)) else [value]
+        value = _told(self.values.get(name))
+        several = [_told(each) for each in value] if isinstance(value, (list, tuple)) else [value]
         if odd := [each for each in several if not isinstance(each, (str, int, float)) or isinstance(each, bool)]:
             raise ValueError(f"{name}: expected a list of texts, found {_shown(odd[0])} in it")
         return tuple(map(str, several))
@@ -71,6 +71,11 @@ class Row:
         if value not in among:
             raise ValueError(f"{name}: expected one of {', '.join(among)}, found {_shown(value)}")
         return str(value)
+
+
+def _told(value: Any) -> Any:
+    """None for what is not a number: how tables of numbers say that there is none."""
+    return None if isinstance(value, float) and value != value else value
 
 
 def _shown(value: Any) -> str:

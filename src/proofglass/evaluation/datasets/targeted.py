@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from proofglass.interfaces import Checked, Dataset
+from proofglass.interfaces import Checked, Dataset, passed_on
 from proofglass.types import BadSample, Sample
 
 
@@ -27,26 +27,14 @@ class Targeted(Dataset):
     """
 
     name = "targeted"
+    licence = passed_on("of", "licence")
+    judges = passed_on("of", "judges")
+    metrics = passed_on("of", "metrics")
+    borderline = passed_on("of", "borderline")
 
     of: Dataset
     template: Annotated[str, Checked(_has_answer, "{answer} in it once")] = "{answer}"
     only_protected: bool = True
-
-    @property
-    def licence(self) -> str:  # type: ignore[override]
-        return self.of.licence
-
-    @property
-    def judges(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.of.judges
-
-    @property
-    def metrics(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.of.metrics
-
-    @property
-    def borderline(self) -> bool:
-        return self.of.borderline
 
     def __iter__(self) -> Iterator[Sample | BadSample]:
         for row in self.of:

@@ -49,6 +49,7 @@ CONTENTS = {
     "best-of-budget-success": (_SEARCH, {"at": "any query"}),
     "best-of-n-forecast": "proofglass.evaluation.metrics.searches:BestOfNForecast",
     "balance": "proofglass.evaluation.metrics.balance:Balance",
+    "groups-passed": "proofglass.evaluation.metrics.groups:GroupsPassed",
     "ssim": (_PICTURES, {"figure": "ssim"}),
     "psnr": (_PICTURES, {"figure": "psnr"}),
     "linf": (_PICTURES, {"figure": "linf"}),

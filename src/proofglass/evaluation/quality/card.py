@@ -79,7 +79,7 @@ def _share(measure: Any) -> str:
 
 def _cell(text: str) -> str:
     """On one line of a table, whatever a data set says of itself."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;").replace("[", "\\[")
 
 
 def croissant(looked: Looked) -> dict[str, Any]:

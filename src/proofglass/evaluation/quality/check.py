@@ -83,6 +83,9 @@ def findings(looked: Looked, pairs: Sequence[Pair]) -> list[Finding]:
     mine = [pair for pair in pairs if _is_of(looked, pair)]
     return [
         _finding(
+            "there are judged samples", looked.samples > 0, "none", "nothing is measured, and nothing was checked"
+        ),
+        _finding(
             "rows can be used", not looked.bad, _told(looked.bad), "they are left out of every figure, and counted"
         ),
         _finding("ids are unique", not looked.twice, _list(looked.twice), "rows of one id cannot be told apart"),
