@@ -16,7 +16,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from proofglass.api import ReportedRun as Folder
+from proofglass.api import Run as Folder
 from proofglass.console import say
 from proofglass.interfaces import opens_of
 from proofglass.report import wording
