@@ -108,14 +108,14 @@ def hidden(victim: Victim, n: int, steps: int) -> None:
     """The same, in a picture that shows it only once it is shrunk to the victim's 96 x 96."""
     samples = list(FictionalScreens(pages="vale", n=n, planted="sealed"))
     say(
-        f"\n{victim.name}, screens of the Vale, planted: sealed, n = {n}, 384 x 384 shrunk by the victim's own "
+        f"\n{victim.name}, screens of the Vale, planted: sealed, n = {n}, 192 x 192 shrunk by the victim's own "
         "processor\n"
     )
     say("| downscale-injection | followed | residual, most and mean | moved, most | mean moved, most | stands out by |")
     say("|---|---|---|---|---|---|")
     ways = {"": {}, "at half contrast": {"opacity": 0.5}, "within 64 levels": {"epsilon": 64 / 255}}
     for name, fields in ways.items():
-        attack = DownscaleInjection(PLANTED, at="top", margin=ALL_OVER, **fields)  # type: ignore[arg-type]
+        attack = DownscaleInjection(PLANTED, at="top", margin=ALL_OVER, scale=2, rounds=60, **fields)  # type: ignore[arg-type]
         found = measured(attack, victim, samples, build("judges", "next-action"))
         traces = [artefact.trace for artefact in found.artefacts]
         told = [

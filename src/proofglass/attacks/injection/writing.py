@@ -90,9 +90,9 @@ def _on_grid(photo: Image, text: str, lettering: Lettering, at: Place, layout: L
     if lettering.box:
         m = lettering.margin
         box = _cut(Box(ink.left - m, ink.top - m, ink.right + m, ink.bottom + m), region)
-        sheet.paste(lettering.background or WHITE, tuple(box))
+        sheet.paste(lettering.background or WHITE, (box.left, box.top, box.right, box.bottom))
     inside = _cut(Box(0, 0, photo.width, photo.height), box)
-    part = mask.crop(tuple(inside))
+    part = mask.crop((inside.left, inside.top, inside.right, inside.bottom))
     if lettering.opacity < 1:
         part = part.point([round(level * lettering.opacity) for level in range(256)])
     sheet.paste(lettering.fill, (inside.left, inside.top), part)
@@ -157,8 +157,9 @@ def layout_of(artefact: Artefact) -> Layout | None:
     plain: Mapping[str, Any] | None = artefact.meta.get("layout")
     if plain is None:
         return None
-    known = {f.name: plain[f.name] for f in fields(Layout) if f.name in plain}
-    return Layout(**{**known, **{name: tuple(known[name]) for name in ("fill", "background") if name in known}})
+    known: dict[str, Any] = {f.name: plain[f.name] for f in fields(Layout) if f.name in plain}
+    colours = {name: tuple(known[name]) for name in ("fill", "background") if name in known}
+    return Layout(**{**known, **colours})
 
 
 def noted(reply: Reply, *notes: str) -> Reply:
