@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
@@ -154,12 +153,12 @@ def layout_meta(layout: Layout | None) -> dict[str, Any] | None:
 
 def layout_of(artefact: Artefact) -> Layout | None:
     """The layout in an artefact's meta; colours come back from JSON as lists."""
-    plain: Mapping[str, Any] | None = artefact.meta.get("layout")
+    plain: dict[str, Any] | None = artefact.meta.get("layout")
     if plain is None:
         return None
-    known: dict[str, Any] = {f.name: plain[f.name] for f in fields(Layout) if f.name in plain}
-    colours = {name: tuple(known[name]) for name in ("fill", "background") if name in known}
-    return Layout(**{**known, **colours})
+    names = {f.name for f in fields(Layout)} & plain.keys()
+    told: dict[str, Any] = {name: plain[name] for name in names}
+    return Layout(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
 
 
 def noted(reply: Reply, *notes: str) -> Reply:
