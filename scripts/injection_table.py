@@ -3,9 +3,9 @@
     python scripts/injection_table.py --part screens
     python scripts/injection_table.py --part hidden --victim testbed-linear --n 50
 
-Parts: filters (what it takes to hide a text, filter by filter; no victim), screens (a third party writes on a page; single-step agents), hidden (the same, not there before the downscale),
-construction (MM-SafetyBench's), overlay (PrivQA's), protected (PGD towards the protected answer). A rate is of replies,
-with Wilson's 95 % interval.
+Parts: filters (what it takes to hide a text, filter by filter; no victim), screens (a third party writes on a page;
+single-step agents), hidden (the same, not there before the downscale), construction (MM-SafetyBench's), overlay
+(PrivQA's), protected (PGD towards the protected answer). A rate is of replies, with Wilson's 95 % interval.
 """
 
 from __future__ import annotations

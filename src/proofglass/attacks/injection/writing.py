@@ -158,7 +158,8 @@ def layout_of(artefact: Artefact) -> Layout | None:
         return None
     names = {f.name for f in fields(Layout)} & plain.keys()
     told: dict[str, Any] = {name: plain[name] for name in names}
-    return Layout(**{name: tuple(value) if isinstance(value, list) else value for name, value in told.items()})
+    told |= {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+    return Layout(**told)
 
 
 def noted(reply: Reply, *notes: str) -> Reply:
