@@ -123,7 +123,8 @@ def test_the_studies_of_the_docs_are_studies(tmp_path: Path) -> None:
     for text in re.findall(r"```yaml\n(.*?)\n```", (ROOT / "docs" / "studies.md").read_text(), re.S):
         (tmp_path / "study.yaml").write_text(text)
         found.append(load(tmp_path / "study.yaml").attacks)
-    first, both = found
+    first, combined, both = found
+    assert [item.label for item in combined] == ["figstep + random-noise", "two items, loud"]
     assert [item.label for item in first] == ["no-attack", "random-noise", "qi2023, 150 steps"]
     assert [(item.label, item.adaptive) for item in both] == [("pgd", None), ("pgd, static", False)]
 

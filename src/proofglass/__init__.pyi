@@ -14,7 +14,6 @@ from .api import (
     write_report,
 )
 from .defenses.opened import Lens, Opened
-from .defenses.stack import Stack
 from .errors import (
     ClosedVictim,
     EnvironmentFault,
@@ -33,6 +32,7 @@ from .flow import Driven, Flow, drive
 from .interfaces import (
     Attack,
     Calibration,
+    Composed,
     Dataset,
     Defense,
     Detector,
@@ -43,9 +43,11 @@ from .interfaces import (
     Measured,
     Metric,
     Model,
+    Painter,
     Paper,
     Plug,
     Prepared,
+    Stack,
     Victim,
     WhiteBoxVictim,
     key_of,
@@ -82,6 +84,7 @@ __all__ = [
     "Calibration",
     "Chat",
     "ClosedVictim",
+    "Composed",
     "Cost",
     "Dataset",
     "Decision",
@@ -107,6 +110,7 @@ __all__ = [
     "Model",
     "NothingMeasured",
     "Opened",
+    "Painter",
     "Paper",
     "Plug",
     "Prepared",

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from proofglass.errors import ProofglassError, UnknownName, UsageError
 from proofglass.faults import briefly, stops_the_run
-from proofglass.interfaces import Attack, Dataset, Defense, Judge, Metric, Model, Victim
+from proofglass.interfaces import Attack, Composed, Dataset, Defense, Judge, Metric, Model, Stack, Victim
 
 Kind = Literal["attacks", "defenses", "victims", "datasets", "judges", "metrics", "models"]
 KINDS: tuple[Kind, ...] = ("attacks", "defenses", "victims", "datasets", "judges", "metrics", "models")
@@ -178,9 +178,25 @@ def entry(kind: Kind, name: str) -> Entry:
 
 
 def build(kind: Kind, name: str, /, **parameters: Any) -> Any:
-    """The plug `name`, configured. Raises UnknownName, TypeError or ValueError with the field at fault, UsageError for
-    a plug that cannot be loaded or made."""
-    return entry(kind, name).build(**parameters)
+    """The plug `name`, configured; several attacks or defenses as `a + b`, as they are by default. Raises UnknownName,
+    TypeError or ValueError with the field at fault, UsageError for a plug that cannot be loaded or made."""
+    if (names := several(kind, name)) is None:
+        return entry(kind, name).build(**parameters)
+    if parameters:
+        raise TypeError(f"{name}: takes no parameters; configure each member by itself and add them up")
+    return joined(kind, [entry(kind, each).build() for each in names])
+
+
+def several(kind: Kind, name: str) -> list[str] | None:
+    """The members of `a + b`, attacks or defenses; None where `name` is that of one plug."""
+    if kind not in ("attacks", "defenses") or "+" not in name or name in entries(kind):
+        return None
+    return [each.strip() for each in name.split("+")]
+
+
+def joined(kind: Kind, members: Sequence[Any]) -> Any:
+    """Attacks one after the other, or defenses around each other, as one."""
+    return Composed(tuple(members)) if kind == "attacks" else Stack(tuple(members))
 
 
 def _own(kind: Kind) -> dict[str, Entry]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from proofglass.errors import UnknownName
 from proofglass.flow import Flow, drive
 from proofglass.interfaces import Attack, Composed, Victim
+from proofglass.registry import build
 from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Reply, Sample
 from scripted_plugs import EchoVictim, Speck
 
@@ -156,3 +158,14 @@ def test_a_dialogue_behind_another_is_led_for_each_of_its_asks() -> None:
 def test_members_are_attacks_and_there_is_one(members: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match="members: expected"):
         Composed(members)
+
+
+def test_names_are_joined_by_a_sign() -> None:
+    both = build("attacks", "figstep + no-attack")
+    assert [member.name for member in both.members] == ["figstep", "no-attack"]
+    walls = build("defenses", "system-prompt + self-moderation")
+    assert walls == build("defenses", "system-prompt") + build("defenses", "self-moderation")
+    with pytest.raises(TypeError, match="takes no parameters"):
+        build("attacks", "figstep + no-attack", size=3)
+    with pytest.raises(UnknownName, match="no-atack"):
+        build("attacks", "figstep + no-atack")

@@ -147,6 +147,14 @@ def test_an_answer_that_two_cells_share_is_paid_once(store):
     assert answering(ReportedRun(store)).rows[0]["money"] == 0.5
 
 
+def test_what_helpers_were_asked_stands_beside_the_victims_queries(store):
+    store.add(answers(1, 4))
+    assert "of helpers" not in page(ReportedRun(store))
+    store.planned[-1]["helpers"] = {"a": {"queries": 6}, "b": {"queries": 4}}
+    assert answering(ReportedRun(store)).rows[0]["helper_queries"] == 2.5
+    assert "of helpers" in page(ReportedRun(store))
+
+
 # Long texts
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from proofglass.errors import UsageError
-from proofglass.registry import Kind, entry
+from proofglass.registry import Kind, entry, several
 from proofglass.studies import located
-from proofglass.studies.configure import construct, find, load, parameters, settled
+from proofglass.studies.combined import made
+from proofglass.studies.configure import construct, parameters
 from proofglass.types import Settings
 
 Given = str | Mapping[str, Any]
@@ -17,7 +18,8 @@ Given = str | Mapping[str, Any]
 def named(kind: Kind, given: Given) -> tuple[str, dict[str, Any]]:
     """Name and parameters. Raises UnknownName with the nearest names, UsageError for what is no such line."""
     name, values = (given, None) if isinstance(given, str) else _only(kind, given)
-    entry(kind, name)
+    for each in several(kind, name) or [name]:
+        entry(kind, each)
     if values is not None and not isinstance(values, Mapping):
         raise UsageError(f"{kind}: {name}: expected {{parameter: value}}, found {values!r}")
     return name, dict(values or {})
@@ -32,10 +34,7 @@ def plug(kind: Kind, given: Given) -> Any:
 
     name, values = named(kind, given)
     source = located.parse(yaml.safe_dump({kind: {name: values}}), "proofglass")  # an error names the place in it
-    found = find(kind, name, source, (kind,))
-    place = (kind, name)
-    make = load(found, source, place)
-    return construct(make, settled(found, parameters(make, values, source, place), source, place), source, place)
+    return made(source, kind, (kind,), name, source.values[kind][name])[2]
 
 
 def settings_of_study(given: Mapping[str, Any] | None) -> Settings:

@@ -16,6 +16,7 @@ from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent,
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Threshold
 from proofglass.interfaces.plugs import Paper, Plug, key_of
+from proofglass.interfaces.stack import Stack
 from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import (
     SLOTS,
@@ -70,6 +71,7 @@ __all__ = [
     "Scope",
     "Share",
     "Source",
+    "Stack",
     "Steps",
     "Target",
     "Text",

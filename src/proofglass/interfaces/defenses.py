@@ -19,7 +19,13 @@ from proofglass.types import Ask, Image, Reply, Unsent
 
 
 class Defense(Plug, ABC):
-    """A wrapper: a defended victim is a victim. Most defenses write `flow` only."""
+    """A wrapper: a defended victim is a victim. Most defenses write `flow` only. `a + b` is both, a the outer one."""
+
+    def __add__(self, other: Defense) -> Defense:
+        from proofglass.interfaces.stack import Stack
+
+        flat = [m for each in (self, other) for m in (each.members if isinstance(each, Stack) else (each,))]
+        return Stack(tuple(flat))
 
     def __call__(self, victim: Victim) -> Victim:
         return Defended(victim, self)

@@ -193,8 +193,9 @@ def crafting(run: ReportedRun) -> Table:
 def answering(run: ReportedRun) -> Table:
     """Per victim, attack and defense: queries and tokens per sample, means over all data sets.
 
-    money: what was paid for these cells. An answer that two cells share was paid once, and counts in the cell that
-    asked first (`money_new` of its status); a run that did not note that counts it in both.
+    helper_queries: what attack and defense asked of other models; an ask that two cells share counts in both. money:
+    what was paid for these cells. An answer that two cells share was paid once, and counts in the cell that asked first
+    (`money_new` of its status); a run that did not note that counts it in both.
     """
     import polars as pl
 
@@ -210,10 +211,12 @@ def answering(run: ReportedRun) -> Table:
     planned: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for cell in run.plan:
         planned.setdefault(tuple(cell[k] for k in keys), []).append(cell)
-    columns = (*keys, "samples", "queries", "tokens_in", "tokens_out", "money")
+    columns = (*keys, "samples", "queries", "helper_queries", "tokens_in", "tokens_out", "money")
     rows = []
     for place, cells in planned.items():
         if place in found:
+            helped = sum(cost["queries"] for cell in cells for cost in (cell.get("helpers") or {}).values())
+            found[place]["helper_queries"] = helped / found[place]["samples"]
             paid = [cell["money_new"] for cell in cells if cell.get("money_new") is not None]
             rows.append({k: found[place][k] for k in columns} | ({"money": sum(paid)} if paid else {}))
     return Table("answering", "What answering cost, means per sample (money: sum)", columns, rows)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from proofglass import interfaces
-from proofglass.interfaces import Attack, Defense
-from proofglass.registry import Kind, entries
+from proofglass.registry import Kind, joined, several
 from proofglass.studies.configure import construct, find, load, parameters, settled
 from proofglass.studies.located import Located, Place, nearest
 
@@ -18,9 +16,9 @@ Made = tuple[Callable[..., Any], dict[str, Any], Any]
 def made(source: Located, kind: Kind, place: Place, name: str, given: Any) -> Made:
     """The plug `name` with the parameters `given`. Attacks one after the other and defenses around each other are
     written `a + b`, with the parameters of each below its own name. Raises UsageError with file and line."""
-    if kind in ("attacks", "defenses") and "+" in name and name not in entries(kind):
-        return _several(source, kind, place, name, given)
-    return _one(source, kind, place, name, given, (*place, name))
+    if (parts := several(kind, name)) is None:
+        return _one(source, kind, place, name, given, (*place, name))
+    return _several(source, kind, place, name, parts, given)
 
 
 def _one(source: Located, kind: Kind, place: Place, name: str, given: Any, at: Place) -> Made:
@@ -30,8 +28,8 @@ def _one(source: Located, kind: Kind, place: Place, name: str, given: Any, at: P
     return make, values, construct(make, values, source, at)
 
 
-def _several(source: Located, kind: Kind, place: Place, name: str, given: Any) -> Made:
-    parts, at = [part.strip() for part in name.split("+")], (*place, name)
+def _several(source: Located, kind: Kind, place: Place, name: str, parts: list[str], given: Any) -> Made:
+    at = (*place, name)
     if not all(parts):
         raise source.error(place, f"found {name!r}. Expected names between the signs, such as `a + b`.")
     if given is not None and not isinstance(given, dict):
@@ -43,14 +41,6 @@ def _several(source: Located, kind: Kind, place: Place, name: str, given: Any) -
     members = [_one(source, kind, place, part, (given or {}).get(part), (*at, part)) for part in parts]
 
     def make() -> Any:
-        return _joined(kind, [make_one(**values) for make_one, values, _ in members])
+        return joined(kind, [make_one(**values) for make_one, values, _ in members])
 
     return make, {}, make()
-
-
-def _joined(kind: Kind, members: list[Any]) -> Attack | Defense:
-    if kind == "attacks":
-        return interfaces.Composed(tuple(members))
-    from proofglass.defenses.stack import Stack
-
-    return Stack(tuple(members))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from proofglass.console import cut
 from proofglass.types.chats import Chat
 from proofglass.types.images import Image
 from proofglass.types.replies import Cost, Reply
@@ -48,14 +49,21 @@ class Sample:
         return told if isinstance(told, str) and told.strip() else self.chat.last_text
 
 
+LONGEST = 1_500  # characters of a reason
+
+
 @dataclass(frozen=True)
 class BadSample:
-    """A row or picture that cannot be used: recorded with its reason, and nothing else is lost."""
+    """A row or picture that cannot be used: recorded with its reason, and nothing else is lost. A reason that quotes
+    a field of megabytes is cut."""
 
     id: str
     dataset: str
     reason: str
     category: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", cut(self.reason, LONGEST, "in the data"))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Several defenses as one."""
+"""Several defenses as one: `system-prompt + self-moderation`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proofglass.flow import Flow
-from proofglass.interfaces import Defense, Victim, WhiteBoxVictim
+from proofglass.interfaces.defenses import Defense
+from proofglass.interfaces.victims import Victim
+from proofglass.interfaces.white_box import WhiteBoxVictim
 from proofglass.types import Ask, Reply
 
 
