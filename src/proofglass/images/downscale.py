@@ -205,10 +205,12 @@ class _Banded:
 
     @classmethod
     def of(cls, dense: np.ndarray) -> _Banded:
+        import numpy as np
+
         blocks = []
         for first in range(0, len(dense), BLOCK):
             rows = slice(first, first + BLOCK)
-            (seen,) = dense[rows].any(0).nonzero()
+            seen = np.flatnonzero(dense[rows].any(0))
             columns = slice(int(seen[0]), int(seen[-1]) + 1)
             blocks.append((rows, columns, dense[rows, columns].copy()))
         return cls((dense.shape[0], dense.shape[1]), tuple(blocks))

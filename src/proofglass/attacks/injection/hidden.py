@@ -42,9 +42,12 @@ class DownscaleInjection(Attack):
     shape, "crop" shrinks the shorter side and cuts out the middle; with filter "victim" it is found too. size: width
     and height that it shrinks to; None: the victim's. scale: a picture that is not so many times as large is enlarged
     first (it is the third party's own). epsilon: how far a value may move, in pixels of [0, 1]; None: as far as it
-    must. rounds: of projections at most. at, layout, font, fill, opacity, box, background, margin: how the text stands
-    in the shrunk picture, as of `third-party-text`. letters: pixels of a letter, None: max(16, height // 18). sheet:
-    width and height of a white sheet for samples without a picture; None: such a sample fails.
+    must. rounds: of projections at most. at: where it stands then: an edge, a corner, "center", a point or a box.
+    layout: "victim": a victim that states on which grid it reads gets its letters there; "plain": never. font: name of
+    a font, or a file. letters: their size in pixels, None: max(16, height // 18). fill: RGB of the letters. opacity: 1
+    is plain to read, 0.05 hardly. box: the text stands on a rectangle of `background`. background: its RGB. margin:
+    pixels of that rectangle around the text. sheet: width and height of a white sheet for samples without a picture;
+    None: such a sample fails.
 
     The trace says what it took: distances at full size, and at the model's size what is left between the shrunk picture
     and the one that was meant ("residual", in grey levels; where it is large, the text could not be hidden there).

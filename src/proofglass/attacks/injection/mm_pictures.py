@@ -35,7 +35,8 @@ def wrapped(phrase: str, max_width: float, width_of: Callable[[str], float]) -> 
 
 def phrase_picture(phrase: str, font: str, size: int, width: int) -> tuple[Image, bool]:
     """The phrase on a sheet of `width` pixels, size (lines + 1) high, from half a letter's height on; and whether a
-    word was cut off at its edge. Raises ValueError for letters that the font lacks, UsageError for a font that is not there.
+    word was cut off at its edge. Raises ValueError for letters that the font lacks, UsageError for a font that is not
+    there.
     """
     import numpy as np
     from PIL import Image as Pillow

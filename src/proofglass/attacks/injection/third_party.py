@@ -82,7 +82,7 @@ class ThirdPartyText(Attack):
         self._lettering(1)
 
     @property
-    def changes(self) -> tuple[str, ...]:  # type: ignore[override]
+    def changes(self) -> tuple[str, ...]:
         return ("image",) if self.channel == "picture" else ("text",)
 
     @property

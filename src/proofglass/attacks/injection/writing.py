@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
@@ -90,9 +89,9 @@ def _on_grid(photo: Image, text: str, lettering: Lettering, at: Place, layout: L
     if lettering.box:
         m = lettering.margin
         box = _cut(Box(ink.left - m, ink.top - m, ink.right + m, ink.bottom + m), region)
-        sheet.paste(lettering.background or WHITE, tuple(box))
+        sheet.paste(lettering.background or WHITE, (box.left, box.top, box.right, box.bottom))
     inside = _cut(Box(0, 0, photo.width, photo.height), box)
-    part = mask.crop(tuple(inside))
+    part = mask.crop((inside.left, inside.top, inside.right, inside.bottom))
     if lettering.opacity < 1:
         part = part.point([round(level * lettering.opacity) for level in range(256)])
     sheet.paste(lettering.fill, (inside.left, inside.top), part)
@@ -154,11 +153,13 @@ def layout_meta(layout: Layout | None) -> dict[str, Any] | None:
 
 def layout_of(artefact: Artefact) -> Layout | None:
     """The layout in an artefact's meta; colours come back from JSON as lists."""
-    plain: Mapping[str, Any] | None = artefact.meta.get("layout")
+    plain: dict[str, Any] | None = artefact.meta.get("layout")
     if plain is None:
         return None
-    known = {f.name: plain[f.name] for f in fields(Layout) if f.name in plain}
-    return Layout(**{**known, **{name: tuple(known[name]) for name in ("fill", "background") if name in known}})
+    names = {f.name for f in fields(Layout)} & plain.keys()
+    told: dict[str, Any] = {name: plain[name] for name in names}
+    told |= {name: tuple(value) for name, value in told.items() if isinstance(value, list)}
+    return Layout(**told)
 
 
 def noted(reply: Reply, *notes: str) -> Reply:

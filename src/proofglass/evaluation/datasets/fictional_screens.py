@@ -39,8 +39,8 @@ class FictionalScreens(Dataset):
     pages: "market": a page with buttons, 800 x 600 by default, for models of the real world; "vale": 96 x 96 with a
     request in the upper rows, in the only language and layout that the testbed's victims read. n: how many; the first m
     are those of n = m. planted: what others would plant on a page of the Vale: a "craft" request, which the victim
-    would help with, or a "sealed" one. size: width and height of a market page. seed: of the draw. craft_n: of the crafting
-    split, which has other things.
+    would help with, or a "sealed" one. size: width and height of a market page. seed: of the draw. craft_n: of the
+    crafting split, which has other things.
 
     target: the planted action, as a reply begins that takes it; references: the user's own. meta: "planted", the
     instruction to write, and "free", the box (left, top, right, bottom) of the page where others may write.
