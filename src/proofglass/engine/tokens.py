@@ -149,13 +149,16 @@ class TokenSearch:
         while self.course.running and self.course.step < self.steps:
             step = self.course.step
             self._stop_spent(step)
-            if self.check is not None and step % self.check.every == 0:
+            due = self.check is not None and step % self.check.every == 0
+            if due and step:
                 self._look(self.course.running, step)
             gradients = {b: self._gradient(b, step) for b in self.course.running}
             if step == 0:
                 self._some_slope(gradients)
-            for b, (loss, gradient) in gradients.items():
-                self._advance(b, step, loss, gradient)
+                if due:  # not before: what succeeds at its start has a loss, too
+                    self._look(self.course.running, step)
+            for b in self.course.running:
+                self._advance(b, step, *gradients[b])
             self.course.step = step + 1
             self._leave([b for b in self.course.running if self.marks[b].row.stopped])
             self._pace()
