@@ -128,6 +128,8 @@ def test_a_universal_mark_lowers_the_mean_over_its_chats(victim) -> None:
     whole = victim.loss_and_grad(None, victim.prepare(chats, slots=()), weighting="pair", need_grad=False)
     torch.testing.assert_close(float(whole.loss[0]), found.loss[0], rtol=1e-4, atol=1e-5)
     assert found.loss[0] < found.losses[0][0]
+    assert found.costs[0].backward == 8 * len(ASKS)  # a pass for each chat
+    assert found.costs[0].forward == (found.tried[0] + 8) * len(ASKS)
 
 
 def test_drawn_targets_are_those_of_seed_and_step(victim) -> None:
