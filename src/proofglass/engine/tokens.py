@@ -102,8 +102,8 @@ def search(
     start: the tokens that a row begins with. allowed: bool [V], which tokens may be written. seed: one per row; all
     that a row draws depends on its seed and the step alone, so rows are independent of each other.
     budget: cap per row. A step costs a pass for each candidate and pair, and a forward and a backward pass for each
-    gradient and pair; one that a budget does not pay whole is not begun. check: sees texts in place of pictures, the best so far every
-    `every` steps and at the end (a text that it has seen before is not asked again).
+    gradient and pair; one that a budget does not pay whole is not begun. check: sees texts in place of pictures, the
+    best so far every `every` steps and at the end (a text that it has seen before is not asked again).
     A candidate counts only if its text reads back as its own tokens in every chat of its row. Where losses can be
     compared, the best mark so far is kept apart from the one that the next step starts from, and is what is found.
     Raises ValueError where nothing may be written, ZeroGradient if the first gradient of every row is zero.
