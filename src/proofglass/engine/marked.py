@@ -66,6 +66,11 @@ class MarkedNLL:
         """Whether the losses of two steps can be compared."""
         return all(self.per_step is None or self.per_step >= len(row.says) for row in self.rows)
 
+    def width(self, b: int) -> int:
+        """How many pairs of row b one look takes: so many passes."""
+        pairs = len(self.rows[b].says)
+        return pairs if self.per_step is None else min(pairs, self.per_step)
+
     def gradient(self, b: int, fillings: Sequence[Ids], step: int) -> tuple[float, torch.Tensor]:
         """Mean loss of row b with these marks, and its mean gradient to the embeddings of their tokens, [L, d]."""
         import torch

@@ -101,9 +101,9 @@ def search(
 
     start: the tokens that a row begins with. allowed: bool [V], which tokens may be written. seed: one per row; all
     that a row draws depends on its seed and the step alone, so rows are independent of each other.
-    budget: cap per row. A step costs a pass for each candidate, and a forward and a backward pass for each gradient;
-    one that a budget does not pay whole is not begun. check: sees texts in place of pictures, the best so far every
-    `every` steps and at the end (a text that it has seen before is not asked again).
+    budget: cap per row. A step costs a pass for each candidate and pair, and a forward and a backward pass for each
+    gradient and pair; one that a budget does not pay whole is not begun. check: sees texts in place of pictures, the
+    best so far every `every` steps and at the end (a text that it has seen before is not asked again).
     A candidate counts only if its text reads back as its own tokens in every chat of its row. Where losses can be
     compared, the best mark so far is kept apart from the one that the next step starts from, and is what is found.
     Raises ValueError where nothing may be written, ZeroGradient if the first gradient of every row is zero.
@@ -141,7 +141,8 @@ class TokenSearch:
         """What a step costs a row at most."""
         own = self.swaps.fill_ins > 1  # then the loss of the current mark is a pass of its own
         forward = self.swaps.candidates + self.swaps.fill_ins + own
-        return Cost(forward=forward, backward=self.swaps.fill_ins) * self.objective.victim.passes
+        most = max(map(self.objective.width, range(len(self.start))), default=1) * self.objective.victim.passes
+        return Cost(forward=forward, backward=self.swaps.fill_ins) * most
 
     # ---- the loop -------------------------------------------------------------------------------------------------
 
@@ -149,13 +150,16 @@ class TokenSearch:
         while self.course.running and self.course.step < self.steps:
             step = self.course.step
             self._stop_spent(step)
-            if self.check is not None and step % self.check.every == 0:
+            due = self.check is not None and step % self.check.every == 0
+            if due and step:
                 self._look(self.course.running, step)
             gradients = {b: self._gradient(b, step) for b in self.course.running}
             if step == 0:
                 self._some_slope(gradients)
-            for b, (loss, gradient) in gradients.items():
-                self._advance(b, step, loss, gradient)
+                if due:  # not before: what succeeds at its start has a loss, too
+                    self._look(self.course.running, step)
+            for b in self.course.running:
+                self._advance(b, step, *gradients[b])
             self.course.step = step + 1
             self._leave([b for b in self.course.running if self.marks[b].row.stopped])
             self._pace()
@@ -230,7 +234,7 @@ class TokenSearch:
         return found
 
     def _pass(self, b: int, forward: int, backward: int) -> None:
-        each = self.objective.victim.passes
+        each = self.objective.width(b) * self.objective.victim.passes
         self.marks[b].row.passed(forward * each, backward * each, 1, self.purse.unit)
 
     def _prefer(self, mark: Mark, loss: float) -> None:

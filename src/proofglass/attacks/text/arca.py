@@ -54,7 +54,7 @@ class ARCA(Attack):
     changes = ("text",)
 
     @property
-    def scope(self) -> Scope:  # type: ignore[override]
+    def scope(self) -> Scope:
         return "universal" if self.universal else "sample"
 
     def craft(

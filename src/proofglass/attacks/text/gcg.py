@@ -59,7 +59,7 @@ class GCG(Attack):
     )
 
     @property
-    def scope(self) -> Scope:  # type: ignore[override]
+    def scope(self) -> Scope:
         return "universal" if self.universal else "sample"
 
     def craft(

@@ -48,7 +48,7 @@ class HotFlip(Attack):
     changes = ("text",)
 
     @property
-    def scope(self) -> Scope:  # type: ignore[override]
+    def scope(self) -> Scope:
         return "universal" if self.universal else "sample"
 
     def craft(

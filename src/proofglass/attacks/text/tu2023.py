@@ -58,7 +58,7 @@ class Tu2023Text(Attack):
     reports = "suffixes succeed more often on the model that sees than on the language model inside (unverified)"
 
     @property
-    def scope(self) -> Scope:  # type: ignore[override]
+    def scope(self) -> Scope:
         return "universal" if self.universal else "sample"
 
     def craft(

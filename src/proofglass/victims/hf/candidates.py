@@ -98,21 +98,22 @@ class Candidates:
         family, pair = self.step.family, tasks[0].pair
         longest = max(len(task.ids) for task in tasks)
         if len(tasks) == 1 or not pair.mark or not pair.mark[0]:
-            return self._nothing("one candidate, or nothing in front of the mark")
+            return self._none("one candidate, or nothing in front of the mark")
         if 0 < family.window < longest or 0 < family.switch < longest:
-            return self._nothing("the sequence is longer than the window of a layer, or than the rotary switch")
+            return self._none("the sequence is longer than the window of a layer, or than the rotary switch")
         if family.share == "prompt":
-            return self._nothing("in this family a prompt is seen as a whole")
+            return self._none("in this family a prompt is seen as a whole")
         if not pair.slots and family.crossed:
-            return self._nothing("layers that look at pictures have no keys without any")
+            return self._none("layers that look at pictures have no keys without any")
         if not pair.slots:
             return Shared("text", base, pair.mark[0])  # keys and values of a text are kept
         if pair.mark[0] < pair.slots[-1].last:
-            return self._nothing("a picture stands behind the mark")
+            return self._none("a picture stands behind the mark")
         return Shared("picture", base, 0 if family.share == "start" else pair.slots[0].first)
 
-    def _nothing(self, why: str) -> None:
+    def _none(self, why: str) -> Shared | None:
         self.said = f"whole rows: {why}"
+        return None
 
     def _agrees(self, shared: Shared, tasks: Sequence[Task], seen: Seen) -> bool:
         """Whether sharing was seen to give the losses of whole rows on this model."""
