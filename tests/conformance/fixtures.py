@@ -146,7 +146,6 @@ class Bench:
         encoder = f"hf-encoder:{self.encoder}"
         table: dict[str, dict[str, Any]] = {
             "figstep": {"incitement_file": self.rules, "font": str(font_path("DejaVuSans"))},
-            "mm-safetybench": {"kind": "SD", "template_file": self.rules, "pictures": self.adapter},
             "third-party-text": {"text_file": self.rules, "font": str(font_path("DejaVuSans"))},
             "downscale-injection": {"text_file": self.rules, "font": str(font_path("DejaVuSans"))},
             "phrases": {"rules": str(self.rules)},
@@ -157,6 +156,8 @@ class Bench:
             "hf": {"adapter": self.adapter},
             "llava": {"adapter": self.adapter},
         }
+        if (kind, name) == ("attacks", "mm-safetybench"):  # a data set and a judge have this name, too
+            return self.build(kind, name, variant="SD", template_file=self.rules, pictures=self.adapter)
         return self.build(kind, name, **table.get(name, {}))
 
     def other_values(self, name: str) -> dict[str, Any]:
