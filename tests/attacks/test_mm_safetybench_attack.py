@@ -233,7 +233,7 @@ def test_a_painter_that_fails_costs_the_sample_and_nothing_is_drawn_in_its_place
 
 def test_a_kind_with_a_picture_and_nobody_to_draw_it_is_told_before_anything_is_asked() -> None:
     for kind in ("SD", "SD_TYPO"):
-        with pytest.raises(ValueError, match=f"kind: {kind} shows a picture.*found neither"):
+        with pytest.raises(ValueError, match=f"variant: {kind} shows a picture.*found neither"):
             MMSafetyBenchAttack(kind, Writer())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="found both"):
         MMSafetyBenchAttack("SD", Writer(), painter=Brush(), pictures=Path("somewhere"))

@@ -178,7 +178,6 @@ class Bench:
             "t-pgd": {"classifier": self.masked},
             "prompt-leak": {"prompt_file": self.rules},
             "figstep": {"incitement_file": self.rules, "font": str(font_path("DejaVuSans"))},
-            "mm-safetybench": {"kind": "SD", "template_file": self.rules, "pictures": self.adapter},
             "third-party-text": {"text_file": self.rules, "font": str(font_path("DejaVuSans"))},
             "downscale-injection": {"text_file": self.rules, "font": str(font_path("DejaVuSans"))},
             "figstep-pro": {"template_file": self.rules, "font": str(font_path("DejaVuSans"))},
@@ -190,6 +189,8 @@ class Bench:
             "hf": {"adapter": self.adapter},
             "llava": {"adapter": self.adapter},
         }
+        if (kind, name) == ("attacks", "mm-safetybench"):  # a data set and a judge have this name, too
+            return self.build(kind, name, variant="SD", template_file=self.rules, pictures=self.adapter)
         return self.build(kind, name, **table.get(name, {}))
 
     def other_values(self, name: str) -> dict[str, Any]:

@@ -59,9 +59,9 @@ def test_the_losses_of_candidates_are_those_of_one_at_a_time(victim: HF, picture
     assert "disagrees" not in said
     assert "Error" not in said
     if kind != "no picture":
-        assert said.startswith("whole rows" if victim.model.family.share == "prompt" else "prefix"), said
+        assert said.startswith("whole rows" if victim.model.family.share == "prompt" else "shared picture"), said
     elif not victim.model.family.crossed:
-        assert said.startswith("whole rows" if victim.model.family.share == "prompt" else "packed"), said
+        assert said.startswith("whole rows" if victim.model.family.share == "prompt" else "shared text"), said
 
 
 def test_a_token_replaced_is_its_embedding_replaced(exact: HF, pictures, case: Case) -> None:

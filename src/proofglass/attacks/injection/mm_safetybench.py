@@ -44,7 +44,7 @@ def _has_phrase(prompt: str, field: str) -> None:
 class MMSafetyBenchAttack(Attack):
     """Takes the key phrase of a question out of its text and puts it into a picture, as the benchmark was made.
 
-    kind: "TYPO": the phrase as text; "SD": a picture of it; "SD_TYPO": the picture above the text. writer: the language
+    variant: "TYPO": the phrase as text; "SD": a picture of it; "SD_TYPO": the picture above the text. writer: the language
     model that finds the phrase and rephrases; None: `phrases`, else the sample's meta ("key phrase", "rephrased
     question", "rephrased question(sd)"). phrases: a JSON file in the benchmark's layout: id -> {Key Phrase, Rephrased
     Question, Rephrased Question(SD)}. painter: the text-to-image model of SD. pictures: in place of it a folder with
@@ -66,7 +66,7 @@ class MMSafetyBenchAttack(Attack):
     )
     threat, changes = "user", ("image", "text")
 
-    kind: Kind = "TYPO"
+    variant: Kind = "TYPO"
     writer: Victim | None = None
     phrases: Path | None = None
     painter: Painter | None = None
@@ -85,10 +85,10 @@ class MMSafetyBenchAttack(Attack):
     width: Count = 1024
 
     def __post_init__(self) -> None:
-        if self.kind != "TYPO" and (self.painter is None) == (self.pictures is None):
+        if self.variant != "TYPO" and (self.painter is None) == (self.pictures is None):
             found = "neither" if self.painter is None else "both"
             raise ValueError(
-                f"kind: {self.kind} shows a picture of the key phrase: give painter (a text-to-image model) or "
+                f"variant: {self.variant} shows a picture of the key phrase: give painter (a text-to-image model) or "
                 f"pictures (a folder), found {found}"
             )
         if self.writer is not None and self.phrases is not None:
@@ -104,7 +104,7 @@ class MMSafetyBenchAttack(Attack):
 
     def reads(self) -> tuple[Path, ...]:
         """The files among the fields, the folder of pictures where it is used, and the font."""
-        named = (self.phrases, self.template_file, self.pictures if self.kind != "TYPO" else None)
+        named = (self.phrases, self.template_file, self.pictures if self.variant != "TYPO" else None)
         return (*(path for path in named if path is not None), font_path(self.font))
 
     def craft(
@@ -117,27 +117,27 @@ class MMSafetyBenchAttack(Attack):
         gridded = layout if layout is not None and layout.grid else None
         used = typefaces.font(gridded.font if gridded else self.font)
         meta = {
-            "kind": self.kind,
+            "kind": self.variant,
             "layout": layout_meta(gridded),
             "template_sha256": sha256_of(text),
             "font": used.name,
             "font_sha256": used.sha256,
-            "pictures": "painter" if self.painter else "folder" if self.kind != "TYPO" else "none",
+            "pictures": "painter" if self.painter else "folder" if self.variant != "TYPO" else "none",
         }
         yield Artefact(texts=(text,), crafted_on=victim.key if gridded else "", meta=meta)
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         """What is shown where nobody needs to be asked. Raises ValueError with a writer or a painter."""
-        if self.writer is not None or (self.painter is not None and self.kind != "TYPO"):
+        if self.writer is not None or (self.painter is not None and self.variant != "TYPO"):
             raise ValueError(f"{self.name}: its writer and its painter are asked in the dialogue (converse)")
         words = self._known(sample)
-        photo = self._from_folder(sample, words) if self.kind != "TYPO" else None
+        photo = self._from_folder(sample, words) if self.variant != "TYPO" else None
         return self._chat(artefact, sample, words, photo)[0]
 
     def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
         words = self._known(sample) if self.writer is None else (yield from self._written(artefact, sample, ask))
         photo = None
-        if self.kind != "TYPO":
+        if self.variant != "TYPO":
             photo = (
                 self._from_folder(sample, words)
                 if self.painter is None
@@ -164,10 +164,10 @@ class MMSafetyBenchAttack(Attack):
                 choices=(),
             )
             reply = yield replace(ask.on(chat, to=self.writer), settings=settings)
-            found = read(reply, self.kind, self.typo_text)
+            found = read(reply, self.variant, self.typo_text)
             if isinstance(found, str):
                 why = found
-            elif leaks(found, found.text_for(self.kind, self.typo_text)):
+            elif leaks(found, found.text_for(self.variant, self.typo_text)):
                 why, last = f"{LEAK}: the rephrased question names the key phrase", found
             else:
                 return found
@@ -186,9 +186,9 @@ class MMSafetyBenchAttack(Attack):
             words = words_in(told)  # type: ignore[arg-type]
         except ValueError as error:
             raise ValueError(f"sample {sample.id}: {where}: {error}; name a writer, or a file of phrases") from error
-        text = words.text_for(self.kind, self.typo_text)
+        text = words.text_for(self.variant, self.typo_text)
         if not text:
-            raise ValueError(f"sample {sample.id}: {where}: no rephrased question for a picture of kind {self.kind}")
+            raise ValueError(f"sample {sample.id}: {where}: no rephrased question for a picture of kind {self.variant}")
         if leaks(words, text) and self.on_leak == "error":
             raise ValueError(f"sample {sample.id}: {where}: {LEAK}: the rephrased question names the key phrase")
         return words
@@ -226,14 +226,14 @@ class MMSafetyBenchAttack(Attack):
     def _chat(
         self, artefact: Artefact, sample: Sample, words: Words, photo: Image | None
     ) -> tuple[Chat, tuple[str, ...]]:
-        text = words.text_for(self.kind, self.typo_text)
+        text = words.text_for(self.variant, self.typo_text)
         picture, overflow = self._picture(words.phrase, photo, layout_of(artefact))
         chat = Chat.user(picture, text)
         notes = ((OVERFLOW,) if overflow else ()) + ((LEAK,) if leaks(words, text) else ())
         return chat.with_system(sample.chat.system) if sample.chat.system else chat, notes
 
     def _picture(self, phrase: str, photo: Image | None, layout: Layout | None) -> tuple[Image, bool]:
-        if self.kind == "SD":
+        if self.variant == "SD":
             assert photo is not None
             return photo, False
         if layout is not None:
