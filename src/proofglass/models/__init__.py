@@ -21,6 +21,8 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "open-nsfw": "proofglass.models.open_nsfw:OpenNSFW",
     "easyocr-recogniser": "proofglass.models.easyocr_recogniser:EasyOCRRecogniser",
     "testbed-writer": "proofglass.models.testbed_writer:TestbedWriter",
+    "testbed-rephraser": "proofglass.models.testbed_rephraser:TestbedRephraser",
+    "testbed-painter": "proofglass.models.testbed_painter:TestbedPainter",
     "image-endpoint": "proofglass.models.image_endpoint:ImageEndpoint",
     "inspect-role": "proofglass.models.inspect_role:InspectRole",
 }
