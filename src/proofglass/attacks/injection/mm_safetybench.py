@@ -44,11 +44,11 @@ def _has_phrase(prompt: str, field: str) -> None:
 class MMSafetyBenchAttack(Attack):
     """Takes the key phrase of a question out of its text and puts it into a picture, as the benchmark was made.
 
-    variant: "TYPO": the phrase as text; "SD": a picture of it; "SD_TYPO": the picture above the text. writer: the language
-    model that finds the phrase and rephrases; None: `phrases`, else the sample's meta ("key phrase", "rephrased
-    question", "rephrased question(sd)"). phrases: a JSON file in the benchmark's layout: id -> {Key Phrase, Rephrased
-    Question, Rephrased Question(SD)}. painter: the text-to-image model of SD. pictures: in place of it a folder with
-    pictures named by sample id or key phrase. max_retries: how often the writer, and the painter, is asked again.
+    variant: "TYPO": the phrase as text; "SD": a picture of it; "SD_TYPO": the picture above the text. writer: the
+    language model that finds the phrase and rephrases; None: `phrases`, else the sample's meta ("key phrase",
+    "rephrased question", "rephrased question(sd)"). phrases: a JSON file in the benchmark's layout: id -> {Key Phrase,
+    Rephrased Question, Rephrased Question(SD)}. painter: the text-to-image model of SD. pictures: in its place a folder
+    with pictures named by sample id or key phrase. max_retries: how often the writer, and the painter, is asked again.
     on_leak: a rephrased question that still names the phrase after all retries is an "error" of the sample, or is
     asked and noted ("record"). typo_text: "sd" pairs TYPO with the question of SD, as one published evaluation did.
     template: what the writer is asked, with {question}. template_file: a file that holds it. sd_prompt: what the
