@@ -154,8 +154,11 @@ class Candidates:
             starts = [firsts[task] for task in part]
             past = starts[-1]
             rows = behind(part, starts, self.step.device, self.step.additive(), self.step.pad)
-            keys = [(k[:, :, :past].expand(len(part), -1, -1, -1), v[:, :, :past].expand(len(part), -1, -1, -1))
-                    for k, v in kept]  # fmt: skip
+            keys = []
+            for layer, (k, v) in enumerate(kept):
+                # Keys of pictures are no tokens: every row sees all of them.
+                end = k.shape[2] if layer in self.step.family.crossed else past
+                keys.append((k[:, :, :end].expand(len(part), -1, -1, -1), v[:, :, :end].expand(len(part), -1, -1, -1)))
             return self.step.score(self.step.behind(keys, past, rows, seen, shown), part)
 
         found: dict[Task, Tensor] = {}
