@@ -75,6 +75,7 @@ class Tu2023(Attack):
         "How Many Unicorns Are in This Image? A Safety Evaluation Benchmark for Vision LLMs",
         "arXiv:2311.16101",
     )
+    reports = "missing rates of open models under its pictures; no figure could be verified"
     looks_through = "gradients of an encoder of its own"
     threat = "user"
     changes = ("image", "text")

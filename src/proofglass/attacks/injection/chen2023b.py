@@ -67,6 +67,7 @@ class Chen2023bOverlay(Attack):
         "Can Language Models be Instructed to Protect Personal Information?",
         "arXiv:2310.02224",
     )
+    reports = "PrivQA: printed text lowers the protection of people in pictures; no figure could be verified"
     threat, changes, scope = "user", ("image",), "universal"
 
     values: Annotated[tuple[Text, ...], MinLen(2)] = GROUPS

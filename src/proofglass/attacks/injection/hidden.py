@@ -59,6 +59,7 @@ class DownscaleInjection(Attack):
         "Seeing is Not Believing: Camouflage Attacks on Image Scaling Algorithms",
         "https://www.usenix.org/conference/usenixsecurity19/presentation/xiao",
     )
+    reports = "demonstrations against image classifiers, no figure on a multimodal model"
     threat, changes = "third party", ("image",)
 
     text: Text = TEXT

@@ -58,6 +58,7 @@ class ThirdPartyText(Attack):
         "Injection",
         "arXiv:2302.12173",
     )
+    reports = "demonstrations on applications around language models, no rates"
     threat = "third party"
 
     text: Text = TEXT

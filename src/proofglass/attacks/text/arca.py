@@ -49,6 +49,7 @@ class ARCA(Attack):
         "Automatically Auditing Large Language Models via Discrete Optimization",
         "arXiv:2303.04381",
     )
+    reports = "text models made to say chosen outputs; no figure on a multimodal model"
     opens = "gradients"
     threat = "user"
     changes = ("text",)

@@ -84,8 +84,7 @@ def _moved(c: str, rng: random.Random) -> str:
 
 @dataclass(frozen=True)
 class BestOfNText(Attack):
-    """Asks the question `n` times, disturbed anew each time, and stops at the first answer that the judge calls a
-    success.
+    """Asks the question up to `n` times, disturbed anew each time, until the judge sees a success.
 
     Without a success the answer with the highest score is the reply. The reason of the reply tells how many tries were
     judged, how many succeeded and which was the first: `best-of-n-forecast` reads it. Three errors of the victim in a

@@ -43,6 +43,7 @@ class HotFlip(Attack):
     paper = Paper(
         "Ebrahimi et al. 2018", "HotFlip: White-Box Adversarial Examples for Text Classification", "arXiv:1712.06751"
     )
+    reports = "classifiers of text; no figure on a multimodal model"
     opens = "gradients"
     threat = "user"
     changes = ("text",)

@@ -36,8 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TPGD(Attack):
-    """Searches texts near the question by gradients of a local masked language model, until the judge sees the victim
-    give way.
+    """Searches texts near the question by a local masked language model, until the judge sees a success.
 
     At most `asks` asks of the victim, `segments` x `steps` passes of the local model. A question longer than the local
     model takes fails its sample. The reason of the reply tells tries and first success.

@@ -30,6 +30,7 @@ class TextTemplate(Attack):
         '"Do Anything Now": Characterizing and Evaluating In-The-Wild Jailbreak Prompts on Large Language Models',
         "arXiv:2308.03825",
     )
+    reports = "text models under collected prompts; no figure on a multimodal model"
     threat, changes, scope = "user", ("text",), "universal"
 
     file: Path
