@@ -15,16 +15,17 @@ from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, 
 from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Threshold
+from proofglass.interfaces.pairs import Places, Prepared
 from proofglass.interfaces.plugs import Paper, Plug, key_of
 from proofglass.interfaces.stack import Stack
 from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import (
     SLOTS,
+    Change,
     Layer,
     LossAndGrad,
     Pixels,
-    Places,
-    Prepared,
+    Rescored,
     Target,
     Weighting,
     WhiteBoxVictim,
@@ -42,6 +43,7 @@ __all__ = [
     "SUCCESS",
     "Attack",
     "Calibration",
+    "Change",
     "Checked",
     "Composed",
     "Count",
@@ -68,6 +70,7 @@ __all__ = [
     "Plug",
     "Positive",
     "Prepared",
+    "Rescored",
     "Scope",
     "Share",
     "Source",

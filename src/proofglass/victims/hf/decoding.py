@@ -166,7 +166,13 @@ class _Batch:
 
     def _run(self, ids: Tensor, positions: Tensor) -> Tensor:
         mask = self.mask if bool((self.mask == 0).any()) else None
-        with cascading(self.family.body.config) if self.one_prefix else contextlib.nullcontext():
+        wide = ids.shape[1]
+        said = [1 + len(self.rows[r].said) if wide > 1 else 1 for r in self.alive]
+        spoken = [k * wide + t for k, own in enumerate(said) for t in range(max(0, wide - own), wide)]
+        with (
+            cascading(self.family.body.config) if self.one_prefix else contextlib.nullcontext(),
+            self.family.spoken_at(torch.tensor(spoken, device=self.device)),
+        ):
             return self.family.hidden(ids, mask, self.pictures, self.shown, positions=positions, cache=self.cache)
 
     def _with(self, pasts: Sequence[int]) -> list[tuple[Row, int]]:
