@@ -1,4 +1,4 @@
-"""A victim of one layer whose states are written down, and stand-ins of the testbed for the tests of what acts inside."""
+"""A victim whose states are written down, and victims and samples of the testbed, for what acts inside a model."""
 
 from __future__ import annotations
 

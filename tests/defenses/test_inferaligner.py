@@ -1,4 +1,4 @@
-"""InferAligner: golden gates and shifts, what is the identity, what is refused, and what an attacker sees through it."""
+"""InferAligner: golden gates and shifts, the identity, what is refused, and what an attacker sees through it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ STATES = {
 }
 BAD, GOOD = [chat("bad one"), chat("bad two")], [chat("good one"), chat("good two")]
 # What is added is another model's: m = (0, .6, -.8).
-ALIGNED = Written({"bad one": [(0, 0.6, -0.8)], "bad two": [(0, 0.6, -0.8)], "good one": [(0.0,) * 3], "good two": [(0.0,) * 3]})
+ALIGNED = Written(
+    {"bad one": [(0, 0.6, -0.8)], "bad two": [(0, 0.6, -0.8)], "good one": [(0.0,) * 3], "good two": [(0.0,) * 3]}
+)
 
 
 @pytest.fixture
@@ -74,7 +76,6 @@ def test_the_gate_and_the_shift_are_those_of_the_formulas(golden: tuple[InferAli
 def test_a_margin_of_exactly_zero_opens_nothing(golden: tuple[InferAligner, Written]) -> None:
     defense, model = golden  # (2,0,0) . s = sqrt 2 = -b, up to rounding: a threshold takes away what is left
     at = defense.gates(model).margins(model, model.hidden_states([chat("edge")], [0])).item()
-    assert not defense.gates(model).vectors is None
     (reply,) = replace(defense, threshold=at)(model).reply([Ask(chat("edge"))])
     assert (reply.text, reply.decisions[0].fired, reply.decisions[0].margin) == ("2 0 0", False, 0.0)
 
@@ -82,7 +83,10 @@ def test_a_margin_of_exactly_zero_opens_nothing(golden: tuple[InferAligner, Writ
 @settings(max_examples=25)
 @given(st.floats(-50, 50), st.floats(-3, 3), st.floats(-3, 3))
 def test_what_is_orthogonal_to_the_vector_moves_no_gate(far: float, x: float, y: float) -> None:
-    high, low = torch.tensor([[(3.0, 1.0, 0.0)], [(1.0, 3.0, 0.0)]]), torch.tensor([[(1.0, 0.0, 0.0)], [(-1.0, 0.0, 0.0)]])
+    high, low = (
+        torch.tensor([[(3.0, 1.0, 0.0)], [(1.0, 3.0, 0.0)]]),
+        torch.tensor([[(1.0, 0.0, 0.0)], [(-1.0, 0.0, 0.0)]]),
+    )
     srv, bias, _ = gate_of(high, low)
     beside = torch.tensor([far, -far, 3 * far])  # . (1,1,0) = 0
     state = torch.tensor([x, y, 1.0])
@@ -99,11 +103,19 @@ def test_a_share_of_false_alarms_sets_the_bias() -> None:
 
 def test_the_best_layer_drives_all(tmp_path: Path) -> None:
     # Layer 1 tells the kinds apart, layer 0 half of the time.
-    table = {"bad one": [(3.0, 0.0), (1.0, 0.0)], "bad two": [(0.0, 0.0), (1.0, 0.0)],
-             "good one": [(0.5, 0.0), (0.0, 0.0)], "good two": [(0.0, 0.0), (0.0, 0.0)], "asked": [(-9.0, 0.0), (2.0, 0.0)]}  # fmt: skip
+    table = {
+        "bad one": [(3.0, 0.0), (1.0, 0.0)],
+        "bad two": [(0.0, 0.0), (1.0, 0.0)],
+        "good one": [(0.5, 0.0), (0.0, 0.0)],
+        "good two": [(0.0, 0.0), (0.0, 0.0)],
+        "asked": [(-9.0, 0.0), (2.0, 0.0)],
+    }
     model = Written(table)
     fitted = replace(InferAligner.fit(model, BAD, GOOD, folder=tmp_path), layers=(0, 1), alpha=1)
-    each, best = fitted(model).reply([Ask(chat("asked"))]), replace(fitted, gate="best_layer")(model).reply([Ask(chat("asked"))])
+    each, best = (
+        fitted(model).reply([Ask(chat("asked"))]),
+        replace(fitted, gate="best_layer")(model).reply([Ask(chat("asked"))]),
+    )
     assert each[0].text == "-9 0 | 3 0"
     assert best[0].text == "-8 0 | 3 0"
     assert best[0].decisions[0].reason == "gates open: layer 1"
@@ -182,7 +194,7 @@ def test_an_aligned_model_of_another_shape_and_a_layer_too_many_are_refused(gold
 
 @pytest.mark.parametrize("victim", [Scripted(), OwnModule(Toy())], ids=["replies only", "closed layers"])
 def test_a_victim_without_open_layers_is_refused_before_it_is_asked(golden: Any, victim: Victim) -> None:
-    with pytest.raises(UsageError, match="inferaligner: .*layers"):
+    with pytest.raises(UsageError, match=r"inferaligner: .*layers"):
         golden[0](victim)
 
 
@@ -215,7 +227,9 @@ def some(cross: WhiteBoxVictim) -> list[Ask]:
 def test_without_strength_it_is_the_identity_token_for_token(cross: WhiteBoxVictim, fitted: InferAligner) -> None:
     asks = some(cross)
     plainly, shut = cross.reply(asks), replace(fitted, alpha=0.0)(cross).reply(asks)
-    assert [(r.text, r.finish, r.cost.tokens_out) for r in shut] == [(r.text, r.finish, r.cost.tokens_out) for r in plainly]
+    assert [(r.text, r.finish, r.cost.tokens_out) for r in shut] == [
+        (r.text, r.finish, r.cost.tokens_out) for r in plainly
+    ]
     never = replace(fitted, threshold=1e6)(cross).reply(asks)  # all gates are shut
     assert [r.text for r in never] == [r.text for r in plainly]
     assert not any(decision.fired for reply in never for decision in reply.decisions)
@@ -252,7 +266,9 @@ def pairs_of(n: int = 2) -> Any:
 
 
 @pytest.mark.parametrize("weighting", ["token", "pair", "sum"])
-def test_losses_are_of_each_pair_behind_its_own_gate(cross: WhiteBoxVictim, fitted: InferAligner, weighting: Any) -> None:
+def test_losses_are_of_each_pair_behind_its_own_gate(
+    cross: WhiteBoxVictim, fitted: InferAligner, weighting: Any
+) -> None:
     pairs, view = pairs_of(), fitted.opened(cross)
     x = torch.cat([cross.pixels(row[0][0].images[0]) for row in pairs])
     gates = fitted.gates(cross)
@@ -293,19 +309,21 @@ def test_the_margin_and_its_gradient_are_those_of_the_gate(cross: WhiteBoxVictim
     assert float(margin.min()) > 0
 
 
-def test_an_attacker_who_knows_it_passes_the_gate_that_stops_one_who_does_not(cross: WhiteBoxVictim, fitted: InferAligner) -> None:
-    # The same steps on the bare model and through the defense, both shown to the defended victim.
-    samples, defended = judged("restricted-image", 4), fitted(cross)
-    attack = PGD(epsilon=32 / 255, steps=25, step_size=4 / 255, select="last")
-    fired, losses = [], []
-    for at in (cross, fitted.opened(cross)):
-        chats = [attack.apply(made, sample) for made, sample in zip(attack.craft(at, samples, seed=1), samples, strict=True)]
-        fired.append(sum(reply.decisions[0].fired for reply in defended.reply([Ask(c, SIX) for c in chats])))
-        view = fitted.opened(cross)
-        prepared = view.prepare([[(c, s.target)] for c, s in zip(chats, samples, strict=True)], slots=())
-        losses.append(float(view.loss_and_grad(None, prepared, need_grad=False).loss.mean()))
-    assert fired[0] > fired[1]
-    assert losses[1] < losses[0]
+def test_an_attacker_who_knows_it_passes_the_gate_that_stops_one_who_does_not(
+    cross: WhiteBoxVictim, fitted: InferAligner
+) -> None:
+    # The same steps on the bare model and through the defense, both shown to the defended victim: the gate of the last
+    # layer, which pixels can move (that of the first reads the words, and holds).
+    samples, late = judged("restricted-image", 4), replace(fitted, gate="layer", layers=(3,))
+    attack, view = PGD(epsilon=24 / 255, steps=25, step_size=3 / 255, select="last"), late.opened(cross)
+    fired, margins = [], []
+    for at in (cross, view):
+        made = attack.craft(at, samples, seed=1)
+        chats = [attack.apply(found, sample) for found, sample in zip(made, samples, strict=True)]
+        decisions = [reply.decisions[0] for reply in late(cross).reply([Ask(chat, SIX) for chat in chats])]
+        fired.append(sum(decision.fired for decision in decisions))
+        margins.append([decision.margin or 0 for decision in decisions])
+    assert fired[1] < fired[0], margins
 
 
 def test_a_descent_through_it_pays_for_the_margin(cross: WhiteBoxVictim, fitted: InferAligner) -> None:

@@ -6,4 +6,8 @@ CONTENTS = {
     "self-moderation": "proofglass.defenses.inference.self_moderation:SelfModeration",
     # inside the model: its layers or logits are needed
     "inferaligner": "proofglass.defenses.inference.inferaligner:InferAligner",
+    "hiddendetect": "proofglass.defenses.inference.hiddendetect:HiddenDetect",
+    "astra": "proofglass.defenses.inference.astra:Astra",
+    "coca": "proofglass.defenses.inference.coca:CoCA",
+    "immune": "proofglass.defenses.inference.immune:Immune",
 }

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from proofglass.errors import UsageError
-from proofglass.interfaces import Defense, LossAndGrad, Weighting, WhiteBoxVictim, checked, innermost
+from proofglass.interfaces import Defense, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked, innermost
 from proofglass.types import Ask, Chat, Reply
 
 if TYPE_CHECKING:
@@ -26,6 +26,15 @@ class Acting(Protocol):
     def gated(self) -> bool: ...
 
     def reply(self, model: WhiteBoxVictim, asks: Sequence[Ask]) -> list[Reply]: ...
+
+    def prepare(
+        self,
+        model: WhiteBoxVictim,
+        pairs: Sequence[Sequence[tuple[Chat, Target]]],
+        append_eos: bool,
+        slots: Sequence[str],
+        mark: str | Sequence[str],
+    ) -> Any: ...
 
     def next_token_logits(self, model: WhiteBoxVictim, chats: Sequence[Chat]) -> torch.Tensor: ...
 
@@ -62,21 +71,34 @@ class Acting(Protocol):
 
 @dataclass(frozen=True)
 class Plainly:
-    """The model's own answers: what a part that acts otherwise in some ports does in the others."""
+    """The model's own answers, but for how it replies.
+
+    answer: (model, asks) -> replies; None: the model's own.
+    """
+
+    answer: Callable[[WhiteBoxVictim, Sequence[Ask]], list[Reply]] | None = None
 
     @property
     def gated(self) -> bool:
         return False
 
     def reply(self, model: WhiteBoxVictim, asks: Sequence[Ask]) -> list[Reply]:
-        return model.reply(asks)
+        return model.reply(asks) if self.answer is None else self.answer(model, asks)
+
+    def prepare(
+        self,
+        model: WhiteBoxVictim,
+        pairs: Sequence[Sequence[tuple[Chat, Target]]],
+        append_eos: bool,
+        slots: Sequence[str],
+        mark: str | Sequence[str],
+    ) -> Any:
+        return model.prepare(pairs, append_eos=append_eos, slots=slots, mark=mark)
 
     def next_token_logits(self, model: WhiteBoxVictim, chats: Sequence[Chat]) -> torch.Tensor:
         return model.next_token_logits(chats)
 
-    def hidden_states(
-        self, model: WhiteBoxVictim, chats: Sequence[Chat], layers: Sequence[int] | None
-    ) -> torch.Tensor:
+    def hidden_states(self, model: WhiteBoxVictim, chats: Sequence[Chat], layers: Sequence[int] | None) -> torch.Tensor:
         return model.hidden_states(chats, layers)
 
     def prompt_states(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from proofglass.defenses.acting import TextPerturbations
 from proofglass.engine.seeds import draw_of, drawing
 from proofglass.faults import stops_the_run, told
-from proofglass.interfaces import LossAndGrad, Weighting, WhiteBoxVictim, checked
+from proofglass.interfaces import LossAndGrad, Target, Weighting, WhiteBoxVictim, checked
 from proofglass.types import Ask, Chat, Cost, Decision, Reply
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ class Gated:
                 replies |= zip(ks, model.reply([asks[k] for k in ks]), strict=True)
         return [self._noted(replies[k], margins.get(k)) for k in range(len(asks))]
 
-    def _looked_at(
-        self, model: WhiteBoxVictim, asks: Sequence[Ask]
-    ) -> tuple[dict[int, list[float]], dict[int, Reply]]:
+    def _looked_at(self, model: WhiteBoxVictim, asks: Sequence[Ask]) -> tuple[dict[int, list[float]], dict[int, Reply]]:
         """Ask -> its margins, or the error reply where its prompt cannot be read: never "no gate is open"."""
         try:
             return dict(enumerate(self._margins_of(model, [ask.chat for ask in asks]))), {}
@@ -109,9 +107,7 @@ class Gated:
     def next_token_logits(self, model: WhiteBoxVictim, chats: Sequence[Chat]) -> torch.Tensor:
         return self._of_chats(model, chats, model.next_token_logits)
 
-    def hidden_states(
-        self, model: WhiteBoxVictim, chats: Sequence[Chat], layers: Sequence[int] | None
-    ) -> torch.Tensor:
+    def hidden_states(self, model: WhiteBoxVictim, chats: Sequence[Chat], layers: Sequence[int] | None) -> torch.Tensor:
         return self._of_chats(model, chats, lambda some: model.hidden_states(some, layers))
 
     def _of_chats(
@@ -129,6 +125,16 @@ class Gated:
                 for k, row in zip(ks, work([chats[k] for k in ks]), strict=True):
                     found[k] = row
         return torch.stack([row for row in found if row is not None])
+
+    def prepare(
+        self,
+        model: WhiteBoxVictim,
+        pairs: Sequence[Sequence[tuple[Chat, Target]]],
+        append_eos: bool,
+        slots: Sequence[str],
+        mark: str | Sequence[str],
+    ) -> Any:
+        return model.prepare(pairs, append_eos=append_eos, slots=slots, mark=mark)
 
     # ---- losses and gradients ---------------------------------------------------------------------------------------
 
@@ -175,9 +181,7 @@ class Gated:
         for part in parts:
             given = part.prepared if weights is None else part.prepared.weighted(part.of(weights))
             with part.at_work(self, model):
-                seen = model.loss_and_grad(
-                    part.pixels, given, weighting="given", need_grad=need_grad, text=part.text
-                )
+                seen = model.loss_and_grad(part.pixels, given, weighting="given", need_grad=need_grad, text=part.text)
             grads.append((part.rows, seen.pixels))
             for k, (b, picks) in enumerate(zip(part.rows, part.picks, strict=True)):
                 loss[b] = loss[b] + seen.loss[k]  # type: ignore[assignment]
@@ -185,7 +189,10 @@ class Gated:
                     nll[b, p] = seen.nll[k, at]
                     slopes[b, p] = None if seen.text is None else seen.text[k][at]
         some = next(iter(nll.values()))
-        table = [torch.stack([nll.get((b, p), some.new_tensor(float("nan"))) for p in range(max(rows))]) for b in range(len(rows))]
+        table = [
+            torch.stack([nll.get((b, p), some.new_tensor(float("nan"))) for p in range(max(rows))])
+            for b in range(len(rows))
+        ]
         told_text = None if text is None else tuple(tuple(slopes[b, p] for p in range(n)) for b, n in enumerate(rows))
         return LossAndGrad(torch.stack(table), torch.stack(loss), summed(pixels, grads), told_text)  # type: ignore[arg-type]
 

@@ -122,7 +122,7 @@ class Opened(WhiteBoxVictim):
         mark: str | Sequence[str] = "",
     ) -> Any:
         shown = [[(self._shown(chat), target) for chat, target in row] for row in pairs]
-        return self.model.prepare(shown, append_eos=append_eos, slots=slots, mark=mark)
+        return (self.lens.acting or PLAINLY).prepare(self.model, shown, append_eos, slots, mark)
 
     def next_token_logits(self, chats: Sequence[Chat]) -> torch.Tensor:
         shown = [self._shown(chat) for chat in chats]

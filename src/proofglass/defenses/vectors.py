@@ -50,7 +50,9 @@ def load(
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         of, key = card["defense"], card["model"]["key"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder / CARD}: cannot be read as a card ({type(error).__name__}: {error}); {again}") from error
+        raise UsageError(
+            f"{folder / CARD}: cannot be read as a card ({type(error).__name__}: {error}); {again}"
+        ) from error
     if of != defense:
         raise UsageError(f"{folder / CARD}: defense: expected {defense!r}, found {of!r}; {again}")
     if key != innermost(model).key:
@@ -66,7 +68,9 @@ def load(
     for name, axes in shapes.items():
         if name not in found or found[name].dim() != axes or not bool(found[name].isfinite().all()):
             shape = list(found[name].shape) if name in found else "no such tensor"
-            raise UsageError(f"{folder / TENSORS}: {name}: expected finite numbers with {axes} axes, found {shape}; {again}")
+            raise UsageError(
+                f"{folder / TENSORS}: {name}: expected finite numbers with {axes} axes, found {shape}; {again}"
+            )
     return found, card
 
 

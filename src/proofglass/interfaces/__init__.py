@@ -14,7 +14,7 @@ from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
-from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Threshold
+from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Reward, Threshold
 from proofglass.interfaces.pairs import Places, Prepared
 from proofglass.interfaces.plugs import Paper, Plug, key_of
 from proofglass.interfaces.stack import Stack
@@ -71,6 +71,7 @@ __all__ = [
     "Positive",
     "Prepared",
     "Rescored",
+    "Reward",
     "Scope",
     "Share",
     "Source",

@@ -1,4 +1,4 @@
-"""Inside the language model: the state of a prompt's last token layer by layer, with its gradient, and layers changed."""
+"""Inside the language model: a prompt's last token layer by layer, its gradient, and layers that are changed."""
 
 from __future__ import annotations
 
