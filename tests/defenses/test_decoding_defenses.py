@@ -117,7 +117,7 @@ def test_what_it_cannot_give_it_says(linear: WhiteBoxVictim) -> None:
         prepared.taught([[torch.zeros(1, 1)]])
     with pytest.raises(ClosedVictim, match="no gradient to text"):
         view.loss_and_grad(linear.pixels(sample.chat.images[0]), prepared, text=[[torch.zeros(1, 1)]])
-    with pytest.raises(UsageError, match="coca: acts inside the model .*gives replies only"):
+    with pytest.raises(UsageError, match=r"coca: acts inside the model .*gives replies only"):
         COCA(Scripted())
     twice = opened_through(Stack((COCA, COCA)), linear)
     assert twice is not None

@@ -97,3 +97,6 @@ class Lens:
         with torch.no_grad():
             seen = self.see(x, [stream("shown", *seed, image.sha256)])
         return Image.from_array((seen[0] * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+CLEAR = Lens()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from proofglass.defenses.acting import PLAINLY
-from proofglass.defenses.lens import Lens
+from proofglass.defenses.lens import CLEAR, Lens
 from proofglass.engine.points import IMAGE, named
 from proofglass.engine.seeds import draw_of, drawing, seed_of, stream
 from proofglass.errors import ClosedVictim
@@ -57,7 +57,7 @@ class Opened(WhiteBoxVictim):
 
     model: WhiteBoxVictim
     defense: Defense
-    lens: Lens = Lens()
+    lens: Lens = CLEAR
 
     not_in_key: ClassVar[tuple[str, ...]] = ("lens",)  # the defense's key says what it does
 

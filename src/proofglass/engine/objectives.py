@@ -94,7 +94,8 @@ class TargetNLL(Objective):
     slots: the variables that are pictures of the chats, the k-th name the k-th picture over all turns; one name is the
     usual case. prepared: the pairs, tokenised; made here unless given. An attack may give them weights or soft labels
     first. evade, slack: where a defense before the victim has gates (`WhiteBoxVictim.gated`), evade x max(0, margin +
-    slack) is added for each pair in turn, so that what is found passes them; of pictures in one slot.
+    slack) is added, the mean over a picture's pairs, so that what is found passes them; where there is one slot. An
+    evade of 0 adds nothing.
     Source: Qi et al. 2023, eq. 2; the published weightings differ and are part of an attack's identity.
     """
 
@@ -155,7 +156,7 @@ class TargetNLL(Objective):
 
     @property
     def _meets_gates(self) -> bool:
-        return self.victim.gated and len(self.slots) == 1
+        return self.evade > 0 and self.victim.gated and len(self.slots) == 1
 
     def _evaluate(self, x: Point, picks: list[list[int]], *, need_grad: bool) -> Evaluation:
         shown = {slot: named(x)[slot] for slot in self.slots}
