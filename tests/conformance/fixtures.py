@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,11 +22,14 @@ from attacker_models import Proposer, Yes
 from evaluation.datasets import makers_first, makers_ours, makers_second
 from judge_models import Grader
 from proofglass import images
+from proofglass.evaluation.datasets.testbed import TestbedData
 from proofglass.evaluation.judges.refusal import NotRefused, Refusal
 from proofglass.images.fonts import font_path
+from proofglass.interfaces import Reward
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
 from proofglass.testing.material import Scripted, asks, attempts, picture, samples
+from proofglass.types import Chat
 from tiny_classifiers import build as tiny_classifier
 from tiny_encoders import build as tiny_encoder
 from tiny_masked import build as tiny_masked
@@ -44,7 +48,14 @@ DISABLED: dict[str, dict[str, Any]] = {
     "none": {},
     "system-prompt": {"text": ""},
     "self-moderation": {"rounds": 0},
+    "inferaligner": {"alpha": 0.0},
+    "hiddendetect": {"threshold": 1e6},
+    "astra": {"alpha": 0.0},
+    "coca": {"principle": ""},
+    "immune": {"weight": 0.0},
 }
+# Defenses that are fitted on a model: the field that takes the folder.
+FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"}
 
 # Another value for the fields of metrics in which `checks` cannot guess one.
 _LABELS: dict[str, Any] = {"labels": ("yes", "no", "maybe"), "unread": "left out"}
@@ -148,7 +159,10 @@ class Bench:
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
             ("judges", "own-rubric"): {"rubric": str(self.rubric)},
+            ("defenses", "immune"): {"reward": Pleased()},
         }
+        if kind == "defenses" and name in FITTED:
+            return {FITTED[name]: _fitted(self.lm.parent / "fitted" / name, name)}
         if kind == "judges" and entries(kind)[name].target == LLM:
             return {"helpers": (Grader(),), **table.get((kind, name), {})}
         if kind == "victims" and entries(kind)[name].target == HF:
@@ -295,6 +309,24 @@ def different_victims() -> list[str]:
 def _folder(place: Path) -> Path:
     place.mkdir(parents=True)
     return place
+
+
+@dataclass(frozen=True)
+class Pleased(Reward):
+    """Likes short texts."""
+
+    name = "pleased"
+
+    def rewards(self, replies: Sequence[tuple[Chat, str]]) -> Sequence[float]:
+        return [-float(len(text)) for _, text in replies]
+
+
+def _fitted(folder: Path, name: str) -> Path:
+    """What a defense finds in the victim on which attacks that look inside are checked."""
+    if not folder.exists():
+        few = [list(TestbedData(part=part, n=1, craft_n=4).crafting()) for part in ("restricted-image", "benign-image")]
+        entries("defenses")[name].load().fit(build("victims", "testbed-linear", device="cpu"), *few, folder=folder)
+    return folder
 
 
 def _safebench(root: Path) -> Path:

@@ -158,8 +158,11 @@ def test_defense(bench: Bench, name: str) -> None:
     for ask in (*fixtures.asks(), system):
         checks.never_changes_its_ask(defense, ask)
         checks.passes_errors_on(defense, ask)
-        checks.disabled_is_the_identity(type(defense)(**fixtures.DISABLED[name]), ask)
-    checks.wraps_a_victim(defense, Scripted(), fixtures.asks())
+        checks.disabled_is_the_identity(dataclasses.replace(defense, **fixtures.DISABLED[name]), ask)
+    if defense.needs_model:
+        checks.acts_inside(defense, build("victims", "testbed-linear", device="cpu"), fixtures.asks())
+    else:
+        checks.wraps_a_victim(defense, Scripted(), fixtures.asks())
 
 
 @pytest.mark.parametrize("name", names("defenses"))

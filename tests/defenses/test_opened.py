@@ -46,7 +46,7 @@ def ports() -> list[str]:
 
 
 DERIVED = {"passes"}  # from `draws`
-STATED = {"layout", "image_size", "sees_images", "world", "draws"}
+STATED = {"layout", "image_size", "sees_images", "world", "draws", "gated"}
 
 
 def test_every_port_of_a_white_box_victim_is_forwarded_or_hooked() -> None:
@@ -67,6 +67,7 @@ class Talking(WhiteBoxVictim):
     calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
     name = "talking"
     layout, image_size, sees_images, world, draws = Layout(wrap=7), (3, 4), False, "the Vale", 5
+    gated = True
     context_window, normalisation, embedding_width = 77, "normalisation", "width"  # type: ignore[assignment]
     key = "talking"
 
@@ -83,6 +84,7 @@ class Talking(WhiteBoxVictim):
         _say("target_logits"), _say("features"), _say("features_and_grad"),
     )  # fmt: skip
     next_token_logits, hidden_states, steering = _say("logits"), _say("hidden"), _say("steering")
+    prompt_states, read_out, reply_by = _say("prompt states"), _say("read out"), _say("reply by")
     embeddings, encode, decode, writable = _say("embeddings"), _say("encode"), _say("decode"), _say("writable")
     losses_of, reads_back = _say("losses_of"), _say("reads_back")
     gradient_path = _say("plain")
@@ -104,6 +106,7 @@ def test_a_lens_that_changes_nothing_hands_everything_on() -> None:
         "next_token_logits": (([CHAT],), {}),
         "hidden_states": (([CHAT], [1]), {}),
         "steering": (({1: x},), {}),
+        "read_out": ((x,), {}),
         "embeddings": ((), {}),
         "encode": (("text",), {}),
         "decode": (([1, 2],), {}),
@@ -112,7 +115,7 @@ def test_a_lens_that_changes_nothing_hands_everything_on() -> None:
         "losses_of": ((x, "prepared", [[[1]]]), {"weighting": "sum"}),
     }
     values = {"embedding_width", "normalisation", "context_window", "inside", "gradient_path"} | STATED
-    asked_elsewhere = {"reply", "in_run", "margin_and_grad", "mark_gradient"}
+    asked_elsewhere = {"reply", "reply_by", "in_run", "margin_and_grad", "mark_gradient", "prompt_states"}
     assert set(calls) | values | asked_elsewhere | DERIVED == set(ports()), "a new port: call it here too"
     for name, (given, named) in calls.items():
         model.calls.clear()

@@ -10,98 +10,39 @@ Every attack that takes a white-box victim is then crafted through it unchanged.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from proofglass.defenses.acting import PLAINLY
+from proofglass.defenses.lens import CLEAR, Lens
 from proofglass.engine.points import IMAGE, named
 from proofglass.engine.seeds import draw_of, drawing, seed_of, stream
-from proofglass.interfaces import Defended, Defense, Layer, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked
+from proofglass.errors import ClosedVictim
+from proofglass.interfaces import (
+    Change,
+    Defended,
+    Defense,
+    Layer,
+    LossAndGrad,
+    Rescored,
+    Target,
+    Weighting,
+    WhiteBoxVictim,
+    checked,
+)
 from proofglass.interfaces.white_box import SLOTS, Pixels, in_form_of
-from proofglass.types import Ask, Chat, Finding, Image, Message, Reply, Sample, Settings
+from proofglass.types import Ask, Chat, Finding, Image, Reply, Sample, Settings
 
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["Lens", "Opened"]
+
 T = TypeVar("T")
 FIRST = Settings().draw  # the draw of a reply that is asked for once
-
-
-@dataclass(frozen=True)
-class Lens:
-    """What a defense does to that which a model sees, for its replies and for the gradients of an attacker alike.
-
-    chat: the dialogue that reaches the model.
-    pixels: (picture float [1, 3, H, W] in [0, 1], generator) -> the picture that reaches the model, differentiable.
-    What it draws at random it draws from the generator, which is the CPU's. A result of another size is brought back
-    to H x W (bilinear), since a model takes pictures of the size that it stated; what leaves [0, 1] is cut off.
-    draws: how many random draws an attacker averages, an expectation over transformation (Athalye et al. 2018); 0
-    where `pixels` draws nothing.
-    straight_through: `pixels` has no useful gradient, and its output's stands for it (BPDA; Athalye et al. 2018).
-    steering: {decoder layer: vector [d]} added to what that layer makes of every token.
-    margin: (pictures float [B, 3, H, W], their chats) -> float [B], differentiable: by how much this defense's gate
-    would intervene (positive: it intervenes).
-    """
-
-    chat: Callable[[Chat], Chat] | None = None
-    pixels: Callable[[torch.Tensor, torch.Generator], torch.Tensor] | None = None
-    draws: int = 0
-    straight_through: bool = False
-    steering: Mapping[int, torch.Tensor] | None = None
-    margin: Callable[[torch.Tensor, Sequence[Chat]], torch.Tensor] | None = None
-
-    def __post_init__(self) -> None:
-        if self.draws < 0:
-            raise ValueError(f"draws: expected 0 (nothing is drawn) or more, found {self.draws}")
-        if self.pixels is None and (self.draws or self.straight_through):
-            raise ValueError("draws, straight_through: say something of `pixels`, and there is no such map")
-
-    def see(self, x: torch.Tensor, generators: Iterable[torch.Generator]) -> torch.Tensor:
-        """`x` [B, 3, H, W] as it reaches the model, row b drawn from the b-th generator, on the graph of `x`.
-
-        Raises ValueError where `pixels` breaks that graph and does not say `straight_through`.
-        """
-        import torch
-
-        if self.pixels is None:
-            return x
-        seen = torch.cat([self._fitted(x[b : b + 1], draws) for b, draws in enumerate(generators)])
-        if x.requires_grad and not seen.requires_grad:
-            raise ValueError("pixels: gives no gradient to the picture; say straight_through=True if it has none")
-        return seen
-
-    def _fitted(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        import torch
-
-        assert self.pixels is not None
-        found = self.pixels(x.detach() if self.straight_through else x, generator)
-        if found.shape[-2:] != x.shape[-2:]:
-            found = torch.nn.functional.interpolate(found, size=x.shape[-2:], mode="bilinear", antialias=True)
-        found = found.clamp(0, 1)
-        return x + (found - x).detach() if self.straight_through else found
-
-    def shown(self, chat: Chat, *seed: object) -> Chat:
-        """`chat` as it reaches the model, its pictures in 8 bit. What is drawn is drawn from `seed` and the picture: a
-        defense gives its key and the draw of the ask, so that the same ask is shown the same way again."""
-        if self.pixels is not None:
-            chat = Chat(tuple(self._message(message, seed) for message in chat.messages))
-        return chat if self.chat is None else self.chat(chat)
-
-    def _message(self, message: Message, seed: Sequence[object]) -> Message:
-        parts = (self._picture(part, seed) if isinstance(part, Image) else part for part in message.parts)
-        return dataclasses.replace(message, parts=tuple(parts))
-
-    def _picture(self, image: Image, seed: Sequence[object]) -> Image:
-        import numpy as np
-        import torch
-
-        x = torch.from_numpy(image.array().transpose(2, 0, 1)[None].astype(np.float32) / 255)
-        with torch.no_grad():
-            seen = self.see(x, [stream("shown", *seed, image.sha256)])
-        return Image.from_array((seen[0] * 255).round().byte().permute(1, 2, 0).numpy())
 
 
 @dataclass(frozen=True)
@@ -116,7 +57,7 @@ class Opened(WhiteBoxVictim):
 
     model: WhiteBoxVictim
     defense: Defense
-    lens: Lens = Lens()
+    lens: Lens = CLEAR
 
     not_in_key: ClassVar[tuple[str, ...]] = ("lens",)  # the defense's key says what it does
 
@@ -124,6 +65,7 @@ class Opened(WhiteBoxVictim):
         self._stated_by(self.model)
         own, inner = self.lens.draws, self.model.draws
         object.__setattr__(self, "draws", max(own, 1) * max(inner, 1) if own or inner else 0)
+        object.__setattr__(self, "gated", self.model.gated or self.lens.gated)
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -136,8 +78,17 @@ class Opened(WhiteBoxVictim):
     # ---- as a victim ------------------------------------------------------------------------------------------------
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
+        if self.lens.acting is not None:
+            return self.lens.acting.reply(self.model, asks)
         with self._steered():
             return Defended(self.model, self.defense).reply(asks)
+
+    def reply_by(self, asks: Sequence[Ask], rescored: Rescored, beside: Sequence[Chat] = ()) -> list[Reply]:
+        if self.lens.acting is not None:
+            raise ClosedVictim(f"victim {self.name!r}: its tokens are chosen by another defense already, or gated")
+        seen = [replace(ask, chat=self.lens.shown(ask.chat, self.defense.key, ask.settings.draw)) for ask in asks]
+        with self._steered():
+            return self.model.reply_by(seen, rescored, [self._shown(chat) for chat in beside])
 
     @property
     def context_window(self) -> int | None:  # type: ignore[override]
@@ -155,7 +106,7 @@ class Opened(WhiteBoxVictim):
     def in_run(self, folder: Path, run: str) -> Opened:
         model = self.model.in_run(folder, run)
         assert isinstance(model, WhiteBoxVictim)
-        return dataclasses.replace(self, model=model)
+        return replace(self, model=model)
 
     # ---- text and layers --------------------------------------------------------------------------------------------
 
@@ -171,17 +122,48 @@ class Opened(WhiteBoxVictim):
         mark: str | Sequence[str] = "",
     ) -> Any:
         shown = [[(self._shown(chat), target) for chat, target in row] for row in pairs]
-        return self.model.prepare(shown, append_eos=append_eos, slots=slots, mark=mark)
+        return (self.lens.acting or PLAINLY).prepare(self.model, shown, append_eos, slots, mark)
 
     def next_token_logits(self, chats: Sequence[Chat]) -> torch.Tensor:
+        shown = [self._shown(chat) for chat in chats]
+        if self.lens.acting is not None:
+            return self.lens.acting.next_token_logits(self.model, shown)
         with self._steered():
-            return self.model.next_token_logits([self._shown(chat) for chat in chats])
+            return self.model.next_token_logits(shown)
 
     def hidden_states(self, chats: Sequence[Chat], layers: Sequence[int] | None = None) -> torch.Tensor:
+        shown = [self._shown(chat) for chat in chats]
+        if self.lens.acting is not None:
+            return self.lens.acting.hidden_states(self.model, shown, layers)
         with self._steered():
-            return self.model.hidden_states([self._shown(chat) for chat in chats], layers)
+            return self.model.hidden_states(shown, layers)
 
-    def steering(self, vectors: Mapping[int, torch.Tensor]) -> AbstractContextManager[None]:
+    def prompt_states(
+        self,
+        pixels: Any,
+        prepared: Any,
+        layers: Sequence[int],
+        *,
+        along: torch.Tensor | None = None,
+        text: Sequence[Sequence[torch.Tensor]] | None = None,
+    ) -> tuple[torch.Tensor, Any]:
+        at = self.lens.acting or PLAINLY
+
+        def of_model(x: Any) -> tuple[torch.Tensor, Any]:
+            return at.prompt_states(self.model, x, prepared, layers, along, text)
+
+        with self._steered():
+            if self._hands_on(pixels):
+                return of_model(pixels)
+            found, grad = self._over_draws(
+                pixels, "prompt_states", lambda x: (seen := of_model(x), seen[1]), along is not None
+            )
+        return _mean([states for states, _ in found]), grad if along is not None else None
+
+    def read_out(self, states: torch.Tensor) -> torch.Tensor:
+        return self.model.read_out(states)
+
+    def steering(self, vectors: Mapping[int, torch.Tensor | Change]) -> AbstractContextManager[None]:
         return self.model.steering(vectors)
 
     @property
@@ -224,8 +206,10 @@ class Opened(WhiteBoxVictim):
         need_grad: bool = True,
         text: Sequence[Sequence[torch.Tensor]] | None = None,
     ) -> LossAndGrad[Pixels]:
+        at = self.lens.acting or PLAINLY
+
         def of_model(x: Pixels) -> LossAndGrad[Pixels]:
-            return self.model.loss_and_grad(x, prepared, weighting=weighting, need_grad=need_grad, text=text)
+            return at.loss_and_grad(self.model, x, prepared, weighting, need_grad, text)
 
         with self._steered():
             if self._hands_on(pixels):
@@ -236,11 +220,12 @@ class Opened(WhiteBoxVictim):
         return LossAndGrad(_mean([f.nll for f in found]), _mean([f.loss for f in found]), grad, _mean_text(found))
 
     def target_logits(self, pixels: Any, prepared: Any) -> list[list[torch.Tensor]]:
+        at = self.lens.acting or PLAINLY
         with self._steered():
             if self._hands_on(pixels):
-                return self.model.target_logits(pixels, prepared)
+                return at.target_logits(self.model, pixels, prepared)
             found, _ = self._over_draws(
-                pixels, "target_logits", lambda x: (self.model.target_logits(x, prepared), None), False
+                pixels, "target_logits", lambda x: (at.target_logits(self.model, x, prepared), None), False
             )
         return [[_mean(each) for each in zip(*rows, strict=True)] for rows in zip(*found, strict=True)]
 
@@ -255,6 +240,8 @@ class Opened(WhiteBoxVictim):
         def of_model(x: Any) -> torch.Tensor:
             return self.model.losses_of(x, prepared, candidates, weighting=weighting)
 
+        if self.lens.acting is not None:  # each candidate may meet another gate
+            return super().losses_of(pixels, prepared, candidates, weighting=weighting)
         with self._steered():
             if self._hands_on(pixels):
                 return of_model(pixels)
@@ -291,12 +278,15 @@ class Opened(WhiteBoxVictim):
         shown = [self._shown(chat) for chat in chats]
         found, grad = self._over_draws(pixels, "margin_and_grad", lambda x: self.model.margin_and_grad(x, shown))
         inner = _mean(found)
-        if self.lens.margin is None:
+        if self.lens.acting is not None and self.lens.acting.gated:
+            own, its = self.lens.acting.margin_and_grad(self.model, checked(pixels, "margin_and_grad"), shown)
+        elif self.lens.margin is not None:
+            leaf = pixels.detach().clone().requires_grad_()
+            with torch.enable_grad():
+                own = self.lens.margin(leaf, chats)
+                (its,) = torch.autograd.grad(own.sum(), leaf)
+        else:
             return inner, grad
-        leaf = pixels.detach().clone().requires_grad_()
-        with torch.enable_grad():
-            own = self.lens.margin(leaf, chats)
-            (its,) = torch.autograd.grad(own.sum(), leaf)
         first = own.detach() >= inner
         return own.detach().where(first, inner), its.where(first[:, None, None, None], grad)
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 
+OF_A_GATE = Cost(forward=2, backward=1)  # a margin and its gradient: the prompt is read twice
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """loss: float [B]; grad: float32, in the form of x (a variable that is missing has gradient zero), or None where
@@ -90,7 +93,9 @@ class TargetNLL(Objective):
     value_pairs: how many pairs of a picture `value` looks at, the first ones (None: all).
     slots: the variables that are pictures of the chats, the k-th name the k-th picture over all turns; one name is the
     usual case. prepared: the pairs, tokenised; made here unless given. An attack may give them weights or soft labels
-    first.
+    first. evade, slack: where a defense before the victim has gates (`WhiteBoxVictim.gated`), evade x max(0, margin +
+    slack) is added, the mean over a picture's pairs, so that what is found passes them; where there is one slot. An
+    evade of 0 adds nothing.
     Source: Qi et al. 2023, eq. 2; the published weightings differ and are part of an attack's identity.
     """
 
@@ -103,6 +108,8 @@ class TargetNLL(Objective):
     value_pairs: int | None = None
     slots: tuple[str, ...] = (IMAGE,)
     prepared: Any = field(default=None, repr=False)
+    evade: float = 10.0
+    slack: float = 0.05
     fixed: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,7 +151,12 @@ class TargetNLL(Objective):
     def price(self, need_grad: bool) -> Cost:
         pairs = max(len(row) for row in self.pairs)
         most = self.per_step if need_grad else self.value_pairs
-        return super().price(need_grad) * (min(most or pairs, pairs) * self.victim.passes)
+        each = super().price(need_grad) + (OF_A_GATE if self._meets_gates else Cost())
+        return each * (min(most or pairs, pairs) * self.victim.passes)
+
+    @property
+    def _meets_gates(self) -> bool:
+        return self.evade > 0 and self.victim.gated and len(self.slots) == 1
 
     def _evaluate(self, x: Point, picks: list[list[int]], *, need_grad: bool) -> Evaluation:
         shown = {slot: named(x)[slot] for slot in self.slots}
@@ -152,11 +164,26 @@ class TargetNLL(Objective):
         seen = self.victim.loss_and_grad(
             pixels, self.prepared.select(picks), weighting=self.weighting, need_grad=need_grad
         )
-        rows = sum(len(row) for row in picks) * self.victim.passes
-        if not need_grad:
-            return Evaluation(seen.loss, None, rows, 0)
-        grad = dict(seen.pixels) if isinstance(seen.pixels, Mapping) else {self.slots[0]: seen.pixels}
-        return Evaluation(seen.loss, shaped(grad, x), rows, rows)
+        spent = A_GRADIENT if need_grad else A_LOSS
+        loss, grad = seen.loss, dict(seen.pixels) if isinstance(seen.pixels, Mapping) else {self.slots[0]: seen.pixels}
+        if self._meets_gates:
+            over, slope = self._hinge(pixels, picks)
+            loss, grad, spent = loss + over, {self.slots[0]: seen.pixels + slope}, spent + OF_A_GATE
+        spent = spent * (sum(len(row) for row in picks) * self.victim.passes)
+        return Evaluation(loss, shaped(grad, x) if need_grad else None, spent.forward, spent.backward)
+
+    def _hinge(self, pixels: Any, picks: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """evade x max(0, margin + slack), the mean over the pairs of each picture, and its gradient."""
+        import torch
+
+        total, slope = torch.zeros(len(picks), device=pixels.device), torch.zeros_like(pixels)
+        for k in range(max(map(len, picks))):
+            chats = [row[own[min(k, len(own) - 1)]][0] for row, own in zip(self.pairs, picks, strict=True)]
+            margin, grad = self.victim.margin_and_grad(pixels, chats)
+            share = torch.tensor([self.evade / len(own) * (k < len(own)) for own in picks], device=pixels.device)
+            over = (margin + self.slack).clamp(min=0).to(total)
+            total, slope = total + share * over, slope + (share * (over > 0))[:, None, None, None] * grad
+        return total, slope
 
 
 @dataclass

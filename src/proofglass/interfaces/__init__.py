@@ -14,17 +14,18 @@ from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
-from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Threshold
+from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Reward, Threshold
+from proofglass.interfaces.pairs import Places, Prepared
 from proofglass.interfaces.plugs import Paper, Plug, key_of, passed_on
 from proofglass.interfaces.stack import Stack
 from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import (
     SLOTS,
+    Change,
     Layer,
     LossAndGrad,
     Pixels,
-    Places,
-    Prepared,
+    Rescored,
     Target,
     Weighting,
     WhiteBoxVictim,
@@ -42,6 +43,7 @@ __all__ = [
     "SUCCESS",
     "Attack",
     "Calibration",
+    "Change",
     "Checked",
     "Composed",
     "Count",
@@ -68,6 +70,8 @@ __all__ = [
     "Plug",
     "Positive",
     "Prepared",
+    "Rescored",
+    "Reward",
     "Scope",
     "Share",
     "Source",

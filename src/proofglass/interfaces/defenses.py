@@ -19,7 +19,14 @@ from proofglass.types import Ask, Image, Reply, Unsent
 
 
 class Defense(Plug, ABC):
-    """A wrapper: a defended victim is a victim. Most defenses write `flow` only. `a + b` is both, a the outer one."""
+    """A wrapper: a defended victim is a victim. Most defenses write `flow` only. `a + b` is both, a the outer one.
+
+    needs_model: what it needs of the model: "" (it runs behind an API), "layers", "logits" or "gradients".
+    adaptive: the attacks that know it ("PGD, qi2023 through the lens"), "" where none exists yet.
+    """
+
+    needs_model: ClassVar[str] = ""
+    adaptive: ClassVar[str] = ""
 
     def __add__(self, other: Defense) -> Defense:
         from proofglass.interfaces.stack import Stack

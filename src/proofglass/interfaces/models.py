@@ -11,7 +11,7 @@ from annotated_types import Interval
 from proofglass.errors import UsageError
 from proofglass.interfaces.plugs import Plug
 from proofglass.interfaces.white_box import Layer
-from proofglass.types import Ask, Reply
+from proofglass.types import Ask, Chat, Reply
 
 if TYPE_CHECKING:
     import torch
@@ -58,3 +58,11 @@ class Painter(Model):
     @abstractmethod
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         """One reply per ask, in order, with one picture each; an error or a refusal has none, and says why."""
+
+
+class Reward(Model):
+    """A reward model: how good a text is as the reply of a dialogue, the higher the better; no scale is assumed."""
+
+    @abstractmethod
+    def rewards(self, replies: Sequence[tuple[Chat, str]]) -> Sequence[float]:
+        """One finite number for each (dialogue, reply or its beginning), in order."""

@@ -11,11 +11,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from proofglass.errors import ClosedVictim
+from proofglass.interfaces.pairs import Places
 from proofglass.interfaces.victims import Victim
-from proofglass.types import Chat, Image
+from proofglass.types import Ask, Chat, Image, Reply
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Float32
@@ -31,6 +32,14 @@ Target = str | tuple[str, ...]
 AnyPixels: TypeAlias = 'Float32[Tensor, "B 3 H W"] | Mapping[str, Float32[Tensor, "B 3 _ _"]] | None'
 Pixels = TypeVar("Pixels", bound=AnyPixels)
 SLOTS = ("image",)
+# What a layer makes of n tokens -> what becomes of that.
+Change: TypeAlias = Callable[['Float[Tensor, "n d"]'], 'Float[Tensor, "n d"]']
+# ((which ask, token ids of its reply so far) of n replies, their next logits, those of the dialogues beside them) ->
+# the logits by which the next tokens are chosen.
+Rescored: TypeAlias = Callable[
+    [Sequence[tuple[int, Sequence[int]]], 'Float[Tensor, "n V"]', 'Float[Tensor, "n V"] | None'],
+    'Float[Tensor, "n V"]',
+]
 
 
 @dataclass(frozen=True)
@@ -43,57 +52,6 @@ class LossAndGrad(Generic[Pixels]):
     loss: Float[Tensor, " B"]
     pixels: Pixels
     text: tuple[tuple[Float32[Tensor, "_ d"], ...], ...] | None = None
-
-
-@dataclass(frozen=True)
-class Places:
-    """The tokens of a pair. ids: of prompt and target, with a place holder for each token of a picture. Of the rest
-    each is [first, last): target, pictures (all that the chat shows, in order), mark (None where nothing is marked)."""
-
-    ids: tuple[int, ...]
-    target: tuple[int, int]
-    pictures: tuple[tuple[int, int], ...] = ()
-    mark: tuple[int, int] | None = None
-
-
-class Prepared(Protocol):
-    """B pictures x P tokenised pairs: what a victim needs to score targets again and again.
-
-    slots: names of the pictures that are not fixed, as they were asked for. places[b][p]: which tokens a pair has.
-    spans[b][p]: number of tokens of each part of the target (one part for a plain text; the end token, where asked
-    for, belongs to the last part). text_tokens[b][p]: number of prompt tokens that are text (the template included,
-    place holders of pictures and the target not).
-    """
-
-    @property
-    def slots(self) -> tuple[str, ...]: ...
-
-    @property
-    def places(self) -> tuple[tuple[Places, ...], ...]: ...
-
-    @property
-    def spans(self) -> tuple[tuple[tuple[int, ...], ...], ...]: ...
-
-    @property
-    def text_tokens(self) -> tuple[tuple[int, ...], ...]: ...
-
-    def rows(self, picks: Sequence[int]) -> Self:
-        """These pictures, in this order; repeats are allowed."""
-
-    def select(self, picks: Sequence[Sequence[int]]) -> Self:
-        """picks[b]: which pairs of picture b, without tokenising anew."""
-
-    def weighted(self, weights: Sequence[Sequence[Sequence[float]]]) -> Self:
-        """weights[b][p]: one weight per target token, for `weighting="given"`: loss = sum of weight x NLL.
-        Trailing zeros cost nothing: those tokens are not run."""
-
-    def taught(self, teachers: Sequence[Sequence[Float32[Tensor, "_ V"]]]) -> Self:
-        """teachers[b][p]: logits [T, V] of a teacher at the target positions. The NLL of a token becomes the
-        cross-entropy against softmax(teacher) (soft labels)."""
-
-    def filled(self, ids: Sequence[Sequence[int]]) -> Self:
-        """ids[b]: token ids that stand in place of the mark in every pair of picture b, as they are: no text is
-        tokenised anew. Raises ValueError for a pair without a mark."""
 
 
 def checked(pixels: Float[Tensor, "B 3 H W"], port: str, device: Any = None) -> Float[Tensor, "B 3 H W"]:
@@ -145,10 +103,12 @@ class WhiteBoxVictim(Victim):
     """A victim that also gives gradients with respect to pixels, float32 in [0, 1], [B, 3, H, W].
 
     draws: how many random draws one evaluation of a picture averages, each of them a pass of its own (a defense that
-    draws at random stands before the model, `engine.seeds.drawing` says which draws); 0: it draws nothing.
+    draws at random stands before the model, `engine.seeds.drawing` says which draws); 0: it draws nothing. gated:
+    whether a defense before the model has a gate, whose margin `margin_and_grad` gives.
     """
 
     draws: int = 0
+    gated: bool = False
 
     @property
     def passes(self) -> int:
@@ -243,10 +203,37 @@ class WhiteBoxVictim(Victim):
         gradient. Raises ClosedVictim (the default) if the layers are closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its layers; override `hidden_states`, or take another")
 
-    def steering(self, vectors: Mapping[int, Float[Tensor, " d"]]) -> AbstractContextManager[None]:
+    def prompt_states(
+        self,
+        pixels: AnyPixels,
+        prepared: Any,
+        layers: Sequence[int],
+        *,
+        along: Float[Tensor, "n L d"] | None = None,
+        text: Sequence[Sequence[Float32[Tensor, "_ d"]]] | None = None,
+    ) -> tuple[Float32[Tensor, "n L d"], AnyPixels]:
+        """What decoder layers make of the last prompt token of all n pairs, picture by picture, and the gradient to
+        `pixels` of the sum of states x `along` (None without). text: as `loss_and_grad` takes it. Raises ClosedVictim
+        (the default) if the layers are closed."""
+        raise ClosedVictim(f"victim {self.name!r}: does not open its layers; override `prompt_states`, or take another")
+
+    def read_out(self, states: Float[Tensor, "*_ d"]) -> Float32[Tensor, "*_ V"]:
+        """The logits that the model's last normalisation and its head make of `states` of any layer, differentiable.
+        Raises ClosedVictim (the default) if they are closed."""
+        raise ClosedVictim(f"victim {self.name!r}: does not open its head; override `read_out`, or take another one")
+
+    def steering(self, vectors: Mapping[int, Float[Tensor, " d"] | Change]) -> AbstractContextManager[None]:
         """While the context is open, vectors[layer] is added to what that decoder layer makes of every
-        token, in replies, losses and gradients. Raises ClosedVictim (the default) if the layers are closed."""
+        token, in replies, losses and gradients. A function instead is what becomes of the tokens that speak: the last
+        one of a prompt, and those of the reply (or target) behind it. Raises ClosedVictim (the default) if the layers
+        are closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its layers; override `steering`, or take another one")
+
+    def reply_by(self, asks: Sequence[Ask], rescored: Rescored, beside: Sequence[Chat] = ()) -> list[Reply]:
+        """`reply`, the tokens of which are chosen by what `rescored` makes of their logits. beside: one dialogue for
+        each ask; the same tokens are read behind it, and its logits are given too. Raises ClosedVictim (the default) if
+        the victim decodes by no one's logits but its own."""
+        raise ClosedVictim(f"victim {self.name!r}: gives no logits while it speaks; override `reply_by`")
 
     def margin_and_grad(
         self, pixels: Float32[Tensor, "B 3 H W"], chats: Sequence[Chat]

@@ -29,10 +29,12 @@ def answers_as_it_defends(defense: Defense, model: WhiteBoxVictim, asks: Sequenc
 
 def shows_what_reaches_the_model(defense: Defense, model: WhiteBoxVictim, chat: Chat, target: str) -> None:
     """Its logits and losses are of the dialogue that the defense puts to the model. Looked at where a dialogue is one
-    ask and no layer is steered; losses where the pictures stay as they are."""
+    ask and nothing happens inside the model; losses where the pictures stay as they are."""
     view, recorder = _view(defense, model), Recorder(model)
+    if any(lens.steering or lens.acting for lens in _lenses(view)):
+        return
     defense(recorder).reply([Ask(chat)])
-    if len(recorder.asked) != 1 or any(lens.steering for lens in _lenses(view)):
+    if len(recorder.asked) != 1:
         return
     (shown,) = (ask.chat for ask in recorder.asked)
     _close(view.next_token_logits([chat]), model.next_token_logits([shown]), "logits of another dialogue")

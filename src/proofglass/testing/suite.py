@@ -173,7 +173,9 @@ def _of_defense(defense: Defense, off: Mapping[str, Any] | None) -> list[Case]:
         _each(checks.never_changes_its_ask, defense, shown),
         _each(checks.passes_errors_on, defense, shown),
         identity,
-        _case(checks.wraps_a_victim, defense, Scripted(), asks()),
+        _case(checks.acts_inside, defense, build("victims", WHITE, device="cpu"), asks())
+        if defense.needs_model
+        else _case(checks.wraps_a_victim, defense, Scripted(), asks()),
         *_of_opened(defense),
     ]
 

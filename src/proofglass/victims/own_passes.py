@@ -179,11 +179,13 @@ def weighted(nll: torch.Tensor, task: Task) -> torch.Tensor:
 
 
 def _nll(task: Task, logits: torch.Tensor) -> torch.Tensor:
-    """Of each target token [T]; against soft labels where the task has a teacher."""
+    """Of each target token [T]; against soft labels where the task has a teacher, along its direction if it has one."""
     import torch
     from torch.nn import functional as F
 
-    teacher = task.pair.teacher
+    teacher, direction = task.pair.teacher, task.pair.direction
+    if direction is not None:
+        return (logits * direction[: len(logits)].to(logits)).sum(-1)
     if teacher is None:
         return F.cross_entropy(logits, torch.tensor(task.targets, device=logits.device), reduction="none")
     return F.cross_entropy(logits, teacher[: len(logits)].to(logits.device).softmax(-1), reduction="none")

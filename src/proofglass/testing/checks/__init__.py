@@ -21,6 +21,7 @@ from proofglass.testing.checks.datasets import (
     samples_are_whole,
 )
 from proofglass.testing.checks.defenses import (
+    acts_inside,
     disabled_is_the_identity,
     never_changes_its_ask,
     passes_errors_on,
@@ -52,6 +53,7 @@ from proofglass.testing.checks.victims import (
 )
 
 __all__ = [
+    "acts_inside",
     "answers_alike_twice",
     "apply_is_pure",
     "apply_survives_the_store",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from proofglass.errors import UsageError
 from proofglass.flow import drive
 from proofglass.interfaces import (
     Defense,
@@ -74,3 +75,24 @@ def wraps_a_victim(defense: Defense, victim: Victim, asks: Sequence[Ask]) -> Non
     assert sum(reply.cost.queries for reply in replies) == counted.asked[0], "queries are missing from the cost"
     alone = [defense(victim).reply([ask])[0].text for ask in asks]
     assert [reply.text for reply in replies] == alone, "replies out of order"
+
+
+def acts_inside(defense: Defense, model: Victim, asks: Sequence[Ask]) -> None:
+    """What acts inside a model is a victim too: own key, replies in order, the model found; and a model that gives
+    replies only is refused in words, before it is asked."""
+    defended = defense(model)
+    assert isinstance(defended, Victim)
+    assert defended.key != model.key, "what it does inside is not in the key"
+    assert innermost(defended) is model
+    replies = defended.reply(asks)
+    assert len(replies) == len(asks)
+    alone = [defense(model).reply([ask])[0].text for ask in asks]
+    assert [reply.text for reply in replies] == alone, "replies out of order"
+    closed = Counting(model)
+    said = ""
+    try:
+        defense(closed)
+    except UsageError as error:
+        said = str(error)
+    assert defense.name in said, "a model that gives replies only was taken, or the error does not name the defense"
+    assert closed.asked == [0]

@@ -24,6 +24,7 @@ from proofglass.victims.hf.packing import common
 from proofglass.victims.shared.choosing import Rules, choose
 
 if TYPE_CHECKING:
+    from proofglass.interfaces import Rescored
     from proofglass.victims.shared.choosing import Rescore
 
 SAVES = 16  # tokens that sharing must save before a pass of its own pays
@@ -42,14 +43,52 @@ class Row:
     said: tuple[int, ...] = ()
 
 
+@dataclass
+class Other:
+    """Who else chooses the tokens of the rows. rescored: of their logits; numbers: which ask each row is. second: the
+    pictures and rows of dialogues that are read beside, None for none."""
+
+    rescored: Rescored
+    numbers: Sequence[int]
+    second: tuple[Sequence[Picture], Sequence[Row]] | None = None
+    batch: _Batch | None = None
+    hidden: Tensor | None = None
+
+    def begin(self, family: Family, device: torch.device, pad: int, more: int) -> None:
+        if self.second is not None:
+            pictures, rows = self.second
+            self.batch, self.hidden = _begun(family, rows, pictures, device, pad, more)
+
+    def choose(self, family: Family, alive: Sequence[int], new: Sequence[Sequence[int]], logits: Tensor) -> Tensor:
+        """The logits by which the next tokens of the rows that still run are chosen."""
+        beside = None if self.hidden is None else family.head(self.hidden[:, -1:])[:, 0].float()
+        found = self.rescored([(self.numbers[r], tuple(new[r])) for r in alive], logits, beside)
+        if found.shape != logits.shape or bool(found.isnan().any()):
+            raise ValueError(f"rescored: expected numbers {list(logits.shape)}, found {list(found.shape)} or NaN")
+        return found
+
+    def go_on(self, chosen: Tensor, going: Sequence[int], all_go: bool) -> None:
+        if self.batch is not None:
+            if not all_go:
+                self.batch.keep(going)
+            self.hidden = self.batch.step(chosen)
+
+
 @torch.no_grad()
 def decode(
-    family: Family, rows: Sequence[Row], pictures: Sequence[Picture], rules: Rules, device: torch.device, pad: int
+    family: Family,
+    rows: Sequence[Row],
+    pictures: Sequence[Picture],
+    rules: Rules,
+    device: torch.device,
+    pad: int,
+    other: Other | None = None,
 ) -> list[list[int]]:
-    """New token ids of each row, the end token included."""
+    """New token ids of each row, the end token included. other: takes part in choosing them, in a model without a
+    `Family.switch`."""
     short = [r for r, row in enumerate(rows) if len(row.ids) <= family.switch]
-    if not short:
-        return _decode(family, rows, pictures, rules, device, pad)
+    if not short or other is not None:
+        return _decode(family, rows, pictures, rules, device, pad, other)
     new = dict(zip(short, _decode(family, [rows[r] for r in short], pictures, rules, device, pad), strict=True))
     # The others, and those that have grown beyond the switch: these begin anew, with the frequencies of longer ones.
     long = {r: row for r, row in enumerate(rows) if r not in new}
@@ -62,16 +101,26 @@ def decode(
 
 
 def _decode(
-    family: Family, rows: Sequence[Row], pictures: Sequence[Picture], rules: Rules, device: torch.device, pad: int
+    family: Family,
+    rows: Sequence[Row],
+    pictures: Sequence[Picture],
+    rules: Rules,
+    device: torch.device,
+    pad: int,
+    other: Other | None = None,
 ) -> list[list[int]]:
     """Of rows that are all shorter or all longer than `Family.switch`; the shorter ones up to it."""
     batch, hidden = _begun(family, rows, pictures, device, pad, rules.max_new_tokens)
+    if other is not None:
+        other.begin(family, device, pad, rules.max_new_tokens)
     new = [list(row.said) for row in rows]
     most = [family.switch - len(row.ids) if len(row.ids) <= family.switch else rules.max_new_tokens for row in rows]
     draws = [None if row.seed is None else torch.Generator().manual_seed(row.seed + len(row.said)) for row in rows]
     used = _used(rows, device, batch, rules)
     while True:
         logits = family.head(hidden[:, -1:])[:, 0].float()
+        if other is not None:
+            logits = other.choose(family, batch.alive, new, logits)
         if rules.scores is not None:
             logits = torch.stack([_wanted(rules.scores, rows[r], new[r], logits[k]) for k, r in enumerate(batch.alive)])
         chosen = choose(logits, rules, [draws[r] for r in batch.alive], used)
@@ -84,10 +133,13 @@ def _decode(
             return new
         if used is not None:
             used[torch.arange(len(used), device=device), chosen] = True
-        if len(going) < len(chosen):
+        count = len(chosen)
+        if len(going) < count:
             kept = torch.tensor(going, device=device)
             chosen, used = chosen[kept], None if used is None else used[kept]
             batch.keep(going)
+        if other is not None:
+            other.go_on(chosen, going, all_go=len(going) == count)
         hidden = batch.step(chosen)
 
 
@@ -166,7 +218,13 @@ class _Batch:
 
     def _run(self, ids: Tensor, positions: Tensor) -> Tensor:
         mask = self.mask if bool((self.mask == 0).any()) else None
-        with cascading(self.family.body.config) if self.one_prefix else contextlib.nullcontext():
+        wide = ids.shape[1]
+        said = [1 + len(self.rows[r].said) if wide > 1 else 1 for r in self.alive]
+        spoken = [k * wide + t for k, own in enumerate(said) for t in range(max(0, wide - own), wide)]
+        with (
+            cascading(self.family.body.config) if self.one_prefix else contextlib.nullcontext(),
+            self.family.spoken_at(torch.tensor(spoken, device=self.device)),
+        ):
             return self.family.hidden(ids, mask, self.pictures, self.shown, positions=positions, cache=self.cache)
 
     def _with(self, pasts: Sequence[int]) -> list[tuple[Row, int]]:

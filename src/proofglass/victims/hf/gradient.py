@@ -234,7 +234,8 @@ class GradientPass:
         if cache.get_seq_length() != past:
             raise RuntimeError(f"cache: expected {past} tokens before the suffixes, found {cache.get_seq_length()}")
         each = [shown] * len(rows.ids)
-        hidden = self.family.hidden(rows.ids, rows.mask, seen.pictures, each, positions=rows.positions, cache=cache)
+        with self.family.spoken_at(rows.wanted):
+            hidden = self.family.hidden(rows.ids, rows.mask, seen.pictures, each, positions=rows.positions, cache=cache)
         return hidden.flatten(0, 1)[rows.wanted]
 
     def chunks(self, tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
@@ -243,6 +244,9 @@ class GradientPass:
     def padded(self, tasks: Sequence[Task], seen: Seen) -> Tensor:
         """Hidden states [n, d] that predict the targets of whole, right-padded sequences."""
         rows = padded(tasks, 0, self.device, self.pad)
+        return self._whole(tasks, seen, rows).flatten(0, 1)[rows.wanted]
+
+    def _whole(self, tasks: Sequence[Task], seen: Seen, rows: Rows) -> Tensor:
         added = None
         if any(task.added is not None for task in tasks):
             width = self.model.get_input_embeddings().weight.shape[1]
@@ -251,8 +255,17 @@ class GradientPass:
                 if task.added is not None:
                     added[r, list(task.pair.text_places)] = task.added
         shown, starts = [seen.of(task) for task in tasks], [task.pair.start for task in tasks]
-        hidden = self.family.hidden(rows.ids, rows.mask, seen.pictures, shown, added=added, starts=starts)
-        return hidden.flatten(0, 1)[rows.wanted]
+        with self.family.spoken_at(rows.wanted):
+            return self.family.hidden(rows.ids, rows.mask, seen.pictures, shown, added=added, starts=starts)
+
+    def ends(self, tasks: Sequence[Task], seen: Seen) -> tuple[list[int], list[int]]:
+        """Run prompts alone: (row, place) of the last token of each in what every layer makes of them."""
+        rows = padded(tasks, 0, self.device, self.pad)
+        last = [task.pair.start - 1 for task in tasks]
+        wide = rows.ids.shape[1]
+        wanted = torch.tensor([r * wide + place for r, place in enumerate(last)], device=self.device)
+        self._whole(tasks, seen, dataclasses.replace(rows, wanted=wanted))
+        return list(range(len(tasks))), last
 
     def score(self, hidden: Tensor, tasks: Sequence[Task]) -> dict[Task, Tensor]:
         """Token NLL of each task, from hidden states [n, d] in their order; backward at once, through the hidden
@@ -261,13 +274,18 @@ class GradientPass:
         weights = torch.tensor([w for task in tasks for w in task.weights], device=self.device)
         teachers = [task.pair.teacher[: len(task.weights)] for task in tasks if task.pair.teacher is not None]
         soft = torch.cat(teachers).to(self.device) if teachers else None
+        ways = [task.pair.direction[: len(task.weights)] for task in tasks if task.pair.direction is not None]
+        way = torch.cat(ways).to(self.device) if ways else None
         leaf = _leaf(hidden)
         found = []
         for part in chunks(range(len(targets)), max(1, LOGITS // self.model.config.get_text_config().vocab_size)):
             place = slice(part[0], part[-1] + 1)
             logits = _wide(self.family.head(leaf[place]))
-            labels = targets[place] if soft is None else soft[place].softmax(-1).to(logits.dtype)
-            nll = F.cross_entropy(logits, labels, reduction="none")
+            if way is not None:
+                nll = (logits * way[place]).sum(-1)
+            else:
+                labels = targets[place] if soft is None else soft[place].softmax(-1).to(logits.dtype)
+                nll = F.cross_entropy(logits, labels, reduction="none")
             if nll.requires_grad:
                 (nll * weights[place]).sum().backward()
             found.append(nll.detach())

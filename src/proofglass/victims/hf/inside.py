@@ -1,21 +1,24 @@
-"""Inside the language model: the state of a prompt's last token layer by layer, and vectors added to layers."""
+"""Inside the language model: a prompt's last token layer by layer, its gradient, and layers that are changed."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from proofglass.interfaces import Change, in_form_of
 from proofglass.types import Chat
+from proofglass.victims.hf.gradient import row_of
 from proofglass.victims.shared.choosing import first_tokens
-from proofglass.victims.shared.tasks import chunks
+from proofglass.victims.shared.tasks import chunks, perturbations, tasks_of
 
 if TYPE_CHECKING:
     from proofglass.victims.hf.model import HFModel
-    from proofglass.victims.shared.prepared import Prompt
+    from proofglass.victims.shared.prepared import Prepared, Prompt
 
 
 def next_token_logits(model: HFModel, chats: Sequence[Chat], batch: int) -> Tensor:
@@ -37,45 +40,102 @@ def first_chances(model: HFModel, prompts: Sequence[Prompt], choices: Sequence[s
 
 def hidden_states(model: HFModel, chats: Sequence[Chat], layers: Sequence[int], batch: int) -> Tensor:
     """float32 [n, len(layers), d]: what each of these decoder layers makes of each prompt's last token."""
-    blocks = _blocks(model, layers)
+    parts = []
+    with _caught(model, layers) as caught:
+        for _ in _prompts(model, chats, batch):
+            parts.append(torch.stack([states[:, -1].float().to(model.device) for states in caught()], 1))
+    return torch.cat(parts)
+
+
+def prompt_states(
+    model: HFModel,
+    pixels: Any,
+    prepared: Prepared,
+    layers: Sequence[int],
+    along: Tensor | None,
+    text: Sequence[Sequence[Tensor]] | None,
+) -> tuple[Tensor, Any]:
+    """What these layers make of the last prompt token of every pair, float32 [n, len(layers), d], and the gradient to
+    `pixels` of the sum of states x `along` (None without)."""
+    step, slopes = model.step, along is not None
+    x = step.checked(pixels, prepared, "prompt_states")
+    if slopes and not model.family.sees_images:
+        raise ValueError("pixels: a text-only model has no gradient to them")
+    added = None if text is None else perturbations(text, prepared, model.embedding_width, step.device, False)
+    found, grads, at = [], {slot: torch.zeros_like(each) for slot, each in x.items()}, 0
+    for b, row in enumerate(tasks_of(prepared, "sum", added)):
+        alone = [replace(task, owner=min(task.owner, 0), weights=()) for task in row]
+        for part in step.chunks(alone, step.micro):
+            leaves = {slot: each.detach().requires_grad_(slopes) for slot, each in row_of(x, b).items()}
+            with torch.set_grad_enabled(slopes), _caught(model, layers) as caught:
+                cuts, seen = step.see(leaves, part)
+                rows, last = step.ends(part, seen)
+                states = torch.stack([each[rows, last].float() for each in caught()], 1)
+            found.append(states.detach())
+            if along is not None and states.requires_grad:
+                (states * along[at : at + len(part)].to(states)).sum().backward()
+                for features, leaf in cuts:
+                    if leaf.grad is not None:
+                        features.backward(leaf.grad)
+                for slot, leaf in leaves.items():
+                    if leaf.grad is not None:
+                        grads[slot][b] += leaf.grad[0]
+            at += len(part)
+    return torch.cat(found), in_form_of(pixels, grads) if slopes else None
+
+
+@contextlib.contextmanager
+def _caught(model: HFModel, layers: Sequence[int]) -> Iterator[Callable[[], list[Tensor]]]:
+    """While open, what it gives are the states [R, T, d] that these layers made in the last pass."""
     caught: dict[int, Tensor] = {}
 
     def catch(place: int) -> Any:
         def hook(_module: Any, _given: Any, output: Any) -> None:
-            caught[place] = _states(output)[:, -1].float()
+            caught[place] = _states(output)
 
         return hook
 
-    parts = []
-    handles = [block.register_forward_hook(catch(k)) for k, block in enumerate(blocks)]
+    handles = [block.register_forward_hook(catch(k)) for k, block in enumerate(_blocks(model, layers))]
     try:
-        for _ in _prompts(model, chats, batch):
-            parts.append(torch.stack([caught[k].to(model.device) for k in range(len(blocks))], 1))
+        yield lambda: [caught[k] for k in range(len(layers))]
     finally:
         for handle in handles:
             handle.remove()
-    return torch.cat(parts)
+
+
+def read_out(model: HFModel, states: Tensor) -> Tensor:
+    """float32 logits that the last normalisation and the head make of the states of any layer."""
+    logits: Tensor = model.family.head(model.family.norm(states.to(model.device, model.family.dtype)))
+    return logits.float()
 
 
 @contextlib.contextmanager
-def steering(model: HFModel, vectors: Mapping[int, Tensor]) -> Iterator[None]:
+def steering(model: HFModel, vectors: Mapping[int, Tensor | Change]) -> Iterator[None]:
     """While open, vectors[layer] [d] is added to what that decoder layer makes of every token: in replies, losses and
-    gradients alike. Raises ValueError for a layer that is not there or a vector of another width."""
+    gradients alike; a function changes the tokens that speak. Raises ValueError for a layer that is not there or a
+    vector of another width."""
     blocks = _blocks(model, list(vectors))
     width = model.embedding_width
     for layer, vector in vectors.items():
-        if tuple(vector.shape) != (width,):
+        if isinstance(vector, Tensor) and tuple(vector.shape) != (width,):
             raise ValueError(f"vectors[{layer}]: expected shape [{width}], found {list(vector.shape)}")
 
-    def add(vector: Tensor) -> Any:
+    def moved(vector: Tensor | Change, states: Tensor) -> Tensor:
+        if isinstance(vector, Tensor):
+            return states + vector.to(states)
+        if model.family.spoken is None or not len(model.family.spoken):
+            return states
+        flat, places = states.flatten(0, 1), model.family.spoken
+        return flat.index_copy(0, places, vector(flat[places]).to(states)).view_as(states)
+
+    def change(vector: Tensor | Change) -> Any:
         def hook(_module: Any, _given: Any, output: Any) -> Any:
-            states = _states(output)
-            moved = states + vector.to(states)
-            return moved if isinstance(output, Tensor) else (moved, *output[1:])
+            found = moved(vector, _states(output))
+            return found if isinstance(output, Tensor) else (found, *output[1:])
 
         return hook
 
-    handles = [block.register_forward_hook(add(v)) for block, v in zip(blocks, vectors.values(), strict=True)]
+    handles = [block.register_forward_hook(change(v)) for block, v in zip(blocks, vectors.values(), strict=True)]
     model.forget()  # keys and values of texts were made by the model as it was
     try:
         yield

@@ -19,9 +19,10 @@ from torch import Tensor
 from proofglass.errors import EnvironmentFault, ImageError, TooLong, is_environment
 from proofglass.interfaces import SLOTS, Layer, LossAndGrad, Pixels, Target, Weighting, checked
 from proofglass.types import Ask, Chat, Cost, Image, Reply, Settings
+from proofglass.victims.hf.aside import Aside
 from proofglass.victims.hf.candidates import Candidates
 from proofglass.victims.hf.chats import Chats
-from proofglass.victims.hf.decoding import Row, decode, prefill
+from proofglass.victims.hf.decoding import Other, Row, decode, prefill
 from proofglass.victims.hf.families.base import Family, Picture
 from proofglass.victims.hf.generation import Scores, not_followed
 from proofglass.victims.hf.gradient import GradientPass
@@ -104,22 +105,24 @@ class HFModel:
 
     # ---- asking -----------------------------------------------------------------------------------------------
 
-    def reply(self, asks: Sequence[Ask], batch: int) -> list[Reply]:
-        """Replies in order. A chat that does not fit (pictures, length) costs itself only."""
+    def reply(self, asks: Sequence[Ask], batch: int, aside: Aside | None = None) -> list[Reply]:
+        """Replies in order. A chat that does not fit (pictures, length) costs itself only. aside: who else chooses
+        their tokens."""
         replies: dict[int, Reply] = {}
         ready: dict[Settings, list[tuple[int, Prompt]]] = {}
         for k, ask in enumerate(asks):
             try:
                 settings = replace(ask.settings, draw=0, stop=self._stops(ask.settings))
-                ready.setdefault(settings, []).append((k, self._fit(ask)))
+                ready.setdefault(settings, []).append((k, self.fit(ask)))
             except Exception as error:
                 replies[k] = unanswered(error)
         for settings, rows in ready.items():
-            for answers in self.batches(rows, batch, partial(self._answers, asks, settings)):
+            for answers in self.batches(rows, batch, partial(self._answers, asks, settings, aside)):
                 replies |= answers
         return [replies[k] for k in range(len(asks))]
 
-    def _fit(self, ask: Ask) -> Prompt:
+    def fit(self, ask: Ask) -> Prompt:
+        """The prompt of `ask`. Raises ValueError, ImageError or TooLong where this model cannot be asked so."""
         if ask.chat.images and not self.family.sees_images:
             raise ValueError(f"chat: this victim takes no picture, found {len(ask.chat.images)}")
         for image in ask.chat.images:
@@ -129,16 +132,18 @@ class HFModel:
             raise TooLong(len(prompt.ids), ask.settings.max_new_tokens, self.max_positions)
         return prompt
 
-    def _answers(self, asks: Sequence[Ask], settings: Settings, rows: Sequence[tuple[int, Prompt]]) -> dict[int, Reply]:
+    def _answers(
+        self, asks: Sequence[Ask], settings: Settings, aside: Aside | None, rows: Sequence[tuple[int, Prompt]]
+    ) -> dict[int, Reply]:
         """Of one batch. If it fails its rows are asked one by one; what fails alone is the error of its ask."""
         try:
-            return dict(zip((k for k, _ in rows), self._answer(asks, rows, settings), strict=True))
+            return dict(zip((k for k, _ in rows), self._answer(asks, rows, settings, aside), strict=True))
         except Exception as error:
             if len(rows) == 1:
                 return {rows[0][0]: failed(error)}
             if out_of_memory(error):
                 raise
-        alone = [self._answers(asks, settings, [row]) for row in rows]
+        alone = [self._answers(asks, settings, aside, [row]) for row in rows]
         return {k: reply for each in alone for k, reply in each.items()}
 
     def remark(self, text: str) -> None:
@@ -155,10 +160,13 @@ class HFModel:
 
     def tokens(self, asks: Sequence[Ask]) -> list[list[int]]:
         """Token ids of the replies to asks of one `Settings`, the end token included, in one batch."""
-        return self._decode([(ask, self._fit(ask)) for ask in asks], asks[0].settings)
+        return self._decode([(ask, self.fit(ask)) for ask in asks], asks[0].settings)
 
-    def _answer(self, asks: Sequence[Ask], rows: Sequence[tuple[int, Prompt]], settings: Settings) -> list[Reply]:
-        new = self._decode([(asks[k], prompt) for k, prompt in rows], settings)
+    def _answer(
+        self, asks: Sequence[Ask], rows: Sequence[tuple[int, Prompt]], settings: Settings, aside: Aside | None
+    ) -> list[Reply]:
+        mine = None if aside is None else aside.of([k for k, _ in rows])
+        new = self._decode([(asks[k], prompt) for k, prompt in rows], settings, mine)
         replies = [self._read(row, prompt.ids, settings) for row, (_, prompt) in zip(new, rows, strict=True)]
         if not settings.choices:
             return replies
@@ -169,11 +177,15 @@ class HFModel:
         ]
 
     @torch.no_grad()
-    def _decode(self, rows: Sequence[tuple[Ask, Prompt]], settings: Settings) -> list[list[int]]:
+    def _decode(
+        self, rows: Sequence[tuple[Ask, Prompt]], settings: Settings, aside: Aside | None = None
+    ) -> list[list[int]]:
         pictures, told = self._told([prompt for _, prompt in rows])
         if settings.temperature > 0:
             told = [replace(row, seed=draw_seed(ask)) for row, (ask, _) in zip(told, rows, strict=True)]
-        return decode(self.family, told, pictures, self._rules(settings), self.device, self.pad)
+        second = None if aside is None or not aside.prompts else self._told(aside.prompts)
+        other = None if aside is None else Other(aside.rescored, aside.numbers, second)
+        return decode(self.family, told, pictures, self._rules(settings), self.device, self.pad, other)
 
     def _told(self, prompts: Sequence[Prompt]) -> tuple[list[Picture], list[Row]]:
         """Prompts as `decoding` takes them, each picture once."""

@@ -125,7 +125,7 @@ class PathChoice:
 
 def _bare(task: Task) -> Task:
     """`task` on a picture of its own, hard labels, every token alike: a teacher may leave no gradient to compare."""
-    pair = dataclasses.replace(task.pair, teacher=None)
+    pair = dataclasses.replace(task.pair, teacher=None, direction=None)
     return Task(pair, min(task.owner, 0), (1 / len(task.weights),) * len(task.weights))
 
 

@@ -8,7 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from proofglass.interfaces import SLOTS, Count, Layer, LossAndGrad, Pixels, Target, Weighting, WhiteBoxVictim
+from proofglass.interfaces import (
+    SLOTS,
+    Change,
+    Count,
+    Layer,
+    LossAndGrad,
+    Pixels,
+    Rescored,
+    Target,
+    Weighting,
+    WhiteBoxVictim,
+)
 from proofglass.interfaces.devices import Devices
 from proofglass.types import Ask, Chat, Finding, Image, Reply, Sample
 from proofglass.weights import ADAPTER, check_folder, weights_hash
@@ -126,7 +137,30 @@ class HFVictim(WhiteBoxVictim):
         every = range(len(self.model.family.layers))
         return hidden_states(self.model, chats, list(every if layers is None else layers), self.batch)
 
-    def steering(self, vectors: Mapping[int, torch.Tensor]) -> AbstractContextManager[None]:
+    def prompt_states(
+        self,
+        pixels: Any,
+        prepared: Any,
+        layers: Sequence[int],
+        *,
+        along: torch.Tensor | None = None,
+        text: Sequence[Sequence[torch.Tensor]] | None = None,
+    ) -> tuple[torch.Tensor, Any]:
+        from proofglass.victims.hf.inside import prompt_states
+
+        return prompt_states(self.model, pixels, prepared, layers, along, text)
+
+    def read_out(self, states: torch.Tensor) -> torch.Tensor:
+        from proofglass.victims.hf.inside import read_out
+
+        return read_out(self.model, states)
+
+    def reply_by(self, asks: Sequence[Ask], rescored: Rescored, beside: Sequence[Chat] = ()) -> list[Reply]:
+        from proofglass.victims.hf.aside import reply_by
+
+        return reply_by(self.model, asks, rescored, beside, self.batch)
+
+    def steering(self, vectors: Mapping[int, torch.Tensor | Change]) -> AbstractContextManager[None]:
         from proofglass.victims.hf.inside import steering
 
         return steering(self.model, vectors)

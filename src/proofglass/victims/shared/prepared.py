@@ -51,7 +51,8 @@ class Pair:
 
     start: where the target begins. spans: tokens of each part of the target. slots: the pictures of the chat, in order.
     weights: one per target token, for weighting "given". teacher: logits float32 [T, V] at the target positions, None
-    for hard labels. mark: [first, last) of the marked tokens, None for none.
+    for hard labels. direction: [T, V] with which the logits are multiplied in place of an NLL, None for an NLL. mark:
+    [first, last) of the marked tokens, None for none.
     """
 
     ids: tuple[int, ...]
@@ -61,6 +62,7 @@ class Pair:
     weights: tuple[float, ...] | None = None
     teacher: Tensor | None = None
     mark: tuple[int, int] | None = None
+    direction: Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -150,6 +152,10 @@ class Prepared:
         """Raises ValueError unless every teacher has one row of finite logits per target token."""
         return self._each(teachers, "teachers", _with_teacher)
 
+    def along(self, directions: Sequence[Sequence[Tensor]]) -> Prepared:
+        """Raises ValueError unless every pair has one row of finite numbers per target token."""
+        return self._each(directions, "directions", _with_direction)
+
     def filled(self, ids: Sequence[Sequence[int]]) -> Prepared:
         if len(ids) != len(self.pairs):
             raise ValueError(f"ids: expected those of {len(self.pairs)} pictures, found {len(ids)}")
@@ -187,6 +193,12 @@ def _with_teacher(pair: Pair, teacher: Tensor) -> Pair:
     if teacher.dim() != 2 or len(teacher) != pair.tokens or not bool(teacher.isfinite().all()):
         raise ValueError(f"teachers: expected finite logits [{pair.tokens}, V], found {list(teacher.shape)}")
     return replace(pair, teacher=teacher.detach().float())
+
+
+def _with_direction(pair: Pair, direction: Tensor) -> Pair:
+    if direction.dim() != 2 or len(direction) != pair.tokens or not bool(direction.isfinite().all()):
+        raise ValueError(f"directions: expected finite numbers [{pair.tokens}, V], found {list(direction.shape)}")
+    return replace(pair, direction=direction.detach().float())
 
 
 def pair_of(

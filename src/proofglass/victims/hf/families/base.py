@@ -6,12 +6,16 @@ features that `encode` made of them. All else (batches, padding, shared prefixes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from proofglass.errors import ClosedVictim
+
+NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f", "norm_f")  # what transformers calls the last one
 Shown = Sequence[Sequence[int]]
 """Per row: which of the call's pictures it shows, in the order of its text."""
 
@@ -52,6 +56,7 @@ class Family:
         self.model = model
         self.image_token = image_token
         self.chats: Any = None  # the folder's `Chats`, for a family that must know its tokenizer
+        self.spoken: Tensor | None = None
 
     @classmethod
     def refusal(cls, config: Mapping[str, Any]) -> str:
@@ -225,6 +230,26 @@ class Family:
         whose tokens are in the cache. starts: where each row's target begins in `ids`; None: all of it is prompt.
         """
         return run(self.body, self.embeds(ids, pictures, shown, added), mask, positions, cache)
+
+    @contextmanager
+    def spoken_at(self, places: Tensor) -> Iterator[None]:
+        """Of the calls inside, the tokens at `places`, indices into [R x T], predict a token of a reply: where layers
+        are changed by a function (`inside.steering`). Outside none of them does."""
+        self.spoken = places
+        try:
+            yield
+        finally:
+            self.spoken = None
+
+    @property
+    def norm(self) -> Any:
+        """The language model's last normalisation, in front of its head. Raises ClosedVictim where it has another
+        name than those known here (`NORMS`)."""
+        for part in (self.body, getattr(self.body, "decoder", None)):
+            for name in NORMS:
+                if (found := getattr(part, name, None)) is not None:
+                    return found
+        raise ClosedVictim(f"{type(self.body).__name__}: no last normalisation found by the names {', '.join(NORMS)}")
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states. Most classes with pictures take their head's output as it is, whatever the

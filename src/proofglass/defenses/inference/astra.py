@@ -1,0 +1,101 @@
+"""ASTRA (Wang et al. 2025): every step of a reply is moved away from the direction in which adversarial pictures push.
+
+The formula of the authors' code. Departures: their direction comes from picture tokens that a Lasso over random
+ablations blames; `fit` takes the mean difference of the last token's states with and without the adversarial pictures,
+and a tensor of the authors' kind can be put in its place. alpha and the layer depend on the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from proofglass.defenses.acting import opens_layers
+from proofglass.defenses.opened import Lens, Opened
+from proofglass.defenses.vectors import chats_of, load, save, states_of
+from proofglass.errors import UsageError
+from proofglass.interfaces import Change, Defense, NonNegative, Paper, Victim, WhiteBoxVictim, rebased
+from proofglass.types import Chat, Sample
+
+if TYPE_CHECKING:
+    import torch
+
+PORTS = ("hidden_states", "steering")
+
+
+@dataclass(frozen=True)
+class Astra(Defense):
+    """At one layer the prompt's last token and every token of the reply lose what leads towards adversarial pictures.
+
+    h becomes h - alpha |h| max(0, cos(h - h_ref, v)) v / |v|: the identity at or behind the reference h_ref.
+
+    vectors: folder that `fit` wrote; one of another model is refused. alpha: strength (the authors: 10 for LLaVA-1.5,
+    5 to 7 for MiniGPT-4, 7 for Qwen2-VL); 0 is the identity. layer: which one; None: halfway (the authors: 20 of 40,
+    14 of 28).
+    """
+
+    name = "astra"
+    paper = Paper(
+        "Wang et al. 2025",
+        "Steering Away from Harm: An Adaptive Approach to Defending Vision Language Model Against Jailbreaks",
+        "arXiv:2411.16721",
+    )
+    needs_model = "layers"
+    adaptive = "PGD, qi2023 through the lens"
+
+    vectors: Path
+    alpha: NonNegative = 10.0
+    layer: int | None = None
+
+    def __call__(self, victim: Victim) -> Victim:
+        return rebased(victim, lambda model: self.opened(opens_layers(self, model, *PORTS)))
+
+    def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
+        steering = self.steering(opens_layers(self, model, *PORTS))
+        return Opened(model, self, Lens(steering=steering))
+
+    def steering(self, model: WhiteBoxVictim) -> Mapping[int, Change]:
+        """What becomes of the tokens that speak. Raises UsageError for vectors that are not of `model`."""
+        found, _ = load(self.vectors, self.name, model, {"vector": 2, "reference": 2})
+        depth = len(found["vector"])
+        layer = depth // 2 if self.layer is None else self.layer
+        if not 0 <= layer < depth:
+            raise UsageError(f"{self.name}: layer: expected 0 to {depth - 1}, found {layer}")
+        if self.alpha == 0:
+            return {}
+        v, reference = found["vector"][layer], found["reference"][layer]
+        return {layer: lambda states: turned(states, v.to(states), reference.to(states), self.alpha)}
+
+    @classmethod
+    def fit(
+        cls,
+        model: WhiteBoxVictim,
+        adversarial: Iterable[Chat | Sample],
+        clean: Iterable[Chat | Sample],
+        *,
+        folder: Path,
+    ) -> Self:
+        """Find the direction from dialogues with clean pictures to those with adversarial ones, and the reference (the
+        mean state with clean pictures), in every layer; write both into `folder`, and give the defense that uses them.
+        Raises ValueError where the two look alike."""
+        bad, good = chats_of(adversarial, "adversarial"), chats_of(clean, "clean")
+        high, low = (states_of(opens_layers(cls, model, *PORTS), chats).mean(0) for chats in (bad, good))
+        vector = high - low
+        if bool((vector.norm(dim=1) == 0).any()):
+            raise ValueError("adversarial, clean: both look alike inside the model; expected different pictures")
+        save(
+            Path(folder), cls.name, model, {"vector": vector, "reference": low},
+            {"adversarial": len(bad), "clean": len(good)},
+        )  # fmt: skip
+        return cls(Path(folder))
+
+
+def turned(states: torch.Tensor, v: torch.Tensor, reference: torch.Tensor, alpha: float) -> torch.Tensor:
+    """`states` [n, d], those before the reference moved against `v`."""
+    import torch
+
+    near = torch.nn.functional.cosine_similarity(states - reference, v[None], dim=-1).clamp(0, 1)
+    way = v / v.norm()
+    return states - alpha * states.norm(dim=-1, keepdim=True) * near[:, None] * way
