@@ -21,4 +21,6 @@ CONTENTS = {
     "fu2023": "proofglass.attacks.image.fu2023:Fu2023",
     # Visual prompt injection.
     "figstep": "proofglass.attacks.injection.figstep:FigStep",
+    # Instructions to defenses.
+    "defense-instruction": "proofglass.attacks.text.defense_instruction:DefenseInstruction",
 }

@@ -4,4 +4,15 @@ CONTENTS = {
     "none": "proofglass.defenses.inference.none:NoDefense",
     "system-prompt": "proofglass.defenses.inference.system_prompt:SystemPrompt",
     "self-moderation": "proofglass.defenses.inference.self_moderation:SelfModeration",
+    # Prompts, walls and asking again.
+    "self-reminder": "proofglass.defenses.inference.self_reminder:SelfReminder",
+    "goal-priority": "proofglass.defenses.inference.goal_priority:GoalPriority",
+    "guard-input": "proofglass.defenses.inference.guard_input:GuardInput",
+    "guard-output": "proofglass.defenses.inference.guard_output:GuardOutput",
+    "ecso": "proofglass.defenses.inference.ecso:ECSO",
+    "adashield-static": "proofglass.defenses.inference.adashield:AdaShieldStatic",
+    "adashield": "proofglass.defenses.inference.adashield:AdaShield",
+    "ocr-guard": "proofglass.defenses.inference.ocr_guard:OcrGuard",
+    "eta": "proofglass.defenses.inference.eta:ETA",
+    "dps": "proofglass.defenses.inference.dps:DPS",
 }
