@@ -21,13 +21,13 @@ from proofglass.types import Ask, Image, Reply, Unsent
 class Defense(Plug, ABC):
     """A wrapper: a defended victim is a victim. Most defenses write `flow` only. `a + b` is both, a the outer one.
 
-    adaptive: the attack that knows this defense, a line; "": none exists yet. needs_model: what it needs of the model
-    itself: "" (it runs behind an API), "layers", "logits" or "gradients". decodes: whether it draws replies of the
-    victim by settings of its own; any other changes `Settings.draw` at most.
+    needs_model: what it needs of the model: "" (it runs behind an API), "layers", "logits" or "gradients".
+    adaptive: the attacks that know it ("PGD, qi2023 through the lens"), "" where none exists yet.
+    decodes: whether it draws replies of the victim by settings of its own; others change `Settings.draw` at most.
     """
 
-    adaptive: ClassVar[str] = ""
     needs_model: ClassVar[str] = ""
+    adaptive: ClassVar[str] = ""
     decodes: ClassVar[bool] = False
 
     def __add__(self, other: Defense) -> Defense:

@@ -57,7 +57,7 @@ class AdaShieldStatic(Defense):
 
     name = "adashield-static"
     paper = PAPER
-    adaptive: ClassVar[str] = "pgd, qi2023 and every attack that opens its victim, through the lens"
+    adaptive: ClassVar[str] = "PGD, qi2023 through the lens"
     needs_model: ClassVar[str] = ""
 
     shield: str = SHIELD
@@ -102,7 +102,7 @@ class AdaShield(Defense):
 
     name = "adashield"
     paper = PAPER
-    adaptive: ClassVar[str] = "pgd with the gate's margin and every attack that opens its victim, through the lens"
+    adaptive: ClassVar[str] = "PGD, qi2023 through the lens"
     needs_model: ClassVar[str] = ""
 
     pool: Path

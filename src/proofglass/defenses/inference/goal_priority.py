@@ -67,7 +67,7 @@ class GoalPriority(Defense):
         "Defending Large Language Models Against Jailbreaking Attacks Through Goal Prioritization",
         "arXiv:2311.09096",
     )
-    adaptive: ClassVar[str] = "pgd, qi2023 and every attack that opens its victim, through the lens"
+    adaptive: ClassVar[str] = "PGD, qi2023 through the lens"
     needs_model: ClassVar[str] = ""
 
     template: str = TEMPLATE

@@ -40,7 +40,7 @@ class GuardInput(Defense):
 
     name = "guard-input"
     paper = Paper("Inan et al. 2023", "Llama Guard: LLM-based Input-Output Safeguard", "arXiv:2312.06674")
-    adaptive: ClassVar[str] = "a detector: pgd with its margin, through the lens; a judge: defense-instruction, square"
+    adaptive: ClassVar[str] = "PGD, qi2023 through the lens (detector); defense-instruction, square (judge)"
     needs_model: ClassVar[str] = ""
 
     judge: Judge | None = None

@@ -34,7 +34,7 @@ class SelfReminder(Defense):
     paper = Paper(
         "Xie et al. 2023", "Defending ChatGPT against jailbreak attack via self-reminders", "10.1038/s42256-023-00765-8"
     )
-    adaptive: ClassVar[str] = "pgd, qi2023 and every attack that opens its victim, through the lens"
+    adaptive: ClassVar[str] = "PGD, qi2023 through the lens"
     needs_model: ClassVar[str] = ""
 
     before: str = BEFORE
