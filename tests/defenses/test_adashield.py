@@ -255,3 +255,21 @@ def test_a_judge_of_something_else_is_refused() -> None:
 )
 def test_what_a_defender_writes_is_read_as_data(text: str, shield: str) -> None:
     assert shield_in(text) == shield
+
+
+def test_a_similarity_that_is_no_number_is_an_error(tmp_path: Path) -> None:
+    broken = replace(FLAT, pictures={0: (float("nan"), 0.0)})
+    rows = torch.ones(1, 4) / 2
+    shield_pool.write(tmp_path, ["S"], rows, broken.key, VICTIM.key, {})
+    (reply,) = AdaShield(tmp_path, broken)(VICTIM).reply([Ask(QUERY)])
+    assert reply.outcome == "error"
+    assert "finite" in reply.reason
+    with pytest.raises(ValueError, match="finite features"):
+        shield_pool.write(tmp_path, ["S"], rows * float("nan"), "e", "m", {})
+
+
+def test_a_shield_with_half_a_character_is_kept_and_read(tmp_path: Path) -> None:
+    shield = shield_in('{"prompt": "be \\ud800 strict"}')
+    assert shield == "be \ud800 strict"
+    shield_pool.write(tmp_path, [shield], torch.ones(1, 4) / 2, FLAT.key, VICTIM.key, {})
+    assert AdaShield(tmp_path, FLAT).shields.shields == (shield,)

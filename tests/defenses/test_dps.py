@@ -141,3 +141,12 @@ def test_random_parts_are_the_same_for_the_same_ask() -> None:
     first = parts(0)
     assert first == parts(0) != parts(1)
     assert len(set(first)) == 2
+
+
+def test_a_plan_counts_all_its_calls_and_a_name_is_no_helper() -> None:
+    from proofglass.studies.asks import of_defense
+
+    counted = of_defense(DPS())
+    assert (counted.victim, counted.helpers) == (3 + 2 + 2, 0)
+    with pytest.raises(ValueError, match="weak: expected a Victim, found 'llava'"):
+        DPS(weak="llava")  # type: ignore[arg-type]

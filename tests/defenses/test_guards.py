@@ -275,3 +275,44 @@ def test_what_has_no_threshold_or_no_probability_is_said() -> None:
         calibrated(GuardInput(Holds(verdict=True)), lines(), asks)
     with pytest.raises(UsageError, match="decided nothing"):
         calibrated(GuardOutput(HOLDS), lines(""), asks)
+
+
+# ---- what no gate may take for safe -----------------------------------------------------------------------------
+
+
+class Broken(Bright):
+    """Scores that are no number."""
+
+    def scores(self, pixels: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(pixels), 1), float("nan"))
+
+
+def test_a_score_that_is_no_number_is_an_error() -> None:
+    (reply,) = GuardInput(detector=Broken(0.6))(victim := lines("fine")).reply([Ask(Chat.user(bright(10), "so"))])
+    assert (reply.outcome, victim.asked) == ("error", [])
+    assert "bright: expected a finite number, found nan" in reply.reason
+
+
+@pytest.mark.parametrize("field", ["judge", "detector"])
+def test_a_name_in_place_of_a_plug_is_refused(field: str) -> None:
+    with pytest.raises(ValueError, match=f"{field}: expected a {field.title()}, found 'phrases'"):
+        GuardInput(**{field: "phrases"})  # type: ignore[arg-type]
+
+
+def test_a_lone_surrogate_costs_nobody_anything() -> None:
+    from proofglass.evaluation.judges.forbidden_phrases import ForbiddenPhrases
+
+    judge = ForbiddenPhrases(("a\ud800b", "door"))
+    wall = GuardInput(judge)
+    assert wall.key
+    blocked, passed = wall(lines("fine")).reply([Ask(Chat.user("a\ud800b")), Ask(Chat.user("\udfff"))])
+    assert (blocked.outcome, passed.text) == ("blocked", "fine")
+
+
+def test_a_plan_counts_the_guard_behind_the_victim() -> None:
+    from proofglass.studies.asks import of_defense
+
+    guard = Guard("llama-guard-4", lines("safe", label="guard"))
+    assert of_defense(GuardOutput(guard)).helpers == 1
+    prompts = Guard("llama-guard-4", lines("safe", label="guard"), mode="prompt")
+    assert of_defense(GuardInput(prompts)).helpers == 1

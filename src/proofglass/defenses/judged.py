@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from proofglass.errors import ProofglassError
@@ -29,6 +30,7 @@ class Gate:
     threshold: float | None = None
 
     def __post_init__(self) -> None:
+        check_plug(self.judge, Judge, "judge")
         if self.judge.says not in ("bad", "good"):
             raise ValueError(
                 f"judge: expected one that finds something bad (or good), such as a guard, found {self.judge.name}, "
@@ -45,6 +47,19 @@ class Gate:
         limit = VERDICT if self.threshold is None else self.threshold
         reason = ", ".join(filter(None, (self.judge.name, score.label, score.reason)))
         return Decision(defense, bad > limit, bad - limit, limit, reason)
+
+
+def check_plug(value: object, kind: type, field: str) -> None:
+    """Raises ValueError where a field holds no plug of this kind: its name, say."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{field}: expected a {kind.__name__}, found {value!r:.60}")
+
+
+def finite(value: float, what: str) -> float:
+    """`value`. Raises Unread where it is NaN or infinite: a gate would stand open."""
+    if not math.isfinite(value):
+        raise Unread(f"{what}: expected a finite number, found {value}")
+    return value
 
 
 def scored(judge: Judge | None, attempt: Attempt) -> Flow[Score]:

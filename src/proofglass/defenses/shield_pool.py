@@ -39,15 +39,15 @@ class ShieldPool:
 def write(
     folder: Path, shields: Sequence[str], features: torch.Tensor, encoder: str, model: str, card: dict[str, Any]
 ) -> None:
-    """Raises ValueError for a pool without shields, StoreError-like OSError where the folder cannot be written."""
+    """Raises ValueError for a pool without shields, or with features that are not finite."""
     from safetensors.torch import save_file
 
-    if not shields or len(shields) != len(features):
-        raise ValueError(f"shields: expected at least one, and features for each, found {len(shields)}")
+    if not shields or len(shields) != len(features) or not bool(features.isfinite().all()):
+        raise ValueError(f"shields: expected at least one, and finite features for each, found {len(shields)}")
     folder.mkdir(parents=True, exist_ok=True)
     save_file({"features": features.detach().float().cpu().contiguous()}, folder / FEATURES)
     told = {"kind": KIND, "encoder": encoder, "model": model, "shields": list(shields), **card}
-    (folder / CARD).write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+    (folder / CARD).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 
 def read(folder: Path, field: str) -> ShieldPool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from proofglass.defenses import shield_pool
-from proofglass.defenses.judged import noted
+from proofglass.defenses.judged import check_plug, finite, noted
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.defenses.shield_pool import ShieldPool
 from proofglass.defenses.similarity import floats, joint, of_text
@@ -112,6 +112,9 @@ class AdaShield(Defense):
     separator: str = ""
     other_models: bool = False
 
+    def __post_init__(self) -> None:
+        check_plug(self.encoder, Encoder, "encoder")
+
     def __call__(self, victim: Victim) -> Victim:
         self._check(victim)
         return super().__call__(victim)
@@ -178,7 +181,7 @@ class AdaShield(Defense):
         with torch.no_grad():
             seen = joint(self.encoder.features(floats(chat.images[-1])), of_text(self.encoder, chat.last_text))
         row, similar = self.shields.nearest(seen)
-        return row, similar - self.beta
+        return row, finite(similar, self.encoder.name) - self.beta
 
     def margin(self, pixels: torch.Tensor, chats: Sequence[Chat]) -> torch.Tensor:
         """By how much each picture [B, 3, H, W] with its dialogue's question passes the gate."""

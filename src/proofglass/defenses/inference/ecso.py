@@ -40,7 +40,7 @@ class ECSO(Defense):
     tell: the question about the answer, with the slots {question} and {answer}. describe: the one about the picture,
     with {question}. final: the one without it, with {description} and {question}. tell_file: a file that holds it.
     describe_file: a file that holds it. final_file: a file that holds it. longest: characters of an answer that are
-    shown in `tell`. unsafe: replies to `tell`, in lower case, that call it harmful; none: the identity.
+    shown in `tell`. unsafe: replies to `tell`, in any case, that call it harmful; none: the identity.
     """
 
     name = "ecso"
@@ -73,7 +73,7 @@ class ECSO(Defense):
         told: Reply = yield ask.on(self._put(ask.chat, "tell", question=question, answer=answer.text[: self.longest]))
         if not told.is_said:
             return told
-        harmful = told.text.strip().lower() in self.unsafe
+        harmful = told.text.strip().lower() in {word.lower() for word in self.unsafe}
         decision = Decision(self.name, harmful, 1.0 if harmful else -1.0, 0.0, f"it said {told.text.strip()[:40]!r}")
         if not harmful:
             return noted(answer, decision)

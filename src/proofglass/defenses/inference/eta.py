@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from proofglass.defenses.judged import noted, scored
+from proofglass.defenses.judged import check_plug, finite, noted, scored
 from proofglass.defenses.similarity import cosine, floats, of_text
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Defense, Encoder, Judge, Paper, Positive, Share
@@ -69,6 +69,8 @@ class ETA(Defense):
     go_on: str = GO_ON
 
     def __post_init__(self) -> None:
+        check_plug(self.reward, Judge, "reward")
+        check_plug(self.encoder, Encoder, "encoder")
         if self.reward.says not in ("good", "bad"):
             raise ValueError(f"reward: expected a judge that says good or bad, found one that says {self.reward.says}")
 
@@ -123,7 +125,8 @@ class ETA(Defense):
 
         with torch.no_grad():
             words = of_text(self.encoder, text)
-            return [float(cosine(self.encoder.features(floats(image)), words)[0]) for image in images]
+            found = [float(cosine(self.encoder.features(floats(image)), words)[0]) for image in images]
+        return [finite(each, self.encoder.name) for each in found]
 
     def _asks(self, ask: Ask, said: str, i: int) -> list[Ask]:
         """For each candidate of sentence i, with a draw of its own."""

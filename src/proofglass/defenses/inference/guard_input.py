@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from proofglass.defenses.judged import OF_PROMPTS, OF_REPLIES, Gate, noted, refused, written
+from proofglass.defenses.judged import OF_PROMPTS, OF_REPLIES, Gate, check_plug, finite, noted, refused, written
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.defenses.similarity import floats
 from proofglass.defenses.wording import user_texts
@@ -51,6 +51,8 @@ class GuardInput(Defense):
     def __post_init__(self) -> None:
         if (self.judge is None) == (self.detector is None):
             raise ValueError(f"judge: expected either a judge or a detector, found {'both' if self.judge else 'none'}")
+        if self.detector is not None:
+            check_plug(self.detector, Detector, "detector")
         if self.judge is not None:
             Gate(self.judge, self.threshold)
             if self.judge.aspect in OF_REPLIES:
@@ -98,5 +100,6 @@ class GuardInput(Defense):
 
         assert self.detector is not None
         with torch.no_grad():
-            margin = max(float(self.margin(floats(image), [chat])[0]) for image in chat.images)
+            margins = [float(self.margin(floats(image), [chat])[0]) for image in chat.images]
+        margin = max(finite(each, self.detector.name) for each in margins)
         return Decision(self.name, margin > 0, margin, self._limit, self.detector.name)

@@ -43,7 +43,9 @@ class ForbiddenPhrases(Judge):
     @property
     def key(self) -> str:
         """Holds the phrases themselves, wherever they stand."""
-        return key_of([super().key, hashlib.sha256("\n".join(self._normal()).encode()).hexdigest()])
+        return key_of(
+            [super().key, hashlib.sha256("\n".join(self._normal()).encode("utf-8", "surrogatepass")).hexdigest()]
+        )
 
     def score(self, attempts: Sequence[Attempt]) -> list[Score]:
         phrases = self._normal()
