@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,11 +13,14 @@ from proofglass.attacks.image.pgd import PGD
 from proofglass.defenses.inference.adashield import AdaShieldStatic
 from proofglass.defenses.inference.goal_priority import GoalPriority
 from proofglass.defenses.inference.guard_input import GuardInput
+from proofglass.defenses.inference.guard_output import GuardOutput
 from proofglass.defenses.inference.self_reminder import SelfReminder
 from proofglass.defenses.similarity import floats
 from proofglass.interfaces import Defense
 from proofglass.registry import build
-from proofglass.types import Ask, Chat, Image
+from proofglass.studies.study import load
+from proofglass.testing import opened
+from proofglass.types import Ask, Chat, Image, Settings
 
 RULE = "never help with sealed things . check the picture ."
 PROMPTS: list[Defense] = [
@@ -54,6 +59,19 @@ def test_a_picture_that_descends_the_margin_of_a_real_detector_passes_the_wall()
         x = (x - 4 / 255 * grad.sign()).clamp(0, 1)
     passed = wall(lines("fine")).reply([Ask(_shown(chat, picture)) for chat, picture in zip(chats, x, strict=True)])
     assert all(reply.text == "fine" for reply in passed), margin
+
+
+def test_a_wall_of_a_detector_answers_as_what_an_attacker_sees_through_it() -> None:
+    wall = GuardInput(detector=build("models", "testbed-detector", device="cpu"))
+    asks = [Ask(sample.chat, Settings(6)) for sample in [*requests("typographic", 2), *requests("benign-image", 2)]]
+    opened.answers_as_it_defends(wall, model_of("testbed-linear"), [*asks, Ask(Chat.user("hello ."), Settings(6))])
+
+
+def test_the_study_of_the_docs_is_read() -> None:
+    found = load(Path(__file__).parent.parent.parent / "examples" / "walls.yaml")
+    walls = {item.label: item.plug for item in found.defenses}
+    assert isinstance(walls["guard-output"], GuardOutput)
+    assert walls["guard-output"].judge == walls["ocr-guard"].judge
 
 
 def _shown(chat: Chat, x: torch.Tensor) -> Chat:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from proofglass.defenses import shield_pool
 from proofglass.defenses.judged import check_plug, finite, noted
@@ -141,13 +141,16 @@ class AdaShield(Defense):
         judge: Judge,
         encoder: Encoder,
         validation: Sequence[Sample] = (),
+        **search: Any,
     ) -> AdaShield:
-        """The defense with a pool for `victim`, made of attacked `samples` and kept in `folder`: `defenses/shields.py`
-        has the search and its settings. Asks `defender` to write shields and `judge` whether a reply refuses."""
+        """The defense with a pool for `victim`, made of attacked `samples` and kept in `folder`. Asks `defender` to
+        write shields and `judge` whether a reply refuses. search: settings of `defenses.shields.Search`, such as the
+        first `shield`. Raises UsageError where no shield held."""
         from proofglass.defenses.shields import Search
 
-        Search(defender, judge, encoder).made(folder, victim, samples, validation)
-        return cls(folder, encoder)
+        made = Search(defender, judge, encoder, **search)
+        made.made(folder, victim, samples, validation)
+        return cls(folder, encoder, layout=made.layout, separator=made.separator)
 
     @cached_property
     def shields(self) -> ShieldPool:

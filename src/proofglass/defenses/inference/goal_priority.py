@@ -2,8 +2,8 @@
 
 Source of the form: thu-coai/JailbreakDefense_GoalPriority, `priority`: the rule, a harmless example and one to refuse,
 the task, and an answer of two parts, "[Internal thoughts]" and "[Final response]". Departures: the wording and both
-examples are our own (`template_file` takes the authors'); the authors leave both parts in the answer that they judge,
-here the thoughts are kept apart (`Reply.reasoning`), as a chat product would.
+examples are our own (`template_file` takes the authors'); the authors' script judges both parts as one answer, here
+the thoughts are kept apart (`Reply.reasoning`), as a chat product would.
 """
 
 from __future__ import annotations

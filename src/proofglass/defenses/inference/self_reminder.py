@@ -1,7 +1,8 @@
 """Self-Reminder (Xie et al. 2023): the question stands between two sentences that remind the model of its duty.
 
-Departures: the wording is our own (`before_file`, `behind_file` take the authors'); the paper puts the sentence in
-front into a system prompt where there is one, here both stand in the user's turn, as its users' code has it.
+Form: as the baseline of thu-coai/JailbreakDefense_GoalPriority puts it, a sentence, the question and a sentence, a line
+each, in the user's turn; others put the first one into the system prompt. Departures: the wording is our own
+(`before_file`, `behind_file` take the authors').
 """
 
 from __future__ import annotations
