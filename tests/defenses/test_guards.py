@@ -316,3 +316,17 @@ def test_a_plan_counts_the_guard_behind_the_victim() -> None:
     assert of_defense(GuardOutput(guard)).helpers == 1
     prompts = Guard("llama-guard-4", lines("safe", label="guard"), mode="prompt")
     assert of_defense(GuardInput(prompts)).helpers == 1
+
+
+@pytest.mark.filterwarnings("ignore:measure:UserWarning")
+def test_what_a_guard_said_is_in_the_journal_and_is_not_asked_again(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    import proofglass as pg
+
+    helper = lines("safe", label="guard")
+    wall = GuardOutput(Guard("llama-guard-4", helper))
+    data = pg.dataset("testbed", part="benign", n=3, craft_n=2)
+    first = pg.measure(lines("sure , here"), "no-attack", data, wall, ["phrases"], out=tmp_path / "run")
+    asked = len(helper.asked)
+    assert asked == 3
+    again = pg.measure(lines("sure , here"), "no-attack", data, wall, ["phrases"], out=tmp_path / "run")
+    assert (again, len(helper.asked)) == (first, asked)

@@ -102,3 +102,14 @@ def test_they_open_themselves(defense: Defense) -> None:
 
     view = defense.opened(OwnModule(Toy()))
     assert isinstance(view, WhiteBoxVictim)
+
+
+def test_a_prompt_that_overflows_the_context_is_said_per_sample() -> None:
+    from proofglass.registry import build
+    from proofglass.types import Settings
+
+    asks = [Ask(Chat.user(text), Settings(4)) for text in ("hello .", "hello . " * 150)]
+    short, long = SelfReminder("word " * 200, "")(build("victims", "testbed-linear", device="cpu")).reply(asks)
+    assert short.outcome == "ok"
+    assert (long.outcome, long.fault) == ("error", "length")
+    assert "512" in long.reason
