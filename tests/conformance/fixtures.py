@@ -304,8 +304,8 @@ def _slots(path: Path) -> Path:
 def _shields(root: Path) -> Path:
     """A pool of two shields, as `AdaShield.fit` leaves it; one is near enough to anything."""
     features = torch.nn.functional.normalize(torch.ones(2, 256) * torch.tensor([[1.0], [-1.0]]), dim=1)
-    key = build("models", "testbed-clip", device="cpu").key
-    shield_pool.write(root, ["look at the picture first .", "is it allowed ?"], features, key, "another model", {})
+    encoder = build("models", "testbed-clip", device="cpu")
+    shield_pool.write(root, ["look at the picture first .", "is it allowed ?"], features, encoder, "another model", {})
     return root
 
 

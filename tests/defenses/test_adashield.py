@@ -30,14 +30,14 @@ def level(value: int) -> Image:
 # G-A1: q is img (1, 0), txt (0, 2); the pool (1,0|1,1), (0,1|0,3), (2,0|0,0).
 QUERY = Chat.user(level(0), "q")
 ROWS = {0: (1.0, 0.0), 1: (1.0, 0.0), 2: (0.0, 1.0), 3: (2.0, 0.0)}
-WORDS = {"q": (0.0, 2.0), "a": (1.0, 1.0), "b": (0.0, 3.0), "c": (0.0, 0.0)}
+WORDS = {"picture": (0.0, 1.0), "q": (0.0, 2.0), "a": (1.0, 1.0), "b": (0.0, 3.0), "c": (0.0, 0.0)}
 FLAT = Flat(ROWS, WORDS)
 VICTIM = lines("fine", label="model")
 
 
 def pool_in(folder: Path, model: str = VICTIM.key, **card: Any) -> Path:
     rows = [joint(torch.tensor([ROWS[k]]), torch.tensor([WORDS[text]])) for k, text in ((1, "a"), (2, "b"), (3, "c"))]
-    shield_pool.write(folder, ["S0", "S1", "S2"], torch.cat(rows), FLAT.key, model, card)
+    shield_pool.write(folder, ["S0", "S1", "S2"], torch.cat(rows), FLAT, model, card)
     return folder
 
 
@@ -104,8 +104,13 @@ def test_another_model_and_another_encoder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="was fitted to the model 0123"):
         AdaShield(folder, FLAT).opened(OwnModule(Toy()))
     assert AdaShield(folder, FLAT, other_models=True)(VICTIM).reply([Ask(QUERY)])[0].text == "fine"
-    with pytest.raises(UsageError, match="holds features of the encoder"):
-        AdaShield(folder, replace(FLAT, most=3), other_models=True)(VICTIM)
+    other = replace(FLAT, texts={**WORDS, "picture": (0.0, -1.0)})
+    with pytest.raises(UsageError, match=r"holds features of another encoder \(flat\) than flat"):
+        AdaShield(folder, other, other_models=True)(VICTIM)
+    wider = Flat({0: (1.0, 0.0, 0.0)}, {"picture": (0.0, 1.0)})
+    with pytest.raises(UsageError, match="another encoder"):
+        AdaShield(folder, wider, other_models=True)(VICTIM)
+    AdaShield(folder, replace(FLAT, most=3), other_models=True)(VICTIM)  # what reads fewer words is the same space
 
 
 @pytest.mark.parametrize(
@@ -114,7 +119,7 @@ def test_another_model_and_another_encoder_are_refused(tmp_path: Path) -> None:
         ({"kind": "song"}, "kind: expected 'shield pool'"),
         ({"shields": ["S0", " ", "S2"]}, "shields: expected a list of texts"),
         ({"shields": ["S0"]}, r"features: expected 1 rows of finite numbers, found \[3, 4\]"),
-        ({"encoder": 3}, "encoder: expected a key"),
+        ({"encoder": 3}, "encoder: expected a text"),
     ],
 )
 def test_a_pool_that_was_edited_is_named(tmp_path: Path, change: dict[str, Any], fault: str) -> None:
@@ -147,7 +152,7 @@ def test_its_gate_is_a_margin_with_a_slope(tmp_path: Path) -> None:
     text = "how do i mend a kite ?"
     row = joint(encoder.features(torch.full((1, 3, 96, 96), 0.2)), of_text(encoder, text))
     model = OwnModule(Toy())
-    shield_pool.write(tmp_path, ["S"], row.detach(), encoder.key, model.key, {})
+    shield_pool.write(tmp_path, ["S"], row.detach(), encoder, model.key, {})
     view = opened_through(AdaShield(tmp_path, encoder), model)
     assert view is not None
     x = 0.3 + 0.4 * torch.rand(2, 3, 12, 8, generator=torch.Generator().manual_seed(1))
@@ -258,18 +263,18 @@ def test_what_a_defender_writes_is_read_as_data(text: str, shield: str) -> None:
 
 
 def test_a_similarity_that_is_no_number_is_an_error(tmp_path: Path) -> None:
-    broken = replace(FLAT, pictures={0: (float("nan"), 0.0)})
+    broken = replace(FLAT, texts={**WORDS, "q": (float("nan"), 0.0)})
     rows = torch.ones(1, 4) / 2
-    shield_pool.write(tmp_path, ["S"], rows, broken.key, VICTIM.key, {})
+    shield_pool.write(tmp_path, ["S"], rows, FLAT, VICTIM.key, {})
     (reply,) = AdaShield(tmp_path, broken)(VICTIM).reply([Ask(QUERY)])
     assert reply.outcome == "error"
     assert "finite" in reply.reason
     with pytest.raises(ValueError, match="finite features"):
-        shield_pool.write(tmp_path, ["S"], rows * float("nan"), "e", "m", {})
+        shield_pool.write(tmp_path, ["S"], rows * float("nan"), FLAT, "m", {})
 
 
 def test_a_shield_with_half_a_character_is_kept_and_read(tmp_path: Path) -> None:
     shield = shield_in('{"prompt": "be \\ud800 strict"}')
     assert shield == "be \ud800 strict"
-    shield_pool.write(tmp_path, [shield], torch.ones(1, 4) / 2, FLAT.key, VICTIM.key, {})
+    shield_pool.write(tmp_path, [shield], torch.ones(1, 4) / 2, FLAT, VICTIM.key, {})
     assert AdaShield(tmp_path, FLAT).shields.shields == (shield,)

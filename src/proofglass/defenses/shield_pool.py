@@ -9,22 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofglass.defenses.similarity import joint, of_text
 from proofglass.errors import UsageError
+from proofglass.interfaces import Encoder
 
 if TYPE_CHECKING:
     import torch
 
 CARD, FEATURES = "pool.json", "pool.safetensors"
 KIND = "shield pool"
+ALIKE = 0.999  # cosine of two probes from which they are of one encoder: devices and precisions round otherwise
 
 
 @dataclass(frozen=True)
 class ShieldPool:
-    """shields: one a row; features: float [n, d], a row each, of length one. encoder, model: keys of the encoder of the
-    features, and of the victim that the shields were fitted to. card: what else its maker noted."""
+    """A pool as it was read.
+
+    shields: one a row. features: float [n, d], a row each, of length one. probe: [1, d], what their encoder makes of a
+    picture and a word that are always the same: it tells encoders apart, and none from itself on another device.
+    encoder: its name. model: key of the victim that the shields were fitted to. card: what else its maker noted.
+    """
 
     shields: tuple[str, ...]
     features: torch.Tensor
+    probe: torch.Tensor
     encoder: str
     model: str
     card: dict[str, Any]
@@ -35,9 +43,23 @@ class ShieldPool:
         best = max(range(len(similar)), key=similar.__getitem__)
         return best, similar[best]
 
+    def is_of(self, encoder: Encoder) -> bool:
+        """Whether the features are those of `encoder`."""
+        probe = probe_of(encoder).to(self.probe)
+        return probe.shape == self.probe.shape and float((probe * self.probe).sum()) > ALIKE
+
+
+def probe_of(encoder: Encoder) -> torch.Tensor:
+    """[1, d] of a grey ramp and the word "picture"."""
+    import torch
+
+    ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
+    with torch.no_grad():
+        return joint(encoder.features(ramp), of_text(encoder, "picture")).float().cpu()
+
 
 def write(
-    folder: Path, shields: Sequence[str], features: torch.Tensor, encoder: str, model: str, card: dict[str, Any]
+    folder: Path, shields: Sequence[str], features: torch.Tensor, encoder: Encoder, model: str, card: dict[str, Any]
 ) -> None:
     """Raises ValueError for a pool without shields, or with features that are not finite."""
     from safetensors.torch import save_file
@@ -45,8 +67,9 @@ def write(
     if not shields or len(shields) != len(features) or not bool(features.isfinite().all()):
         raise ValueError(f"shields: expected at least one, and finite features for each, found {len(shields)}")
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({"features": features.detach().float().cpu().contiguous()}, folder / FEATURES)
-    told = {"kind": KIND, "encoder": encoder, "model": model, "shields": list(shields), **card}
+    rows = features.detach().float().cpu().contiguous()
+    save_file({"features": rows, "probe": probe_of(encoder).contiguous()}, folder / FEATURES)
+    told = {"kind": KIND, "encoder": encoder.name, "model": model, "shields": list(shields), **card}
     (folder / CARD).write_text(json.dumps(told, indent=1), encoding="utf-8")
 
 
@@ -57,14 +80,18 @@ def read(folder: Path, field: str) -> ShieldPool:
 
     try:
         told = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        features: Any = load_file(folder / FEATURES).get("features")
+        held = load_file(folder / FEATURES)
+        features: Any = held.get("features")
+        probe: Any = held.get("probe")
     except (OSError, ValueError, SafetensorError) as error:
         raise UsageError(f"{field}: {folder} is no pool of shields ({error}); AdaShield.fit makes one") from error
     fault = _fault(told, features)
     if fault:
         raise UsageError(f"{field}: {folder / CARD}: {fault}; make it anew with AdaShield.fit")
     card = {name: value for name, value in told.items() if name not in ("kind", "shields", "encoder", "model")}
-    return ShieldPool(tuple(told["shields"]), features, told["encoder"], told["model"], card)
+    if probe is None or probe.shape != (1, features.shape[1]):
+        raise UsageError(f"{field}: {folder / FEATURES}: probe: expected a row; make it anew with AdaShield.fit")
+    return ShieldPool(tuple(told["shields"]), features, probe, told["encoder"], told["model"], card)
 
 
 def _fault(told: Any, features: Any) -> str:
@@ -75,7 +102,7 @@ def _fault(told: Any, features: Any) -> str:
     if not isinstance(shields, list) or not shields or not all(isinstance(s, str) and s.strip() for s in shields):
         return "shields: expected a list of texts, at least one"
     if odd := next((name for name in ("encoder", "model") if not isinstance(told.get(name), str)), ""):
-        return f"{odd}: expected a key"
+        return f"{odd}: expected a text"
     if features is None or features.ndim != 2 or len(features) != len(shields) or not bool(features.isfinite().all()):
         shape = "none" if features is None else list(features.shape)
         return f"features: expected {len(shields)} rows of finite numbers, found {shape}"

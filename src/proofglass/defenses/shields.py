@@ -84,7 +84,7 @@ class Search:
             "accept": self.accept, "judge": self.judge.name, "defender": self.defender.key,
         }  # fmt: skip
         shields = [shield for _, shield in kept if shield]
-        shield_pool.write(folder, shields, rows, self.encoder.key, innermost(victim).key, card)
+        shield_pool.write(folder, shields, rows, self.encoder, innermost(victim).key, card)
         return shields
 
     def fitted(self, sample: Sample, validation: Sequence[Sample] = ()) -> Flow[str]:

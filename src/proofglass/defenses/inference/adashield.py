@@ -156,10 +156,10 @@ class AdaShield(Defense):
     def shields(self) -> ShieldPool:
         """The pool. Raises UsageError for a folder that is none, or one of another encoder."""
         found = shield_pool.read(self.pool, f"{self.name}.pool")
-        if found.encoder != self.encoder.key:
+        if not found.is_of(self.encoder):
             raise UsageError(
-                f"{self.name}.pool: {self.pool} holds features of the encoder {found.encoder}, and {self.encoder.name} "
-                f"is {self.encoder.key}; name the encoder that it was fitted with, or fit it anew"
+                f"{self.name}.pool: {self.pool} holds features of another encoder ({found.encoder}) than "
+                f"{self.encoder.name}; name the encoder that it was fitted with, or fit it anew"
             )
         return found
 
