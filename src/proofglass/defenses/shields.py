@@ -46,6 +46,7 @@ class Search:
 
     shield: the first one. rounds: tries of the defender for a sample. parses: asks for one answer that can be read.
     accept: share of the validation samples. new_tokens: of an answer of the defender, and `reply_tokens` of the victim.
+    layout, separator: where a shield stands, as the defense will have it.
     """
 
     defender: Victim
