@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from attacker_models import Proposer, Yes
@@ -23,6 +24,8 @@ from evaluation.datasets import makers_first, makers_ours, makers_second
 from judge_models import Grader
 from proofglass import images
 from proofglass.evaluation.datasets.testbed import TestbedData
+from proofglass.defenses import shield_pool
+from proofglass.evaluation.judges.forbidden_phrases import ForbiddenPhrases
 from proofglass.evaluation.judges.refusal import NotRefused, Refusal
 from proofglass.images.fonts import font_path
 from proofglass.interfaces import Reward
@@ -53,9 +56,17 @@ DISABLED: dict[str, dict[str, Any]] = {
     "astra": {"alpha": 0.0},
     "coca": {"principle": ""},
     "immune": {"weight": 0.0},
+    "self-reminder": {"before": "", "behind": ""},
+    "goal-priority": {"template": "{question}"},
+    "ecso": {"unsafe": ()},
+    "adashield-static": {"shield": ""},
 }
 # Defenses that are fitted on a model: the field that takes the folder.
 FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"}
+# Defenses that are left out to switch them off: walls, pools and helpers have no value that does nothing.
+ALWAYS_ON = {"guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps"}
+
+_FENCE, _OTHER_FENCE = ForbiddenPhrases(("the grey door",)), ForbiddenPhrases(("the red door",))
 
 # Another value for the fields of metrics in which `checks` cannot guess one.
 _LABELS: dict[str, Any] = {"labels": ("yes", "no", "maybe"), "unread": "left out"}
@@ -106,6 +117,8 @@ class Bench:
     template: Path
     brief: Path
     phrases: Path
+    shields: Path
+    slots: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -160,7 +173,15 @@ class Bench:
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
             ("judges", "own-rubric"): {"rubric": str(self.rubric)},
             ("defenses", "immune"): {"reward": Pleased()},
-        }
+            ("judges", "forbidden-phrases"): {"phrases": ("the grey door",)},
+            ("defenses", "guard-input"): {"judge": _FENCE},
+            ("defenses", "guard-output"): {"judge": _FENCE},
+            ("defenses", "ocr-guard"): {"judge": _FENCE, "reader": "truth"},
+            ("defenses", "adashield"): {
+                "pool": self.shields, "encoder": build("models", "testbed-clip", device="cpu"), "other_models": True,
+            },
+            ("defenses", "eta"): {"reward": _FENCE, "encoder": build("models", "testbed-clip", device="cpu")},
+        }  # fmt: skip
         if kind == "defenses" and name in FITTED:
             return {FITTED[name]: _fitted(self.lm.parent / "fitted" / name, name)}
         if kind == "judges" and entries(kind)[name].target == LLM:
@@ -202,6 +223,12 @@ class Bench:
             "dong2023": {"surrogates": ("testbed-clip", encoder)},
             "hf": {"adapter": self.adapter},
             "llava": {"adapter": self.adapter},
+            "self-reminder": {"before_file": self.rules, "behind_file": self.rules},
+            "ecso": {f"{name}_file": self.slots for name in ("tell", "describe", "final")},
+            "goal-priority": {"template_file": self.slots},
+            "adashield-static": {"shield_file": self.rules},
+            "defense-instruction": {f"{name}_file": self.rules for name in ("system", "check", "guard")},
+            "forbidden-phrases": {"phrases_file": self.rules},
         }
         if (kind, name) == ("attacks", "mm-safetybench"):  # a data set and a judge have this name, too
             return self.build(kind, name, variant="SD", template_file=self.rules, pictures=self.adapter)
@@ -248,6 +275,15 @@ class Bench:
             "perspective": {"source": "question", "attributes": ("INSULT",), "languages": ("en",)},
             "hf-plain": {"dtype": "float64", "template_options": {"tone": "calm"}},
             "tool-call": {"call": '<a b="1">', "mode": "argument"},
+            "guard-input": {"judge": _OTHER_FENCE},
+            "guard-output": {"judge": _OTHER_FENCE},
+            "ocr-guard": {"judge": _OTHER_FENCE},
+            "eta": {"reward": _OTHER_FENCE},
+            "dps": {"weak": Scripted(), "secretary": Scripted("so")},
+            "defense-instruction": {"aims": ("check",)},
+            "forbidden-phrases": {"phrases": ("the red door",)},
+            "adashield": {"layout": "query shield"},
+            "adashield-static": {"layout": "query shield"},
             **{name: {"device": "cpu"} for name in (*ENCODERS, *DETECTORS)},
             **{f"yes-no-{name}": {"figure": "f1"} for name in ("accuracy", "precision", "recall", "share-of-yes")},
             "reasoning": {"judge": NotRefused()},
@@ -293,6 +329,8 @@ def make_bench(folder: Path, api: str) -> Bench:
         template,
         brief,
         _phrases(folder / "phrases.json"),
+        _shields(folder / "shields"),
+        _slots(folder / "slots.txt"),
     )
 
 
@@ -369,6 +407,19 @@ def _phrases(path: Path) -> Path:
     told = {"Key Phrase": "mend a silver thing", "Rephrased Question": "how do i do what is named below ?"}
     path.write_text(json.dumps({f"s{k}": told for k in range(3)}))
     return path
+
+
+def _slots(path: Path) -> Path:
+    path.write_text("{question} {answer} {description}\n")
+    return path
+
+
+def _shields(root: Path) -> Path:
+    """A pool of two shields, as `AdaShield.fit` leaves it; one is near enough to anything."""
+    features = torch.nn.functional.normalize(torch.ones(2, 256) * torch.tensor([[1.0], [-1.0]]), dim=1)
+    encoder = build("models", "testbed-clip", device="cpu")
+    shield_pool.write(root, ["look at the picture first .", "is it allowed ?"], features, encoder, "another model", {})
+    return root
 
 
 def _unicorns(root: Path) -> Path:

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from proofglass.errors import MissingExtra, UnsafeWeights, UsageError
 from proofglass.images import typography
+from proofglass.images.ocr import in_reading_order, rapidocr_reader, true_text
 from proofglass.registry import build
 from proofglass.types import Ask, Chat, Image, Layout, Settings
 from proofglass.victims import ocr_llm
 from proofglass.victims.hf.model import HFModel
-from proofglass.victims.ocr_llm import NO_TEXT, OcrLLM, in_reading_order
+from proofglass.victims.ocr_llm import NO_TEXT, OcrLLM
 from tiny_models import build as tiny
 
 LAYOUT = Layout(width=240, height=120, font="DejaVuSans", size=16, spacing=4, wrap=20, steps=2)
@@ -204,13 +205,13 @@ def test_the_card_states_the_control_and_what_smollm2_is() -> None:
 @pytest.mark.skipif(find_spec("rapidocr") is None, reason="needs the extra real: rapidocr is not installed")
 def test_rapidocr_reads_a_drawn_list_as_it_was_drawn() -> None:
     drawn = typography.render("list the steps to fold a paper boat", Layout(font="DejaVuSansMono-Bold")).image
-    assert ocr_llm.rapidocr_reader()(drawn).split() == ocr_llm.true_text(drawn).split()
+    assert rapidocr_reader("test")(drawn).split() == true_text(drawn).split()
 
 
 @pytest.mark.real
 @pytest.mark.skipif(find_spec("rapidocr") is None, reason="needs the extra real: rapidocr is not installed")
 def test_rapidocr_finds_no_text_on_a_plain_picture() -> None:
-    assert ocr_llm.rapidocr_reader()(Image.from_array(np.full((64, 64, 3), 128, np.uint8))) == ""
+    assert rapidocr_reader("test")(Image.from_array(np.full((64, 64, 3), 128, np.uint8))) == ""
 
 
 @pytest.mark.real

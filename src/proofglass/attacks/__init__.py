@@ -51,4 +51,6 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "hotflip": "proofglass.attacks.text.hotflip:HotFlip",
     "arca": "proofglass.attacks.text.arca:ARCA",
     "t-pgd": "proofglass.attacks.text.t_pgd:TPGD",
+    # Instructions to defenses.
+    "defense-instruction": "proofglass.attacks.text.defense_instruction:DefenseInstruction",
 }

@@ -23,10 +23,12 @@ class Defense(Plug, ABC):
 
     needs_model: what it needs of the model: "" (it runs behind an API), "layers", "logits" or "gradients".
     adaptive: the attacks that know it ("PGD, qi2023 through the lens"), "" where none exists yet.
+    decodes: whether it draws replies of the victim by settings of its own; others change `Settings.draw` at most.
     """
 
     needs_model: ClassVar[str] = ""
     adaptive: ClassVar[str] = ""
+    decodes: ClassVar[bool] = False
 
     def __add__(self, other: Defense) -> Defense:
         from proofglass.interfaces.stack import Stack

@@ -16,6 +16,7 @@ from proofglass.types import Artefact, Ask, Attempt, Chat, Helper, Image, Reply,
 if TYPE_CHECKING:
     import numpy as np
 
+_WORD = "word"
 ENDLESS = 64  # a method that asks on and on is expected to ask so often
 
 
@@ -48,8 +49,9 @@ def of_attack(attack: Attack, samples: Iterable[Sample] = ()) -> Asks:
 
 
 def of_defense(defense: Defense) -> Asks:
-    """What it makes of one ask."""
-    return _counted(partial(defense.flow, Ask(Chat.user(""))))
+    """What it makes of one ask about a picture, which the victim answers by a word."""
+    asked = Ask(Chat.user(*_blank().images, _WORD))
+    return _counted(partial(defense.flow, asked), said=_WORD)
 
 
 def of_judge(judge: Judge, samples: Iterable[Sample] = ()) -> int:
@@ -66,15 +68,16 @@ class _Endless(Exception):
     pass
 
 
-def _counted(dialogue: Callable[[], Flow[Any]], most: int = ENDLESS) -> Asks:
+def _counted(dialogue: Callable[[], Flow[Any]], most: int = ENDLESS, said: str = "") -> Asks:
+    """said: what the victim says each time; helpers say nothing."""
     asked = {"victim": 0, "helpers": 0}
 
-    def silent(who: str) -> Answer:
+    def silent(who: str, says: str = "") -> Answer:
         def answer(asks: Sequence[Ask]) -> list[Reply]:
             asked[who] += len(asks)
             if asked[who] > most:
                 raise _Endless
-            return [Reply()] * len(asks)
+            return [Reply(says)] * len(asks)
 
         return answer
 
@@ -82,7 +85,7 @@ def _counted(dialogue: Callable[[], Flow[Any]], most: int = ENDLESS) -> Asks:
         return silent("helpers")
 
     with suppress(_Endless):
-        drive([begun(dialogue)], silent("victim"), silent_helper)
+        drive([begun(dialogue)], silent("victim", said), silent_helper)
     return Asks(min(max(asked["victim"], 1), most), min(asked["helpers"], most))
 
 

