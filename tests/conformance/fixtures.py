@@ -42,6 +42,12 @@ DISABLED: dict[str, dict[str, Any]] = {
     "none": {},
     "system-prompt": {"text": ""},
     "self-moderation": {"rounds": 0},
+    "jpeg": {"quality": None},
+    "bit-depth": {"bits": 8},
+    "resize": {"factor": 1.0},
+    "blur": {"sigma": 0.0},
+    "random-crop": {"share": 1.0},
+    "random-resize-pad": {"smallest": 1.0},
 }
 
 # Another value for the fields of metrics in which `checks` cannot guess one.

@@ -4,4 +4,11 @@ CONTENTS = {
     "none": "proofglass.defenses.inference.none:NoDefense",
     "system-prompt": "proofglass.defenses.inference.system_prompt:SystemPrompt",
     "self-moderation": "proofglass.defenses.inference.self_moderation:SelfModeration",
+    # Purified pictures, smoothing and detectors.
+    "jpeg": "proofglass.defenses.inference.jpeg:JPEG",
+    "bit-depth": "proofglass.defenses.inference.bit_depth:BitDepth",
+    "resize": "proofglass.defenses.inference.resize:Resize",
+    "blur": "proofglass.defenses.inference.blur:Blur",
+    "random-crop": "proofglass.defenses.inference.random_crop:RandomCrop",
+    "random-resize-pad": "proofglass.defenses.inference.random_resize_pad:RandomResizePad",
 }
