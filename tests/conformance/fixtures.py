@@ -48,6 +48,8 @@ DISABLED: dict[str, dict[str, Any]] = {
     "blur": {"sigma": 0.0},
     "random-crop": {"share": 1.0},
     "random-resize-pad": {"smallest": 1.0},
+    "smooth-vlm": {"share": 0.0},
+    "jailguard": {"copies": 0},
 }
 
 # Another value for the fields of metrics in which `checks` cannot guess one.

@@ -11,4 +11,6 @@ CONTENTS = {
     "blur": "proofglass.defenses.inference.blur:Blur",
     "random-crop": "proofglass.defenses.inference.random_crop:RandomCrop",
     "random-resize-pad": "proofglass.defenses.inference.random_resize_pad:RandomResizePad",
+    "smooth-vlm": "proofglass.defenses.inference.smooth_vlm:SmoothVLM",
+    "jailguard": "proofglass.defenses.inference.jailguard:JailGuard",
 }

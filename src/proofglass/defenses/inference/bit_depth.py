@@ -56,5 +56,5 @@ class BitDepth(Defense):
 
     def reduced(self, x: torch.Tensor, _: torch.Generator) -> torch.Tensor:
         """float [1, 3, H, W] with 2^bits levels of each colour; no gradient."""
-        steps = 2**self.bits - 1
+        steps: float = 2**self.bits - 1
         return (x.detach() * steps).round() / steps

@@ -1,4 +1,4 @@
-"""JPEG compression as a defense (Guo et al. 2018; Das et al. 2018): every picture is written as a JPEG file and read back.
+"""JPEG compression as a defense (Guo et al. 2018): every picture is written as a JPEG file and read back.
 
 Departures: the paper measures classifiers; the codec is that of the installed Pillow, with its default subsampling of
 colour (4:2:0), so that another version may move single grey levels.
@@ -32,9 +32,7 @@ class JPEG(Defense):
     """
 
     name = "jpeg"
-    paper = Paper(
-        "Guo et al. 2018", "Countering Adversarial Images using Input Transformations", "arXiv:1711.00117"
-    )
+    paper = Paper("Guo et al. 2018", "Countering Adversarial Images using Input Transformations", "arXiv:1711.00117")
     adaptive: ClassVar[str] = "pgd, qi2023 through the lens (straight-through)"
     needs_model: ClassVar[str] = ""
 

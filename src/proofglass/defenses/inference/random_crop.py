@@ -31,9 +31,7 @@ class RandomCrop(Defense):
     """
 
     name = "random-crop"
-    paper = Paper(
-        "Guo et al. 2018", "Countering Adversarial Images using Input Transformations", "arXiv:1711.00117"
-    )
+    paper = Paper("Guo et al. 2018", "Countering Adversarial Images using Input Transformations", "arXiv:1711.00117")
     adaptive: ClassVar[str] = "pgd, qi2023 through the lens (expectation over crops)"
     needs_model: ClassVar[str] = ""
 

@@ -1,8 +1,8 @@
 """Random resizing and padding (Xie et al. 2018): each picture is shown at a random size, at a random place.
 
-Departures: the paper enlarges 299 pixels to 299 to 330 and pads to 331; a victim that takes pictures of one size gets
-the same share of its picture filled, the picture shrunk and padded to the size that it had. The grey of the padding is a
-parameter (black in the paper).
+Departures: the paper enlarges 299 pixels to 299 to 330 and pads to 331; here the same share of a picture is filled, but
+it is shrunk and padded to the size that it had, for victims that take one size. The grey of the padding is a parameter
+(black in the paper).
 """
 
 from __future__ import annotations

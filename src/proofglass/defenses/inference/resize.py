@@ -35,9 +35,7 @@ class Resize(Defense):
     """
 
     name = "resize"
-    paper = Paper(
-        "Guo et al. 2018", "Countering Adversarial Images using Input Transformations", "arXiv:1711.00117"
-    )
+    paper = Paper("Guo et al. 2018", "Countering Adversarial Images using Input Transformations", "arXiv:1711.00117")
     adaptive: ClassVar[str] = "pgd, qi2023 through the lens"
     needs_model: ClassVar[str] = ""
 
