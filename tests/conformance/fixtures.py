@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 
 from evaluation.datasets import makers_first, makers_ours, makers_second
 from judge_models import Grader
+from picture_helpers import Means, Rewriter, Stand, Words
 from proofglass import images
 from proofglass.evaluation.judges.refusal import NotRefused, Refusal
 from proofglass.images.fonts import font_path
@@ -50,6 +51,10 @@ DISABLED: dict[str, dict[str, Any]] = {
     "random-resize-pad": {"smallest": 1.0},
     "smooth-vlm": {"share": 0.0},
     "jailguard": {"copies": 0},
+    "mirrorcheck": {"painters": (Stand(),), "encoders": (Means(),), "threshold": -1.0},
+    "cider": {"denoiser": Stand(), "encoder": Means(), "threshold": -2.0},
+    "bluesuffix": {"passes": 0},
+    "purify-endpoint": {"purifier": Stand(), "passes": 0},
 }
 
 # Another value for the fields of metrics in which `checks` cannot guess one.
@@ -131,6 +136,14 @@ class Bench:
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
             ("judges", "own-rubric"): {"rubric": str(self.rubric)},
+            ("defenses", "mirrorcheck"): {"painters": (Stand(),), "encoders": (Means(),)},
+            ("defenses", "cider"): {"denoiser": Stand(), "encoder": Means()},
+            ("defenses", "bluesuffix"): {
+                "image_purifier": Stand(9),
+                "text_purifier": Rewriter(),
+                "suffix_model": Words(),
+            },
+            ("defenses", "purify-endpoint"): {"purifier": Stand(9)},
         }
         if kind == "judges" and entries(kind)[name].target == LLM:
             return {"helpers": (Grader(),), **table.get((kind, name), {})}

@@ -13,4 +13,8 @@ CONTENTS = {
     "random-resize-pad": "proofglass.defenses.inference.random_resize_pad:RandomResizePad",
     "smooth-vlm": "proofglass.defenses.inference.smooth_vlm:SmoothVLM",
     "jailguard": "proofglass.defenses.inference.jailguard:JailGuard",
+    "mirrorcheck": "proofglass.defenses.inference.mirrorcheck:MirrorCheck",
+    "cider": "proofglass.defenses.inference.cider:CIDER",
+    "bluesuffix": "proofglass.defenses.inference.bluesuffix:BlueSuffix",
+    "purify-endpoint": "proofglass.defenses.inference.purify_endpoint:PurifyEndpoint",
 }

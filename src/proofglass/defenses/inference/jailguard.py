@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from proofglass.defenses import mutators
 from proofglass.defenses.divergence import divergences, similarities
 from proofglass.defenses.inference.smooth_vlm import phrases
-from proofglass.defenses.labels import Unjudged, goes_along, noted, refused
+from proofglass.defenses.kinds import check_kinds
+from proofglass.defenses.labels import goes_along, heard, noted, refused
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.flow import Flow
 from proofglass.interfaces import (
@@ -77,6 +78,9 @@ class JailGuard(Defense):
     translator: Victim | None = None
     refusal: Text = "I can not help with this request."
     draws: Count = 4
+
+    def __post_init__(self) -> None:
+        check_kinds(self, similarity=Encoder, judge=Judge, translator=Victim)
 
     @property
     def lens(self) -> Lens:
@@ -144,10 +148,7 @@ class JailGuard(Defense):
     def _translated(self, ask: Ask, text: str, language: str) -> Flow[str]:
         before, _, behind = TRANSLATE.replace("{language}", language).partition("{text}")
         reply: Reply = yield ask.on(Chat.user(before + text + behind), to=self.translator)
-        if not reply.is_said:
-            name = getattr(self.translator, "name", "translator")
-            raise Unjudged(f"helper {name}: {reply.outcome}: {reply.reason or 'nothing said'}")
-        return reply.text.strip()
+        return heard(reply, self.translator).strip()
 
     # ---- the decision ---------------------------------------------------------------------------------------------
 
