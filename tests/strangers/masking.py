@@ -19,9 +19,9 @@ class Masking(Defense):
     knows: whether the attacker who looks through takes the gradient of rounding for one (straight-through).
     """
 
-    levels: int = 8
+    levels: int = 6
     smallest: float = 0.9
-    draws: int = 1
+    draws: int = 2
     knows: bool = True
 
     name = "masking"

@@ -62,7 +62,8 @@ def turned(x: torch.Tensor, degrees: float) -> torch.Tensor:
     # From a place in the result to one in the picture, both in -1 to 1; a turn keeps pixels square, these do not.
     turn = [[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]]
     grid = F.affine_grid(torch.tensor([turn]).to(x), [1, x.shape[1], height, width], align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    found: torch.Tensor = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return found
 
 
 def posterised(x: torch.Tensor, bits: int) -> torch.Tensor:

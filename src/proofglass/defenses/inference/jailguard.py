@@ -55,7 +55,7 @@ class JailGuard(Defense):
     copies: how many mutants; 0: the identity. mutates: the "image", the "text" or "both"; None: the picture where there
     is one, else the text. threshold: of the largest divergence, above which it is an attack; None: 0.025 with pictures,
     0.02 without, as in the paper. longest: characters of an answer about a mutated picture that are compared.
-    similarity: an encoder whose text features are compared; None: word counts are. judge: did an answer go along?
+    similarity: an encoder whose text features are compared; None: word counts are. judge: whether an answer goes along.
     translator: translates a text there and back; None: the other mutators of texts take its share. refusal: what the
     user is shown of a blocked ask. draws: how many pictures an attacker averages who looks through.
     """
