@@ -22,9 +22,10 @@ from safetensors.numpy import save_file
 from attacker_models import Proposer, Yes
 from evaluation.datasets import makers_first, makers_ours, makers_second
 from judge_models import Grader
+from picture_helpers import Means, Rewriter, Stand, Words
 from proofglass import images
-from proofglass.evaluation.datasets.testbed import TestbedData
 from proofglass.defenses import shield_pool
+from proofglass.evaluation.datasets.testbed import TestbedData
 from proofglass.evaluation.judges.forbidden_phrases import ForbiddenPhrases
 from proofglass.evaluation.judges.refusal import NotRefused, Refusal
 from proofglass.images.fonts import font_path
@@ -60,6 +61,18 @@ DISABLED: dict[str, dict[str, Any]] = {
     "goal-priority": {"template": "{question}"},
     "ecso": {"unsafe": ()},
     "adashield-static": {"shield": ""},
+    "jpeg": {"quality": None},
+    "bit-depth": {"bits": 8},
+    "resize": {"factor": 1.0},
+    "blur": {"sigma": 0.0},
+    "random-crop": {"share": 1.0},
+    "random-resize-pad": {"smallest": 1.0},
+    "smooth-vlm": {"share": 0.0},
+    "jailguard": {"copies": 0},
+    "mirrorcheck": {"painters": (Stand(),), "encoders": (Means(),), "threshold": -1.0},
+    "cider": {"denoiser": Stand(), "encoder": Means(), "threshold": -2.0},
+    "bluesuffix": {"passes": 0},
+    "purify-endpoint": {"purifier": Stand(), "passes": 0},
 }
 # Defenses that are fitted on a model: the field that takes the folder.
 FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"}
@@ -181,6 +194,14 @@ class Bench:
                 "pool": self.shields, "encoder": build("models", "testbed-clip", device="cpu"), "other_models": True,
             },
             ("defenses", "eta"): {"reward": _FENCE, "encoder": build("models", "testbed-clip", device="cpu")},
+            ("defenses", "mirrorcheck"): {"painters": (Stand(),), "encoders": (Means(),)},
+            ("defenses", "cider"): {"denoiser": Stand(), "encoder": Means()},
+            ("defenses", "bluesuffix"): {
+                "image_purifier": Stand(9),
+                "text_purifier": Rewriter(),
+                "suffix_model": Words(),
+            },
+            ("defenses", "purify-endpoint"): {"purifier": Stand(9)},
         }  # fmt: skip
         if kind == "defenses" and name in FITTED:
             return {FITTED[name]: _fitted(self.lm.parent / "fitted" / name, name)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import email
 import json
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from proofglass import images
 from proofglass.errors import StoreError, UsageError
 from proofglass.models.image_endpoint import ImageEndpoint
 from proofglass.records.journal import Journal, Journaled
+from proofglass.testing.material import unreadable
 from proofglass.types import Ask, Chat, Image, Settings
 
 
@@ -29,8 +31,11 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.asked.append(body)
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                body = (
+                    fields_of(data, self.headers["Content-Type"]) if self.path.endswith("edits") else json.loads(data)
+                )
+                outer.asked.append({"path": self.path, **body})
                 status, told = outer.answer(body["prompt"])
                 data = json.dumps(told).encode()
                 self.send_response(status)
@@ -57,6 +62,19 @@ class Server:
             return 200, {"created": 1, "data": []}
         drawn = base64.b64encode(images.encode(picture(len(prompt)))).decode()
         return 200, {"created": 1, "data": [{"b64_json": drawn}]}
+
+
+def fields_of(data: bytes, kind: str) -> dict[str, Any]:
+    """Of a form in parts; those of pictures as bytes, in a list."""
+    found: dict[str, Any] = {"pictures": []}
+    message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + data)
+    for part in message.walk():
+        name, content = part.get_param("name", header="content-disposition"), part.get_payload(decode=True)
+        if part.get_filename():
+            found["pictures"].append(content)
+        elif name:
+            found[str(name)] = bytes(content or b"").decode()  # type: ignore[arg-type]
+    return found
 
 
 def picture(level: int) -> Image:
@@ -91,6 +109,29 @@ def test_the_draw_and_the_seed_go_to_the_server(server: Server) -> None:
     assert server.asked[0]["size"] == "64x32"
     painter(server).reply(asks("a lantern"))
     assert "seed" not in server.asked[1]
+
+
+def test_a_picture_that_comes_with_the_prompt_is_edited(server: Server) -> None:
+    ask = Ask(Chat.user(picture(7), "purify it"))
+    (reply,) = painter(server, size="6x4", seed=3).reply([ask])
+    assert reply.images == (picture(len("purify it")),)
+    (asked,) = server.asked
+    assert (asked["path"], asked["prompt"], asked["size"], asked["seed"]) == (
+        "/v1/images/edits",
+        "purify it",
+        "6x4",
+        "3",
+    )
+    assert [images.decode(data, "sent") for data in asked["pictures"]] == [picture(7)]
+    painter(server).reply([Ask(Chat.user(picture(7), picture(8), "both"))])
+    assert [images.decode(data, "sent") for data in server.asked[1]["pictures"]] == [picture(7), picture(8)]
+
+
+def test_a_picture_that_can_not_be_read_costs_itself_only(server: Server) -> None:
+    asks = [Ask(Chat.user(image, "purify it")) for image in (unreadable(), picture(3))]
+    bad, good = painter(server).reply(asks)
+    assert (bad.outcome, good.outcome) == ("error", "ok")
+    assert "gone.png" in bad.reason
 
 
 def test_what_fails_costs_itself_only(server: Server) -> None:

@@ -21,4 +21,17 @@ CONTENTS = {
     "ocr-guard": "proofglass.defenses.inference.ocr_guard:OcrGuard",
     "eta": "proofglass.defenses.inference.eta:ETA",
     "dps": "proofglass.defenses.inference.dps:DPS",
+    # Purified pictures, smoothing and detectors.
+    "jpeg": "proofglass.defenses.inference.jpeg:JPEG",
+    "bit-depth": "proofglass.defenses.inference.bit_depth:BitDepth",
+    "resize": "proofglass.defenses.inference.resize:Resize",
+    "blur": "proofglass.defenses.inference.blur:Blur",
+    "random-crop": "proofglass.defenses.inference.random_crop:RandomCrop",
+    "random-resize-pad": "proofglass.defenses.inference.random_resize_pad:RandomResizePad",
+    "smooth-vlm": "proofglass.defenses.inference.smooth_vlm:SmoothVLM",
+    "jailguard": "proofglass.defenses.inference.jailguard:JailGuard",
+    "mirrorcheck": "proofglass.defenses.inference.mirrorcheck:MirrorCheck",
+    "cider": "proofglass.defenses.inference.cider:CIDER",
+    "bluesuffix": "proofglass.defenses.inference.bluesuffix:BlueSuffix",
+    "purify-endpoint": "proofglass.defenses.inference.purify_endpoint:PurifyEndpoint",
 }

@@ -1,4 +1,7 @@
-"""A text-to-image model behind an OpenAI-compatible address: a provider's, or a server that the user runs."""
+"""A text-to-image model behind an OpenAI-compatible address: a provider's, or a server that the user runs.
+
+Asked with pictures beside its text, it has them edited: what a purifier of pictures is.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageEndpoint(Painter):
-    """Pictures from `POST {base_url}/images/generations`, one a prompt.
+    """Pictures from `POST {base_url}/images/generations`, one a prompt; of a picture, from `/images/edits`.
 
     model: as the server names it. base_url: where it is, such as http://127.0.0.1:8000/v1. size: of the pictures,
     "WIDTHxHEIGHT". seed: sent to servers that take one, plus the number of the draw; None: none is sent. key_env: the
@@ -68,14 +71,9 @@ class ImageEndpoint(Painter):
 
         cost = Cost(queries=1, money=self.price)
         try:
-            answer = client.images.generate(
-                model=self.model,
-                prompt=ask.chat.last_text,
-                n=1,
-                size=self.size,
-                response_format="b64_json",
-                **self._seeded(ask),
-            )
+            answer = self._answer(client, ask)
+        except ImageError as error:  # the picture that was to be sent
+            return Reply.error(str(error), Cost(), fault="ask")
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise UsageError(f"{self.name}: {self.base_url} refuses the request: {_said(error)}") from error
         except openai.BadRequestError as error:
@@ -87,6 +85,20 @@ class ImageEndpoint(Painter):
             return Reply(images=(images.packed(data, "the picture of the image server"),), cost=cost)
         except (ImageError, binascii.Error, TypeError, IndexError, AttributeError) as error:
             return Reply.error(f"the image server sent no picture: {type(error).__name__}: {error}", cost)
+
+    def _answer(self, client: OpenAI, ask: Ask) -> Any:
+        told: dict[str, Any] = {
+            "model": self.model,
+            "prompt": ask.chat.last_text,
+            "n": 1,
+            "size": self.size,
+            "response_format": "b64_json",
+            **self._seeded(ask),
+        }
+        shown = [("picture.png", images.encode(image), "image/png") for image in ask.chat.images]
+        if not shown:
+            return client.images.generate(**told)
+        return client.images.edit(image=shown[0] if len(shown) == 1 else shown, **told)
 
     def _seeded(self, ask: Ask) -> dict[str, Any]:
         return {} if self.seed is None else {"extra_body": {"seed": self.seed + ask.settings.draw}}
