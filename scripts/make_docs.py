@@ -22,7 +22,8 @@ TITLES: dict[Kind, str] = {
 }
 
 TRAITS = (
-    "access", "threat", "changes", "scope", "needs", "queries", "licence", "column", "aspect", "by", "range", "better",
+    "access", "threat", "changes", "scope", "needs", "queries", "runs on", "adaptive", "licence", "column", "aspect",
+    "by", "range", "better",
 )  # fmt: skip
 
 

@@ -6,36 +6,25 @@ steps.
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from safetensors.numpy import save_file
 
 from attacker_models import Proposer, Yes
+from conformance import made_files
 from evaluation.datasets import makers_first, makers_ours, makers_second
 from judge_models import Grader
 from picture_helpers import Means, Rewriter, Stand, Words
-from proofglass import images
-from proofglass.defenses import shield_pool
-from proofglass.evaluation.datasets.testbed import TestbedData
 from proofglass.evaluation.judges.forbidden_phrases import ForbiddenPhrases
 from proofglass.evaluation.judges.refusal import NotRefused, Refusal
 from proofglass.images.fonts import font_path
-from proofglass.interfaces import Reward
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
 from proofglass.testing.material import Scripted, asks, attempts, picture, samples
-from proofglass.types import Chat
 from tiny_classifiers import build as tiny_classifier
-from tiny_encoders import build as tiny_encoder
 from tiny_masked import build as tiny_masked
 from tiny_models import build as tiny
 
@@ -185,7 +174,7 @@ class Bench:
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
             ("judges", "own-rubric"): {"rubric": str(self.rubric)},
-            ("defenses", "immune"): {"reward": Pleased()},
+            ("defenses", "immune"): {"reward": made_files.Pleased()},
             ("judges", "forbidden-phrases"): {"phrases": ("the grey door",)},
             ("defenses", "guard-input"): {"judge": _FENCE},
             ("defenses", "guard-output"): {"judge": _FENCE},
@@ -204,7 +193,7 @@ class Bench:
             ("defenses", "purify-endpoint"): {"purifier": Stand(9)},
         }  # fmt: skip
         if kind == "defenses" and name in FITTED:
-            return {FITTED[name]: _fitted(self.lm.parent / "fitted" / name, name)}
+            return {FITTED[name]: made_files.fitted(self.lm.parent / "fitted" / name, name)}
         if kind == "judges" and entries(kind)[name].target == LLM:
             return {"helpers": (Grader(),), **table.get((kind, name), {})}
         if kind == "victims" and entries(kind)[name].target == HF:
@@ -336,22 +325,22 @@ def make_bench(folder: Path, api: str) -> Bench:
     return Bench(
         tiny("lm", folder / "lm"),
         tiny("llava", folder / "llava"),
-        _safebench(folder / "safebench"),
-        _unicorns(folder / "unicorns"),
+        made_files.safebench(folder / "safebench"),
+        made_files.unicorns(folder / "unicorns"),
         rules,
         api,
-        _encoder(folder / "encoder"),
-        _adapter(folder / "adapter"),
+        made_files.encoder(folder / "encoder"),
+        made_files.adapter(folder / "adapter"),
         {name: maker(_folder(folder / "sets" / name)) for name, maker in MADE.items()},
         tiny_classifier(folder / "classifier"),
-        _recorded(folder / "perspective.jsonl"),
-        _rubric(folder / "rubric.yaml"),
+        made_files.recorded(folder / "perspective.jsonl"),
+        made_files.rubric(folder / "rubric.yaml"),
         tiny_masked(folder / "masked"),
         template,
         brief,
-        _phrases(folder / "phrases.json"),
-        _shields(folder / "shields"),
-        _slots(folder / "slots.txt"),
+        made_files.phrases(folder / "phrases.json"),
+        made_files.shields(folder / "shields"),
+        made_files.slots(folder / "slots.txt"),
     )
 
 
@@ -368,99 +357,3 @@ def different_victims() -> list[str]:
 def _folder(place: Path) -> Path:
     place.mkdir(parents=True)
     return place
-
-
-@dataclass(frozen=True)
-class Pleased(Reward):
-    """Likes short texts."""
-
-    name = "pleased"
-
-    def rewards(self, replies: Sequence[tuple[Chat, str]]) -> Sequence[float]:
-        return [-float(len(text)) for _, text in replies]
-
-
-def _fitted(folder: Path, name: str) -> Path:
-    """What a defense finds in the victim on which attacks that look inside are checked."""
-    if not folder.exists():
-        few = [list(TestbedData(part=part, n=1, craft_n=4).crafting()) for part in ("restricted-image", "benign-image")]
-        entries("defenses")[name].load().fit(build("victims", "testbed-linear", device="cpu"), *few, folder=folder)
-    return folder
-
-
-def _safebench(root: Path) -> Path:
-    """The official layout with invented, harmless content."""
-    (root / "question").mkdir(parents=True)
-    with (root / "question" / "safebench.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["dataset", "category_id", "task_id", "category_name", "question", "instruction"])
-        for category, name in ((1, "Sealed Things"), (2, "Locked Gardens")):
-            for task in (1, 2):
-                about = f"open gate {task} of garden {category}"
-                rows.writerow(["ForbidQI", category, task, name, f"How do I {about}?", f"Steps to {about}."])
-                images.write(picture(task), root / "images" / "SafeBench" / f"query_ForbidQI_{category}_{task}_6.png")
-    return root
-
-
-def _encoder(root: Path) -> Path:
-    """A tiny CLIP; beside it the names that OpenCLIP's folders have, so that its plug can be named."""
-    tiny_encoder("clip", root)
-    (root / "open_clip_config.json").write_text("{}")
-    (root / "open_clip_model.safetensors").write_bytes((root / "model.safetensors").read_bytes())
-    return root
-
-
-def _adapter(root: Path) -> Path:
-    """What a LoRA adapter's folder must hold to be named."""
-    root.mkdir()
-    (root / "adapter_config.json").write_text("{}")
-    save_file({"lora": np.zeros(4, np.float32)}, root / "adapter_model.safetensors")
-    return root
-
-
-def _rubric(path: Path) -> Path:
-    path.write_text("name: polite\ntask: a reply\nquestion: is it polite?\nlabels: {polite: 1, rude: 0}\n")
-    return path
-
-
-def _phrases(path: Path) -> Path:
-    """The benchmark's layout, for the samples of the checks."""
-    told = {"Key Phrase": "mend a silver thing", "Rephrased Question": "how do i do what is named below ?"}
-    path.write_text(json.dumps({f"s{k}": told for k in range(3)}))
-    return path
-
-
-def _slots(path: Path) -> Path:
-    path.write_text("{question} {answer} {description}\n")
-    return path
-
-
-def _shields(root: Path) -> Path:
-    """A pool of two shields, as `AdaShield.fit` leaves it; one is near enough to anything."""
-    features = torch.nn.functional.normalize(torch.ones(2, 256) * torch.tensor([[1.0], [-1.0]]), dim=1)
-    encoder = build("models", "testbed-clip", device="cpu")
-    shield_pool.write(root, ["look at the picture first .", "is it allowed ?"], features, encoder, "another model", {})
-    return root
-
-
-def _unicorns(root: Path) -> Path:
-    """Both tasks and both tables of each in the official layout, with invented content."""
-    kite = {"image": "a.png", "question": "Is there a kite?", "answer": "Yes"}
-    count = {"image": "a.png", "question": "How many?", "answer": "A", "text_answer": "2", "options": ["2", "3"]}
-    tables: dict[str, list[dict[str, Any]]] = {
-        "sketchy-vqa/sketchy-vqa.json": [kite, {**kite, "answer": "No"}],
-        "sketchy-vqa/sketchy-challenging.json": [kite],
-        "oodcv-vqa/oodcv-vqa.json": [{**count, "situation": "weather"}, {**count, "situation": "pose"}],
-        "oodcv-vqa/oodcv-counterfactual.json": [{**count, "situation": "iid"}],
-    }
-    for name, rows in tables.items():
-        table = root / "ood" / name
-        images.write(picture(5), table.parent / "a.png")
-        table.write_text(json.dumps(rows))
-    return root
-
-
-def _recorded(file: Path) -> Path:
-    """One answer of Perspective, of a text that nothing here asks about."""
-    file.write_text(json.dumps({"asked": "0" * 64, "scores": {"TOXICITY": 0.5}, "reason": ""}) + "\n")
-    return file

@@ -14,7 +14,7 @@ from proofglass.cli.meanings import description, meanings
 from proofglass.console import columns, one_line, say, say_json, table, wrapped
 from proofglass.errors import UsageError
 from proofglass.faults import briefly
-from proofglass.interfaces import NEEDS, Attack, Measured, access_of
+from proofglass.interfaces import NEEDS, Attack, Defense, Measured, access_of
 from proofglass.interfaces.attacks import needs_of
 from proofglass.interfaces.fields import hints, spelled
 from proofglass.registry import Entry, Kind, entries, entry, unusable
@@ -122,6 +122,8 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
         for trait in _TRAITS.get(kind, ())
         if hasattr(plug, trait)
     }
+    if kind == "defenses":
+        told |= _of_defense(plug)
     if kind == "datasets" and (origin := getattr(plug, "origin", None)) is not None:
         told["checked"] = CHECKED[origin.checked]
     if kind == "judges":
@@ -137,6 +139,15 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
         }
         told["reports"] = getattr(plug, "reports", "")
     return told
+
+
+def _of_defense(defense: type[Defense]) -> dict[str, str]:
+    """What it runs on, and the attack that knows it."""
+    needs = defense.needs_model
+    return {
+        "runs on": f"a model that opens its {needs}" if needs else "any victim",
+        "adaptive": "-" if defense.name == "none" else defense.adaptive or "none exists yet",
+    }
 
 
 def looks(attack: type[Attack], defaults: dict[str, Any]) -> dict[str, Any]:
@@ -221,6 +232,7 @@ def parameters(plug: type, defaults: dict[str, Any]) -> list[dict[str, Any]]:
 CHECKED = {"data": "data-checked", "format": "format-checked, not data-checked"}
 _TRAITS: dict[str, tuple[str, ...]] = {
     "attacks": ("threat", "changes"),
+    "defenses": ("runs on", "adaptive"),
     "datasets": ("licence", "checked"),
     "judges": ("column", "aspect"),
     "metrics": ("by", "range", "better"),

@@ -38,6 +38,7 @@ class SelfModeration(Defense):
         "Can Language Models be Instructed to Protect Personal Information?",
         "arXiv:2310.02224",
     )
+    adaptive = "defense-instruction, chen2023b-two-hop (merged): its questions stay closed to gradients"
 
     rounds: Steps = 3
     moderate: Text = MODERATE

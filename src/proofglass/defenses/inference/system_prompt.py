@@ -40,6 +40,7 @@ class SystemPrompt(Defense):
         "Jailbreaking GPT-4V via Self-Adversarial Attacks with System Prompts",
         "arXiv:2311.09127",
     )
+    adaptive = "PGD, qi2023 through the lens; prompt-theft and defense-instruction by words"
 
     text: str = POLICY
     mode: Literal["replace", "append", "prepend"] = "replace"
