@@ -219,6 +219,14 @@ def fitted(cross: WhiteBoxVictim, tmp_path_factory: pytest.TempPathFactory) -> I
     return replace(found, gate="best_layer", alpha=10.0)
 
 
+def test_vectors_are_of_the_weights_wherever_these_run(cross: WhiteBoxVictim, fitted: InferAligner) -> None:
+    elsewhere = victim_of("testbed-cross", device="auto")
+    assert elsewhere.key != cross.key
+    assert fitted.gates(elsewhere).layers == fitted.gates(cross).layers
+    with pytest.raises(UsageError, match="fitted on 'testbed-cross'"):
+        fitted(victim_of("testbed-cross-strict"))
+
+
 def some(cross: WhiteBoxVictim) -> list[Ask]:
     parts = ("restricted-image", "benign-image", "typographic", "benign")
     return [Ask(sample.chat, SIX) for part in parts for sample in judged(part, 2)]

@@ -119,7 +119,9 @@ class HiddenDetect(Defense):
 def refusal_in(model: WhiteBoxVictim, states: torch.Tensor, words: Sequence[int]) -> torch.Tensor:
     """F, [n, L]: the cosine of the logits of each state [n, L, d] with the one-hot of `words`."""
     logits = model.read_out(states)
-    return logits[..., list(words)].sum(-1) / (logits.norm(dim=-1) * len(words) ** 0.5).clamp(min=1e-12)
+    length = (logits.norm(dim=-1) * len(words) ** 0.5).clamp(min=1e-12)
+    found: torch.Tensor = logits[..., list(words)].sum(-1) / length
+    return found
 
 
 def area(values: torch.Tensor) -> torch.Tensor:

@@ -111,9 +111,9 @@ class InferAligner(Defense):
         fit each other.
         """
         bad, good = chats_of(harmful, "harmful"), chats_of(harmless, "harmless")
-        states = [states_of(opens_layers(cls, model, *PORTS), chats) for chats in (bad, good)]
-        srv, bias, accuracy = gate_of(*states, false_alarms=false_alarms)
-        ssv = difference(*states)
+        high, low = (states_of(opens_layers(cls, model, *PORTS), chats) for chats in (bad, good))
+        srv, bias, accuracy = gate_of(high, low, false_alarms)
+        ssv = difference(high, low)
         if aligned is not None:
             ssv = difference(*(states_of(opens_layers(cls, aligned, "hidden_states"), chats) for chats in (bad, good)))
             if ssv.shape != srv.shape:
