@@ -135,6 +135,10 @@ def test_vectors_without_length_or_number_are_refused(tmp_path: Path) -> None:
         InferAligner.fit(Written(STATES), BAD, BAD, folder=tmp_path)
     with pytest.raises(ValueError, match="harmful: expected at least one"):
         InferAligner.fit(Written(STATES), [], GOOD, folder=tmp_path)
+    with pytest.raises(ValueError, match="harmless: expected chats or samples, found a str"):
+        InferAligner.fit(Written(STATES), BAD, ["good one"], folder=tmp_path)  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="false_alarms: expected a share from 0 to 1, found 5"):
+        InferAligner.fit(Written(STATES), BAD, GOOD, folder=tmp_path, false_alarms=5)
     broken = Written({**STATES, "bad two": [(float("nan"), 0.0, 0.0)]})
     with pytest.raises(ValueError, match="not finite; nothing was written"):
         InferAligner.fit(broken, BAD, GOOD, folder=tmp_path / "none")

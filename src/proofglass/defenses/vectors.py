@@ -83,11 +83,19 @@ def key_inside(model: Victim) -> str:
 
 
 def chats_of(given: Iterable[Chat | Sample], what: str) -> list[Chat]:
-    """The dialogues of chats or samples. Raises ValueError where there is none."""
+    """The dialogues of chats or samples. Raises ValueError where there is none, or something else."""
     chats = [each.chat if isinstance(each, Sample) else each for each in given]
+    if odd := next((type(each).__name__ for each in chats if not isinstance(each, Chat)), ""):
+        raise ValueError(f"{what}: expected chats or samples, found a {odd}")
     if not chats:
         raise ValueError(f"{what}: expected at least one chat or sample, found none")
     return chats
+
+
+def check_share(share: float | None, field: str = "false_alarms") -> None:
+    """Raise ValueError unless `share` is one of 0 to 1, or None."""
+    if share is not None and not 0 <= share <= 1:
+        raise ValueError(f"{field}: expected a share from 0 to 1, found {share}")
 
 
 def states_of(model: WhiteBoxVictim, chats: Sequence[Chat]) -> torch.Tensor:
