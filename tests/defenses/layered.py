@@ -72,8 +72,8 @@ class Written(WhiteBoxVictim):
         raise NotImplementedError
 
 
-def victim_of(name: str = "testbed-linear") -> WhiteBoxVictim:
-    found: WhiteBoxVictim = build("victims", name, device="cpu")
+def victim_of(name: str = "testbed-linear", device: str = "cpu") -> WhiteBoxVictim:
+    found: WhiteBoxVictim = build("victims", name, device=device)
     return found
 
 

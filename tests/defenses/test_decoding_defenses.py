@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from defenses.layered import judged, victim_of
-from proofglass import Stack
+from proofglass import Lens, Stack
 from proofglass.defenses.contrasted import Contrasted
 from proofglass.defenses.inference.coca import CoCA
 from proofglass.defenses.inference.immune import Immune
@@ -108,6 +108,12 @@ def test_its_gradient_is_the_slope_of_its_loss(linear: WhiteBoxVictim, weighting
     torch.testing.assert_close(
         view.loss_and_grad(x, by_hand, weighting="given").pixels, view.loss_and_grad(x, some, weighting="sum").pixels
     )
+
+
+def test_what_answers_by_itself_stands_alone_and_no_ask_is_no_reply(linear: WhiteBoxVictim) -> None:
+    with pytest.raises(ValueError, match="acting: answers by itself"):
+        Lens(chat=COCA.placed, acting=Contrasted("coca", COCA.placed, 1.0))
+    assert COCA(linear).reply([]) == []
 
 
 def test_what_it_cannot_give_it_says(linear: WhiteBoxVictim) -> None:

@@ -57,6 +57,13 @@ def test_the_cosine_is_that_of_the_logits_with_a_one_hot_of_the_words(linear: Wh
     torch.testing.assert_close(found[:, -1], torch.nn.functional.cosine_similarity(logits, hot[None]))
 
 
+def test_layers_that_are_not_there_are_refused(linear: WhiteBoxVictim, fitted: HiddenDetect, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"layers: expected 0 to 3, found \[4\]"):
+        HiddenDetect.fit(linear, crafting("benign", 2), crafting("vqa", 2), folder=tmp_path, layers=(1, 4))
+    with pytest.raises(UsageError, match=r"layers: expected 0 to 3, found \[9\]"):
+        replace(fitted, layers=(9,))(linear)
+
+
 def test_words_that_the_model_cannot_write_are_left_out(linear: WhiteBoxVictim) -> None:
     found = first_tokens(linear, ("sorry", "Sorry", "\U0001f600", "zyxwv"))
     assert list(found) == ["sorry"]

@@ -135,6 +135,10 @@ def test_vectors_without_length_or_number_are_refused(tmp_path: Path) -> None:
         InferAligner.fit(Written(STATES), BAD, BAD, folder=tmp_path)
     with pytest.raises(ValueError, match="harmful: expected at least one"):
         InferAligner.fit(Written(STATES), [], GOOD, folder=tmp_path)
+    with pytest.raises(ValueError, match="harmless: expected chats or samples, found a str"):
+        InferAligner.fit(Written(STATES), BAD, ["good one"], folder=tmp_path)  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="false_alarms: expected a share from 0 to 1, found 5"):
+        InferAligner.fit(Written(STATES), BAD, GOOD, folder=tmp_path, false_alarms=5)
     broken = Written({**STATES, "bad two": [(float("nan"), 0.0, 0.0)]})
     with pytest.raises(ValueError, match="not finite; nothing was written"):
         InferAligner.fit(broken, BAD, GOOD, folder=tmp_path / "none")
@@ -217,6 +221,14 @@ def fitted(cross: WhiteBoxVictim, tmp_path_factory: pytest.TempPathFactory) -> I
     bad, good = crafting("restricted-image"), crafting("benign-image")
     found = InferAligner.fit(cross, bad, good, folder=tmp_path_factory.mktemp("vectors"))
     return replace(found, gate="best_layer", alpha=10.0)
+
+
+def test_vectors_are_of_the_weights_wherever_these_run(cross: WhiteBoxVictim, fitted: InferAligner) -> None:
+    elsewhere = victim_of("testbed-cross", device="auto")
+    assert elsewhere.key != cross.key
+    assert fitted.gates(elsewhere).layers == fitted.gates(cross).layers
+    with pytest.raises(UsageError, match="fitted on 'testbed-cross'"):
+        fitted(victim_of("testbed-cross-strict"))
 
 
 def some(cross: WhiteBoxVictim) -> list[Ask]:

@@ -144,3 +144,107 @@ def test_a_victim_that_opens_none_of_it_says_so(victim: Tiny) -> None:
     for ask in (lambda v: v.next_token_logits([]), lambda v: v.hidden_states([]), lambda v: v.steering({})):
         with pytest.raises(ClosedVictim, match="closed"):
             ask(kind())
+
+
+# ---------------------------------------------------------------- layers with gradients, changed, and read out
+
+
+def prepared_of(victim: Tiny, chats: list[Chat]):
+    """Two pictures, the first with two pairs."""
+    first, second = chats
+    pairs = [[(first, "a cat"), (Chat.user(first.images[0], "why so many words?"), "so")], [(second, "a dog")]]
+    return torch.cat([victim.pixels(chat.images[0]) for chat in chats]), victim.prepare(pairs), pairs
+
+
+def test_states_of_prepared_prompts_are_those_of_their_dialogues(victim: Tiny) -> None:
+    x, prepared, pairs = prepared_of(victim, [Chat.user(picture(1), "what is it?"), Chat.user(picture(2), "and that?")])
+    found, grad = victim.prompt_states(x, prepared, [1, 0])
+    wanted = victim.hidden_states([chat for row in pairs for chat, _ in row], [1, 0])
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    assert grad is None
+
+
+def test_the_gradient_of_states_is_their_slope(victim: Tiny) -> None:
+    x, prepared, _ = prepared_of(victim, [Chat.user(picture(1), "what is it?"), Chat.user(picture(2), "and that?")])
+    x = x.clamp(0.02, 0.98)
+    along = torch.randn(3, 2, victim.embedding_width, generator=torch.Generator().manual_seed(5))
+    states, grad = victim.prompt_states(x, prepared, [0, 1], along=along)
+    torch.testing.assert_close(states, victim.prompt_states(x, prepared, [0, 1])[0])
+    way = 1e-3 * grad.sign()
+    ahead, behind = (victim.prompt_states(x + side * way, prepared, [0, 1])[0] for side in (1, -1))
+    torch.testing.assert_close((grad * 2 * way).sum(), ((ahead - behind) * along).sum(), rtol=0.02, atol=1e-4)
+    # A picture's gradient is that of its own pairs.
+    only = along.clone()
+    only[2] = 0
+    assert not victim.prompt_states(x, prepared, [0, 1], along=only)[1][1].any()
+    by_slot = victim.prompt_states({"image": x}, prepared, [0, 1], along=along)[1]
+    torch.testing.assert_close(by_slot["image"], grad)
+
+
+def test_text_perturbations_move_the_states(victim: Tiny) -> None:
+    x, prepared, _ = prepared_of(victim, [Chat.user(picture(1), "what is it?"), Chat.user(picture(2), "and that?")])
+    text = [[torch.zeros(n, victim.embedding_width) for n in row] for row in prepared.text_tokens]
+    plain, _ = victim.prompt_states(x, prepared, [0])
+    torch.testing.assert_close(victim.prompt_states(x, prepared, [0], text=text)[0], plain)
+    text[0][0] += 0.5
+    moved, _ = victim.prompt_states(x, prepared, [0], text=text)
+    assert not torch.allclose(moved[0], plain[0])
+    torch.testing.assert_close(moved[1:], plain[1:])
+
+
+def test_the_last_layer_reads_out_as_the_first_token(victim: Tiny) -> None:
+    last = len(victim.model.family.layers) - 1
+    found = victim.read_out(victim.hidden_states(CHATS, [last])[:, 0])
+    torch.testing.assert_close(found, victim.next_token_logits(CHATS), atol=1e-4, rtol=1e-4)
+
+
+def test_a_function_changes_the_tokens_that_speak_and_no_other(victim: Tiny) -> None:
+    # Greedy decoding under it is the teacher-forced pass under it, token by token; a vector at all tokens is not.
+    seen: list[int] = []
+
+    def change(states: torch.Tensor) -> torch.Tensor:
+        seen.append(len(states))
+        return states + 0.7 * states.flip(-1)
+
+    chats = [Chat.user(picture(1), "what is it?"), Chat.user(picture(1), "and which colour has the roof?")]
+    x = torch.cat([victim.pixels(chat.images[0]) for chat in chats])
+    with victim.steering({0: change}):
+        texts = [reply.text for reply in victim.reply([Ask(chat, Settings(6)) for chat in chats])]
+        assert set(seen) == {2}  # one token of each of two rows, prompt or reply
+        tokens = victim.model.tokens([Ask(chat, Settings(6)) for chat in chats])
+        prepared = victim.model.prepare_tokens(
+            [[(victim.model.encode_chat(chat).ids, own)] for chat, own in zip(chats, tokens, strict=True)]
+        )
+        logits = [row[0].argmax(-1).tolist() for row in victim.target_logits(x, prepared)]
+    assert logits == tokens
+    assert texts != [reply.text for reply in victim.reply([Ask(chat, Settings(6)) for chat in chats])]
+
+
+def test_a_direction_gives_the_gradient_of_any_function_of_the_logits(victim: Tiny) -> None:
+    # Of the NLL itself: softmax(z) - one-hot, for both kinds of weights.
+    x, prepared, _ = prepared_of(victim, [Chat.user(picture(1), "what is it?"), Chat.user(picture(2), "and that?")])
+    wanted = victim.loss_and_grad(x, prepared, weighting="sum")
+    ways = []
+    for row, places in zip(victim.target_logits(x, prepared), prepared.places, strict=True):
+        ways.append([])
+        for logits, place in zip(row, places, strict=True):
+            ids = torch.tensor(place.ids[slice(*place.target)])
+            ways[-1].append(logits.softmax(-1) - torch.nn.functional.one_hot(ids, logits.shape[-1]))
+    found = victim.loss_and_grad(x, prepared.along(ways), weighting="sum")
+    torch.testing.assert_close(found.pixels, wanted.pixels, rtol=1e-3, atol=1e-6)
+    with pytest.raises(ValueError, match="directions: expected finite numbers"):
+        prepared.along([[way[:1] for way in row] for row in ways])
+
+
+def test_replies_are_chosen_by_what_is_made_of_both_logits(victim: Tiny) -> None:
+    asks = [Ask(chat, Settings(5)) for chat in CHATS]
+    beside = [chat.with_system("be brief") for chat in CHATS]
+    plain, other = victim.reply(asks), victim.reply([Ask(chat, Settings(5)) for chat in beside])
+    first = victim.reply_by(asks, lambda rows, own, second: own, beside)
+    assert [reply.text for reply in first] == [reply.text for reply in plain]
+    swapped = victim.reply_by(asks, lambda rows, own, second: second, beside)
+    assert [reply.text for reply in swapped] == [reply.text for reply in other]
+    with pytest.raises(ValueError, match="beside: expected one dialogue for each of 3 asks, found 1"):
+        victim.reply_by(asks, lambda rows, own, second: own, beside[:1])
+    (bad,) = victim.reply_by(asks[:1], lambda rows, own, second: own * float("nan"))
+    assert bad.outcome == "error"

@@ -337,3 +337,15 @@ def test_a_reply_tells_the_chances_of_the_choices_that_were_asked_for(victim: Ow
         assert reply.cost.forward == before.cost.forward + 1
     (reply,) = victim.reply([Ask(chats[0], Settings(3, choices=("Yes", "Yeah", "N")))])  # bytes: both begin with Y
     assert set(reply.choices) == {"N"}
+
+
+def test_a_direction_gives_the_gradient_of_any_function_of_the_logits() -> None:
+    # Of the NLL itself: softmax(z) - one-hot.
+    toy = OwnModule(Toy())
+    x = torch.rand(1, 3, *toy.size, generator=torch.Generator().manual_seed(4))
+    prepared = toy.prepare([[(Chat.user(Image.from_array(np.zeros((12, 8, 3), np.uint8)), "why?"), "so")]])
+    ((logits,),), ((place,),) = toy.target_logits(x, prepared), prepared.places
+    ids = torch.tensor(place.ids[slice(*place.target)])
+    way = logits.softmax(-1) - torch.nn.functional.one_hot(ids, logits.shape[-1])
+    found = toy.loss_and_grad(x, prepared.along([[way]]), weighting="sum").pixels
+    torch.testing.assert_close(found, toy.loss_and_grad(x, prepared, weighting="sum").pixels, rtol=1e-4, atol=1e-6)

@@ -176,25 +176,27 @@ class Gated:
             with parts[0].at_work(self, model):
                 return model.loss_and_grad(pixels, prepared, weighting=weighting, need_grad=need_grad, text=text)
         rows = [len(row) for row in prepared.places]
-        weights, grads = weights_of(prepared, weighting), []
-        nll, loss, slopes = {}, [0.0] * len(rows), {}
+        weights = weights_of(prepared, weighting)
+        grads: list[tuple[Sequence[int], Any]] = []
+        losses: list[list[torch.Tensor]] = [[] for _ in rows]
+        nll: dict[tuple[int, int], torch.Tensor] = {}
+        slopes: dict[tuple[int, int], torch.Tensor] = {}
         for part in parts:
             given = part.prepared if weights is None else part.prepared.weighted(part.of(weights))
             with part.at_work(self, model):
                 seen = model.loss_and_grad(part.pixels, given, weighting="given", need_grad=need_grad, text=part.text)
             grads.append((part.rows, seen.pixels))
             for k, (b, picks) in enumerate(zip(part.rows, part.picks, strict=True)):
-                loss[b] = loss[b] + seen.loss[k]  # type: ignore[assignment]
+                losses[b].append(seen.loss[k])
                 for at, p in enumerate(picks):
                     nll[b, p] = seen.nll[k, at]
-                    slopes[b, p] = None if seen.text is None else seen.text[k][at]
-        some = next(iter(nll.values()))
-        table = [
-            torch.stack([nll.get((b, p), some.new_tensor(float("nan"))) for p in range(max(rows))])
-            for b in range(len(rows))
-        ]
-        told_text = None if text is None else tuple(tuple(slopes[b, p] for p in range(n)) for b, n in enumerate(rows))
-        return LossAndGrad(torch.stack(table), torch.stack(loss), summed(pixels, grads), told_text)  # type: ignore[arg-type]
+                    if seen.text is not None:
+                        slopes[b, p] = seen.text[k][at]
+        nothing = next(iter(nll.values())).new_tensor(float("nan"))
+        table = [torch.stack([nll.get((b, p), nothing) for p in range(max(rows))]) for b in range(len(rows))]
+        loss = torch.stack([torch.stack(own).sum() for own in losses])
+        to_text = None if text is None else tuple(tuple(slopes[b, p] for p in range(n)) for b, n in enumerate(rows))
+        return LossAndGrad(torch.stack(table), loss, summed(pixels, grads), to_text)
 
     def target_logits(self, model: WhiteBoxVictim, pixels: Any, prepared: Any) -> list[list[torch.Tensor]]:
         found: dict[tuple[int, int], torch.Tensor] = {}
@@ -216,7 +218,7 @@ class Gated:
         with torch.enable_grad():
             margins = self.margins(model, leaf).amax(1)
             (slope,) = torch.autograd.grad(margins.sum(), leaf)
-        _, grad = model.prompt_states(x, prepared, self.layers, along=slope)
+        grad: Any = model.prompt_states(x, prepared, self.layers, along=slope)[1]
         return margins.detach(), grad
 
     def _parts(self, model: WhiteBoxVictim, pixels: Any, prepared: Any, text: TextPerturbations) -> Iterator[_Part]:
@@ -272,13 +274,13 @@ def weights_of(prepared: Any, weighting: Weighting) -> list[list[list[float]]] |
     """The weights of `weighting` as numbers, token by token; None where they are given."""
     if weighting == "given":
         return None
-    tokens = [[sum(spans) for spans in row] for row in prepared.spans]
-    each = {
-        "token": lambda n, row: 1 / sum(row),
-        "pair": lambda n, row: 1 / (len(row) * n),
-        "sum": lambda n, row: 1.0,
-    }[weighting]
-    return [[[each(n, row)] * n for n in row] for row in tokens]
+    found = []
+    for row in prepared.spans:
+        tokens = [sum(spans) for spans in row]
+        share = {"token": [1 / sum(tokens)] * len(row), "pair": [1 / (len(row) * n) for n in tokens]}
+        each = share.get(weighting, [1.0] * len(row))
+        found.append([[weight] * n for weight, n in zip(each, tokens, strict=True)])
+    return found
 
 
 def taken(pixels: Any, rows: Sequence[int]) -> Any:

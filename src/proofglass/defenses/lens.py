@@ -48,6 +48,8 @@ class Lens:
             raise ValueError(f"draws: expected 0 (nothing is drawn) or more, found {self.draws}")
         if self.pixels is None and (self.draws or self.straight_through):
             raise ValueError("draws, straight_through: say something of `pixels`, and there is no such map")
+        if self.acting is not None and (self.chat or self.pixels or self.steering or self.margin):
+            raise ValueError("acting: answers by itself, so no chat, pixels, steering or margin stands beside it")
 
     @property
     def gated(self) -> bool:

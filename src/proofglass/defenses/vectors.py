@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
-from proofglass.interfaces import Victim, WhiteBoxVictim, innermost
+from proofglass.interfaces import Victim, WhiteBoxVictim, innermost, key_of
 from proofglass.types import Chat, Sample
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def save(
         raise ValueError(f"{defense}: fit: {', '.join(odd)}: found numbers that are not finite; nothing was written")
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}, folder / TENSORS)
-    card = {"defense": defense, "model": {"name": model.name, "key": innermost(model).key}, **told}
+    card = {"defense": defense, "model": {"name": innermost(model).name, "key": key_inside(model)}, **told}
     (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -55,10 +55,10 @@ def load(
         ) from error
     if of != defense:
         raise UsageError(f"{folder / CARD}: defense: expected {defense!r}, found {of!r}; {again}")
-    if key != innermost(model).key:
+    if key != key_inside(model):
         raise UsageError(
             f"{folder / CARD}: model: fitted on {card['model'].get('name')!r} (key {key}), and this is "
-            f"{innermost(model).name!r} (key {innermost(model).key}); what was found inside one model says nothing of "
+            f"{innermost(model).name!r} (key {key_inside(model)}); what was found inside one model says nothing of "
             f"another; {again}"
         )
     try:
@@ -74,12 +74,28 @@ def load(
     return found, card
 
 
+def key_inside(model: Victim) -> str:
+    """Of what is inside the model: its weights, an adapter included, wherever it runs; the model's key where it states
+    no weights."""
+    inner = innermost(model)
+    weights = getattr(inner, "weights_hash", None)
+    return key_of(["weights", weights]) if isinstance(weights, str) else inner.key
+
+
 def chats_of(given: Iterable[Chat | Sample], what: str) -> list[Chat]:
-    """The dialogues of chats or samples. Raises ValueError where there is none."""
+    """The dialogues of chats or samples. Raises ValueError where there is none, or something else."""
     chats = [each.chat if isinstance(each, Sample) else each for each in given]
+    if odd := next((type(each).__name__ for each in chats if not isinstance(each, Chat)), ""):
+        raise ValueError(f"{what}: expected chats or samples, found a {odd}")
     if not chats:
         raise ValueError(f"{what}: expected at least one chat or sample, found none")
     return chats
+
+
+def check_share(share: float | None, field: str = "false_alarms") -> None:
+    """Raise ValueError unless `share` is one of 0 to 1, or None."""
+    if share is not None and not 0 <= share <= 1:
+        raise ValueError(f"{field}: expected a share from 0 to 1, found {share}")
 
 
 def states_of(model: WhiteBoxVictim, chats: Sequence[Chat]) -> torch.Tensor:

@@ -97,5 +97,5 @@ def turned(states: torch.Tensor, v: torch.Tensor, reference: torch.Tensor, alpha
     import torch
 
     near = torch.nn.functional.cosine_similarity(states - reference, v[None], dim=-1).clamp(0, 1)
-    way = v / v.norm()
-    return states - alpha * states.norm(dim=-1, keepdim=True) * near[:, None] * way
+    far: torch.Tensor = alpha * states.norm(dim=-1, keepdim=True) * near[:, None] * v / v.norm()
+    return states - far

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from proofglass.defenses.acting import opens_layers
 from proofglass.defenses.gated import Gated
 from proofglass.defenses.opened import Lens, Opened
-from proofglass.defenses.vectors import chats_of, load, save
+from proofglass.defenses.vectors import chats_of, check_share, load, save
 from proofglass.errors import UsageError
 from proofglass.interfaces import Defense, Paper, Share, Text, Victim, WhiteBoxVictim, rebased
 from proofglass.types import Chat, Sample
@@ -102,11 +102,14 @@ class HiddenDetect(Defense):
         """
         import torch
 
+        check_share(false_alarms)
         bad, good = chats_of(unsafe, "unsafe"), chats_of(safe, "safe")
         first = first_tokens(opens_layers(cls, model, *PORTS), words)
         high, low = (refusal_in(model, model.hidden_states(chats), list(first.values())).cpu() for chats in (bad, good))
         fdv = high.mean(0) - low.mean(0)
-        chosen = tuple(layers) or chosen_by(fdv.tolist())
+        chosen = tuple(sorted(set(layers))) or chosen_by(fdv.tolist())
+        if odd := [layer for layer in chosen if not 0 <= layer < len(fdv)]:
+            raise ValueError(f"layers: expected 0 to {len(fdv) - 1}, found {odd}")
         threshold = torch.quantile(area(low[:, list(chosen)]), 1 - false_alarms)
         told = {"words": list(first), "layers": list(chosen), "unsafe": len(bad), "safe": len(good),
                 "false_alarms": false_alarms, "threshold": float(threshold), "fdv": fdv.tolist()}  # fmt: skip
@@ -119,7 +122,9 @@ class HiddenDetect(Defense):
 def refusal_in(model: WhiteBoxVictim, states: torch.Tensor, words: Sequence[int]) -> torch.Tensor:
     """F, [n, L]: the cosine of the logits of each state [n, L, d] with the one-hot of `words`."""
     logits = model.read_out(states)
-    return logits[..., list(words)].sum(-1) / (logits.norm(dim=-1) * len(words) ** 0.5).clamp(min=1e-12)
+    length = (logits.norm(dim=-1) * len(words) ** 0.5).clamp(min=1e-12)
+    found: torch.Tensor = logits[..., list(words)].sum(-1) / length
+    return found
 
 
 def area(values: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from proofglass.defenses.acting import opens_layers
 from proofglass.defenses.gated import Gated, Pattern
 from proofglass.defenses.opened import Lens, Opened
-from proofglass.defenses.vectors import chats_of, load, middle, save, states_of
+from proofglass.defenses.vectors import chats_of, check_share, load, middle, save, states_of
 from proofglass.errors import UsageError
 from proofglass.interfaces import Defense, NonNegative, Paper, Share, Victim, WhiteBoxVictim, rebased
 from proofglass.types import Chat, Sample
@@ -110,10 +110,11 @@ class InferAligner(Defense):
         halfway between both kinds. Raises ValueError where both kinds look alike, UsageError for models that do not
         fit each other.
         """
+        check_share(false_alarms)
         bad, good = chats_of(harmful, "harmful"), chats_of(harmless, "harmless")
-        states = [states_of(opens_layers(cls, model, *PORTS), chats) for chats in (bad, good)]
-        srv, bias, accuracy = gate_of(*states, false_alarms=false_alarms)
-        ssv = difference(*states)
+        high, low = (states_of(opens_layers(cls, model, *PORTS), chats) for chats in (bad, good))
+        srv, bias, accuracy = gate_of(high, low, false_alarms)
+        ssv = difference(high, low)
         if aligned is not None:
             ssv = difference(*(states_of(opens_layers(cls, aligned, "hidden_states"), chats) for chats in (bad, good)))
             if ssv.shape != srv.shape:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from proofglass.interfaces import Change, in_form_of
 from proofglass.types import Chat
-from proofglass.victims.hf.gradient import row_of
 from proofglass.victims.shared.choosing import first_tokens
 from proofglass.victims.shared.tasks import chunks, perturbations, tasks_of
 
@@ -62,26 +61,30 @@ def prompt_states(
     if slopes and not model.family.sees_images:
         raise ValueError("pixels: a text-only model has no gradient to them")
     added = None if text is None else perturbations(text, prepared, model.embedding_width, step.device, False)
-    found, grads, at = [], {slot: torch.zeros_like(each) for slot, each in x.items()}, 0
-    for b, row in enumerate(tasks_of(prepared, "sum", added)):
-        alone = [replace(task, owner=min(task.owner, 0), weights=()) for task in row]
-        for part in step.chunks(alone, step.micro):
-            leaves = {slot: each.detach().requires_grad_(slopes) for slot, each in row_of(x, b).items()}
-            with torch.set_grad_enabled(slopes), _caught(model, layers) as caught:
-                cuts, seen = step.see(leaves, part)
-                rows, last = step.ends(part, seen)
-                states = torch.stack([each[rows, last].float() for each in caught()], 1)
-            found.append(states.detach())
-            if along is not None and states.requires_grad:
-                (states * along[at : at + len(part)].to(states)).sum().backward()
-                for features, leaf in cuts:
-                    if leaf.grad is not None:
-                        features.backward(leaf.grad)
-                for slot, leaf in leaves.items():
-                    if leaf.grad is not None:
-                        grads[slot][b] += leaf.grad[0]
-            at += len(part)
-    return torch.cat(found), in_form_of(pixels, grads) if slopes else None
+    found: list[Tensor] = []
+    grads: dict[str, list[Tensor]] = {slot: [] for slot in x}
+    for these in chunks(range(len(prepared)), max(1, step.images_per_pass // max(1, len(x)))):
+        leaves = {slot: each[these[0] : these[-1] + 1].detach().requires_grad_(slopes) for slot, each in x.items()}
+        rows = tasks_of(prepared.rows(these), "sum", None if added is None else [added[b] for b in these])
+        prompts = [replace(task, weights=()) for row in rows for task in row]
+        with torch.set_grad_enabled(slopes):
+            cuts, seen = step.see(leaves, prompts)
+            for part in step.chunks(prompts, max(step.micro, len(these))):
+                with _caught(model, layers) as caught:
+                    ends = step.ends(part, seen)
+                states = torch.stack([each[ends].float() for each in caught()], 1)
+                if along is not None and states.requires_grad:
+                    at = sum(map(len, found))
+                    (states * along[at : at + len(part)].to(states)).sum().backward()
+                found.append(states.detach())
+        for features, leaf in cuts:
+            if leaf.grad is not None:
+                features.backward(leaf.grad)
+        for slot, leaf in leaves.items():
+            grads[slot].append(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad)
+    if not slopes:
+        return torch.cat(found), None
+    return torch.cat(found), in_form_of(pixels, {slot: torch.cat(parts) for slot, parts in grads.items()})
 
 
 @contextlib.contextmanager
