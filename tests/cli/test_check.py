@@ -54,7 +54,7 @@ def test_what_a_plug_breaks_is_named_with_what_was_found_and_what_was_promised(c
     [
         (("defenses", "no.such.module:Thing"), "cannot load no.such.module:Thing: No module named 'no'"),
         (("defenses", "conformance.broken_plugs:Suffix"), "is Suffix, which is no Defense"),
-        (("defenses", "self-moderatoin"), "Did you mean 'self-moderation'?"),
+        (("defenses", "self-moderatoin"), "Did you mean 'self-moderation'"),
         (("defenses", "self-moderation", "--set", "rounds=-1"), "rounds: expected at least 0"),
         (("datasets", "safebench"), "needs --set root=VALUE"),
     ],

@@ -11,6 +11,7 @@ from defenses.scripted_models import lines
 from defenses.test_adaptive import attacked, model_of, requests, seen_through
 from proofglass.attacks.image.pgd import PGD
 from proofglass.defenses.inference.adashield import AdaShieldStatic
+from proofglass.defenses.inference.ecso import ECSO
 from proofglass.defenses.inference.goal_priority import GoalPriority
 from proofglass.defenses.inference.guard_input import GuardInput
 from proofglass.defenses.inference.guard_output import GuardOutput
@@ -19,6 +20,7 @@ from proofglass.defenses.similarity import floats
 from proofglass.interfaces import Defense
 from proofglass.registry import build
 from proofglass.studies.study import load
+from proofglass.testbed import world
 from proofglass.testing import opened
 from proofglass.types import Ask, Chat, Image, Settings
 
@@ -67,9 +69,15 @@ def test_a_wall_of_a_detector_answers_as_what_an_attacker_sees_through_it() -> N
     opened.answers_as_it_defends(wall, model_of("testbed-linear"), [*asks, Ask(Chat.user("hello ."), Settings(6))])
 
 
-def test_the_study_of_the_docs_is_read() -> None:
-    found = load(Path(__file__).parent.parent.parent / "examples" / "walls.yaml")
-    walls = {item.label: item.plug for item in found.defenses}
+def test_the_studies_of_the_docs_are_read() -> None:
+    examples = Path(__file__).parent.parent.parent / "examples"
+    walls, prompts, again = (
+        {item.label: item.plug for item in load(examples / f"{name}.yaml").defenses}
+        for name in ("walls", "prompts", "asking_again")
+    )
+    assert set(prompts) >= {"self-reminder", "goal-priority", "adashield-static"}
+    assert isinstance(again["ecso"], ECSO)
+    assert {f"a {noun} is a sealed thing ." for noun in world.SEALED} < set(again["ecso"].unsafe)
     assert isinstance(walls["guard-output"], GuardOutput)
     assert walls["guard-output"].judge == walls["ocr-guard"].judge
 
