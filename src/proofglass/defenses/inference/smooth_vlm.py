@@ -75,13 +75,14 @@ class SmoothVLM(Defense):
         if not self.share or not ask.chat.images:
             reply: Reply = yield ask
             return reply
-        chats = [self.lens.shown(ask.chat, self.key, ask.settings.draw, k) for k in range(self.copies)]
+        key, lens = self.key, self.lens
+        chats = [lens.shown(ask.chat, key, ask.settings.draw, k) for k in range(self.copies)]
         replies: list[Reply] = yield [ask.on(chat) for chat in chats]
         failed = next((reply for reply in replies if reply.outcome == "error"), None)
         if failed is not None:
             return failed
         labels = yield from goes_along(self.judge, chats, replies)
-        return self.voted(replies, labels, seed_of(self.key, ask.settings.draw, *_said(ask.chat)))
+        return self.voted(replies, labels, seed_of(key, ask.settings.draw, *_said(ask.chat)))
 
     def voted(self, replies: Sequence[Reply], labels: Sequence[bool], seed: int) -> Reply:
         """One of the `replies` of the side that the `labels` (it goes along) vote for, with the decision."""
