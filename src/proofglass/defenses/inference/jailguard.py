@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from proofglass.defenses import mutators
 from proofglass.defenses.divergence import divergences, similarities
-from proofglass.defenses.inference.smooth_vlm import phrases
 from proofglass.defenses.kinds import check_kinds
-from proofglass.defenses.labels import goes_along, heard, noted, refused
+from proofglass.defenses.labels import goes_along, heard, noted, phrases, refused
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.flow import Flow
 from proofglass.interfaces import (

@@ -12,24 +12,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from proofglass.defenses.kinds import check_kinds
-from proofglass.defenses.labels import goes_along, noted
+from proofglass.defenses.labels import goes_along, noted, phrases
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.engine.seeds import seed_of
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Defense, Judge, Paper, Share, WhiteBoxVictim
-from proofglass.registry import build
 from proofglass.types import Ask, Chat, Decision, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
-
-
-def phrases() -> Judge:
-    """SmoothLLM's test: 1 if no phrase of its list stands in the answer."""
-    found: Judge = build("judges", "phrases", rules="smoothllm")
-    return found
 
 
 @dataclass(frozen=True)
