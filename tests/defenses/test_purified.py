@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from defenses.opened_parts import PAIRS, some_pixels
 from proofglass.attacks.image.pgd import PGD
 from proofglass.defenses.inference.bit_depth import BitDepth
 from proofglass.defenses.inference.blur import Blur
+from proofglass.defenses.inference.jailguard import JailGuard
 from proofglass.defenses.inference.jpeg import JPEG
 from proofglass.defenses.inference.random_crop import RandomCrop
 from proofglass.defenses.inference.random_resize_pad import RandomResizePad
 from proofglass.defenses.inference.resize import FILTERS, Resize
+from proofglass.defenses.inference.smooth_vlm import SmoothVLM
 from proofglass.engine.seeds import drawing, stream
 from proofglass.evaluation.datasets.testbed import TestbedData
 from proofglass.interfaces import Defense, WhiteBoxVictim, opened_through
@@ -254,4 +257,34 @@ def test_pgd_through_it_does_no_worse_than_pgd_on_the_bare_model(defense: Defens
         chats = [attack.apply(artefact, sample) for artefact, sample in zip(made, samples, strict=True)]
         pairs = [[(chat, sample.target)] for chat, sample in zip(chats, samples, strict=True)]
         losses.append(float(view.loss_and_grad(None, view.prepare(pairs, slots=()), need_grad=False).loss.mean()))
+    assert losses[1] <= losses[0], losses
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("defense", "epsilon", "steps"),
+    [
+        (SmoothVLM(share=0.2, draws=2), 16 / 255, 10),
+        (RandomCrop(draws=2), 16 / 255, 10),
+        (RandomResizePad(draws=2), 16 / 255, 10),
+        # Turned by up to half a turn, pictures have little in common: more steps and draws, or the noise wins.
+        (JailGuard(draws=4), 32 / 255, 20),
+    ],
+    ids=lambda given: getattr(given, "name", ""),
+)
+def test_pgd_through_draws_does_no_worse_in_expectation(defense: Defense, epsilon: float, steps: int) -> None:
+    # The mean loss of the target over 16 draws that neither attack has seen, on the same six pictures in 8 bit.
+    model: WhiteBoxVictim = build("victims", "testbed-linear", device="cpu")
+    view = opened_through(defense, model)
+    judged = opened_through(replace(defense, draws=16), model)  # type: ignore[type-var]
+    assert view is not None
+    assert judged is not None
+    samples = [row for row in TestbedData(part="restricted-image", n=6) if isinstance(row, Sample)]
+    attack, losses = PGD(epsilon=epsilon, steps=steps, step_size=4 / 255, select="last", batch=6), []
+    for crafted_on in (model, view):
+        made = list(attack.craft(crafted_on, samples, seed=1))
+        x = torch.cat([model.pixels(artefact.images[0]) for artefact in made])
+        prepared = judged.prepare([[(sample.chat, sample.target)] for sample in samples])
+        with drawing(range(100, 106), "judged"):
+            losses.append(float(judged.loss_and_grad(x, prepared, need_grad=False).loss.mean()))
     assert losses[1] <= losses[0], losses

@@ -8,6 +8,7 @@ from dataclasses import replace
 from proofglass.errors import ProofglassError
 from proofglass.flow import Flow
 from proofglass.interfaces import HelperSilent, Judge
+from proofglass.registry import build
 from proofglass.types import Attempt, Chat, Decision, Helper, Reply, Sample, Score
 
 VERDICT = 0.5  # where the value of a score is divided
@@ -15,6 +16,12 @@ VERDICT = 0.5  # where the value of a score is divided
 
 class Unanswered(ProofglassError):
     """A judge or another helper inside a defense gave no answer: an error of that sample, never "safe"."""
+
+
+def phrases() -> Judge:
+    """SmoothLLM's test: 1 if no phrase of its list stands in the answer."""
+    found: Judge = build("judges", "phrases", rules="smoothllm")
+    return found
 
 
 def goes_along(judge: Judge, asked: Sequence[Chat], replies: Sequence[Reply]) -> Flow[list[bool]]:

@@ -68,7 +68,7 @@ def turned(x: torch.Tensor, degrees: float) -> torch.Tensor:
 
 def posterised(x: torch.Tensor, bits: int) -> torch.Tensor:
     """float [1, 3, H, W] with the first `bits` bits of each 8-bit colour; no gradient."""
-    step = 2 ** (8 - bits)
+    step: float = 2 ** (8 - bits)
     levels = (255 * x.detach()).round()
     return (levels / step).floor() * step / 255
 

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from proofglass.defenses import mutators
 from proofglass.defenses.divergence import divergences, similarities
-from proofglass.defenses.inference.smooth_vlm import phrases
 from proofglass.defenses.kinds import check_kinds
-from proofglass.defenses.labels import goes_along, heard, noted, refused
+from proofglass.defenses.labels import goes_along, heard, noted, phrases, refused
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.flow import Flow
 from proofglass.interfaces import (
@@ -120,17 +119,17 @@ class JailGuard(Defense):
         """Of the mutants; the one that failed, where one did."""
         chats = [ask.chat] * self.copies
         if self.of_image(ask.chat):
-            lens = Lens(pixels=mutators.mutated, draws=1)
-            chats = [lens.shown(chat, self.key, ask.settings.draw, k) for k, chat in enumerate(chats)]
+            key, lens = self.key, Lens(pixels=mutators.mutated, draws=1)
+            chats = [lens.shown(chat, key, ask.settings.draw, k) for k, chat in enumerate(chats)]
         if self.mutates in ("text", "both") or not self.of_image(ask.chat):
             chats = yield from self._reworded(ask, chats)
         replies: list[Reply] = yield [ask.on(chat) for chat in chats]
         return next((reply for reply in replies if reply.outcome == "error"), replies)
 
     def _reworded(self, ask: Ask, chats: Sequence[Chat]) -> Flow[list[Chat]]:
-        found = []
+        found, key = [], self.key
         for k, chat in enumerate(chats):
-            draw = random.Random(f"{self.key}|{ask.settings.draw}|{k}|{ask.chat.last_text}".encode("utf-8", "replace"))
+            draw = random.Random(f"{key}|{ask.settings.draw}|{k}|{ask.chat.last_text}".encode("utf-8", "replace"))
             marks, masks = mutators.PUNCTUATION, mutators.INSERTION
             choice = draw.random() * (1.0 if self.translator is not None else marks + masks)
             if choice < marks + masks:

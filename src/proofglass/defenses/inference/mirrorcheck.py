@@ -94,11 +94,11 @@ class MirrorCheck(Defense):
         import torch
 
         with torch.no_grad():
-            pair = [
+            first, second = (
                 self._noisy(encoder.features(floats(image)).flatten(1), (seed, k))
                 for k, image in enumerate((one, other))
-            ]
-            found = float(torch.nn.functional.cosine_similarity(*pair))
+            )
+            found = float(torch.nn.functional.cosine_similarity(first, second))
         if found != found:
             raise ValueError(f"encoder {encoder.name}: its features are no numbers")
         return found

@@ -12,24 +12,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from proofglass.defenses.kinds import check_kinds
-from proofglass.defenses.labels import goes_along, noted
+from proofglass.defenses.labels import goes_along, noted, phrases
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.engine.seeds import seed_of
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Defense, Judge, Paper, Share, WhiteBoxVictim
-from proofglass.registry import build
 from proofglass.types import Ask, Chat, Decision, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import torch
-
-
-def phrases() -> Judge:
-    """SmoothLLM's test: 1 if no phrase of its list stands in the answer."""
-    found: Judge = build("judges", "phrases", rules="smoothllm")
-    return found
 
 
 @dataclass(frozen=True)
@@ -75,13 +68,14 @@ class SmoothVLM(Defense):
         if not self.share or not ask.chat.images:
             reply: Reply = yield ask
             return reply
-        chats = [self.lens.shown(ask.chat, self.key, ask.settings.draw, k) for k in range(self.copies)]
+        key, lens = self.key, self.lens
+        chats = [lens.shown(ask.chat, key, ask.settings.draw, k) for k in range(self.copies)]
         replies: list[Reply] = yield [ask.on(chat) for chat in chats]
         failed = next((reply for reply in replies if reply.outcome == "error"), None)
         if failed is not None:
             return failed
         labels = yield from goes_along(self.judge, chats, replies)
-        return self.voted(replies, labels, seed_of(self.key, ask.settings.draw, *_said(ask.chat)))
+        return self.voted(replies, labels, seed_of(key, ask.settings.draw, *_said(ask.chat)))
 
     def voted(self, replies: Sequence[Reply], labels: Sequence[bool], seed: int) -> Reply:
         """One of the `replies` of the side that the `labels` (it goes along) vote for, with the decision."""
