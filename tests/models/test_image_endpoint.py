@@ -19,7 +19,6 @@ from proofglass.models.image_endpoint import ImageEndpoint
 from proofglass.records.journal import Journal, Journaled
 from proofglass.types import Ask, Chat, Image, Settings
 
-
 BODIES: dict[str, Any] = {
     "no json": b"{cut off",
     "no utf-8": b'{"data": "\xff"}',
