@@ -123,7 +123,7 @@ def test_two_packages_with_one_name_are_both_named_and_neither_is_taken(installe
     installed("first", "attacks", {"twin": sound})
     installed("second", "attacks", {"twin": sound})
     _, out, _ = proofglass("list", "attacks")
-    row = next(line for line in out.splitlines() if line.startswith("twin"))
+    row = " ".join(out.partition("\ntwin")[2].split())
     code, _, err = proofglass("run", study_of(tmp_path, attacks=["twin"]), "--out", str(tmp_path / "run"))
     assert code == 2
     for told in (row, err):
@@ -135,7 +135,8 @@ def test_a_name_of_ours_stays_ours_and_the_list_says_who_wanted_it(installed, pr
     assert registry.entry("attacks", "no-attack").package == ""
     code, out, _ = proofglass("list", "attacks")
     assert code == 0
-    assert "hidden: Proofglass has a plug of this name; its package must give it another (thief 1.0)" in out
+    said = "hidden: Proofglass has a plug of this name; its package must give it another (thief 1.0)"
+    assert said in " ".join(out.split())
 
 
 def test_malformed_entry_points_of_one_package_hide_no_other(installed, proofglass) -> None:

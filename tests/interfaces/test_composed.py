@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from proofglass.errors import UnknownName
+from proofglass.errors import ImageError, UnknownName
 from proofglass.flow import Flow, drive
-from proofglass.interfaces import Attack, Composed, Victim
+from proofglass.interfaces import Attack, Composed, Judge, Victim
 from proofglass.registry import build
-from proofglass.types import Artefact, Ask, Budget, Chat, Cost, Reply, Sample
+from proofglass.types import Artefact, Ask, Attempt, Budget, Chat, Cost, Reply, Sample, Score, Settings
 from scripted_plugs import EchoVictim, Speck
 
 
@@ -50,6 +50,58 @@ class Learns(Attack):
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         return sample.chat.with_text(f"{sample.chat.last_text} {artefact.texts[0]}")
+
+
+@dataclass(frozen=True)
+class LearnsOnce(Learns):
+    """Learns what serves all."""
+
+    name = "learns-once"
+    scope = "universal"
+
+    def craft(
+        self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
+    ) -> Iterator[Artefact]:
+        yield replace(next(super().craft(victim, samples, seed=seed, budget=budget)), sample_id=None)
+
+
+@dataclass(frozen=True)
+class Breaks(Attack):
+    """Finds a picture that cannot be read."""
+
+    name = "breaks"
+
+    def apply(self, artefact: Artefact, sample: Sample) -> Chat:
+        if "sealed" in sample.chat.last_text:
+            raise ImageError("cut off")
+        return sample.chat
+
+
+@dataclass(frozen=True)
+class Numbered(Attack):
+    """Puts the number of the draw behind the text, in a dialogue of its own."""
+
+    name = "numbered"
+    changes = ("text",)
+
+    def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
+        chat = sample.chat.with_text(f"{sample.chat.last_text} {ask.settings.draw}")
+        reply = yield ask.on(chat)
+        return chat, reply
+
+
+@dataclass(frozen=True)
+class Watches(Judge):
+    """Notes the samples that it is shown; nothing is a success."""
+
+    name = "watches"
+    says = "bad"
+
+    seen: list[Sample] = field(default_factory=list)
+
+    def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+        self.seen.extend(attempt.sample for attempt in attempts)
+        return [Score(self.name, 0.0) for _ in attempts]
 
 
 @dataclass(frozen=True)
@@ -129,6 +181,45 @@ def test_what_may_be_spent_is_shared_among_those_that_spend() -> None:
     assert own.cost == Cost(forward=6)
     (alone,) = crafted(Says() + Learns(), sample(), budget=Budget(100))
     assert alone.parts[1].trace["spent"] == 100.0
+
+
+def test_what_is_crafted_once_and_what_for_each_share_one_budget() -> None:
+    both = LearnsOnce() + Says() + Learns()
+    shared = both.shared()
+    assert shared is not None
+    (bought,) = crafted(shared, sample(name="crafting"), budget=Budget(100))
+    assert bought.parts[0].trace["spent"] == 50.0
+    (own,) = crafted(both.after(bought), sample(), budget=Budget(100))
+    assert own.parts[2].trace["spent"] == 50.0
+    alone = (LearnsOnce() + Says()).craft(EchoVictim(), [sample()], seed=1, budget=Budget(100))
+    assert next(alone).parts[0].trace["spent"] == 100.0
+
+
+def test_a_broken_picture_of_one_sample_takes_no_other_with_it() -> None:
+    made = crafted(Breaks() + Learns(), sample("sealed", "bad"), sample("open", "good"))
+    assert [artefact.sample_id for artefact in made] == ["bad", "good"]
+
+
+def test_a_judge_in_a_search_behind_another_attack_sees_the_question_as_it_was() -> None:
+    judge, shown = Watches(), sample("how", "a")
+    both = Says("x") + build("attacks", "best-of-n-text", n=2, sigma=0.0, judge=judge)
+    asked, _, _ = ask(both, shown, crafted(both)[0])
+    assert asked == ["how x"]
+    assert judge.seen == [shown]
+    changed = shown.changed(Chat.user("else")).changed(Chat.user("again"))
+    assert Attempt(changed, changed.chat, Reply()).sample is shown
+    assert both.apply(crafted(both)[0], shown).last_text == "how x"
+
+
+def test_the_dialogue_of_a_record_is_the_one_that_brought_the_reply() -> None:
+    search = build("attacks", "best-of-n-text", n=3, kind="repeated", judge=Watches(), go_on=True)
+    end = drive(
+        [(search + Numbered()).converse(Artefact(), sample(), Ask(sample().chat, Settings(temperature=1.0)))],
+        lambda asks: [Reply(f"to {one.chat.last_text}", cost=Cost(queries=1)) for one in asks],
+    )[0]
+    assert end.value is not None
+    chat, reply = end.value
+    assert (chat.last_text, reply.text) == ("how 0", "to how 0")  # the first of equals is kept, three were asked
 
 
 def test_a_sample_that_a_member_cannot_change_takes_no_other_with_it() -> None:

@@ -21,6 +21,17 @@ from proofglass.records.journal import Journal, Journaled
 from proofglass.testing.material import unreadable
 from proofglass.types import Ask, Chat, Image, Settings
 
+BODIES: dict[str, Any] = {
+    "no json": b"{cut off",
+    "no utf-8": b'{"data": "\xff"}',
+    "too deep": b"[" * 100_000,
+    "not ascii": {"data": [{"b64_json": "\u00e9" * 8}]},
+    "an object": {"data": {"b64_json": ""}},
+    "null": None,
+    "a list": [1],
+    "an address": {"data": [{"url": "http://127.0.0.1/x.png"}]},
+}
+
 
 class Server:
     """Answers by what the prompt says. asked: the bodies of all requests."""
@@ -37,7 +48,7 @@ class Server:
                 )
                 outer.asked.append({"path": self.path, **body})
                 status, told = outer.answer(body["prompt"])
-                data = json.dumps(told).encode()
+                data = told if isinstance(told, bytes) else json.dumps(told).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
@@ -52,6 +63,12 @@ class Server:
         self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
 
     def answer(self, prompt: str) -> tuple[int, Any]:
+        if prompt == "away":
+            return 503, {"error": {"message": "warming up"}}
+        if prompt == "odd size":
+            return 400, {"error": {"message": "unknown size", "param": "size"}}
+        if prompt in BODIES:
+            return 200, BODIES[prompt]
         if prompt == "sealed":
             return 400, {"error": {"message": "content filter"}}
         if prompt == "broken":
@@ -144,9 +161,28 @@ def test_what_fails_costs_itself_only(server: Server) -> None:
     assert "out of paint" in broken.reason
 
 
-def test_a_server_that_gives_nothing_at_all_stops_the_run(server: Server) -> None:
+@pytest.mark.parametrize("prompt", [*BODIES, "\ud800"])
+def test_an_answer_of_any_kind_costs_its_prompt_only(server: Server, prompt: str) -> None:
+    good, failed = painter(server).reply(asks("x", prompt))
+    assert good.outcome == "ok"
+    assert (failed.outcome, failed.images, failed.cost.queries) == ("error", (), 1)
+    assert failed.reason
+
+
+def test_a_prompt_that_always_fails_alone_does_not_stop_the_run(server: Server) -> None:
+    for prompt in ("broken", "junk", "no json"):
+        (failed,) = painter(server).reply(asks(prompt))  # as a retry asks, once the others have their pictures
+        assert failed.outcome == "error"
+
+
+def test_a_parameter_that_the_server_does_not_take_is_no_refusal_of_the_prompt(server: Server) -> None:
+    with pytest.raises(UsageError, match="does not take 'size'"):
+        painter(server).reply(asks("x", "odd size"))
+
+
+def test_a_server_that_does_not_work_stops_the_run(server: Server) -> None:
     with pytest.raises(UsageError, match="gave no picture"):
-        painter(server).reply(asks("broken", "broken"))
+        painter(server).reply(asks("away", "away"))
     with pytest.raises(UsageError, match="gave no picture"):
         ImageEndpoint(model="m", base_url="http://127.0.0.1:9/v1", retries=0, timeout_s=2).reply(asks("a lantern"))
 

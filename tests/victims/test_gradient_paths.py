@@ -101,8 +101,8 @@ def test_when_every_shared_path_fails_the_plain_loop_runs_and_says_so(model, mon
 
 
 def test_a_cache_of_another_length_than_the_prefix_is_refused(model, monkeypatch):
-    fill = type(model.step)._fill
-    monkeypatch.setattr(type(model.step), "_fill", lambda *a: [(k[:, :, 1:], v[:, :, 1:]) for k, v in fill(*a)])
+    fill = type(model.step).fill
+    monkeypatch.setattr(type(model.step), "fill", lambda *a: [(k[:, :, 1:], v[:, :, 1:]) for k, v in fill(*a)])
     model.loss_and_grad(pixels(model, 1), model.prepare([CHATS]))
     assert path(model) == "vision"
     assert "RuntimeError: cache: expected" in model.step.choice.said

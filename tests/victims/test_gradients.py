@@ -109,7 +109,7 @@ def test_without_gradient_the_loss_is_the_same_and_nothing_keeps_a_graph(model):
 
 
 def test_no_more_than_one_row_of_suffixes_is_alive(model, monkeypatch):
-    behind, before, alive = type(model.step)._behind, [], []
+    behind, before, alive = type(model.step).behind, [], []
 
     def watched(*arguments):
         alive.append(sum(row() is not None for row in before))
@@ -119,7 +119,7 @@ def test_no_more_than_one_row_of_suffixes_is_alive(model, monkeypatch):
 
     x, prepared = pixels(model, 1), model.prepare([CHATS[:3]])
     model.loss_and_grad(x, prepared)
-    monkeypatch.setattr(type(model.step), "_behind", watched)
+    monkeypatch.setattr(type(model.step), "behind", watched)
     model.step.micro = 1
     model.loss_and_grad(x, prepared)
     assert alive == [0, 0, 0]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
+from proofglass.errors import ImageError, is_environment
 from proofglass.flow import Flow
 from proofglass.interfaces.attacks import Attack, Opens, Scope
 from proofglass.interfaces.victims import Victim
@@ -23,10 +24,12 @@ class Composed(Attack):
     with a dialogue of its own passes all members behind it. What crafting may spend is shared equally among the members
     that spend: a composition gets no more than one attack does.
 
-    members: the attacks, in the order in which they change a chat.
+    members: the attacks, in the order in which they change a chat. spenders: among how many the budget is shared; None:
+    the members that spend.
     """
 
     members: tuple[Attack, ...] = ()
+    spenders: int | None = None
 
     name = "composed"
 
@@ -74,13 +77,14 @@ class Composed(Attack):
     def shared(self) -> Attack | None:
         """The members that are crafted once, where others are crafted for each sample."""
         universal = tuple(member for member in self.members if member.scope == "universal")
-        return Composed(universal) if universal and self.scope == "sample" else None
+        return Composed(universal, self._spenders) if universal and self.scope == "sample" else None
 
     def after(self, artefact: Artefact) -> Attack:
         parts = iter(artefact.parts)
         return replace(
             self,
             members=tuple(_Ready(m, next(parts)) if m.scope == "universal" else m for m in self.members),
+            spenders=self._spenders,
         )
 
     def craft(
@@ -109,17 +113,24 @@ class Composed(Attack):
         """As the members behind see it. One that this member cannot change fails in its own dialogue, with the reason,
         and takes no other with it."""
         try:
-            return replace(sample, chat=member.apply(part, sample))
-        except ValueError:
+            return sample.changed(member.apply(part, sample))
+        except (ValueError, ImageError) as error:
+            if is_environment(error):
+                raise
             if self.scope == "sample":
                 return sample
             raise
 
     def _share_of(self, budget: Budget | None) -> Budget | None:
-        spending = sum(member.scope != "none" and member.opens != "nothing" for member in self.members)
-        if budget is None or spending < 2:
+        if budget is None or self._spenders < 2:
             return budget
-        return replace(budget, amount=budget.amount / spending)
+        return replace(budget, amount=budget.amount / self._spenders)
+
+    @property
+    def _spenders(self) -> int:
+        if self.spenders is not None:
+            return self.spenders
+        return sum(member.scope != "none" and member.opens != "nothing" for member in self.members)
 
     def _joined(self, sample_id: str | None, parts: Sequence[Artefact]) -> Artefact:
         spent = [(m, p) for m, p in zip(self.members, parts, strict=True) if not isinstance(m, _Ready)]
@@ -137,7 +148,7 @@ class Composed(Attack):
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         for member, part in self._served(artefact):
-            sample = replace(sample, chat=member.apply(part, sample))
+            sample = sample.changed(member.apply(part, sample))
         return sample.chat
 
     def converse(self, artefact: Artefact, sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:
@@ -206,14 +217,14 @@ def _through(members: Sequence[tuple[Attack, Artefact]], sample: Sample, ask: As
     dialogue = attack.converse(part, sample, ask)
     if not inner:
         return (yield from dialogue)
-    sent: list[tuple[Chat, Chat]] = []  # what the member asked, and what was asked in the end
+    sent: list[tuple[Chat, Reply, Chat]] = []  # what the member asked, what it heard, and what was asked in the end
 
     def passed(one: Ask) -> Flow[Reply]:
         if one.to is not None:
             reply: Reply = yield one
             return reply
-        chat, reply = yield from _through(inner, replace(sample, chat=one.chat), one)
-        sent.append((one.chat, chat))
+        chat, reply = yield from _through(inner, sample.changed(one.chat), one)
+        sent.append((one.chat, reply, chat))
         return reply
 
     answer: Reply | list[Reply] | None = None
@@ -222,7 +233,7 @@ def _through(members: Sequence[tuple[Attack, Artefact]], sample: Sample, ask: As
             asked = dialogue.send(answer)
         except StopIteration as end:
             chat, reply = end.value
-            return next((found for own, found in reversed(sent) if own == chat), chat), reply
+            return _asked(sent, chat, reply), reply
         if isinstance(asked, list):
             answers = []
             for one in asked:
@@ -230,3 +241,14 @@ def _through(members: Sequence[tuple[Attack, Artefact]], sample: Sample, ask: As
             answer = answers
         else:
             answer = yield from passed(asked)
+
+
+def _asked(sent: Sequence[tuple[Chat, Reply, Chat]], chat: Chat, reply: Reply) -> Chat:
+    """The chat that brought `reply` where a member says that `chat` did: of several asks about it, that of this answer,
+    to whose reason the member may have added something."""
+
+    def bare(one: Reply) -> Reply:
+        return replace(one, reason="")
+
+    found = [(heard, asked) for own, heard, asked in reversed(sent) if own == chat]
+    return next((asked for heard, asked in found if bare(heard) == bare(reply)), found[0][1] if found else chat)

@@ -6,7 +6,6 @@ Asked with pictures beside its text, it has them edited: what a purifier of pict
 from __future__ import annotations
 
 import base64
-import binascii
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,9 +33,10 @@ class ImageEndpoint(Painter):
     in USD, for the account. parallel: requests at a time. retries: of a request that met 429, 5xx or a broken line.
     timeout_s: of one request, in seconds.
 
-    A prompt that the server refuses (400: its content filter) is a reply of outcome "refused". One that got no picture
-    after all retries is an error of its own; where none of a batch got one, nothing is recorded and the run stops, so
-    that the next one asks again.
+    A prompt that the server refuses (400: its content filter) is a reply of outcome "refused"; a 400 that names another
+    parameter is an error of the configuration and stops the run. Any other answer without a picture (a status, no
+    JSON, junk, nothing in time) is an error of that prompt. Where a whole batch met no server that works (no
+    connection, 429, 502 to 504), nothing is recorded and the run stops, so that the next one asks again.
     """
 
     name = "image-endpoint"
@@ -58,15 +58,16 @@ class ImageEndpoint(Painter):
             raise ValueError(f"base_url: expected an address such as http://127.0.0.1:8000/v1, found {self.base_url!r}")
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
-        """Raises UsageError for a key that is not accepted, and where the server answers none of the asks."""
+        """Raises UsageError for a key or a parameter that is not accepted, and where no server works for any ask."""
         client = self._client
         with ThreadPoolExecutor(self.parallel) as pool:
-            replies = list(pool.map(lambda ask: self._one(client, ask), asks))
-        if replies and all(reply.outcome == "error" for reply in replies):
-            raise UsageError(f"{self.name}: {self.base_url} gave no picture: {replies[0].reason}")
-        return replies
+            found = list(pool.map(lambda ask: self._one(client, ask), asks))
+        if found and all(away for _, away in found):
+            raise UsageError(f"{self.name}: {self.base_url} gave no picture: {found[0][0].reason}")
+        return [reply for reply, _ in found]
 
-    def _one(self, client: OpenAI, ask: Ask) -> Reply:
+    def _one(self, client: OpenAI, ask: Ask) -> tuple[Reply, bool]:
+        """The reply, and whether there was no server that works."""
         import openai
 
         cost = Cost(queries=1, money=self.price)
@@ -77,14 +78,23 @@ class ImageEndpoint(Painter):
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise UsageError(f"{self.name}: {self.base_url} refuses the request: {_said(error)}") from error
         except openai.BadRequestError as error:
-            return Reply(outcome="refused", reason=f"the image server refuses the prompt: {_said(error)}", cost=cost)
+            if error.param not in (None, "prompt"):
+                raise UsageError(
+                    f"{self.name}: {self.base_url} does not take {error.param!r}: {_said(error)}"
+                ) from error
+            said = f"the image server refuses the prompt: {_said(error)}"
+            return Reply(outcome="refused", reason=said, cost=cost), False
         except openai.OpenAIError as error:
-            return Reply.error(f"the image server failed: {_said(error)}", Cost(queries=1))
+            return Reply.error(f"the image server failed: {_said(error)}", Cost(queries=1)), _is_away(error)
+        except UnicodeEncodeError as error:
+            return Reply.error(f"the prompt cannot be sent: {_said(error)}", Cost(queries=1)), False
+        except (ValueError, RecursionError) as error:
+            return Reply.error(f"the image server sent no JSON: {_said(error)}", Cost(queries=1)), False
         try:
-            data = base64.b64decode(answer.data[0].b64_json, validate=True)
-            return Reply(images=(images.packed(data, "the picture of the image server"),), cost=cost)
-        except (ImageError, binascii.Error, TypeError, IndexError, AttributeError) as error:
-            return Reply.error(f"the image server sent no picture: {type(error).__name__}: {error}", cost)
+            data = base64.b64decode(answer.data[0].b64_json, validate=True)  # type: ignore[index, arg-type]
+            return Reply(images=(images.packed(data, "the picture of the image server"),), cost=cost), False
+        except (ImageError, ValueError, TypeError, LookupError, AttributeError) as error:
+            return Reply.error(f"the image server sent no picture: {_said(error)}", cost), False
 
     def _answer(self, client: OpenAI, ask: Ask) -> Any:
         told: dict[str, Any] = {
@@ -111,6 +121,15 @@ class ImageEndpoint(Painter):
             raise MissingExtra("openai is not installed. Run: pip install 'proofglass[api]'") from error
         key = os.environ.get(self.key_env, "none")
         return OpenAI(api_key=key, base_url=self.base_url, timeout=self.timeout_s, max_retries=self.retries)
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether no server was there to draw, whatever the prompt; one that took too long may have met a hard prompt."""
+    import openai
+
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code in (429, 502, 503, 504)
+    return isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError)
 
 
 def _said(error: Exception) -> str:

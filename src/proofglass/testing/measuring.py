@@ -10,6 +10,7 @@ import numpy as np
 
 from proofglass.evaluation.metrics.rows import scored_rows
 from proofglass.interfaces import CELL, PROBABILITY, Group, Measure, Metric
+from proofglass.types.tries import Tries
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,7 +55,10 @@ def _scored(metric: Metric, verdicts: bool) -> pl.DataFrame:
             name = {"cell": str(cell), "sample_id": f"s{k}"}
             outcome = ("error", "blocked", *["ok"] * 10)[(k + cell) % 12]
             reply = "" if outcome == "error" else "a reply"
-            rows.append({**blank, **place, **name, "cluster": f"q{k // 2}", "outcome": outcome, "reply": reply})
+            # The attack is a search here, some of whose tries succeed: some metrics read what it says of them.
+            tries = (Tries(5), Tries(3, 1, 3), Tries(2, 2, 1))[k % 3].told() if place["attack"] == "figstep" else ""
+            told = {"cluster": f"q{k // 2}", "outcome": outcome, "reply": reply, "reason": tries}
+            rows.append({**blank, **place, **name, **told})
             for need in metric.needs:
                 value = float(rng.random() < 0.5) if verdicts else rng.random()
                 label = ("yes", "no")[int(rng.random() < 0.5)] if verdicts else PROBABILITY

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from proofglass.console import cut
@@ -23,7 +23,8 @@ class Sample:
     cluster: rows of one cluster share a question; intervals resample clusters. group: samples of one group
     belong together as a control pair does (the same question, protected and not), "" for none. expected: `Expected`.
     target: what a targeted attack wants said; references: right answers; meta: what the data set adds; its "question"
-    is the plain one where the chat puts it otherwise (inside a jailbreak, drawn into the picture).
+    is the plain one where the chat puts it otherwise (inside a jailbreak, drawn into the picture). before: of a sample
+    that an attack changed for another one to go on from: as the data set has it; None everywhere else.
     """
 
     id: str
@@ -37,10 +38,15 @@ class Sample:
     references: tuple[str, ...] = ()
     meta: Mapping[str, Any] = field(default_factory=dict)
     group: str = ""
+    before: Sample | None = None
 
     def __post_init__(self) -> None:
         if not self.cluster:
             object.__setattr__(self, "cluster", self.id)
+
+    def changed(self, chat: Chat) -> Sample:
+        """As an attack that goes on from here sees it; whoever judges still sees what it was before."""
+        return replace(self, chat=chat, before=self.before or self)
 
     @property
     def question(self) -> str:
@@ -93,6 +99,10 @@ class Attempt:
     sample: Sample
     conversation: Chat
     reply: Reply
+
+    def __post_init__(self) -> None:
+        if self.sample.before is not None:
+            object.__setattr__(self, "sample", self.sample.before)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from proofglass.records.schema import utf8
 from proofglass.types import Cost, Reply
 
 FILE = "calls.jsonl"
+_WITHOUT = ("decisions", "images")  # of a reply, in a line
 _FIX = "move it away: what it holds then counts against no budget (one of an older version has no checksums)"
 
 
@@ -179,7 +180,7 @@ class Ledger:
         if not is_intact(line):
             raise damaged(f"{self.folder / FILE}: byte {offset}", _FIX)
         told = json.loads(line)["reply"]
-        return Reply(**{**told, "decisions": (), "cost": Cost(**told["cost"])})
+        return Reply(**{**told, "decisions": (), "images": (), "cost": Cost(**told["cost"])})
 
     def give_back(self, ask: str, reply: Reply) -> None:
         """`reply` to `ask` was not delivered: `recall` gives it."""
@@ -215,7 +216,8 @@ class Ledger:
         """The API answered (whatever the outcome) and counted `tokens` (in, out), None if it did not count."""
         tokens_in, tokens_out = tokens or (None, None)
         line = {"do": "answered", "n": n, "model": model, "tokens_in": tokens_in, "tokens_out": tokens_out}
-        line |= {"money": money, "reply": {k: v for k, v in dataclasses.asdict(reply).items() if k != "decisions"}}
+        text = dataclasses.replace(reply, decisions=(), images=())  # an API of text has neither
+        line |= {"money": money, "reply": {k: v for k, v in dataclasses.asdict(text).items() if k not in _WITHOUT}}
         self.book.answered(n, line)
         self._settled.set()
         await self._append(line)
