@@ -74,7 +74,7 @@ class ImageEndpoint(Painter):
         try:
             answer = self._answer(client, ask)
         except ImageError as error:  # the picture that was to be sent
-            return Reply.error(str(error), Cost(), fault="ask")
+            return Reply.error(str(error), Cost(), fault="ask"), False
         except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
             raise UsageError(f"{self.name}: {self.base_url} refuses the request: {_said(error)}") from error
         except openai.BadRequestError as error:
@@ -91,7 +91,7 @@ class ImageEndpoint(Painter):
         except (ValueError, RecursionError) as error:
             return Reply.error(f"the image server sent no JSON: {_said(error)}", Cost(queries=1)), False
         try:
-            data = base64.b64decode(answer.data[0].b64_json, validate=True)  # type: ignore[index, arg-type]
+            data = base64.b64decode(answer.data[0].b64_json, validate=True)
             return Reply(images=(images.packed(data, "the picture of the image server"),), cost=cost), False
         except (ImageError, ValueError, TypeError, LookupError, AttributeError) as error:
             return Reply.error(f"the image server sent no picture: {_said(error)}", cost), False

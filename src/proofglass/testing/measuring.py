@@ -57,8 +57,8 @@ def _scored(metric: Metric, verdicts: bool) -> pl.DataFrame:
             reply = "" if outcome == "error" else "a reply"
             # The attack is a search here, some of whose tries succeed: some metrics read what it says of them.
             tries = (Tries(5), Tries(3, 1, 3), Tries(2, 2, 1))[k % 3].told() if place["attack"] == "figstep" else ""
-            told = {"cluster": f"q{k // 2}", "outcome": outcome, "reply": reply, "reason": tries}
-            rows.append({**blank, **place, **name, **told})
+            replied = {"cluster": f"q{k // 2}", "outcome": outcome, "reply": reply, "reason": tries}
+            rows.append({**blank, **place, **name, **replied})
             for need in metric.needs:
                 value = float(rng.random() < 0.5) if verdicts else rng.random()
                 label = ("yes", "no")[int(rng.random() < 0.5)] if verdicts else PROBABILITY
