@@ -1,11 +1,13 @@
-"""Write docs/attacks-compared.md from runs of the shipped attack studies.
+"""Write docs/attacks-compared.md, or another page, from runs of the shipped attack studies.
 
     proofglass run attacks-jailbreak
     proofglass run attacks-untargeted
     proofglass run attacks-targeted
+    python scripts/attack_table.py [--runs runs] [--out docs/attacks-compared.md]
+
     proofglass run attacks-prompts
     proofglass run attacks-screens
-    python scripts/attack_table.py [--runs runs] [--out docs/attacks-compared.md]
+    python scripts/attack_table.py --study attacks-prompts --study attacks-screens --out docs/prompts-compared.md
 
 Each table crosses attacks and victims: success with its 95 % interval in both columns, and what one picture cost.
 """
@@ -31,12 +33,13 @@ STUDIES = {
     "attacks-prompts": "Requests that the victim refuses, in a picture or in other words",
     "attacks-screens": "A user's own question about a screen that a third party wrote on",
 }
+ADVERSARIAL = list(STUDIES)[:3]
 COSTS = "asks / steps / equivalents / s"
-INTRO = """# Attacks compared
+INTRO = """# {title}
 
-Every attack of the survey's Table 2, and the references, on the embedded victims: three fusions, aligned. Small victims
-in a fictional world: the figures compare attacks with each other, and say nothing about how safe a large model is.
-Written by `python scripts/attack_table.py` from the runs of
+Attacks of the survey's Table 2, and references, on the embedded victims: three fusions, aligned. Small victims in a
+fictional world: the figures compare attacks with each other, and say nothing about how safe a large model is.
+Written by `{command}` from the runs of
 
     {commands}
 
@@ -75,13 +78,18 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--runs", type=Path, default=Path("runs"))
     arguments.add_argument("--out", type=Path, default=Path("docs/attacks-compared.md"))
+    arguments.add_argument("--study", action="append", choices=list(STUDIES), help="may be repeated")
     asked = arguments.parse_args()
-    runs = {name: ReportedRun(Folder(asked.runs / name).store) for name in STUDIES if (asked.runs / name).is_dir()}
+    names = asked.study or ADVERSARIAL
+    runs = {name: ReportedRun(Folder(asked.runs / name).store) for name in names if (asked.runs / name).is_dir()}
     machine = next((str(run.manifest.get("device") or "this machine") for run in runs.values()), "this machine")
     commands = "\n    ".join(f"proofglass run {name}" for name in runs)
-    parts = [INTRO.format(commands=commands, machine=machine)]
+    chosen = "".join(f" --study {name}" for name in asked.study or ())
+    command = f"python scripts/attack_table.py{chosen}" + (f" --out {asked.out}" if chosen else "")
+    title = "Attacks compared" if names == ADVERSARIAL else "Prompt attacks compared"
+    parts = [INTRO.format(title=title, command=command, commands=commands, machine=machine)]
     parts += [section(STUDIES[name], run) for name, run in runs.items()]
-    parts.append(OUTRO)
+    parts += [OUTRO] if names == ADVERSARIAL else []
     asked.out.write_text("\n".join(parts))
     say(asked.out)
 

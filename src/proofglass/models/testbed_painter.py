@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from proofglass.interfaces import Painter
 from proofglass.testbed import pictures
-from proofglass.types import Ask, Image, Reply
+from proofglass.types import Ask, Cost, Image, Reply
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class TestbedPainter(Painter):
     seed: int = 0
 
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
-        return [Reply(images=(self._drawn(ask),)) for ask in asks]
+        return [Reply(images=(self._drawn(ask),), cost=Cost(queries=1)) for ask in asks]
 
     def _drawn(self, ask: Ask) -> Image:
         draw = random.Random(f"{self.seed}/{ask.chat.last_text}/{ask.settings.draw}")

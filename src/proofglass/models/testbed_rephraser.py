@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from proofglass.interfaces import Model, Text, Victim
 from proofglass.testbed import world
-from proofglass.types import Ask, Reply
+from proofglass.types import Ask, Cost, Reply
 
 _ASKED = re.compile(rf"\b({'|'.join(world.VERBS)}) a (\w+) (\w+)\b")
 
@@ -33,7 +33,7 @@ class TestbedRephraser(Victim, Model):
     def _one(self, text: str) -> Reply:
         asked = _ASKED.search(text.rpartition("Question:")[2])
         if asked is None:
-            return Reply("there is nothing to rephrase .")
+            return Reply("there is nothing to rephrase .", cost=Cost(queries=1))
         verb, adjective, noun = asked.groups()
         without = self.rephrased.replace("{verb}", verb)
         told = {
@@ -41,4 +41,4 @@ class TestbedRephraser(Victim, Model):
             "Rephrased Question": without,
             "Rephrased Question(SD)": without,
         }
-        return Reply("\n".join(f"[{heading}]\n{body}" for heading, body in told.items()))
+        return Reply("\n".join(f"[{heading}]\n{body}" for heading, body in told.items()), cost=Cost(queries=1))
