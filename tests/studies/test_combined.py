@@ -74,3 +74,13 @@ def test_a_line_that_is_wrong_is_shown_with_its_place(study: Any, line: str, tol
     text = STUDY[: STUDY.index("  - speck")] + f"  - {line}\n" + STUDY[STUDY.index("defenses:") :]
     with pytest.raises(UsageError, match=told):
         study(text)
+
+
+def test_a_defense_inside_the_model_is_skipped_behind_a_victim_of_replies(study: Any) -> None:
+    found = study(
+        "name: inside\nvictims: [echo]\nattacks: [no-attack]\ndefenses: [none, coca, ask-twice + coca]\n"
+        "datasets: [lines: {n: 3}]\njudges: [long]\n"
+    )
+    reasons = [cell.skip for cell in expand(found).cells]
+    told = "coca needs the logits of a model, this victim gives replies only"
+    assert reasons == ["", told, told]

@@ -143,7 +143,7 @@ def _cell(
         asks=rows.good * each.victim,
         helper_asks=rows.good * each.helpers,
         judge_asks=judge_asks,
-        skip=_skip(victim.plug, attack.plug),
+        skip=_skip(victim.plug, attack.plug, defense.plug),
         adaptive=adaptive,
     )
 
@@ -160,7 +160,10 @@ def looks_inside(attack: Attack) -> bool:
     return attack.opens != "nothing"
 
 
-def _skip(victim: Victim, attack: Attack) -> str:
+def _skip(victim: Victim, attack: Attack, defense: Defense | None = None) -> str:
+    for member in getattr(defense, "members", (defense,)):
+        if member is not None and member.needs_model and not isinstance(victim, WhiteBoxVictim):
+            return f"{member.name} needs the {member.needs_model} of a model, this victim gives replies only"
     if looks_inside(attack) and not isinstance(victim, WhiteBoxVictim):
         return f"{attack.name} needs {NEEDS[attack.opens]} ({ACCESS[attack.opens]}), this victim gives replies only"
     if "image" in attack.changes and not victim.sees_images:
