@@ -173,6 +173,7 @@ class Bench:
             ("datasets", "unicorns-sketch"): {"root": self.unicorns},
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
+            ("datasets", "fictional-screens"): {"n": 6, "craft_n": 2},
             ("judges", "own-rubric"): {"rubric": str(self.rubric)},
             ("defenses", "immune"): {"reward": made_files.Pleased()},
             ("judges", "forbidden-phrases"): {"phrases": ("the grey door",)},
