@@ -222,6 +222,11 @@ def test_the_dialogue_of_a_record_is_the_one_that_brought_the_reply() -> None:
     assert (chat.last_text, reply.text) == ("how 0", "to how 0")  # the first of equals is kept, three were asked
 
 
+def test_the_traces_of_one_attack_twice_stand_beside_each_other() -> None:
+    (own,) = crafted(Learns() + Says() + Learns(), sample())
+    assert [name for name in own.trace if name.endswith("loss")] == ["learns (1): loss", "learns (3): loss"]
+
+
 def test_a_sample_that_a_member_cannot_change_takes_no_other_with_it() -> None:
     both = Says() + Learns()
     made = crafted(both, sample("sealed", "bad"), sample("open", "good"))

@@ -204,11 +204,14 @@ class _Ready(Attack):
 
 
 def _traces(spent: Sequence[tuple[Attack, Artefact]]) -> Mapping[str, Any]:
-    """Of the one member that has a trace; of several, under the names of the members."""
-    traces = [(member.name, part.trace) for member, part in spent if part.trace]
+    """Of the one member that has a trace; of several, under the names of the members, with their places where two have
+    one name."""
+    traces = [(k, member.name, part.trace) for k, (member, part) in enumerate(spent, start=1) if part.trace]
     if len(traces) == 1:
-        return traces[0][1]
-    return {f"{name}: {key}": value for name, trace in traces for key, value in trace.items()}
+        return traces[0][2]
+    names = [name for _, name, _ in traces]
+    told = {k: name if names.count(name) == 1 else f"{name} ({k})" for k, name, _ in traces}
+    return {f"{told[k]}: {key}": value for k, _, trace in traces for key, value in trace.items()}
 
 
 def _through(members: Sequence[tuple[Attack, Artefact]], sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:

@@ -93,7 +93,7 @@ class ImageEndpoint(Painter):
         except (ValueError, RecursionError) as error:
             return Reply.error(f"the image server sent no JSON: {_said(error)}", Cost(queries=1)), False
         try:
-            data = base64.b64decode(answer.data[0].b64_json, validate=True)  # type: ignore[index, arg-type]
+            data = base64.b64decode(answer.data[0].b64_json, validate=True)
             return Reply(images=(images.packed(data, "the picture of the image server"),), cost=cost), False
         except (ImageError, ValueError, TypeError, LookupError, AttributeError) as error:
             return Reply.error(f"the image server sent no picture: {_said(error)}", cost), False
