@@ -83,6 +83,8 @@ def test_list_shows_every_registered_name(proofglass, kind: str) -> None:
 
 def test_list_says_what_each_attack_needs_of_its_victim(proofglass) -> None:
     _, out, _ = proofglass("list", "attacks", "--json")
+    lines = {one["name"]: one["line"] for one in json.loads(out)}
+    assert lines["chen2023b-overlay"].startswith("Prints a group")  # it has a field named line
     told = {one["name"]: one for one in json.loads(out)}
     opens = {name: one["opens"] for name, one in told.items()}
     assert opens["figstep"] == opens["no-attack"] == opens["tu2023"] == opens["dong2023"] == "nothing"

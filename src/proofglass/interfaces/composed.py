@@ -101,15 +101,17 @@ class Composed(Attack):
                 del parts[key]  # nothing was crafted for this sample
             for key, own in parts.items():
                 own.append(serves.get(key) or serves[None])
-            if any(later.scope != "none" for later in self.members[place + 1 :]):
-                shown = [self._changed(member, parts[sample.id][-1], sample) for sample in shown]
+            behind = self.members[place + 1 :]
+            if any(later.scope != "none" for later in behind):
+                looks = any(later.opens != "nothing" for later in behind)
+                shown = [self._changed(member, parts[sample.id][-1], sample, looks) for sample in shown]
         if self.scope == "sample":
             for sample_id, own in parts.items():
                 yield self._joined(sample_id, own)
         else:
             yield self._joined(None, next(iter(parts.values())))
 
-    def _changed(self, member: Attack, part: Artefact, sample: Sample) -> Sample:
+    def _changed(self, member: Attack, part: Artefact, sample: Sample, looks: bool) -> Sample:
         """As the members behind see it. One that this member cannot change fails in its own dialogue, with the reason,
         and takes no other with it."""
         try:
@@ -117,7 +119,7 @@ class Composed(Attack):
         except (ValueError, ImageError) as error:
             if is_environment(error):
                 raise
-            if self.scope == "sample":
+            if self.scope == "sample" or not looks:  # where nobody behind looks inside, the wordings are all there is
                 return sample
             raise
 
