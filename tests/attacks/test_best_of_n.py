@@ -118,6 +118,34 @@ def test_tries_differ_and_are_those_of_seed_sample_and_number(attack: Attack) ->
     assert asked(3, dataclasses.replace(sample(), id="s2")) != first
 
 
+def test_a_try_that_cannot_be_drawn_costs_itself_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    attack, made = BestOfNImage(n=9, judge=Yes()), BestOfNImage.tried
+
+    def tried(self: BestOfNImage, artefact: Artefact, one: Sample, number: int) -> Chat:
+        if number in (1, 4):
+            raise ValueError("it leaves the canvas")
+        return made(self, artefact, one, number)
+
+    monkeypatch.setattr(BestOfNImage, "tried", tried)
+    victim = Says(lambda ask, k: "no")
+    _, reply, _ = run(attack, victim, sample())
+    assert len(victim.asked) == 7
+    assert "2 tries could not be drawn, the last one: it leaves the canvas" in reply.reason
+    assert Tries.read(reply.reason) == Tries(7)
+
+
+def test_a_text_that_fits_on_no_drawing_fails_its_sample_and_is_not_drawn_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls, made = [], BestOfNImage.tried
+    monkeypatch.setattr(BestOfNImage, "tried", lambda *given: calls.append(1) or made(*given))
+    victim = Says(lambda ask, k: "no")
+    _, _, end = run(BestOfNImage(n=1000, judge=Yes()), victim, sample("word " * 2000))
+    assert (len(calls), victim.asked) == (5, [])
+    assert "nothing was asked" in end.failure
+    assert "drawn 20 times" in end.failure
+
+
 def test_the_baseline_samples_one_input_again_and_takes_a_temperature(attack: Attack) -> None:
     victim = Says(lambda ask, k: "no")
     repeated = dataclasses.replace(attack, kind="repeated", n=4)

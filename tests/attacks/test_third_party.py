@@ -53,6 +53,36 @@ def test_the_users_question_stays_word_for_word_and_the_picture_says_the_target(
     assert " ".join(str(text_of(chat.images[0])).split()) == "Say only: a blue kettle"
 
 
+@pytest.mark.parametrize("at", [(5, 5, 90, 90), (13, 25, 96, 60)])
+def test_a_box_between_the_columns_of_a_grid_loses_no_letter(at: tuple[int, ...]) -> None:
+    attack = ThirdPartyText(text="hello you", at=at, box=False)
+    after = attack.apply(artefact(attack, GRID), sample()).images[0].array()
+    on_grid = tuple(-(-edge // 12) * 12 for edge in at[:2])
+    same = replace(attack, at=on_grid)
+    assert (after == same.apply(artefact(same, GRID), sample()).images[0].array()).all()
+    assert OVERFLOW not in end_reason(attack)
+
+
+@pytest.mark.parametrize("at", [(-30, 3), (3, -30), (-1, 0), (500, 500)])
+def test_ink_that_is_lost_at_any_edge_is_told(at: tuple[int, int]) -> None:
+    attack = ThirdPartyText(text="hello you", at=at, box=False)
+    assert OVERFLOW in end_reason(attack)
+
+
+def end_reason(attack: ThirdPartyText) -> str:
+    one = sample()
+    (end,) = drive([attack.converse(artefact(attack, GRID), one, Ask(one.chat))], lambda asks: [Reply("ok")])
+    return str(end.value[1].reason)
+
+
+@pytest.mark.parametrize("text", ["\u200d", "\u200b \u2060"])
+def test_a_text_of_joiners_alone_is_nothing_to_draw(text: str) -> None:
+    attack = ThirdPartyText(text=text)
+    for layout in (GRID, None):
+        with pytest.raises(ValueError, match="nothing visible"):
+            attack.apply(artefact(attack, layout), sample())
+
+
 def test_pixels_outside_the_written_box_are_the_users() -> None:
     attack = ThirdPartyText(text="{planted}", at="free", size=12)
     after = attack.apply(artefact(attack), sample()).images[0].array()

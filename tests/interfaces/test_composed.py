@@ -12,6 +12,7 @@ from proofglass.errors import ImageError, UnknownName
 from proofglass.flow import Flow, drive
 from proofglass.interfaces import Attack, Composed, Judge, Victim
 from proofglass.registry import build
+from proofglass.testing.material import Scripted
 from proofglass.types import Artefact, Ask, Attempt, Budget, Chat, Cost, Reply, Sample, Score, Settings
 from scripted_plugs import EchoVictim, Speck
 
@@ -220,6 +221,20 @@ def test_the_dialogue_of_a_record_is_the_one_that_brought_the_reply() -> None:
     assert end.value is not None
     chat, reply = end.value
     assert (chat.last_text, reply.text) == ("how 0", "to how 0")  # the first of equals is kept, three were asked
+
+
+def test_a_member_that_has_to_ask_first_stands_before_one_with_wordings_alone() -> None:
+    writer = Scripted()
+    both = build("attacks", "mm-safetybench", writer=writer) + build("attacks", "prefix-injection")
+    (made,) = crafted(both, sample())
+    assert len(made.parts) == 2
+    with pytest.raises(ValueError, match="asked in the dialogue"):
+        crafted(build("attacks", "mm-safetybench", writer=writer) + LearnsOnce(), sample())
+
+
+def test_the_traces_of_one_attack_twice_stand_beside_each_other() -> None:
+    (own,) = crafted(Learns() + Says() + Learns(), sample())
+    assert [name for name in own.trace if name.endswith("loss")] == ["learns (1): loss", "learns (3): loss"]
 
 
 def test_a_sample_that_a_member_cannot_change_takes_no_other_with_it() -> None:

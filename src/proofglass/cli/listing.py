@@ -113,7 +113,8 @@ def describe(kind: Kind, entry: Entry, *, deep: bool = False) -> dict[str, Any]:
 
 def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]:
     text = inspect.getdoc(plug) or ""
-    line = stated(plug, "line", entry.defaults)  # of a class that is many methods
+    # Of a class that is many methods; a field of this name is a parameter of one.
+    line = "" if "line" in getattr(plug, "__dataclass_fields__", {}) else stated(plug, "line", entry.defaults)
     told: dict[str, Any] = {"name": entry.name, "line": line or _first_line(text) + _stands_for(entry)}
     if kind == "attacks":
         told |= looks(plug, entry.defaults)

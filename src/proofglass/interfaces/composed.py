@@ -101,15 +101,17 @@ class Composed(Attack):
                 del parts[key]  # nothing was crafted for this sample
             for key, own in parts.items():
                 own.append(serves.get(key) or serves[None])
-            if any(later.scope != "none" for later in self.members[place + 1 :]):
-                shown = [self._changed(member, parts[sample.id][-1], sample) for sample in shown]
+            behind = self.members[place + 1 :]
+            if any(later.scope != "none" for later in behind):
+                looks = any(later.opens != "nothing" for later in behind)
+                shown = [self._changed(member, parts[sample.id][-1], sample, looks) for sample in shown]
         if self.scope == "sample":
             for sample_id, own in parts.items():
                 yield self._joined(sample_id, own)
         else:
             yield self._joined(None, next(iter(parts.values())))
 
-    def _changed(self, member: Attack, part: Artefact, sample: Sample) -> Sample:
+    def _changed(self, member: Attack, part: Artefact, sample: Sample, looks: bool) -> Sample:
         """As the members behind see it. One that this member cannot change fails in its own dialogue, with the reason,
         and takes no other with it."""
         try:
@@ -117,7 +119,7 @@ class Composed(Attack):
         except (ValueError, ImageError) as error:
             if is_environment(error):
                 raise
-            if self.scope == "sample":
+            if self.scope == "sample" or not looks:  # where nobody behind looks inside, the wordings are all there is
                 return sample
             raise
 
@@ -204,11 +206,14 @@ class _Ready(Attack):
 
 
 def _traces(spent: Sequence[tuple[Attack, Artefact]]) -> Mapping[str, Any]:
-    """Of the one member that has a trace; of several, under the names of the members."""
-    traces = [(member.name, part.trace) for member, part in spent if part.trace]
+    """Of the one member that has a trace; of several, under the names of the members, with their places where two have
+    one name."""
+    traces = [(k, member.name, part.trace) for k, (member, part) in enumerate(spent, start=1) if part.trace]
     if len(traces) == 1:
-        return traces[0][1]
-    return {f"{name}: {key}": value for name, trace in traces for key, value in trace.items()}
+        return traces[0][2]
+    names = [name for _, name, _ in traces]
+    told = {k: name if names.count(name) == 1 else f"{name} ({k})" for k, name, _ in traces}
+    return {f"{told[k]}: {key}": value for k, _, trace in traces for key, value in trace.items()}
 
 
 def _through(members: Sequence[tuple[Attack, Artefact]], sample: Sample, ask: Ask) -> Flow[tuple[Chat, Reply]]:

@@ -69,6 +69,7 @@ class Chen2023bOverlay(Attack):
     )
     reports = "PrivQA: printed text lowers the protection of people in pictures; no figure could be verified"
     threat, changes, scope = "user", ("image",), "universal"
+    version = 2  # a box between the columns of a grid loses no letter; ink lost at the left and above is told
 
     values: Annotated[tuple[Text, ...], MinLen(2)] = GROUPS
     protected: Text | None = None

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.images import typography
+from proofglass.images.typefaces import is_visible
 from proofglass.images.typography import Rendered
 from proofglass.interfaces import Attack, Count, Paper, Steps, Victim
 from proofglass.types import Artefact, Ask, Budget, Chat, Layout, Reply, Sample
@@ -121,7 +122,7 @@ class FigStep(Attack):
 
     def _draw(self, artefact: Artefact, sample: Sample) -> tuple[Chat, Rendered]:
         instruction = sample.meta.get("instruction")
-        if not isinstance(instruction, str) or not instruction.strip():
+        if not isinstance(instruction, str) or not is_visible(instruction):
             raise ValueError(
                 f"sample {sample.id}: figstep draws sample.meta['instruction'] and found none; use a data set that "
                 "has instructions (testbed, safebench) or put the imperative form of the question there"

@@ -61,6 +61,7 @@ class DownscaleInjection(Attack):
     )
     reports = "demonstrations against image classifiers, no figure on a multimodal model"
     threat, changes = "third party", ("image",)
+    version = 2  # a box between the columns of a grid loses no letter; ink lost at the left and above is told
 
     text: Text = TEXT
     text_file: Path | None = None

@@ -44,7 +44,7 @@ def phrase_picture(phrase: str, font: str, size: int, width: int) -> tuple[Image
 
     used = typefaces.font(font)
     text = typefaces.drawable(typefaces.readable(phrase), used)
-    if not text.strip():
+    if not typefaces.is_visible(text):
         raise ValueError("text: nothing visible to draw, it is empty or blank")
     face = typefaces.typeface(used, size, typefaces.engine_for(text))
     lines = wrapped(text, width, face.getlength)

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from proofglass.images import typography
 from proofglass.images.drawn import remember
 from proofglass.images.lettering import NOWHERE, WHITE, Anchor, Box, Drawn, Lettering, placed
-from proofglass.images.typefaces import drawable, font, readable, typeface
+from proofglass.images.typefaces import drawable, font, is_visible, readable, typeface
 from proofglass.types import Artefact, Chat, Image, Layout, Reply, Sample
 
 OVERFLOW = "the text does not fit into the picture"
@@ -71,14 +71,15 @@ def _on_grid(photo: Image, text: str, lettering: Lettering, at: Place, layout: L
     used = font(layout.font)
     face = typeface(used, layout.size)
     text = drawable(readable(text), used)
-    if not text.strip():
+    if not is_visible(text):
         raise ValueError("text: nothing visible to draw, it is empty or blank")
     region = _region(at, photo)
     inner = replace(layout, width=max(1, region.right - region.left), x=0, y=0, steps=0)
     words = typography.on_grid(typography.typeset(text, inner), face, inner)
     width = max(round(x + face.getlength(word)) for word, x, _ in words)
     height = max(y for _, _, y in words) + 1 + layout.grid
-    left, top = (_down(edge, layout.grid) for edge in _corner(at, region, (width, height)))
+    is_box = isinstance(at, tuple) and len(at) == 4  # whose own edges may lie between two columns
+    left, top = ((_up if is_box else _down)(edge, layout.grid) for edge in _corner(at, region, (width, height)))
     mask = Pillow.new("L", (photo.width, photo.height))
     pen = ImageDraw.Draw(mask)
     for word, x, y in words:
@@ -98,7 +99,7 @@ def _on_grid(photo: Image, text: str, lettering: Lettering, at: Place, layout: L
     image = Image.from_array(np.array(sheet), copy=False)
     lines = _lines(words)
     remember(image, "\n".join(lines))
-    lost = ink.right > region.right or ink.bottom > region.bottom
+    lost = ink.right > region.right or ink.bottom > region.bottom or left < region.left or top < region.top
     return Drawn(image, box, lost, used.name, used.sha256, "basic", lines)
 
 
@@ -132,6 +133,10 @@ def _along(low: int, high: int, length: int, begins: bool, ends: bool) -> int:
     if begins or length >= high - low:
         return low
     return high - length if ends else low + (high - low - length) // 2
+
+
+def _up(edge: int, grid: int) -> int:
+    return -(-edge // grid) * grid
 
 
 def _down(edge: int, grid: int) -> int:

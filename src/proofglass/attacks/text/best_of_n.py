@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from proofglass.attacks.crafting import templates
-from proofglass.attacks.crafting.loop import Search
+from proofglass.attacks.crafting.loop import REASON, Search
+from proofglass.console import cut
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Count, Judge, Paper, Share
 from proofglass.registry import build
@@ -33,10 +34,18 @@ def stream(artefact: Artefact, sample: Sample, number: int) -> random.Random:
 
 
 def best_of(
-    chats: Iterable[Chat], ask: Ask, sample: Sample, judge: Judge, threshold: float, *, go_on: bool
+    chats: Iterable[Chat],
+    ask: Ask,
+    sample: Sample,
+    judge: Judge,
+    threshold: float,
+    *,
+    go_on: bool,
+    missed: Sequence[str] = (),
 ) -> Flow[tuple[Chat, Reply]]:
     """Ask about one chat after another until one succeeds, or about all. A chat that was asked before draws anew; at
-    temperature 0, where that is the same answer, it is passed over. Raises ValueError where nothing was asked."""
+    temperature 0, where that is the same answer, it is passed over. missed: grows while `chats` are made: why some
+    could not be. Raises ValueError where nothing was asked."""
     search, before = Search(sample, judge, threshold), dict[Chat, int]()
     for chat in chats:
         again = before.get(chat, 0)
@@ -47,6 +56,8 @@ def best_of(
         yield from search.ask(replace(ask.on(chat), settings=settings))
         if search.gave_up or (search.succeeded and not go_on):
             break
+    if missed:
+        search.notes.append(f"{len(missed)} tries could not be drawn, the last one: {cut(missed[-1], REASON)}")
     return search.end()
 
 
