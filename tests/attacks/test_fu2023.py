@@ -44,7 +44,7 @@ class Answering(Llava):
 class Counting:
     """A victim whose answer tokens cost 2 each and call tokens 3, after a prompt of 5 tokens. Weights as given."""
 
-    passes = 1
+    passes, gated = 1, False
 
     def __init__(self):
         self.drawn = []

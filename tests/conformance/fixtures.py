@@ -60,7 +60,7 @@ DISABLED: dict[str, dict[str, Any]] = {
     "jailguard": {"copies": 0},
     "mirrorcheck": {"painters": (Stand(),), "encoders": (Means(),), "threshold": -1.0},
     "cider": {"denoiser": Stand(), "encoder": Means(), "threshold": -2.0},
-    "bluesuffix": {"passes": 0},
+    "bluesuffix": {"image_purifier": None, "text_purifier": None, "suffix_model": None, "passes": 0},
     "purify-endpoint": {"purifier": Stand(), "passes": 0},
 }
 # Defenses that are fitted on a model: the field that takes the folder.

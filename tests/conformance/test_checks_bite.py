@@ -221,6 +221,14 @@ CASES: dict[str, tuple[Callable[[], None], dict[str, Callable[[], None]]]] = {
             "out of order": lambda: checks.wraps_a_victim(plugs.Polite(), plugs.Reversed(), ASKS),
         },
     ),
+    "acts_inside": (
+        lambda: checks.acts_inside(plugs.Inside(), plugs.Layered(), ASKS),
+        {
+            "takes anything": lambda: checks.acts_inside(plugs.TakesAnything(), plugs.Layered(), ASKS),
+            "out of order": lambda: checks.acts_inside(plugs.Inside(), plugs.ReversedInside(), ASKS),
+            "same key": lambda: checks.acts_inside(plugs.SameKey(), plugs.Layered(), ASKS),
+        },
+    ),
     "scores_every_attempt": (
         lambda: checks.scores_every_attempt(plugs.Long(), ATTEMPTS),
         {

@@ -7,6 +7,7 @@ import torch
 
 from defenses.opened_parts import PAIRS, some_pixels
 from defenses.test_adaptive import attacked, broken, model_of, requests, seen_through
+from masking import Masking
 from proofglass.attacks.image.pgd import PGD
 from proofglass.engine.seeds import drawing
 from proofglass.errors import ProofglassError
@@ -14,7 +15,6 @@ from proofglass.evaluation.statistics.rates import wilson
 from proofglass.testing.material import picture
 from proofglass.types import Chat
 from proofglass.victims.own import OwnModule
-from strangers.masking import Masking
 from toy_module import Toy
 
 

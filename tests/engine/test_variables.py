@@ -159,7 +159,7 @@ def test_a_check_sees_all_pictures_of_a_row_by_name():
 
 def test_the_targets_loss_shows_a_victim_all_its_slots():
     class TwoSlots:
-        draws, passes = 0, 1
+        draws, passes, gated = 0, 1, False
 
         def prepare(self, pairs, *, append_eos=False, slots=("image",)):
             self.slots = slots

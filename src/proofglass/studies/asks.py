@@ -50,8 +50,12 @@ def of_attack(attack: Attack, samples: Iterable[Sample] = ()) -> Asks:
 
 def of_defense(defense: Defense) -> Asks:
     """What it makes of one ask about a picture, which the victim answers by a word."""
-    asked = Ask(Chat.user(*_blank().images, _WORD))
-    return _counted(partial(defense.flow, asked), said=_WORD)
+    return _counted(partial(defense.flow, planned_ask()), said=_WORD)
+
+
+def planned_ask() -> Ask:
+    """What a plan puts to a defense."""
+    return Ask(Chat.user(*_blank().images, _WORD))
 
 
 def of_judge(judge: Judge, samples: Iterable[Sample] = ()) -> int:

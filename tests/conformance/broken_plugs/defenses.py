@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from conformance.broken_plugs.material import PAPER
+from proofglass.errors import UsageError
 from proofglass.flow import Flow
-from proofglass.interfaces import Defense, Victim
+from proofglass.interfaces import Defended, Defense, Victim
 from proofglass.types import Ask, Reply, Settings
 
 
@@ -68,12 +69,25 @@ class SameKey(Polite):
 
 
 @dataclass(frozen=True)
+class Inside(Polite):
+    """Acts inside a model, or says that there is none to act in."""
+
+    def __call__(self, victim: Victim) -> Victim:
+        if not hasattr(victim, "layers"):
+            raise UsageError(f"{self.name}: needs the layers of a model, {victim.name} gives replies only")
+        return Defended(victim, self)
+
+
+class TakesAnything(Inside):
+    def __call__(self, victim: Victim) -> Victim:
+        return Defended(victim, self)
+
+
+@dataclass(frozen=True)
 class Skips(Polite):
     """A wrapper of its own that loses the cost of a second ask."""
 
     def __call__(self, victim: Victim) -> Victim:
-        from proofglass.interfaces import Defended
-
         class Cheap(Defended):
             def reply(self, asks: Sequence[Ask]) -> list[Reply]:
                 self.victim.reply(asks)

@@ -19,6 +19,14 @@ class Reversed(Scripted):
         return super().reply(asks)[::-1]
 
 
+class Layered(Scripted):
+    layers = 2
+
+
+class ReversedInside(Reversed):
+    layers = 2
+
+
 class Short(Scripted):
     def reply(self, asks: Sequence[Ask]) -> list[Reply]:
         return super().reply(asks)[:1]

@@ -45,6 +45,7 @@ class DefenseInstruction(Attack):
     paper = Paper(
         "Perez & Ribeiro 2022", "Ignore Previous Prompt: Attack Techniques For Language Models", "arXiv:2211.09527"
     )
+    reports = "text models that give away or leave their instructions; no figure on a multimodal model"
     threat, changes, scope = "user", ("text",), "universal"
 
     aims: tuple[Literal["system prompt", "check", "guard"], ...] = ("system prompt", "check", "guard")
