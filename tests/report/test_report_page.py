@@ -147,6 +147,13 @@ def test_an_answer_that_two_cells_share_is_paid_once(store):
     assert answering(ReportedRun(store)).rows[0]["money"] == 0.5
 
 
+def test_the_tries_of_a_search_are_no_reason_why_something_is_missing(store):
+    store.add(answers(1, 2, reason="tries 3, successes 1, first at 2"))
+    store.add(answers(1, 2, reason="typography overflows the canvas; tries 9, successes 0, first at 0"), attack="other")
+    told = [(row["reason"], row["count"]) for row in reasons(ReportedRun(store))]
+    assert told == [("typography overflows the canvas", 2)]
+
+
 def test_what_helpers_were_asked_stands_beside_the_victims_queries(store):
     store.add(answers(1, 4))
     assert "of helpers" not in page(ReportedRun(store))

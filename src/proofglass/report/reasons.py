@@ -8,6 +8,7 @@ from proofglass.console import REASON, cut
 from proofglass.evaluation.metrics.answers import ONE, withheld
 from proofglass.records.schema import without_id
 from proofglass.report.run import ReportedRun
+from proofglass.types.tries import TOLD
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,7 +48,9 @@ def _recorded(run: ReportedRun) -> pl.DataFrame:
     import polars as pl
 
     names = ["cell", "sample_id", "kind", "judge", "reason"]
-    rows = run.frame.select(*ONE, "outcome", "reason", withheld=withheld())
+    # What a search tells of its tries is a number that metrics read, no reason why something is missing.
+    reason = pl.col("reason").str.replace_all(TOLD.pattern, "").str.strip_chars("; ")
+    rows = run.frame.select(*ONE, "outcome", reason, withheld=withheld())
     told = rows.filter((pl.col("outcome") != "ok") | (pl.col("reason") != ""))
     told = told.with_columns(kind=pl.col("outcome").replace(KINDS), judge=pl.lit("")).select(names)
     answered = rows.filter((pl.col("outcome") != "error") & ~pl.col("withheld")).select(ONE)

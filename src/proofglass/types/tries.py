@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_TOLD = re.compile(r"\btries (\d+), successes (\d+), first at (\d+)\b")
+TOLD = re.compile(r"\btries (\d+), successes (\d+), first at (\d+)\b")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Tries:
     @classmethod
     def read(cls, reason: str) -> Tries | None:
         """What `told` wrote into a reason, the last of several; None for a reply that no search brought."""
-        found = _TOLD.findall(reason)
+        found = TOLD.findall(reason)
         try:
             return cls(*map(int, found[-1])) if found else None
         except ValueError:  # words of somebody else
