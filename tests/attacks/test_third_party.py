@@ -211,7 +211,7 @@ def test_a_wrong_place_or_file_is_told_at_once(tmp_path: Path) -> None:
     empty, latin = tmp_path / "empty.txt", tmp_path / "latin.txt"
     empty.write_text(" \n")
     latin.write_bytes(b"\xff\xfe\xfa")
-    for path, said in ((tmp_path / "no.txt", "cannot read"), (empty, "holds no text"), (latin, "cannot read")):
+    for path, said in ((tmp_path / "no.txt", "cannot read"), (empty, "is empty"), (latin, "is not UTF-8")):
         with pytest.raises(UsageError, match=said):
             artefact(ThirdPartyText(text_file=path))
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from defenses.opened_parts import PICTURE
-from proofglass.defenses.wording import around, check_slots, filled, read, sha256, user_texts, without_pictures, wording
+from proofglass.defenses.wording import around, check_slots, filled, user_texts, without_pictures
 from proofglass.errors import UsageError
+from proofglass.interfaces.wording import read, sha256, wording
 from proofglass.types import Chat, Image
 
 TEXTS = st.text(max_size=30)

@@ -49,7 +49,7 @@ def _recorded(run: ReportedRun) -> pl.DataFrame:
 
     names = ["cell", "sample_id", "kind", "judge", "reason"]
     # What a search tells of its tries is a number that metrics read, no reason why something is missing.
-    reason = pl.col("reason").str.replace_all(TOLD.pattern, "").str.strip_chars("; ")
+    reason = pl.col("reason").str.replace_all(f"; {TOLD.pattern}", "").str.replace_all(f"{TOLD.pattern}(; )?", "")
     rows = run.frame.select(*ONE, "outcome", reason, withheld=withheld())
     told = rows.filter((pl.col("outcome") != "ok") | (pl.col("reason") != ""))
     told = told.with_columns(kind=pl.col("outcome").replace(KINDS), judge=pl.lit("")).select(names)

@@ -6,12 +6,12 @@ hold code or JSON. What a slot is filled with is not read for slots again.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from proofglass.errors import UsageError
+from proofglass.interfaces.wording import read as read_file
 from proofglass.types import Sample
 
 _SLOT = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -24,19 +24,9 @@ def slots_of(template: str) -> tuple[str, ...]:
 
 
 def read(path: Path, field: str, needs: Sequence[str] = ()) -> str:
-    """The wording in a file, without blanks at its ends. field: "attack.field", for errors.
-
-    Raises UsageError for a file that cannot be read, is not UTF-8, is empty, or lacks a slot of `needs`."""
-    try:
-        text = path.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{field}: {path} is not UTF-8 (byte {error.start}: {error.reason}); save it as UTF-8"
-        ) from error
-    except OSError as error:
-        raise UsageError(f"{field}: cannot read {path}: {error.strerror or error}") from error
-    if not text:
-        raise UsageError(f"{field}: {path} is empty; expected the wording")
+    """The wording in a file. Raises UsageError as `interfaces.wording.read` does, and for one that lacks a slot of
+    `needs`. field: "attack.field", for errors."""
+    text = read_file(path, field)
     for name in needs:
         if name not in slots_of(text):
             found = ", ".join(f"{{{slot}}}" for slot in slots_of(text)) or "no slot"
@@ -77,8 +67,3 @@ def goal_of(sample: Sample, attack: str) -> str:
     if not text.strip():
         raise ValueError(f"sample {sample.id}: {attack} rewrites the text of the last user turn and found none")
     return text
-
-
-def sha256(*wordings: str) -> str:
-    """Names the wordings that an attack used, whichever field or file they came from."""
-    return hashlib.sha256("\0".join(wordings).encode("utf-8", "surrogatepass")).hexdigest()

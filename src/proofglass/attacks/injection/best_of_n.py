@@ -27,6 +27,7 @@ from proofglass.images import typography
 from proofglass.images.fonts import bundled
 from proofglass.images.lettering import Lettering, placed
 from proofglass.interfaces import Attack, Count, Judge, Share, Text, Victim
+from proofglass.interfaces.wording import sha256
 from proofglass.registry import build
 from proofglass.types import Artefact, Ask, Budget, Chat, Image, Layout, Reply, Sample
 
@@ -96,7 +97,7 @@ class BestOfNImage(Attack):
             meta |= {"layout": asdict(victim.layout)}
             own = victim.layout.incitement if self.prompt == PROMPT and victim.layout.incitement else own
         prompt = templates.wording(own, self.prompt_file, f"{self.name}.prompt_file")
-        yield Artefact(texts=(prompt,), meta={**meta, "template_sha256": templates.sha256(prompt)})
+        yield Artefact(texts=(prompt,), meta={**meta, "template_sha256": sha256(prompt)})
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         """The first try."""

@@ -16,7 +16,6 @@ from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
-from proofglass.attacks.injection.slots import sha256_of
 from proofglass.attacks.injection.writing import (
     OVERFLOW,
     Put,
@@ -33,6 +32,7 @@ from proofglass.images import typefaces
 from proofglass.images.fonts import font_path
 from proofglass.images.lettering import Anchor, Colour, Lettering
 from proofglass.interfaces import Attack, Checked, Count, Paper, Steps, Text, Victim
+from proofglass.interfaces.wording import sha256
 from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
 
 GROUPS = ("Germany", "India", "Japan", "United Kingdom")
@@ -105,7 +105,7 @@ class Chen2023bOverlay(Attack):
         meta = {
             "seed": seed,
             "layout": layout_meta(gridded),
-            "template_sha256": sha256_of(self.line),
+            "template_sha256": sha256(self.line),
             "font": used.name,
             "font_sha256": used.sha256,
         }

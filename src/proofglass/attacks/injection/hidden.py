@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from proofglass.attacks.crafting.fields import Epsilon
-from proofglass.attacks.injection.slots import filled, sha256_of, wording
+from proofglass.attacks.injection.slots import filled
 from proofglass.attacks.injection.third_party import TEXT
 from proofglass.attacks.injection.writing import OVERFLOW, check_place, noted, shown, size_for, written
 from proofglass.errors import UsageError
@@ -26,6 +26,7 @@ from proofglass.images.fonts import font_path
 from proofglass.images.lettering import Anchor, Colour, Lettering
 from proofglass.interfaces import Attack, Count, Paper, Share, Steps, Text, Victim, WhiteBoxVictim
 from proofglass.interfaces.attacks import Scope
+from proofglass.interfaces.wording import sha256, wording
 from proofglass.types import Artefact, Ask, Budget, Chat, Image, Reply, Sample
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class DownscaleInjection(Attack):
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         """One picture per sample; what cannot be hidden in is an artefact that says why, and costs its sample alone."""
-        text = wording("downscale-injection.text_file", self.text, self.text_file)
+        text = wording(self.text, self.text_file, "downscale-injection.text_file")
         size = self._size(victim)
         for sample in samples:
             try:
@@ -140,7 +141,7 @@ class DownscaleInjection(Attack):
                 "rounds": found.rounds,
             },
             meta={
-                "template_sha256": sha256_of(text),
+                "template_sha256": sha256(text),
                 "filter": downscale.filter,
                 "fit": downscale.fit,
                 "size": list(size),

@@ -19,7 +19,6 @@ from typing import Annotated, Any, Literal
 
 from proofglass.attacks.injection.mm_pictures import on_grid, phrase_picture, picture_named, stacked
 from proofglass.attacks.injection.mm_words import LEAK, TEMPLATE, Kind, Words, leaks, read, words_in
-from proofglass.attacks.injection.slots import sha256_of, wording
 from proofglass.attacks.injection.writing import OVERFLOW, layout_meta, layout_of, noted
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
@@ -27,6 +26,7 @@ from proofglass.images import typefaces
 from proofglass.images.fonts import font_path
 from proofglass.interfaces import Attack, Checked, Count, NonNegative, Painter, Paper, Steps, Victim
 from proofglass.interfaces.attacks import Scope
+from proofglass.interfaces.wording import sha256, wording
 from proofglass.types import Artefact, Ask, Budget, Chat, Image, Layout, Reply, Sample
 
 
@@ -112,7 +112,7 @@ class MMSafetyBenchAttack(Attack):
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         """One universal artefact: the wording for the writer, and how the victim reads. Costs nothing."""
-        text = wording("mm-safetybench.template_file", self.template, self.template_file)
+        text = wording(self.template, self.template_file, "mm-safetybench.template_file")
         _has_question(text, "mm-safetybench.template_file")
         layout = victim.layout if self.layout == "victim" else None
         gridded = layout if layout is not None and layout.grid else None
@@ -120,7 +120,7 @@ class MMSafetyBenchAttack(Attack):
         meta = {
             "kind": self.variant,
             "layout": layout_meta(gridded),
-            "template_sha256": sha256_of(text),
+            "template_sha256": sha256(text),
             "font": used.name,
             "font_sha256": used.sha256,
             "pictures": "painter" if self.painter else "folder" if self.variant != "TYPO" else "none",

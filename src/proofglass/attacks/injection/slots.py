@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-from pathlib import Path
 
-from proofglass.errors import UsageError
 from proofglass.types import Sample
 
 _SLOT = re.compile(r"\{([A-Za-z][\w -]*)\}")
@@ -34,22 +31,3 @@ def filled(template: str, sample: Sample) -> str:
 def slots_of(template: str) -> list[str]:
     """Names of the slots of a template, each once."""
     return list(dict.fromkeys(_SLOT.findall(template)))
-
-
-def wording(field: str, text: str, file: Path | None) -> str:
-    """The text that counts: that of `file`, if one is named. field: of the file, for the error. Raises UsageError for a
-    file that cannot be read as UTF-8, or holds nothing."""
-    if file is None:
-        return text
-    try:
-        found = file.read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{field}: cannot read {file}: {error}") from error
-    if not found:
-        raise UsageError(f"{field}: {file} holds no text")
-    return found
-
-
-def sha256_of(text: str) -> str:
-    """What names a wording in records: another one is another attack."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

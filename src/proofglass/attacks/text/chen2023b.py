@@ -15,6 +15,7 @@ from typing import Literal
 from proofglass.attacks.crafting import templates
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Paper, Text, Victim
+from proofglass.interfaces.wording import sha256
 from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
 
 PAPER = Paper(
@@ -56,7 +57,7 @@ class PersonaPrefix(Attack):
         text = templates.wording(self.persona, self.persona_file, f"{self.name}.persona_file")
         if templates.QUESTION not in templates.slots_of(text):
             text += "\n{question}"
-        yield Artefact(texts=(text,), meta={"template_sha256": templates.sha256(text)})
+        yield Artefact(texts=(text,), meta={"template_sha256": sha256(text)})
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         question = templates.goal_of(sample, self.name)
@@ -102,7 +103,7 @@ class TwoHop(Attack):
         else:
             first = templates.wording(self.first, self.first_file, f"{self.name}.first_file")
             texts = first, templates.wording(self.second, self.second_file, f"{self.name}.second_file")
-        yield Artefact(texts=texts, meta={"template_sha256": templates.sha256(*texts)})
+        yield Artefact(texts=texts, meta={"template_sha256": sha256(*texts)})
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         """The first turn."""

@@ -14,6 +14,7 @@ from typing import Literal
 
 from proofglass.attacks.crafting import templates
 from proofglass.interfaces import Attack, Paper, Text, Victim
+from proofglass.interfaces.wording import sha256
 from proofglass.types import Artefact, Budget, Chat, Sample
 
 SYSTEM = (
@@ -63,7 +64,7 @@ class DefenseInstruction(Attack):
         front = [self._wording("system")] if "system prompt" in self.aims else []
         behind = [self._wording(aim) for aim in ("check", "guard") if aim in self.aims]
         texts = ("\n".join(front), "\n".join(behind))
-        yield Artefact(texts=texts, meta={"template_sha256": templates.sha256(*front, *behind)})
+        yield Artefact(texts=texts, meta={"template_sha256": sha256(*front, *behind)})
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         if not self.aims:

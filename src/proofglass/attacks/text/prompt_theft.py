@@ -18,6 +18,7 @@ from annotated_types import MinLen
 from proofglass.attacks.crafting import templates
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Count, Paper, Text, Victim
+from proofglass.interfaces.wording import sha256
 from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
 
 PAPER = Paper(
@@ -91,7 +92,7 @@ class PromptTheft(Attack):
     ) -> Iterator[Artefact]:
         """One universal artefact: the wordings. Costs nothing."""
         texts = turns_in(self.turns, self.turns_file, f"{self.name}.turns_file")
-        yield Artefact(texts=texts, meta={"template_sha256": templates.sha256(*texts)})
+        yield Artefact(texts=texts, meta={"template_sha256": sha256(*texts)})
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         """The first way of asking."""

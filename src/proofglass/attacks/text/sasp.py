@@ -19,6 +19,7 @@ from proofglass.attacks.text.enhancers import Enhancers
 from proofglass.attacks.text.prompt_theft import PAPER, TURNS, stolen, turns_in
 from proofglass.flow import Flow
 from proofglass.interfaces import Attack, Count, Judge, NonNegative, Share, Text, Victim
+from proofglass.interfaces.wording import sha256
 from proofglass.registry import build
 from proofglass.types import Artefact, Ask, Budget, Chat, Reply, Sample
 
@@ -95,7 +96,7 @@ class SASP(Attack):
         """One universal artefact: the wordings, the brief first. Costs nothing."""
         brief = templates.wording(self.brief, self.brief_file, f"{self.name}.brief_file", ("goal",))
         texts = (brief, *turns_in(self.theft, self.theft_file, f"{self.name}.theft_file"))
-        yield Artefact(texts=texts, meta={"template_sha256": templates.sha256(*texts)})
+        yield Artefact(texts=texts, meta={"template_sha256": sha256(*texts)})
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         """The question as it is: what is asked in the end comes out of the search."""

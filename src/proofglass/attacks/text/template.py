@@ -11,6 +11,7 @@ from pathlib import Path
 
 from proofglass.attacks.crafting import templates
 from proofglass.interfaces import Attack, Paper, Victim
+from proofglass.interfaces.wording import sha256
 from proofglass.types import Artefact, Budget, Chat, Sample
 
 
@@ -40,7 +41,7 @@ class TextTemplate(Attack):
     ) -> Iterator[Artefact]:
         """One universal artefact: the template. Costs nothing. Raises UsageError for a file that is none."""
         text = templates.read(self.file, f"{self.name}.file", (templates.QUESTION,))
-        yield Artefact(texts=(text,), meta={"template_sha256": templates.sha256(text)})
+        yield Artefact(texts=(text,), meta={"template_sha256": sha256(text)})
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         question = templates.goal_of(sample, self.name)

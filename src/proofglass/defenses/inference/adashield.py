@@ -19,10 +19,11 @@ from proofglass.defenses.judged import check_plug, finite, noted
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.defenses.shield_pool import ShieldPool
 from proofglass.defenses.similarity import floats, joint, of_text
-from proofglass.defenses.wording import around, sha256, wording
+from proofglass.defenses.wording import around
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.interfaces import Defense, Encoder, Judge, Paper, Share, Victim, WhiteBoxVictim, innermost
+from proofglass.interfaces.wording import sha256, wording
 from proofglass.types import Ask, Chat, Decision, Reply, Sample
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from proofglass.defenses.judged import noted
-from proofglass.defenses.wording import check_slots, filled, sha256, without_pictures, wording
+from proofglass.defenses.wording import check_slots, filled, without_pictures
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Defense, Paper
+from proofglass.interfaces.wording import sha256, wording
 from proofglass.types import Ask, Chat, Decision, Reply
 
 TELL = """\

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from proofglass.defenses.opened import Lens, Opened
-from proofglass.defenses.wording import around, check_slots, sha256, wording
+from proofglass.defenses.wording import around, check_slots
 from proofglass.flow import Flow
 from proofglass.interfaces import Defense, Paper, WhiteBoxVictim
+from proofglass.interfaces.wording import sha256, wording
 from proofglass.types import Ask, Chat, Reply
 
 SLOT = "{question}"
