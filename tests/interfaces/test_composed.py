@@ -253,6 +253,19 @@ def test_each_ask_of_a_dialogue_passes_the_members_behind_it() -> None:
     assert (reply.text, reply.reason) == ("r2", "asked twice")
 
 
+@pytest.mark.parametrize("both", [Twice() + Says("x"), Says("x") + Twice(), Twice() + Twice()], ids=str)
+def test_an_error_of_the_victim_keeps_its_reason(both: Composed) -> None:
+    def answer(asks: Sequence[Ask]) -> list[Reply]:
+        return [Reply.error("too long for the model") for _ in asks]
+
+    (end,) = drive([both.converse(crafted(both)[0], sample(), Ask(sample().chat))], answer)
+    assert end.value is not None, end.failure
+    chat, reply = end.value
+    assert reply.outcome == "error"
+    assert "too long" in reply.reason or reply.reason == "asked twice"
+    assert chat.last_text.endswith(("x", "again "))
+
+
 def test_a_dialogue_behind_another_is_led_for_each_of_its_asks() -> None:
     both = Twice() + Twice()
     asked, chat, _ = ask(both, sample(), crafted(both)[0])

@@ -253,7 +253,7 @@ def _asked(sent: Sequence[tuple[Chat, Reply, Chat]], chat: Chat, reply: Reply) -
     to whose reason the member may have added something."""
 
     def bare(one: Reply) -> Reply:
-        return replace(one, reason="")
+        return replace(one, reason="any")  # an error has one
 
     found = [(heard, asked) for own, heard, asked in reversed(sent) if own == chat]
     return next((asked for heard, asked in found if bare(heard) == bare(reply)), found[0][1] if found else chat)
