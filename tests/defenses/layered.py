@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from proofglass.errors import ClosedVictim
 from proofglass.evaluation.datasets.testbed import TestbedData
 from proofglass.interfaces import WhiteBoxVictim
 from proofglass.registry import build
@@ -57,19 +58,21 @@ class Written(WhiteBoxVictim):
             return Reply.unaskable(error)
         return Reply(said, cost=Cost(queries=1))
 
+    # Its states are of texts: it opens no picture, as a victim that closes its tower says.
+
     def prompt_states(self, pixels: Any, prepared: Any, layers: Any, *, along: Any = None, text: Any = None) -> Any:
-        raise NotImplementedError
+        raise ClosedVictim("written: has states of whole dialogues only")
 
     def pixels(self, image: Image) -> Any:
-        raise NotImplementedError
+        raise ClosedVictim("written: takes no pictures")
 
     def prepare(self, pairs: Any, *, append_eos: bool = False, slots: Any = (), mark: Any = "") -> Any:
-        raise NotImplementedError
+        raise ClosedVictim("written: scores no targets")
 
     def loss_and_grad(
         self, pixels: Any, prepared: Any, *, weighting: Any = "token", need_grad: bool = True, text: Any = None
     ) -> Any:
-        raise NotImplementedError
+        raise ClosedVictim("written: scores no targets")
 
 
 def victim_of(name: str = "testbed-linear", device: str = "cpu") -> WhiteBoxVictim:

@@ -20,7 +20,7 @@ from proofglass.defenses import mutators
 from proofglass.defenses.divergence import divergences, similarities
 from proofglass.defenses.inference.jailguard import JailGuard
 from proofglass.engine.seeds import drawing
-from proofglass.interfaces import Encoder, Stack
+from proofglass.interfaces import Encoder, Layer, Stack
 from proofglass.types import Ask, Chat, Image, Reply, Settings
 from proofglass.victims.own import OwnModule
 from toy_module import Toy
@@ -66,8 +66,8 @@ class Gram(Encoder):
     cosines: tuple[tuple[float, ...], ...]
     name = "gram"
 
-    def features(self, pixels, layer="pooled"):  # type: ignore[no-untyped-def]
-        raise NotImplementedError
+    def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
+        raise AssertionError("answers are texts: nobody has a picture to show this encoder")
 
     def text_features(self, texts: Sequence[str]) -> torch.Tensor:
         rows = torch.linalg.cholesky(torch.tensor(self.cosines, dtype=torch.float64))
@@ -112,8 +112,8 @@ class Letters(Encoder):
 
     name = "letters"
 
-    def features(self, pixels, layer="pooled"):  # type: ignore[no-untyped-def]
-        raise NotImplementedError
+    def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
+        raise AssertionError("answers are texts: nobody has a picture to show this encoder")
 
     def text_features(self, texts: Sequence[str]) -> torch.Tensor:
         assert all(text.strip() for text in texts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from proofglass.errors import UsageError
 from proofglass.interfaces import Defense, LossAndGrad, Target, Weighting, WhiteBoxVictim, checked, innermost
@@ -16,74 +16,16 @@ if TYPE_CHECKING:
 TextPerturbations = Sequence[Sequence["torch.Tensor"]] | None
 
 
-class Acting(Protocol):
-    """The ports of `model` that a defense acts on, each as `WhiteBoxVictim` describes it.
-
-    gated: whether it has a gate, whose margin `margin_and_grad` gives.
-    """
-
-    @property
-    def gated(self) -> bool: ...
-
-    def reply(self, model: WhiteBoxVictim, asks: Sequence[Ask]) -> list[Reply]: ...
-
-    def prepare(
-        self,
-        model: WhiteBoxVictim,
-        pairs: Sequence[Sequence[tuple[Chat, Target]]],
-        append_eos: bool,
-        slots: Sequence[str],
-        mark: str | Sequence[str],
-    ) -> Any: ...
-
-    def next_token_logits(self, model: WhiteBoxVictim, chats: Sequence[Chat]) -> torch.Tensor: ...
-
-    def hidden_states(
-        self, model: WhiteBoxVictim, chats: Sequence[Chat], layers: Sequence[int] | None
-    ) -> torch.Tensor: ...
-
-    def prompt_states(
-        self,
-        model: WhiteBoxVictim,
-        pixels: Any,
-        prepared: Any,
-        layers: Sequence[int],
-        along: torch.Tensor | None,
-        text: TextPerturbations,
-    ) -> tuple[torch.Tensor, Any]: ...
-
-    def loss_and_grad(
-        self,
-        model: WhiteBoxVictim,
-        pixels: Any,
-        prepared: Any,
-        weighting: Weighting,
-        need_grad: bool,
-        text: TextPerturbations,
-    ) -> LossAndGrad[Any]: ...
-
-    def target_logits(self, model: WhiteBoxVictim, pixels: Any, prepared: Any) -> list[list[torch.Tensor]]: ...
-
-    def margin_and_grad(
-        self, model: WhiteBoxVictim, pixels: torch.Tensor, chats: Sequence[Chat]
-    ) -> tuple[torch.Tensor, torch.Tensor]: ...
-
-
-@dataclass(frozen=True)
-class Plainly:
-    """The model's own answers, but for how it replies.
-
-    answer: (model, asks) -> replies; None: the model's own.
-    """
-
-    answer: Callable[[WhiteBoxVictim, Sequence[Ask]], list[Reply]] | None = None
+class Acting:
+    """How a defense acts on a model: its ports, each as `WhiteBoxVictim` describes it. Default: the model's own."""
 
     @property
     def gated(self) -> bool:
+        """Whether it has a gate, whose margin `margin_and_grad` gives."""
         return False
 
     def reply(self, model: WhiteBoxVictim, asks: Sequence[Ask]) -> list[Reply]:
-        return model.reply(asks) if self.answer is None else self.answer(model, asks)
+        return model.reply(asks)
 
     def prepare(
         self,
@@ -133,7 +75,20 @@ class Plainly:
         return x.new_full((len(x),), float("-inf")), x.new_zeros(x.shape)
 
 
-PLAINLY = Plainly()
+PLAINLY = Acting()
+
+
+@dataclass(frozen=True)
+class Answering(Acting):
+    """Another way to reply, and the model's own of everything else.
+
+    answer: (model, asks) -> replies.
+    """
+
+    answer: Callable[[WhiteBoxVictim, Sequence[Ask]], list[Reply]]
+
+    def reply(self, model: WhiteBoxVictim, asks: Sequence[Ask]) -> list[Reply]:
+        return self.answer(model, asks)
 
 
 def opens_layers(defense: Defense | type[Defense], model: object, *ports: str) -> WhiteBoxVictim:

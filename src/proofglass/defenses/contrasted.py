@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from proofglass.defenses.acting import PLAINLY, TextPerturbations
+from proofglass.defenses.acting import Acting, TextPerturbations
 from proofglass.defenses.gated import weights_of
 from proofglass.errors import ClosedVictim
 from proofglass.interfaces import LossAndGrad, Target, Weighting, WhiteBoxVictim
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Contrasted:
+class Contrasted(Acting):
     """z = z_s + alpha (z_s - z_0): z_s of the dialogue that `placed` makes, z_0 of the dialogue itself.
 
     name: of the defense. placed: dialogue -> the other one. alpha: how far beyond it.
@@ -26,10 +26,6 @@ class Contrasted:
     name: str
     placed: Callable[[Chat], Chat]
     alpha: float
-
-    @property
-    def gated(self) -> bool:
-        return False
 
     def of(self, placed: torch.Tensor, plain: torch.Tensor) -> torch.Tensor:
         """The logits of both."""
@@ -50,9 +46,8 @@ class Contrasted:
         ]
 
     def next_token_logits(self, model: WhiteBoxVictim, chats: Sequence[Chat]) -> torch.Tensor:
-        return self.of(
-            model.next_token_logits([self.placed(chat) for chat in chats]), model.next_token_logits(list(chats))
-        )
+        placed = model.next_token_logits([self.placed(chat) for chat in chats])
+        return self.of(placed, model.next_token_logits(list(chats)))
 
     def hidden_states(self, model: WhiteBoxVictim, chats: Sequence[Chat], layers: Sequence[int] | None) -> torch.Tensor:
         return model.hidden_states([self.placed(chat) for chat in chats], layers)
@@ -77,7 +72,7 @@ class Contrasted:
         along: torch.Tensor | None,
         text: TextPerturbations,
     ) -> tuple[torch.Tensor, Any]:
-        return PLAINLY.prompt_states(model, pixels, prepared.placed, layers, along, text)
+        return super().prompt_states(model, pixels, prepared.placed, layers, along, text)
 
     def loss_and_grad(
         self,
@@ -133,11 +128,6 @@ class Contrasted:
     def target_logits(self, model: WhiteBoxVictim, pixels: Any, prepared: Any) -> list[list[torch.Tensor]]:
         found = [model.target_logits(pixels, own) for own in (prepared.placed, prepared.plain)]
         return [[self.of(*each) for each in zip(*rows, strict=True)] for rows in zip(*found, strict=True)]
-
-    def margin_and_grad(
-        self, model: WhiteBoxVictim, pixels: torch.Tensor, chats: Sequence[Chat]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        return PLAINLY.margin_and_grad(model, pixels, chats)
 
 
 @dataclass(frozen=True, eq=False)

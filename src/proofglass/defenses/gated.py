@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from proofglass.defenses.acting import TextPerturbations
+from proofglass.defenses.acting import Acting, TextPerturbations
 from proofglass.engine.seeds import draw_of, drawing
 from proofglass.faults import stops_the_run, told
-from proofglass.interfaces import LossAndGrad, Target, Weighting, WhiteBoxVictim, checked
+from proofglass.interfaces import LossAndGrad, Weighting, WhiteBoxVictim, checked
 from proofglass.types import Ask, Chat, Cost, Decision, Reply
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ NOWHERE = "."  # a target that is never scored: states of a prompt come before i
 
 
 @dataclass(frozen=True)
-class Gated:
+class Gated(Acting):
     """Gates at the last token of a prompt, frozen for its reply.
 
     name: of the defense. layers: those that the gates read. margins: (model, states float [n, L, d] of these layers) ->
@@ -125,16 +125,6 @@ class Gated:
                 for k, row in zip(ks, work([chats[k] for k in ks]), strict=True):
                     found[k] = row
         return torch.stack([row for row in found if row is not None])
-
-    def prepare(
-        self,
-        model: WhiteBoxVictim,
-        pairs: Sequence[Sequence[tuple[Chat, Target]]],
-        append_eos: bool,
-        slots: Sequence[str],
-        mark: str | Sequence[str],
-    ) -> Any:
-        return model.prepare(pairs, append_eos=append_eos, slots=slots, mark=mark)
 
     # ---- losses and gradients ---------------------------------------------------------------------------------------
 

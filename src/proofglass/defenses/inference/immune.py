@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proofglass.defenses.acting import Plainly, opens_layers
+from proofglass.defenses.acting import Answering, opens_layers
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.flow import summed
 from proofglass.interfaces import Count, Defense, NonNegative, Paper, Reward, Victim, WhiteBoxVictim, rebased
@@ -48,7 +48,7 @@ class Immune(Defense):
 
     def __call__(self, victim: Victim) -> Victim:
         def inside(model: Victim) -> Victim:
-            return Opened(opens_layers(self, model, *PORTS), self, Lens(acting=Plainly(self.answer)))
+            return Opened(opens_layers(self, model, *PORTS), self, Lens(acting=Answering(self.answer)))
 
         return rebased(victim, inside)
 
