@@ -16,7 +16,7 @@ from proofglass.defenses.inference.goal_priority import GoalPriority
 from proofglass.defenses.inference.guard_input import GuardInput
 from proofglass.defenses.inference.guard_output import GuardOutput
 from proofglass.defenses.inference.self_reminder import SelfReminder
-from proofglass.defenses.similarity import floats
+from proofglass.engine.pictures import floats
 from proofglass.interfaces import Defense
 from proofglass.registry import build
 from proofglass.studies.study import load

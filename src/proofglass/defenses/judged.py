@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from proofglass.errors import ProofglassError
 from proofglass.flow import Flow
 from proofglass.interfaces import HelperSilent, Judge
-from proofglass.types import Attempt, Chat, Decision, Reply, Sample, Score
+from proofglass.types import Attempt, Chat, Decision, Helper, Reply, Sample, Score
 
 VERDICT = 0.5  # where a verdict of 0 or 1 is divided
 OF_PROMPTS = ("unsafe prompt", "unsafe image")  # aspects of what judges a dialogue, no reply
 OF_REPLIES = ("unsafe", "refusal", "not refusal")
+NOTHING = Reply()
 
 
 class Unread(ProofglassError):
-    """A judge inside a defense could not judge: an error of that sample, never "safe"."""
+    """A judge or another helper inside a defense gave no answer: an error of that sample, never "safe"."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,6 @@ class Gate:
     threshold: float | None = None
 
     def __post_init__(self) -> None:
-        check_plug(self.judge, Judge, "judge")
         if self.judge.says not in ("bad", "good"):
             raise ValueError(
                 f"judge: expected one that finds something bad (or good), such as a guard, found {self.judge.name}, "
@@ -49,12 +50,6 @@ class Gate:
         return Decision(defense, bad > limit, bad - limit, limit, reason)
 
 
-def check_plug(value: object, kind: type, field: str) -> None:
-    """Raises ValueError where a field holds no plug of this kind: its name, say."""
-    if not isinstance(value, kind):
-        raise ValueError(f"{field}: expected a {kind.__name__}, found {value!r:.60}")
-
-
 def finite(value: float, what: str) -> float:
     """`value`. Raises Unread where it is NaN or infinite: a gate would stand open."""
     if not math.isfinite(value):
@@ -65,18 +60,35 @@ def finite(value: float, what: str) -> float:
 def scored(judge: Judge | None, attempt: Attempt) -> Flow[Score]:
     """The score of `attempt`, as a part of another dialogue. Raises Unread where there is none."""
     assert judge is not None
-    try:
-        if judge.asks_helpers:
-            score = yield from judge.heard(attempt)
-        else:
-            (score,) = judge.score([attempt])
-    except HelperSilent as error:
-        raise Unread(f"{judge.name}: {error}") from error
-    if not isinstance(score, Score):
-        raise Unread(f"{judge.name}: its dialogue returned a {type(score).__name__}, expected a Score")
+    (score,) = yield from scores_of(judge, [attempt])
     if score.value is None:
         raise Unread(f"{judge.name}: {score.reason}")
     return score
+
+
+def scores_of(judge: Judge, attempts: Sequence[Attempt]) -> Flow[list[Score]]:
+    """The scores of `attempts`, unjudged ones among them, as a part of another dialogue; of a judge that asks nobody in
+    one call. Raises Unread where a helper of the judge is silent."""
+    if not judge.asks_helpers:
+        return judge.score(attempts)
+    found = []
+    for attempt in attempts:
+        try:
+            score = yield from judge.heard(attempt)
+        except HelperSilent as error:
+            raise Unread(f"{judge.name}: {error}") from error
+        if not isinstance(score, Score):
+            raise Unread(f"{judge.name}: its dialogue returned a {type(score).__name__}, expected a Score")
+        found.append(score)
+    return found
+
+
+def heard(reply: Reply, helper: Helper | None) -> str:
+    """What a helper (None: the victim in that part) said. Raises Unread, which names it, where it said nothing."""
+    if not reply.is_said or not reply.text.strip():
+        name = "the victim" if helper is None else getattr(helper, "name", "") or type(helper).__name__
+        raise Unread(f"helper {name}: {reply.outcome}: {reply.reason or 'nothing said'}")
+    return reply.text
 
 
 def written(text: str, chat: Chat) -> Attempt:
@@ -90,7 +102,7 @@ def answered(chat: Chat, reply: Reply) -> Attempt:
     return Attempt(Sample("", "", chat), chat, reply)
 
 
-def refused(text: str, before: Reply, decision: Decision) -> Reply:
+def refused(text: str, decision: Decision, before: Reply = NOTHING) -> Reply:
     """What the user is shown in place of an answer; `before`: whatever was decided until then."""
     return Reply(text, "blocked", reason=decision.reason, decisions=(*before.decisions, decision))
 

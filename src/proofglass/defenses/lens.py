@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proofglass.defenses.acting import Acting
+from proofglass.engine.pictures import floats
 from proofglass.engine.seeds import stream
 from proofglass.interfaces import Change
 from proofglass.types import Chat, Image, Message
@@ -92,10 +93,9 @@ class Lens:
         return dataclasses.replace(message, parts=tuple(parts))
 
     def _picture(self, image: Image, seed: Sequence[object]) -> Image:
-        import numpy as np
         import torch
 
-        x = torch.from_numpy(image.array().transpose(2, 0, 1)[None].astype(np.float32) / 255)
+        x = floats(image)
         with torch.no_grad():
             seen = self.see(x, [stream("shown", *seed, image.sha256)])
         return Image.from_array((seen[0] * 255).round().byte().permute(1, 2, 0).numpy())

@@ -6,15 +6,10 @@ of it. The text beside it is for the helper to read: a prompt, or how strongly t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from proofglass.defenses.labels import Unanswered
+from proofglass.defenses.judged import Unread
 from proofglass.flow import Flow
 from proofglass.interfaces import Painter
 from proofglass.types import Ask, Chat, Image, Message, Reply
-
-if TYPE_CHECKING:
-    import torch
 
 TOLD = "Remove all noise from this picture, and change nothing else."
 
@@ -22,11 +17,11 @@ TOLD = "Remove all noise from this picture, and change nothing else."
 def painted(ask: Ask, chat: Chat, painter: Painter) -> Flow[Image]:
     """The picture that `painter` makes of `chat`, part of another dialogue.
 
-    Raises Unanswered, which names it, where it makes none, or several: whoever asked for one does not know which."""
+    Raises Unread, which names it, where it makes none, or several: whoever asked for one does not know which."""
     reply: Reply = yield ask.on(chat, to=painter)
     if reply.outcome != "ok" or len(reply.images) != 1:
         found = f"{len(reply.images)} pictures, expected one" if reply.outcome == "ok" else reply.outcome
-        raise Unanswered(f"helper {painter.name}: {found}: {reply.reason or 'nothing said'}")
+        raise Unread(f"helper {painter.name}: {found}: {reply.reason or 'nothing said'}")
     return reply.images[0]
 
 
@@ -61,11 +56,3 @@ def sized(image: Image, like: Image) -> Image:
 
     found = Pillow.fromarray(image.array()).resize((like.width, like.height), Pillow.Resampling.BICUBIC)
     return Image.from_array(np.asarray(found))
-
-
-def floats(image: Image) -> torch.Tensor:
-    """float32 [1, 3, H, W] in [0, 1]."""
-    import numpy as np
-    import torch
-
-    return torch.from_numpy(image.array().transpose(2, 0, 1)[None].astype(np.float32) / 255)

@@ -20,8 +20,9 @@ from typing import Any
 from proofglass.defenses import shield_pool
 from proofglass.defenses.inference.adashield import SHIELD, Where, shielded
 from proofglass.defenses.judged import Unread, scored
-from proofglass.defenses.similarity import floats, joint, of_text
+from proofglass.defenses.similarity import joint, of_text
 from proofglass.defenses.wording import filled
+from proofglass.engine.pictures import floats
 from proofglass.errors import UsageError
 from proofglass.flow import Flow, begun, drive
 from proofglass.interfaces import Encoder, Judge, Victim, innermost

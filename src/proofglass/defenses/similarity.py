@@ -5,18 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proofglass.interfaces import Encoder
-from proofglass.types import Image
 
 if TYPE_CHECKING:
     import torch
-
-
-def floats(image: Image) -> torch.Tensor:
-    """The picture as float [1, 3, H, W] in [0, 1]."""
-    import numpy as np
-    import torch
-
-    return torch.from_numpy(image.array().transpose(2, 0, 1)[None].astype(np.float32) / 255)
 
 
 def of_text(encoder: Encoder, text: str) -> torch.Tensor:

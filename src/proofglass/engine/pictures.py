@@ -39,16 +39,22 @@ def _pixels(victim: Victim, image: Image) -> torch.Tensor:
     """`image` as the victim takes it. One that shows nothing of itself gets its stated size (bicubic, in 8 bit; the
     sides are not kept in proportion), or, where it states none, the picture as it is."""
     import numpy as np
-    import torch
     from PIL import Image as Pillow
 
     if isinstance(victim, WhiteBoxVictim):
         return victim.pixels(image)
-    levels = image.array()
     size = victim.image_size or (image.width, image.height)
-    if size != (image.width, image.height):
-        levels = np.asarray(Pillow.fromarray(levels).resize(size, Pillow.Resampling.BICUBIC))
-    return torch.from_numpy(levels.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+    if size == (image.width, image.height):
+        return floats(image)
+    return floats(Image.from_array(np.asarray(Pillow.fromarray(image.array()).resize(size, Pillow.Resampling.BICUBIC))))
+
+
+def floats(image: Image) -> torch.Tensor:
+    """The picture as it is, float32 [1, 3, H, W] in [0, 1]."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(image.array().transpose(2, 0, 1)[None].astype(np.float32) / 255)
 
 
 def check_sees(victim: Victim) -> None:

@@ -2,8 +2,8 @@
 
 `batch: Count = 32`, `norm: Literal["linf", "l2"] = "linf"`, `share: Annotated[float, Interval(ge=0, le=1)] = 0.5` say
 all that a check needs; a `__post_init__` is left with what concerns several fields at once. Known are numbers, texts,
-truth values, `Literal`, the bounds of annotated-types (`Gt`, `Ge`, `Lt`, `Le`, `Interval`, `MinLen`), `Checked`, and
-unions and lists of these. Any other type is left to the plug.
+truth values, `Literal`, the bounds of annotated-types (`Gt`, `Ge`, `Lt`, `Le`, `Interval`, `MinLen`), `Checked`, plugs
+of a kind (`Judge`, `Encoder`), and unions and lists of these. Any other type is left to the plug.
 """
 
 from __future__ import annotations
@@ -123,7 +123,15 @@ def _fault(hint: Any, value: Any, field: str) -> str:
         return "" if fits else _either([str(word) for word in inner if word != ""] + ["nothing"] * ("" in inner))
     if origin in (tuple, list, Sequence) and inner:
         return _of_list(inner, value, field)
+    if _is_plug(hint):
+        return "" if isinstance(value, hint) else f"a {hint.__name__}"
     return "" if hint not in _KINDS or _KINDS[hint][1](value) else _KINDS[hint][0]
+
+
+def _is_plug(hint: Any) -> bool:
+    from proofglass.interfaces.plugs import Plug  # which checks its own fields here
+
+    return isinstance(hint, type) and issubclass(hint, Plug)
 
 
 # Kind -> its name, and whether a value is of it: true and false are no numbers.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from proofglass.attacks.crafting.apart import folded
-from proofglass.attacks.crafting.pixels import path_of
+from proofglass.attacks.crafting.pixels import by_id, path_of
 from proofglass.engine.marked import MarkedNLL, Written, begun, marked, windowed
 from proofglass.engine.schedule import Check, Look, replies_cost
 from proofglass.engine.seeds import seed_of, stream
@@ -40,6 +40,22 @@ class TokenCraft:
     check_every: int
     weighting: Weighting = "pair"
     per_step: int | None = None
+
+    def texts(
+        self,
+        attack: Attack,
+        victim: Victim,
+        samples: Sequence[Sample],
+        says: Callable[[Sample], Written],
+        *,
+        seed: int,
+        budget: Budget | None,
+    ) -> Iterator[Artefact]:
+        """What the scope of `attack` asks for: one artefact for all samples, or one for each."""
+        if attack.scope == "universal":
+            yield self.one(attack, victim, by_id(samples), says, seed=seed, budget=budget)
+        else:
+            yield from self.each(attack, victim, samples, says, seed=seed, budget=budget)
 
     def each(
         self,

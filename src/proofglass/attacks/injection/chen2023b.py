@@ -20,7 +20,6 @@ from proofglass.attacks.injection.writing import (
     OVERFLOW,
     Put,
     check_place,
-    layout_meta,
     layout_of,
     noted,
     shown,
@@ -28,7 +27,6 @@ from proofglass.attacks.injection.writing import (
     written,
 )
 from proofglass.flow import Flow
-from proofglass.images import typefaces
 from proofglass.images.fonts import font_path
 from proofglass.images.lettering import Anchor, Colour, Lettering
 from proofglass.interfaces import Attack, Checked, Count, Paper, Steps, Text, Victim
@@ -99,17 +97,8 @@ class Chen2023bOverlay(Attack):
         self, victim: Victim, samples: Sequence[Sample], *, seed: int, budget: Budget | None = None
     ) -> Iterator[Artefact]:
         """One universal artefact: the seed of the draws, and how the victim reads. Costs nothing."""
-        layout = victim.layout if self.layout == "victim" else None
-        gridded = layout if layout is not None and layout.grid else None
-        used = typefaces.font(gridded.font if gridded else self.font)
-        meta = {
-            "seed": seed,
-            "layout": layout_meta(gridded),
-            "template_sha256": sha256(self.line),
-            "font": used.name,
-            "font_sha256": used.sha256,
-        }
-        yield Artefact(crafted_on=victim.key if gridded else "", meta=meta)
+        crafted_on, read = read_by(victim, self.layout, self.font)
+        yield Artefact(crafted_on=crafted_on, meta={"seed": seed, "template_sha256": sha256(self.line), **read})
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         return self._put(artefact, sample).chat

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from proofglass.attacks.crafting.fields import Epsilon
 from proofglass.attacks.injection.slots import filled
 from proofglass.attacks.injection.third_party import TEXT
-from proofglass.attacks.injection.writing import OVERFLOW, check_place, noted, shown, size_for, written
+from proofglass.attacks.injection.writing import OVERFLOW, check_place, grid_of, noted, shown, size_for, written
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.images.downscale import FILTERS, MOST, Downscale, Filter, Fit, hidden
@@ -121,7 +121,7 @@ class DownscaleInjection(Attack):
         cover = self._enlarged(shown(sample, self.sheet, self.name), size)
         downscale = self._downscale(victim, cover, size)
         small = downscale(cover)
-        gridded = victim.layout if self.layout == "victim" and victim.layout and victim.layout.grid else None
+        gridded = grid_of(victim, self.layout)
         drawn = written(small, filled(text, sample), self._lettering(small), self.at, gridded)  # type: ignore[arg-type]
         most = None if self.epsilon is None else math.floor(255 * self.epsilon + 1e-6)
         found = hidden(cover, drawn.image, downscale, most=most, rounds=self.rounds)

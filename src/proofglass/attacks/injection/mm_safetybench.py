@@ -19,10 +19,9 @@ from typing import Annotated, Any, Literal
 
 from proofglass.attacks.injection.mm_pictures import on_grid, phrase_picture, picture_named, stacked
 from proofglass.attacks.injection.mm_words import LEAK, TEMPLATE, Kind, Words, leaks, read, words_in
-from proofglass.attacks.injection.writing import OVERFLOW, layout_meta, layout_of, noted
+from proofglass.attacks.injection.writing import OVERFLOW, layout_of, noted, read_by
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
-from proofglass.images import typefaces
 from proofglass.images.fonts import font_path
 from proofglass.interfaces import Attack, Checked, Count, NonNegative, Painter, Paper, Steps, Victim
 from proofglass.interfaces.attacks import Scope
@@ -114,18 +113,10 @@ class MMSafetyBenchAttack(Attack):
         """One universal artefact: the wording for the writer, and how the victim reads. Costs nothing."""
         text = wording(self.template, self.template_file, "mm-safetybench.template_file")
         _has_question(text, "mm-safetybench.template_file")
-        layout = victim.layout if self.layout == "victim" else None
-        gridded = layout if layout is not None and layout.grid else None
-        used = typefaces.font(gridded.font if gridded else self.font)
-        meta = {
-            "kind": self.variant,
-            "layout": layout_meta(gridded),
-            "template_sha256": sha256(text),
-            "font": used.name,
-            "font_sha256": used.sha256,
-            "pictures": "painter" if self.painter else "folder" if self.variant != "TYPO" else "none",
-        }
-        yield Artefact(texts=(text,), crafted_on=victim.key if gridded else "", meta=meta)
+        crafted_on, read = read_by(victim, self.layout, self.font)
+        shown = "painter" if self.painter else "folder" if self.variant != "TYPO" else "none"
+        meta = {"kind": self.variant, "template_sha256": sha256(text), "pictures": shown, **read}
+        yield Artefact(texts=(text,), crafted_on=crafted_on, meta=meta)
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         """What is shown where nobody needs to be asked. Raises ValueError with a writer or a painter."""

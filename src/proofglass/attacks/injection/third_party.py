@@ -17,7 +17,6 @@ from proofglass.attacks.injection.writing import (
     Place,
     Put,
     check_place,
-    layout_meta,
     layout_of,
     noted,
     shown,
@@ -25,7 +24,6 @@ from proofglass.attacks.injection.writing import (
     written,
 )
 from proofglass.flow import Flow
-from proofglass.images import typefaces
 from proofglass.images.fonts import font_path
 from proofglass.images.lettering import Anchor, Colour, Lettering
 from proofglass.interfaces import Attack, Count, Paper, Share, Steps, Text, Victim
@@ -102,16 +100,8 @@ class ThirdPartyText(Attack):
     ) -> Iterator[Artefact]:
         """One universal artefact: the wording, and how the victim reads. Costs nothing."""
         text = wording(self.text, self.text_file, "third-party-text.text_file")
-        layout = victim.layout if self.layout == "victim" else None
-        gridded = layout if layout is not None and layout.grid else None
-        used = typefaces.font(gridded.font if gridded else self.font)
-        meta = {
-            "layout": layout_meta(gridded),
-            "template_sha256": sha256(text),
-            "font": used.name,
-            "font_sha256": used.sha256,
-        }
-        yield Artefact(texts=(text,), crafted_on=victim.key if gridded else "", meta=meta)
+        crafted_on, read = read_by(victim, self.layout, self.font)
+        yield Artefact(texts=(text,), crafted_on=crafted_on, meta={"template_sha256": sha256(text), **read})
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         return self._put(artefact, sample).chat

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
-from proofglass.images import typography
+from proofglass.images import typefaces, typography
 from proofglass.images.drawn import remember
 from proofglass.images.lettering import NOWHERE, WHITE, Anchor, Box, Drawn, Lettering, placed
 from proofglass.images.typefaces import drawable, font, is_visible, readable, typeface
+from proofglass.interfaces import Victim
 from proofglass.types import Artefact, Chat, Image, Layout, Reply, Sample
 
 OVERFLOW = "the text does not fit into the picture"
@@ -151,16 +152,29 @@ def _cut(box: Box, by: Box) -> Box:
 # ---- artefacts and replies ----
 
 
-def layout_meta(layout: Layout | None) -> dict[str, Any] | None:
-    """A layout as an artefact holds it."""
-    return None if layout is None else asdict(layout)
+def grid_of(victim: Victim, layout: str) -> Layout | None:
+    """The layout that `victim` states with a grid, where an attack's `layout` is "victim"; else None."""
+    stated = victim.layout if layout == "victim" else None
+    return stated if stated is not None and stated.grid else None
+
+
+def read_by(victim: Victim, layout: str, font: str) -> tuple[str, dict[str, Any]]:
+    """Key of the victim whose stated grid text is put on, "" where it is none, and what an artefact's meta says of it:
+    the layout, and the font that draws. layout: "victim" takes the grid of a victim that states one."""
+    gridded = grid_of(victim, layout)
+    used = typefaces.font(gridded.font if gridded else font)
+    meta = {"layout": None if gridded is None else asdict(gridded), "font": used.name, "font_sha256": used.sha256}
+    return (victim.key if gridded else ""), meta
 
 
 def layout_of(artefact: Artefact) -> Layout | None:
-    """The layout in an artefact's meta; colours come back from JSON as lists."""
+    """The layout in an artefact's meta; None where it holds none."""
     plain: dict[str, Any] | None = artefact.meta.get("layout")
-    if plain is None:
-        return None
+    return None if plain is None else layout_from(plain)
+
+
+def layout_from(plain: dict[str, Any]) -> Layout:
+    """A layout as JSON gives it back, its colours as lists."""
     names = {f.name for f in fields(Layout)} & plain.keys()
     told: dict[str, Any] = {name: plain[name] for name in names}
     told |= {name: tuple(value) for name, value in told.items() if isinstance(value, list)}

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from proofglass.attacks.crafting.pixels import by_id
 from proofglass.attacks.crafting.tokens import TokenCraft, after_question, suffixed, told_text
 from proofglass.engine.swaps import Swaps
 from proofglass.interfaces import Attack, Count, Paper, Steps, Victim
@@ -63,10 +62,7 @@ class ARCA(Attack):
     ) -> Iterator[Artefact]:
         swaps = Swaps("sweep", self.candidates, fill_ins=self.fill_ins)
         crafting = TokenCraft(swaps, self.steps, self.tokens, self.start, self.ascii_only, self.check_every)
-        if self.universal:
-            yield crafting.one(self, victim, by_id(samples), after_question, seed=seed, budget=budget)
-        else:
-            yield from crafting.each(self, victim, samples, after_question, seed=seed, budget=budget)
+        yield from crafting.texts(self, victim, samples, after_question, seed=seed, budget=budget)
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         return suffixed(sample, told_text(artefact))

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from proofglass.attacks.crafting.pixels import by_id
 from proofglass.attacks.crafting.tokens import TokenCraft, after_question, suffixed, told_text
 from proofglass.engine.marked import Written
 from proofglass.engine.pictures import check_sees, grey
@@ -72,10 +71,7 @@ class Tu2023Text(Attack):
         def says(sample: Sample) -> Written:
             return after_question(dataclasses.replace(sample, chat=self._shown(sample.chat, victim)))
 
-        if self.universal:
-            yield crafting.one(self, victim, by_id(samples), says, seed=seed, budget=budget)
-        else:
-            yield from crafting.each(self, victim, samples, says, seed=seed, budget=budget)
+        yield from crafting.texts(self, victim, samples, says, seed=seed, budget=budget)
 
     def apply(self, artefact: Artefact, sample: Sample) -> Chat:
         return suffixed(sample, told_text(artefact))

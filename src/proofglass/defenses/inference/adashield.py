@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from proofglass.defenses import shield_pool
-from proofglass.defenses.judged import check_plug, finite, noted
+from proofglass.defenses.judged import finite, noted
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.defenses.shield_pool import ShieldPool
-from proofglass.defenses.similarity import floats, joint, of_text
+from proofglass.defenses.similarity import joint, of_text
 from proofglass.defenses.wording import around
+from proofglass.engine.pictures import floats
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.interfaces import Defense, Encoder, Judge, Paper, Share, Victim, WhiteBoxVictim, innermost
@@ -112,9 +113,6 @@ class AdaShield(Defense):
     layout: Where = "query shield query"
     separator: str = ""
     other_models: bool = False
-
-    def __post_init__(self) -> None:
-        check_plug(self.encoder, Encoder, "encoder")
 
     def __call__(self, victim: Victim) -> Victim:
         self._check(victim)

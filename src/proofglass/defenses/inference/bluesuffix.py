@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from proofglass.defenses.kinds import check_kinds
-from proofglass.defenses.labels import Unanswered, heard
+from proofglass.defenses.judged import Unread, heard
 from proofglass.defenses.painted import TOLD, purified
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Defense, Painter, Paper, Steps, Victim
@@ -57,7 +56,6 @@ class BlueSuffix(Defense):
     rewrite: str = REWRITE
 
     def __post_init__(self) -> None:
-        check_kinds(self, image_purifier=Painter, text_purifier=Victim, suffix_model=Victim)
         named = [self.image_purifier, self.text_purifier, self.suffix_model]
         if self.passes and all(helper is None for helper in named):
             raise ValueError("image_purifier: expected it, text_purifier or suffix_model, found none of them")
@@ -89,7 +87,7 @@ class BlueSuffix(Defense):
         parts = heard(reply, self.text_purifier).split(FENCE)
         if len(parts) < 3 or not parts[1].strip():
             said = f"found {len(parts) - 1} of them" if len(parts) < 3 else "found nothing"
-            raise Unanswered(f"helper {self.text_purifier.name}: expected a text between two {FENCE}, {said}")
+            raise Unread(f"helper {self.text_purifier.name}: expected a text between two {FENCE}, {said}")
         return parts[1].strip()
 
     def _suffixed(self, ask: Ask, text: str) -> Flow[str]:
@@ -99,7 +97,7 @@ class BlueSuffix(Defense):
         reply: Reply = yield Ask(Chat.user(text), replace(sampled, stop=()), to=self.suffix_model)
         suffix = heard(reply, self.suffix_model)
         if reply.finish != "length" and reply.cost.tokens_out != self.tokens:
-            raise Unanswered(
+            raise Unread(
                 f"helper {self.suffix_model.name}: expected a suffix of {self.tokens} tokens, "
                 f"it stopped after {reply.cost.tokens_out or 'fewer'}"
             )

@@ -16,9 +16,9 @@ from typing import Annotated, ClassVar
 
 from annotated_types import Interval
 
-from proofglass.defenses.kinds import check_kinds
-from proofglass.defenses.labels import noted, refused
-from proofglass.defenses.painted import floats, painted
+from proofglass.defenses.judged import noted, refused
+from proofglass.defenses.painted import painted
+from proofglass.engine.pictures import floats
 from proofglass.errors import UsageError
 from proofglass.flow import Flow, drive
 from proofglass.interfaces import Count, Defense, Encoder, Painter, Paper, Text
@@ -58,7 +58,6 @@ class CIDER(Defense):
     refusal: Text = "I can not help with this request."
 
     def __post_init__(self) -> None:
-        check_kinds(self, denoiser=Painter, encoder=Encoder)
         if self.every > self.steps:
             raise ValueError(f"every: expected at most steps ({self.steps}), found {self.every}")
 

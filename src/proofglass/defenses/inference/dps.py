@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from proofglass.defenses.judged import Unread, check_plug, noted
+from proofglass.defenses.judged import Unread, noted
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Defense, Paper, Victim
 from proofglass.types import Ask, Chat, Decision, Image, Reply
@@ -78,11 +78,6 @@ class DPS(Defense):
     strong_prompt: str = STRONG
     weak_prompt: str = WEAK
     longest: Count = 20
-
-    def __post_init__(self) -> None:
-        for name in ("weak", "secretary"):
-            if getattr(self, name) is not None:
-                check_plug(getattr(self, name), Victim, name)
 
     def flow(self, ask: Ask) -> Flow[Reply]:
         if not ask.chat.images:

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from proofglass.defenses.judged import check_plug, finite, noted, scored
-from proofglass.defenses.similarity import cosine, floats, of_text
+from proofglass.defenses.judged import finite, noted, scored
+from proofglass.defenses.similarity import cosine, of_text
+from proofglass.engine.pictures import floats
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Defense, Encoder, Judge, Paper, Positive, Share
 from proofglass.types import Ask, Attempt, Chat, Decision, Image, Reply, Sample
@@ -69,8 +70,6 @@ class ETA(Defense):
     go_on: str = GO_ON
 
     def __post_init__(self) -> None:
-        check_plug(self.reward, Judge, "reward")
-        check_plug(self.encoder, Encoder, "encoder")
         if self.reward.says not in ("good", "bad"):
             raise ValueError(f"reward: expected a judge that says good or bad, found one that says {self.reward.says}")
 

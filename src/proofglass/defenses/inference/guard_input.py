@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from proofglass.defenses.judged import OF_PROMPTS, OF_REPLIES, Gate, check_plug, finite, noted, refused, written
+from proofglass.defenses.judged import OF_PROMPTS, OF_REPLIES, Gate, finite, noted, refused, written
 from proofglass.defenses.opened import Lens, Opened
-from proofglass.defenses.similarity import floats
 from proofglass.defenses.wording import user_texts
+from proofglass.engine.pictures import floats
 from proofglass.flow import Flow
 from proofglass.interfaces import Defense, Detector, Judge, Paper, Share, Text, WhiteBoxVictim
 from proofglass.types import Ask, Chat, Decision, Reply
@@ -51,8 +51,6 @@ class GuardInput(Defense):
     def __post_init__(self) -> None:
         if (self.judge is None) == (self.detector is None):
             raise ValueError(f"judge: expected either a judge or a detector, found {'both' if self.judge else 'none'}")
-        if self.detector is not None:
-            check_plug(self.detector, Detector, "detector")
         if self.judge is not None:
             Gate(self.judge, self.threshold)
             if self.judge.aspect in OF_REPLIES:
@@ -70,7 +68,7 @@ class GuardInput(Defense):
             attempt = written(user_texts(ask.chat), ask.chat)
             decision = yield from Gate(self.judge, self.threshold).decided(self.name, attempt)
         if decision.fired:
-            return refused(self.refusal, Reply(), decision)
+            return refused(self.refusal, decision)
         reply: Reply = yield ask
         return noted(reply, decision)
 

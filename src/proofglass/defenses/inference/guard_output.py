@@ -42,4 +42,4 @@ class GuardOutput(Defense):
         if not reply.is_said or not reply.text.strip():
             return reply
         decision = yield from Gate(self.judge, self.threshold).decided(self.name, answered(ask.chat, reply))
-        return refused(self.refusal, reply, decision) if decision.fired else noted(reply, decision)
+        return refused(self.refusal, decision, reply) if decision.fired else noted(reply, decision)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from proofglass.defenses import mutators
 from proofglass.defenses.divergence import divergences, similarities
-from proofglass.defenses.kinds import check_kinds
-from proofglass.defenses.labels import goes_along, heard, noted, phrases, refused
+from proofglass.defenses.judged import heard, noted, refused
+from proofglass.defenses.labels import goes_along, phrases
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.flow import Flow
 from proofglass.interfaces import (
@@ -77,9 +77,6 @@ class JailGuard(Defense):
     translator: Victim | None = None
     refusal: Text = "I can not help with this request."
     draws: Count = 4
-
-    def __post_init__(self) -> None:
-        check_kinds(self, similarity=Encoder, judge=Judge, translator=Victim)
 
     @property
     def lens(self) -> Lens:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Interval, MinLen
 
-from proofglass.defenses.kinds import check_kinds
-from proofglass.defenses.labels import heard, noted, refused
-from proofglass.defenses.painted import floats, painted
+from proofglass.defenses.judged import heard, noted, refused
+from proofglass.defenses.painted import painted
+from proofglass.engine.pictures import floats
 from proofglass.engine.seeds import stream
 from proofglass.flow import Flow
 from proofglass.interfaces import Defense, Encoder, NonNegative, Painter, Paper, Text
@@ -58,9 +58,6 @@ class MirrorCheck(Defense):
     noise: NonNegative = 5e-6
     describe: Text = "Describe this picture in one sentence."
     refusal: Text = "I can not help with this request."
-
-    def __post_init__(self) -> None:
-        check_kinds(self, painters=Painter, encoders=Encoder)
 
     def flow(self, ask: Ask) -> Flow[Reply]:
         images = dict.fromkeys(ask.chat.images)

@@ -67,7 +67,7 @@ class OcrGuard(Defense):
             gate = Gate(self.judge, self.threshold)
             decision = yield from gate.decided(self.name, written(text, Chat.user(text)))
         if decision.fired:
-            return refused(self.refusal, Reply(), decision)
+            return refused(self.refusal, decision)
         reply: Reply = yield ask
         return noted(reply, decision)
 

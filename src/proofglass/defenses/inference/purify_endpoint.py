@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from proofglass.defenses.kinds import check_kinds
 from proofglass.defenses.painted import TOLD, purified
 from proofglass.flow import Flow
 from proofglass.interfaces import Defense, Painter, Paper, Steps, Text
@@ -37,9 +36,6 @@ class PurifyEndpoint(Defense):
     purifier: Painter
     told: Text = TOLD
     passes: Steps = 1
-
-    def __post_init__(self) -> None:
-        check_kinds(self, purifier=Painter)
 
     def flow(self, ask: Ask) -> Flow[Reply]:
         chat = ask.chat

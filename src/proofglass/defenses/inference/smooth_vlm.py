@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from proofglass.defenses.kinds import check_kinds
-from proofglass.defenses.labels import goes_along, noted, phrases
+from proofglass.defenses.judged import noted
+from proofglass.defenses.labels import goes_along, phrases
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.engine.seeds import seed_of
 from proofglass.flow import Flow
@@ -56,9 +56,6 @@ class SmoothVLM(Defense):
     threshold: Share = 0.5
     judge: Judge = field(default_factory=phrases)
     draws: Count = 4
-
-    def __post_init__(self) -> None:
-        check_kinds(self, judge=Judge)
 
     @property
     def lens(self) -> Lens:
