@@ -148,5 +148,5 @@ def test_a_plan_counts_all_its_calls_and_a_name_is_no_helper() -> None:
 
     counted = of_defense(DPS())
     assert (counted.victim, counted.helpers) == (3 + 2 + 2, 0)
-    with pytest.raises(ValueError, match="weak: expected a Victim, found 'llava'"):
+    with pytest.raises(ValueError, match="weak: expected a Victim or None, found 'llava'"):
         DPS(weak="llava")  # type: ignore[arg-type]

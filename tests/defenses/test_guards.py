@@ -295,7 +295,7 @@ def test_a_score_that_is_no_number_is_an_error() -> None:
 
 @pytest.mark.parametrize("field", ["judge", "detector"])
 def test_a_name_in_place_of_a_plug_is_refused(field: str) -> None:
-    with pytest.raises(ValueError, match=f"{field}: expected a {field.title()}, found 'phrases'"):
+    with pytest.raises(ValueError, match=f"{field}: expected a {field.title()} or None, found 'phrases'"):
         GuardInput(**{field: "phrases"})  # type: ignore[arg-type]
 
 

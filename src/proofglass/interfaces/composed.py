@@ -34,8 +34,6 @@ class Composed(Attack):
     name = "composed"
 
     def __post_init__(self) -> None:
-        if odd := next((type(m).__name__ for m in self.members if not isinstance(m, Attack)), ""):
-            raise ValueError(f"members: expected attacks, found a {odd}")
         if not self.members:
             raise ValueError("members: expected at least one attack, found none")
         object.__setattr__(self, "name", " + ".join(member.name for member in self.members))

@@ -24,12 +24,6 @@ class Stack(Defense):
 
     name = "stack"
 
-    def __post_init__(self) -> None:
-        members = tuple(self.members)
-        if odd := next((type(m).__name__ for m in members if not isinstance(m, Defense)), ""):
-            raise ValueError(f"members: expected defenses, found a {odd}")
-        object.__setattr__(self, "members", members)
-
     def __call__(self, victim: Victim) -> Victim:
         for member in reversed(self.members):
             victim = member(victim)

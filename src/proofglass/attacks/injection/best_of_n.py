@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval
 
 from proofglass.attacks.crafting import templates
-from proofglass.attacks.injection.figstep import layout_from
+from proofglass.attacks.injection.writing import layout_from
 from proofglass.attacks.text.best_of_n import PAPER, best_of, check_warm, stream
 from proofglass.errors import UsageError
 from proofglass.flow import Flow

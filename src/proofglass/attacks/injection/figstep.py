@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from proofglass.attacks.injection.writing import layout_from, noted
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.images import typography
@@ -145,18 +146,7 @@ def told(drawn: Sequence[Rendered]) -> list[str]:
     return notes + [f"text set by {engine}" for engine in sorted({one.engine for one in drawn} - {"basic"})]
 
 
-def noted(reply: Reply, *notes: str) -> Reply:
-    """`reply` with `notes` in its reason."""
-    return replace(reply, reason="; ".join(filter(None, (reply.reason, *notes)))) if notes else reply
-
-
 def asked(drawn: Sequence[Rendered], text: str, system: str) -> Chat:
     """The pictures, then the text, in one message."""
     chat = Chat.user(*(one.image for one in drawn), text)
     return chat.with_system(system) if system else chat
-
-
-def layout_from(plain: dict[str, Any]) -> Layout:
-    """The layout of an artefact's meta; colours come back from JSON as lists."""
-    known = {f.name: plain[f.name] for f in fields(Layout)}
-    return Layout(**{**known, "fill": tuple(known["fill"]), "background": tuple(known["background"])})

@@ -19,7 +19,8 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge
 
-from proofglass.attacks.injection.figstep import OVERFLOW, asked, laid_out, layout_from, noted, told
+from proofglass.attacks.injection.figstep import OVERFLOW, asked, laid_out, told
+from proofglass.attacks.injection.writing import layout_from, noted
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.images import cutting, typography

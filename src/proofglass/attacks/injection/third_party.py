@@ -19,6 +19,7 @@ from proofglass.attacks.injection.writing import (
     check_place,
     layout_of,
     noted,
+    read_by,
     shown,
     size_for,
     written,
