@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from proofglass import images
-from proofglass.attacks.injection.mm_pictures import picture_named, stacked, stem_of, wrapped
+from proofglass.attacks.injection.mm_pictures import on_grid, picture_named, stacked, stem_of, wrapped
 from proofglass.attacks.injection.mm_safetybench import MMSafetyBenchAttack
 from proofglass.attacks.injection.mm_words import blocks, key_of, read, words_in
 from proofglass.attacks.injection.writing import OVERFLOW
 from proofglass.errors import UsageError
 from proofglass.flow import Driven, drive
+from proofglass.images import typography
 from proofglass.images.drawn import text_of
 from proofglass.interfaces import Painter, Victim
 from proofglass.testing.material import Scripted
@@ -345,3 +346,17 @@ def test_a_victim_that_reads_on_a_grid_gets_a_picture_of_its_size() -> None:
     assert (both.array()[: 96 - 12 * rows - 1] == (200, 0, 0)).all()
     plain = driven(MMSafetyBenchAttack("TYPO", writer, layout="paper"), layout=layout).value[0].images[0]
     assert plain.width == 1024
+
+
+@pytest.mark.parametrize("phrase", ["windy stormegg", "jumpy grypgyp", "giant dreadbell"])
+def test_what_hangs_below_the_last_row_of_a_grid_is_drawn(phrase: str) -> None:
+    layout = Layout(96, 96, "DejaVuSans", 12, 0, 0, 0, 15, 12, 0)
+    full = typography.render(phrase, layout).image.array()  # FigStep's own drawing, on a sheet that cuts nothing
+    alone, lost = on_grid(phrase, layout)
+    assert not lost
+    assert np.array_equal(alone.array(), full)
+    above = Image.from_array(np.full((40, 40, 3), 77, np.uint8))
+    both, lost = on_grid(phrase, layout, above)
+    assert not lost
+    top = int((both.array() == 77).all((1, 2)).sum())
+    assert np.array_equal(both.array()[top:], full[: 96 - top])

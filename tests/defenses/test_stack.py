@@ -71,5 +71,5 @@ def test_its_key_holds_its_members_and_their_order() -> None:
 
 
 def test_what_is_no_defense_is_refused() -> None:
-    with pytest.raises(ValueError, match="members: expected a list, each a Defense, found .*system-prompt"):
+    with pytest.raises(ValueError, match=r"members: expected a list, each a Defense, found .*system-prompt"):
         Stack(("system-prompt",))  # type: ignore[arg-type]

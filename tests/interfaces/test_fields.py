@@ -13,8 +13,9 @@ from annotated_types import Ge, Gt, Interval, Le, Lt, MinLen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofglass.interfaces import Checked, Count, Defense, NonNegative, Share, Steps, Text
+from proofglass.interfaces import Checked, Count, Defense, Judge, NonNegative, Share, Steps, Text, Victim
 from proofglass.interfaces.fields import hints, spelled
+from proofglass.registry import build
 
 if TYPE_CHECKING:
     from somewhere import Unknown
@@ -153,3 +154,26 @@ def test_an_interval_holds_exactly_what_its_bounds_say(value, low, width):
 )
 def test_an_annotation_is_spelled_in_a_few_words(name, words):
     assert spelled(hints(Plug)[name]) == words
+
+
+@dataclass(frozen=True)
+class Helped(Defense):
+    """Fields that take plugs.
+
+    judge: one, or none. helpers: several.
+    """
+
+    judge: Judge | None = None
+    helpers: tuple[Victim, ...] = ()
+    name = "helped"
+
+
+def test_a_field_that_takes_a_plug_takes_no_name_and_no_other_kind() -> None:
+    judge, victim = build("judges", "not-refused"), build("victims", "testbed-linear")
+    assert Helped(judge, [victim]).helpers == (victim,)  # type: ignore[arg-type]
+    for wrong in ("not-refused", victim, 3):
+        with pytest.raises(ValueError, match="judge: expected a Judge or None, found "):
+            Helped(wrong)
+    for several in ([victim, judge], ["testbed-linear"]):
+        with pytest.raises(ValueError, match="helpers: expected a list, each a Victim, found "):
+            Helped(None, several)  # type: ignore[arg-type]

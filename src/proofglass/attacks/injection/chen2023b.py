@@ -68,7 +68,7 @@ class Chen2023bOverlay(Attack):
     )
     reports = "PrivQA: printed text lowers the protection of people in pictures; no figure could be verified"
     threat, changes, scope = "user", ("image",), "universal"
-    version = 2  # a box between the columns of a grid loses no letter; ink lost at the left and above is told
+    version = 3  # what hangs below the last row of a grid is drawn, and told where it is lost, like ink at any edge
 
     values: Annotated[tuple[Text, ...], MinLen(2)] = GROUPS
     protected: Text | None = None

@@ -62,7 +62,7 @@ class DownscaleInjection(Attack):
     )
     reports = "demonstrations against image classifiers, no figure on a multimodal model"
     threat, changes = "third party", ("image",)
-    version = 2  # a box between the columns of a grid loses no letter; ink lost at the left and above is told
+    version = 3  # what hangs below the last row of a grid is drawn, and told where it is lost, like ink at any edge
 
     text: Text = TEXT
     text_file: Path | None = None

@@ -70,7 +70,7 @@ def on_grid(phrase: str, layout: Layout, above: Image | None = None) -> tuple[Im
     alone = written(sheet, phrase, plain, "top-left", layout)
     if above is None:
         return alone.image, alone.overflow
-    rows = min(len(alone.lines) * layout.grid, layout.height)
+    rows = min(-(-alone.box.bottom // layout.grid) * layout.grid, layout.height)
     low = written(sheet, phrase, plain, (0, layout.height - rows), layout)
     if (left := layout.height - rows) < 1:
         return low.image, True

@@ -58,6 +58,7 @@ class MMSafetyBenchAttack(Attack):
     """
 
     name = "mm-safetybench"
+    version = 2  # what hangs below the last row of a grid is drawn
     paper = Paper(
         "Liu et al. 2023a",
         "MM-SafetyBench: A Benchmark for Safety Evaluation of Multimodal Large Language Models",

@@ -60,7 +60,7 @@ class ThirdPartyText(Attack):
     )
     reports = "demonstrations on applications around language models, no rates"
     threat = "third party"
-    version = 2  # a box between the columns of a grid loses no letter; ink lost at the left and above is told
+    version = 3  # what hangs below the last row of a grid is drawn, and told where it is lost, like ink at any edge
 
     text: Text = TEXT
     text_file: Path | None = None

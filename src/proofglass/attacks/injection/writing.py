@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
@@ -78,7 +79,8 @@ def _on_grid(photo: Image, text: str, lettering: Lettering, at: Place, layout: L
     inner = replace(layout, width=max(1, region.right - region.left), x=0, y=0, steps=0)
     words = typography.on_grid(typography.typeset(text, inner), face, inner)
     width = max(round(x + face.getlength(word)) for word, x, _ in words)
-    height = max(y for _, _, y in words) + 1 + layout.grid
+    rows = max(y for _, _, y in words) + 1 + layout.grid
+    height = max(rows, *(math.ceil(y + face.getbbox(word)[3]) for word, _, y in words))  # a "g" hangs below its row
     is_box = isinstance(at, tuple) and len(at) == 4  # whose own edges may lie between two columns
     left, top = ((_up if is_box else _down)(edge, layout.grid) for edge in _corner(at, region, (width, height)))
     mask = Pillow.new("L", (photo.width, photo.height))
