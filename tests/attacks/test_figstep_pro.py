@@ -243,10 +243,14 @@ def test_a_wrong_parameter_is_named(wrong, message):
         FigStepPro(**wrong)
 
 
-def test_a_judge_that_asks_others_is_refused():
-    helper = registry.build("judges", "refusal-llm", helpers=(Grader(),))
-    with pytest.raises(ValueError, match="asks no other model"):
-        pro(fallback=True, judge=helper)
+@pytest.mark.parametrize(("grader", "first", "asks"), [
+    (Grader(), "no .", 2), (Grader(), "yes .", 1), (Grader(junk=True), "no .", 1),
+])  # fmt: skip
+def test_a_judge_that_asks_others_decides_too(grader, first, asks):
+    judge = registry.build("judges", "strongreject", helpers=(grader,))
+    end, victim = conversed(pro(fallback=True, judge=judge), sample(), Reply(first))
+    assert len(victim.asks) == asks
+    assert list(end.helpers) == [grader.key]  # asked, and counted apart from the victim
 
 
 # ---- on the testbed ----

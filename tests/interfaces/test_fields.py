@@ -174,6 +174,8 @@ def test_a_field_that_takes_a_plug_takes_no_name_and_no_other_kind() -> None:
     for wrong in ("not-refused", victim, 3):
         with pytest.raises(ValueError, match="judge: expected a Judge or None, found "):
             Helped(wrong)
+    with pytest.raises(ValueError, match=r"found 'not-refused'; a name is for study files, .* build it first"):
+        Helped("not-refused")  # type: ignore[arg-type]
     for several in ([victim, judge], ["testbed-linear"]):
         with pytest.raises(ValueError, match="helpers: expected a list, each a Victim, found "):
             Helped(None, several)  # type: ignore[arg-type]

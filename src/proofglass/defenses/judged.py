@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from proofglass.errors import ProofglassError
@@ -60,27 +59,21 @@ def finite(value: float, what: str) -> float:
 def scored(judge: Judge | None, attempt: Attempt) -> Flow[Score]:
     """The score of `attempt`, as a part of another dialogue. Raises Unread where there is none."""
     assert judge is not None
-    (score,) = yield from scores_of(judge, [attempt])
+    score = yield from score_of(judge, attempt)
     if score.value is None:
         raise Unread(f"{judge.name}: {score.reason}")
     return score
 
 
-def scores_of(judge: Judge, attempts: Sequence[Attempt]) -> Flow[list[Score]]:
-    """The scores of `attempts`, unjudged ones among them, as a part of another dialogue; of a judge that asks nobody in
-    one call. Raises Unread where a helper of the judge is silent."""
-    if not judge.asks_helpers:
-        return judge.score(attempts)
-    found = []
-    for attempt in attempts:
-        try:
-            score = yield from judge.heard(attempt)
-        except HelperSilent as error:
-            raise Unread(f"{judge.name}: {error}") from error
-        if not isinstance(score, Score):
-            raise Unread(f"{judge.name}: its dialogue returned a {type(score).__name__}, expected a Score")
-        found.append(score)
-    return found
+def score_of(judge: Judge, attempt: Attempt) -> Flow[Score]:
+    """The same, with a score that says why nothing could be judged, where that is the judge's own word."""
+    try:
+        score = yield from judge.heard(attempt)
+    except HelperSilent as error:
+        raise Unread(f"{judge.name}: {error}") from error
+    if not isinstance(score, Score):
+        raise Unread(f"{judge.name}: its dialogue returned a {type(score).__name__}, expected a Score")
+    return score
 
 
 def heard(reply: Reply, helper: Helper | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from proofglass.defenses.judged import VERDICT, Unread, answered, scores_of
+from proofglass.defenses.judged import VERDICT, Unread, answered, score_of
 from proofglass.flow import Flow
 from proofglass.interfaces import Judge
 from proofglass.registry import build
@@ -23,10 +23,11 @@ def goes_along(judge: Judge, asked: Sequence[Chat], replies: Sequence[Reply]) ->
     A reply that was withheld whole goes along with nothing, and no judge is asked about it. Raises Unread, which names
     the reply, where the judge cannot say.
     """
-    seen = [k for k, reply in enumerate(replies) if not reply.is_withheld]
-    scores = yield from scores_of(judge, [answered(asked[k], replies[k]) for k in seen])
     found = [False] * len(replies)
-    for k, score in zip(seen, scores, strict=True):
+    for k, reply in enumerate(replies):
+        if reply.is_withheld:
+            continue
+        score = yield from score_of(judge, answered(asked[k], reply))
         if score.value is None:
             raise Unread(f"{judge.name}: reply {k + 1} of {len(replies)}: {score.reason or 'unjudged'}")
         found[k] = (score.value >= VERDICT) == (judge.says in ("done", "bad"))

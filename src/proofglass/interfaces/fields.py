@@ -49,6 +49,9 @@ Text = Annotated[str, Checked(_has_words, "not empty")]
 """A text with words in it, not blanks alone."""
 
 
+_BUILD = "; a name is for study files, in Python build it first: proofglass.registry.build(kind, name)"
+
+
 def take_fields(plug: object) -> None:
     """Bring the fields of a new plug into the form that their annotations say, and check them: a string where a path
     belongs becomes one (`~` written out), a list where a tuple belongs a tuple.
@@ -60,7 +63,8 @@ def take_fields(plug: object) -> None:
     for name, hint in hints(cls).items():
         value = getattr(plug, name)
         if fault := _fault(hint, value, name):
-            raise ValueError(f"{name}: expected {fault}, found {_shown(value)}")
+            named = isinstance(value, str) and any(_is_plug(each) for each in classes_in(hint))
+            raise ValueError(f"{name}: expected {fault}, found {_shown(value)}{_BUILD if named else ''}")
         if _is_tuple(hint) and isinstance(value, Iterable) and not isinstance(value, (str, tuple)):
             object.__setattr__(plug, name, tuple(value))
 

@@ -133,11 +133,18 @@ class Judge(Plug, ABC):
     def driven(self, attempts: Sequence[Attempt], answer_of: AnswerOf | None = None) -> list[Driven[Score]]:
         """The end of `flow` for each attempt. answer_of: see `flow.drive`. The error is `HelperSilent` where a helper
         gave no answer."""
-        return drive([self.heard(each) for each in attempts], _nobody, answer_of)
+        return drive([self._heard(each) for each in attempts], _nobody, answer_of)
 
     def heard(self, attempt: Attempt) -> Flow[Score]:
-        """`flow`, kept from the silence of its helpers: for a dialogue that judges on its way (`score = yield from
-        judge.heard(attempt)`). Raises HelperSilent where a helper gave no answer."""
+        """The score of one attempt, for a dialogue that judges on its way: `score = yield from judge.heard(attempt)`,
+        whether it asks helpers or nobody. Raises HelperSilent where a helper gave no answer."""
+        if self.asks_helpers:
+            return (yield from self._heard(attempt))
+        (score,) = self.score([attempt])
+        return score
+
+    def _heard(self, attempt: Attempt) -> Flow[Score]:
+        """`flow`, kept from the silence of its helpers."""
         return _heard(begun(partial(self.flow, attempt)), self.hears_silence)
 
     def _score(self, end: Driven[Score]) -> Score:

@@ -289,7 +289,7 @@ def test_a_guard_of_words_gives_probabilities_of_its_first_token_on_demand() -> 
         (
             "llama-guard-4",
             {"helper": "llava"},
-            r"helper: expected a model, such as HF\('meta-llama/Llama",
+            r"helper: expected a Victim, found 'llava'; .* build it first",
         ),
         ("llama-guard-4", {"contract": "llama-guard-5"}, "contract: expected 'llama-guard-4'"),
     ],

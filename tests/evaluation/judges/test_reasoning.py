@@ -147,7 +147,7 @@ def test_a_judge_that_asks_a_helper_is_asked_about_thoughts():
 
 @pytest.mark.parametrize("odd", ["refusal", None, 3, Helper()])
 def test_what_is_no_judge_is_an_error(odd):
-    with pytest.raises(ValueError, match="judge: expected a judge"):
+    with pytest.raises(ValueError, match="judge: expected a Judge"):
         Reasoning(odd)
 
 

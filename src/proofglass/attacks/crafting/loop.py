@@ -85,13 +85,10 @@ class Search:
             return None
         seen = reply if self.judge.reads_reasoning else replace(reply, reasoning="")
         attempt = Attempt(self.sample, chat, seen)
-        if self.judge.asks_helpers:
-            try:
-                score = yield from self.judge.heard(attempt)
-            except HelperSilent:
-                return None
-        else:
-            (score,) = self.judge.score([attempt])
+        try:
+            score = yield from self.judge.heard(attempt)
+        except HelperSilent:
+            return None
         if score.value is None:
             return None
         return 1 - score.value if self.judge.says in ("refused", "good") else score.value

@@ -104,8 +104,6 @@ class Guard(Judge):
     on_unread: Literal["unjudged", "unsafe", "safe"] = "unjudged"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.helper, Victim):
-            raise ValueError(f"helper: expected a model, such as HF({self.kind.hub!r}), found {self.helper!r}")
         if self.mode is not None and self.mode not in self.kind.modes:
             raise ValueError(f"mode: {self.contract} judges {' or '.join(self.kind.modes)}, found {self.mode!r}")
         if self.by == "probability" and self.kind.choices is None:

@@ -45,8 +45,6 @@ class Reasoning(Judge):
     judge: Judge
 
     def __post_init__(self) -> None:
-        if not isinstance(self.judge, Judge):
-            raise ValueError(f"judge: expected a judge, such as refusal, found {self.judge!r}")
         if self.judge.reads_reasoning:
             raise ValueError(
                 f"judge: {self.judge.name} reads thoughts beside answers, and here the thought stands in the place of "

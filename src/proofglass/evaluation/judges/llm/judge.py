@@ -75,8 +75,6 @@ class LLMJudge(Judge):
     version = 2  # silence, cut answers, probabilities and their label, orders, odd samples: see docs
 
     def __post_init__(self) -> None:
-        if odd := [each for each in self.helpers if not callable(getattr(each, "reply", None))]:
-            raise ValueError(f"helpers: expected models, found {odd[0]!r}")
         if any(one == other for k, one in enumerate(self.helpers) for other in self.helpers[:k]):
             raise ValueError("helpers: a model stands twice; `repeats` asks one several times")
         blind = [each.name for each in self.helpers if not getattr(each, "sees_images", True)]
