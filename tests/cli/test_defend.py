@@ -67,12 +67,12 @@ def test_what_has_not_learned_yet_says_how_it_learns(tmp_path: Path) -> None:
     data = build("datasets", "testbed", part="benign-image", n=1, craft_n=4)
     victim = build("victims", "testbed-linear", device="cpu")
     for defense in (InferAligner(harmful=data, harmless=data), CalibratedDefense(build("defenses", "jailguard"), data)):
-        with pytest.raises(UsageError, match="has not learned about this victim yet.*proofglass defend VICTIM"):
+        with pytest.raises(UsageError, match=r"has not learned about this victim yet.*proofglass defend VICTIM"):
             defense(victim).reply([Ask(next(iter(data)).chat)])
-    with pytest.raises(ValueError, match="vectors: expected the folder .* found no harmless"):
+    with pytest.raises(ValueError, match=r"vectors: expected the folder .* found no harmless"):
         InferAligner(harmful=data)
     with pytest.raises(ValueError, match="defense: jpeg has no field `threshold`; it has quality"):
         CalibratedDefense(build("defenses", "jpeg"), data)
     (tmp_path / "threshold.json").write_text('{"threshold": "high"}')
-    with pytest.raises(UsageError, match="threshold.json: holds no threshold"):
+    with pytest.raises(UsageError, match=r"threshold\.json: holds no threshold"):
         threshold_in(tmp_path)

@@ -154,6 +154,6 @@ def test_a_data_set_without_a_crafting_split_is_learned_from_whole_and_an_empty_
 
 def test_a_broken_note_of_the_cost_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "cost.json").write_text("{")
-    with pytest.raises(UsageError, match="cost.json: cannot be read"):
+    with pytest.raises(UsageError, match=r"cost\.json: cannot be read"):
         spent_on(tmp_path)
     assert spent_on(None) == spent_on(tmp_path / "none") == {}
