@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 STRONGEST = ("worst", "worst_static", "worst_adaptive")
-PAIRED = ("compliance", "over_refusal", "accuracy")
+PAIRED = ("compliance", "over_refusal", "refusals", "accuracy")
 ALONE = ("false_alarms", "groups", "protection", "balance")
 ENDS = ("value", "low", "high", "n")
 SHOWN = 16  # rows in the terminal, then a pointer to the table
@@ -27,14 +27,14 @@ def defenses(run: ReportedRun) -> Table:
     """One row per victim and defense: the figures over all data sets of a kind."""
     rows = []
     for row in run.by_defense:
-        told = {name: row[name] for name in ("victim", "defense", "versus", "left_out", "margin")}
+        told = {name: row[name] for name in ("victim", "defense", "versus", "left_out", "unmeasured", "margin")}
         for name in STRONGEST:
             told |= {f"{name}_{each}": (row[name] or {}).get(each) for each in _ATTACK}
         for name in (*PAIRED, *ALONE):
             told |= {f"{name}_{each}": _short(row[name][each]) for each in _columns(name)}
         rows.append(told | row["costs"])
     columns = (
-        *("victim", "defense", "versus", "left_out", "margin"),
+        *("victim", "defense", "versus", "left_out", "unmeasured", "margin"),
         *(f"{name}_{each}" for name in STRONGEST for each in _ATTACK),
         *(f"{name}_{each}" for name in (*PAIRED, *ALONE) for each in _columns(name)),
         *COSTS,

@@ -34,12 +34,13 @@ Figure = dict[str, Any]
 def by_defense(run: ReportedRun) -> list[dict[str, Any]]:
     """One dict per victim and defense, in plan order.
 
-    victim, defense, versus, is_other, left_out: see `Defended`. margin: of the outcomes. Figures: compliance (benign
-    questions), over_refusal (borderline ones and controls), accuracy (labels, descriptions), false_alarms (gates that
-    fired on what is harmless), groups, protection, balance. attacks: those of each attack, data set and way of
-    crafting; worst, worst_static, worst_adaptive: the strongest of them, None if none was measured; sets: the figures
-    of harmless samples per data set. costs: means per reply, and what the defense adds to them (`_costs`). seconds:
-    wall time of the victims' models a reply (volatile), per cell: a batch has no honest share per sample.
+    victim, defense, versus, is_other, left_out: see `Defended`. margin: of the outcomes. attacks: the figures of each
+    attack, data set and way of crafting; unmeasured: how many of them have no rate; worst, worst_static,
+    worst_adaptive: the strongest of them, None if none was measured. compliance (benign questions), accuracy (labels,
+    descriptions), over_refusal (borderline questions and controls), refusals (benign ones), false_alarms (gates that
+    fired on what is harmless), groups, protection, balance: figures over all data sets of a kind; sets: the same per
+    data set. costs: means per reply, and what the defense adds to them (`_costs`). seconds: wall time of the victim's
+    model a reply (volatile), measured per cell: a batch has no honest share per sample.
     """
     margin = stated_margin(run)
     return [_row(run, each, margin) for each in defended(run)]
@@ -69,10 +70,12 @@ def _row(run: ReportedRun, each: Defended, margin: float) -> dict[str, Any]:
         "left_out": each.left_out,
         "margin": margin,
         "attacks": attacks,
+        "unmeasured": sum(figure["value"] is None for figure in attacks),
         "worst": strongest(run, attacks),
         **{f"worst_{way}": strongest(run, [a for a in attacks if a["crafted"] == way]) for way in _WAYS},
         "compliance": _useful("compliance", of(EVERYDAY), margin, "benign question"),
-        "over_refusal": _refusals(of(OVER), margin, "borderline or control question"),
+        "over_refusal": _refusals("over-refusal", of(OVER), margin, "borderline or control question"),
+        "refusals": _refusals("benign refusals", of(EVERYDAY), margin, "benign question"),
         "accuracy": _useful("accuracy", of(ACCURATE), margin, "question with a right answer or picture to describe"),
         "false_alarms": _alarms(each, of(EVERYDAY + ACCURATE)),
         "groups": _whole("control groups passed", GroupsPassed(), plain),
@@ -117,7 +120,7 @@ def _why(run: ReportedRun, cell: ReportedCell, each: Defended) -> str:
         return f"{'not finished' if cell.state == 'pending' else cell.state}: {cell.reason or 'no reason recorded'}"
     if not cell.is_success:
         return f"no judge of this run may be believed about {each.victim} here"
-    return f"no sample was answered behind {each.defense} and {each.versus}"
+    return f"no sample was answered behind {each.defense}" + (f" and behind {each.versus}" if each.is_other else "")
 
 
 def strongest(run: ReportedRun, attacks: list[Figure]) -> Figure | None:
@@ -137,7 +140,7 @@ def _sets(each: Defended, plain: pl.DataFrame, margin: float) -> Iterator[Figure
         place = {"dataset": dataset, "expected": expected, "kind": kind}
         useful = "accuracy" if kind in ACCURATE else "compliance"
         yield _useful(useful, mine, margin, "reply") | place
-        yield _refusals(mine, margin, "reply") | place
+        yield _refusals("benign refusals" if kind in EVERYDAY else "over-refusal", mine, margin, "reply") | place
         yield _alarms(each, mine) | place
 
 
@@ -145,8 +148,8 @@ def _useful(figure: str, rows: pl.DataFrame, margin: float, what: str) -> Figure
     return _rated(figure, rows, "score", what) | _changed(rows, "change", margin, "higher")
 
 
-def _refusals(rows: pl.DataFrame, margin: float, what: str) -> Figure:
-    return _rated("over-refusal", rows, "refused", what) | _changed(rows, "more_refused", margin, "lower")
+def _refusals(figure: str, rows: pl.DataFrame, margin: float, what: str) -> Figure:
+    return _rated(figure, rows, "refused", what) | _changed(rows, "more_refused", margin, "lower")
 
 
 def _alarms(each: Defended, rows: pl.DataFrame) -> Figure:

@@ -9,15 +9,18 @@ from proofglass.report.run import ReportedRun
 from proofglass.report.wording import listed, with_interval
 
 TICKS = (0, 0.25, 0.5, 0.75, 1)
-X_TITLES = {
-    "compliance": "benign compliance (higher is more useful)",
-    "over_refusal": "1 − over-refusal (higher is more useful)",
+# What is drawn across, the first that was measured: figure, its name, whether it is turned about.
+SIDES = {
+    "compliance": ("benign compliance", False),
+    "accuracy": ("accuracy", False),
+    "over_refusal": ("1 − over-refusal", True),
+    "refusals": ("1 − refusals of benign questions", True),
 }
 
 
 def frontiers(run: ReportedRun) -> list[dict[str, Any]]:
-    """One panel per victim of which both sides were measured: benign compliance across (1 - over-refusal where no
-    compliance was measured), success of the strongest measured attack up, 95 % intervals both ways.
+    """One panel per victim of which both sides were measured: usefulness across (`SIDES`), success of the strongest
+    measured attack up, 95 % intervals both ways.
 
     marks: a dict per defense, `is_best` where no other is at least as good in both and better in one, by the rates as
     they are; path: the line that joins those; together: the defenses that lie in one place, where one mark
@@ -29,7 +32,7 @@ def frontiers(run: ReportedRun) -> list[dict[str, Any]]:
 
 def _panel(run: ReportedRun, victim: str) -> dict[str, Any] | None:
     rows = [row for row in run.by_defense if row["victim"] == victim]
-    across = next((side for side in X_TITLES if any(_is_whole(row, side) for row in rows)), "")
+    across = next((side for side in SIDES if any(_is_whole(row, side) for row in rows)), "")
     if not across:
         return None
     frame = Frame()
@@ -45,7 +48,7 @@ def _panel(run: ReportedRun, victim: str) -> dict[str, Any] | None:
     return {
         "victim": victim,
         "frame": frame,
-        "x_title": X_TITLES[across],
+        "x_title": f"{SIDES[across][0]} (higher is more useful)",
         "marks": marks,
         "best": [one["name"] for one in best],
         "path": "M" + "L".join(f"{one['x']},{one['y']}" for one in best),
@@ -53,8 +56,7 @@ def _panel(run: ReportedRun, victim: str) -> dict[str, Any] | None:
         "missing": listed(missing, 8) if missing else "",
         "xs": [(frame.at_x(value), f"{value:.0%}") for value in TICKS],
         "ys": [(frame.at_y(value), f"{value:.0%}") for value in TICKS],
-        "alt": f"{victim}: {X_TITLES[across].partition(' (')[0]} against success of the strongest attack. "
-        + "; ".join(told),
+        "alt": f"{victim}: {SIDES[across][0]} against success of the strongest attack. " + "; ".join(told),
     }
 
 
@@ -64,10 +66,11 @@ def _is_whole(row: dict[str, Any], across: str) -> bool:
 
 def _mark(run: ReportedRun, frame: Frame, row: dict[str, Any], across: str) -> dict[str, Any]:
     worst, useful = row["worst"], row[across]
-    if across == "over_refusal":
+    name, is_turned = SIDES[across]
+    if is_turned:
         useful = useful | {"value": 1 - useful["value"], "low": 1 - useful["high"], "high": 1 - useful["low"]}
     how = f", {worst['crafted']}" if worst["crafted"] else ""
-    name = X_TITLES[across].partition(" (")[0]
+    lost = f" ({row['unmeasured']} of {len(row['attacks'])} attacks not measured)" if row["unmeasured"] else ""
     return {
         **mark(run, row["defense"]),
         "useful": useful["value"],
@@ -79,7 +82,7 @@ def _mark(run: ReportedRun, frame: Frame, row: dict[str, Any], across: str) -> d
         "y0": frame.at_y(worst["low"]),
         "y1": frame.at_y(worst["high"]),
         "title": f"{row['defense']}: {name} {with_interval(useful)} of {useful['n']}; strongest attack "
-        f"{worst['attack']}{how} {with_interval(worst)} of {worst['n']}",
+        f"{worst['attack']}{how} {with_interval(worst)} of {worst['n']}{lost}",
     }
 
 
