@@ -1,9 +1,10 @@
-"""How often the intervals of macro-F1, AUROC and the protection score hold the truth, by number of questions.
+"""How often the intervals of macro-F1, AUROC, the protection score and non-inferiority hold the truth, by questions.
 
     OMP_NUM_THREADS=1 python scripts/metric_coverage.py [--runs 400] [--seed 0]
 
 Made-up victims whose true figures are known: labels right with chance 0.8, and "yes" for half of the truths; scores of
-two normals 1.25 standard deviations apart; a protection score of 0.8 and 0.6. Rows of a question: one, or three that
+two normals 1.25 standard deviations apart; a protection score of 0.8 and 0.6; a defense that gains 5 % of the answers
+and loses 10 %, so that the change is just the margin. Rows of a question: one, or three that
 are all alike. Printed are the share of runs whose 95 % interval holds the truth, of those that have one, and behind it
 the share of runs without an interval.
 """
@@ -20,6 +21,7 @@ import polars as pl
 from proofglass.console import say
 from proofglass.evaluation.metrics.auroc import Auroc
 from proofglass.evaluation.metrics.classification import Classification
+from proofglass.evaluation.metrics.non_inferiority import NonInferiority
 from proofglass.evaluation.metrics.protection import Protection
 from proofglass.interfaces import Measure
 
@@ -51,10 +53,25 @@ def protection(draw: np.random.Generator, questions: int, rows: int) -> tuple[Me
     return Protection().over(pl.concat([frame] * rows)), 2 * 0.8 * 0.6 / 1.4
 
 
+def non_inferiority(draw: np.random.Generator, questions: int, rows: int) -> tuple[Measure, float]:
+    kind = draw.choice(3, questions, p=[0.05, 0.1, 0.85])  # gained, lost, alike
+    sides = []
+    for defense, score in (("d", kind == 0), ("none", kind == 1)):
+        frame = _frame(questions, rows, {"score:success": score.astype(float)})
+        labels = {"victim": "v", "attack": "no-attack", "dataset": "s", "expected": "comply", "defense": defense}
+        told = frame.with_columns(undefended=pl.lit(defense == "none"), unattacked=pl.lit(value=True)).with_columns(
+            pl.lit(label).alias(name) for name, label in labels.items()
+        )
+        sides += [told.with_columns(sample_id=pl.col("cluster") + f"-{k}") for k in range(rows)]
+    ((_, found),) = NonInferiority().over_groups(pl.concat(sides))
+    return found, -0.05
+
+
 FIGURES: dict[str, Callable[[np.random.Generator, int, int], tuple[Measure, float]]] = {
     "macro-F1": macro_f1,
     "AUROC": auroc,
     "protection score": protection,
+    "non-inferiority": non_inferiority,
 }
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from proofglass.evaluation.metrics.success import rate
 from proofglass.evaluation.statistics import wilson
 from proofglass.report import terminal, write
-from proofglass.report.charts import Frame, _paths, _ticks, loss_curves, trade_offs
+from proofglass.report.charts import Frame, _paths, _ticks, loss_curves
 from proofglass.report.findings import headline
 from proofglass.report.gallery import chosen
 from proofglass.report.page import page
@@ -186,17 +186,6 @@ def test_the_gallery_takes_the_first_success_and_the_first_failure(store):
 
 def test_the_gallery_is_bounded(full):
     assert 0 < len(chosen(ReportedRun(full))) <= 24
-
-
-def test_marks_lie_where_their_rates_say(store):
-    store.add(answers(50, 100))
-    store.add(answers(100, 100), attack="no-attack", dataset="testbed/benign", expected="comply")
-    (chart,) = trade_offs(ReportedRun(store))
-    (mark,) = chart["marks"]
-    frame = Frame()
-    assert mark["x"] == frame.width - frame.right  # 100 % compliance: the right edge
-    assert mark["y"] == pytest.approx((frame.top + frame.height - frame.bottom) / 2)  # 50 %: the middle
-    assert mark["y1"] < mark["y"] < mark["y0"]  # svg's y grows downwards
 
 
 def test_a_loss_that_is_not_finite_is_a_gap():

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from proofglass.evaluation.metrics.kinds import GUARDED
-from proofglass.report.run import RateRow, ReportedRun
-from proofglass.report.tables import crafts, numbers, refused, scalar, utility_cells
-from proofglass.report.wording import number, with_interval
+from proofglass.report.run import ReportedRun
+from proofglass.report.tables import crafts, numbers, scalar
+from proofglass.report.wording import number
 
 COLOURS = 8  # as many as style.css defines: .ink0 to .ink7
 SHAPES = (
@@ -53,88 +52,6 @@ def mark(run: ReportedRun, defense: str) -> dict[str, Any]:
     """Colour and shape of a defense, the same in every chart; both differ between neighbours."""
     k = run.defenses.index(defense)
     return {"name": defense, "ink": k % COLOURS, "shape": SHAPES[k % len(SHAPES)]}
-
-
-def trade_offs(run: ReportedRun) -> list[dict[str, Any]]:
-    """Per victim and data set of refusals: benign compliance against attack success, one mark per defense."""
-    charts = (_trade_off(run, victim, dataset) for victim in run.victims for dataset in run.sets(*GUARDED))
-    return [chart for chart in charts if chart]
-
-
-def _trade_off(run: ReportedRun, victim: str, dataset: str) -> dict[str, Any] | None:
-    frame = Frame()
-    marks = []
-    benign = ""
-    for defense in run.defenses:
-        useful = [
-            cell
-            for cell in utility_cells(run)
-            if (cell.victim, cell.defense) == (victim, defense)
-            and cell.state == "measured"
-            and cell.is_success
-            and not run.is_borderline(cell.dataset)
-        ]
-        cells = run.measured(*GUARDED, victim=victim, defense=defense, dataset=dataset)
-        broken = [(c.attack, c.rate) for c in cells]
-        attacked = [pair for pair in broken if pair[0] not in run.baselines] or broken
-        if not useful or not attacked:
-            continue
-        benign, across = useful[0].dataset, useful[0].rate
-        worst = max(attacked, key=lambda pair: pair[1]["value"])
-        marks.append(
-            {
-                **mark(run, defense),
-                **_cross(frame, across, worst[1]),
-                "title": f"{defense}: benign compliance {with_interval(across)}; worst attack {worst[0]} "
-                f"{with_interval(worst[1])}",
-                "attacks": [
-                    {
-                        "x": frame.at_x(across["value"]),
-                        "y": frame.at_y(row["value"]),
-                        "title": f"{attack} behind {defense}: {with_interval(row)}",
-                    }
-                    for attack, row in broken
-                    if attack != worst[0]
-                ],
-            }
-        )
-    if not marks:
-        return None
-    return {
-        "victim": victim,
-        "dataset": dataset,
-        "benign": benign,
-        "frame": frame,
-        "marks": marks,
-        "xs": [(frame.at_x(v), f"{v:.0%}") for v in (0, 0.25, 0.5, 0.75, 1)],
-        "ys": [(frame.at_y(v), f"{v:.0%}") for v in (0, 0.25, 0.5, 0.75, 1)],
-        "alt": f"{victim}: " + "; ".join(m["title"] for m in marks),
-        "over_refusal": _over_refusal(run, victim),
-    }
-
-
-def _over_refusal(run: ReportedRun, victim: str) -> dict[str, Any] | None:
-    """Refusals of benign questions per defense, on the borderline ones where the study has them."""
-    cells = [c for c in utility_cells(run) if c.victim == victim and c.state == "measured"]
-    hard = [c for c in cells if run.is_borderline(c.dataset)] or cells
-    rows = [
-        {**mark(run, c.defense), "rate": refused(c.rates[run.not_refused])}
-        for c in hard
-        if c.dataset == hard[0].dataset and run.not_refused in c.rates
-    ]
-    rows = [row for row in rows if row["rate"]["value"] is not None]
-    return {"dataset": hard[0].dataset, "rows": rows} if rows else None
-
-
-def _cross(frame: Frame, across: RateRow, up: RateRow) -> dict[str, float]:
-    return {
-        "x": frame.at_x(across["value"]),
-        "y": frame.at_y(up["value"]),
-        "x0": frame.at_x(across["low"]),
-        "x1": frame.at_x(across["high"]),
-        "y0": frame.at_y(up["low"]),
-        "y1": frame.at_y(up["high"]),
-    }
 
 
 def loss_curves(run: ReportedRun) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.report.charts import COLOURS, SHAPES, Frame
-from proofglass.report.run import ReportedRun, Source
+from proofglass.report.run import ReportedRun
+from proofglass.report.source import Source
 from proofglass.report.tables import Table
 from proofglass.report.wording import number, with_interval
 

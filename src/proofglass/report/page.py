@@ -18,7 +18,10 @@ from proofglass.evaluation.metrics.compare import GRID, MARGIN
 from proofglass.evaluation.metrics.success import few_clusters
 from proofglass.records.schema import VOLATILE
 from proofglass.report import charts, differences, measures, wording
+from proofglass.report.defended import kind_of
+from proofglass.report.defenses import EVERYDAY, OVER
 from proofglass.report.findings import cautions, headline
+from proofglass.report.frontier import frontiers
 from proofglass.report.gallery import AMPLIFY, gallery, pictures
 from proofglass.report.gallery import RULE as GALLERY_RULE
 from proofglass.report.health import health
@@ -76,8 +79,12 @@ def page(run: ReportedRun) -> str:
             margin=MARGIN,
             metrics=measures.shown(run),
             guarded=kinds.GUARDED,
-            trade_offs=charts.trade_offs(run),
+            defenses=run.by_defense,
+            frontiers=frontiers(run),
             marks=[charts.mark(run, defense) for defense in run.defenses],
+            sets_attacked=len(run.sets(*kinds.GUARDED)),
+            over_sets=sets_of(run, OVER),
+            everyday_sets=sets_of(run, EVERYDAY),
             balance=balance(run),
             useful_sets=list(dict.fromkeys(cell.dataset for cell in utility_cells(run))),
             crafting=crafting(run).rows,
@@ -94,6 +101,11 @@ def page(run: ReportedRun) -> str:
             volatile={k: v for k, v in run.manifest.items() if k in VOLATILE},
         )
     )
+
+
+def sets_of(run: ReportedRun, of: tuple[str, ...]) -> list[str]:
+    """The data sets that hold samples of these kinds (`kind_of`)."""
+    return [name for name in run.datasets if any(kind_of(run, name, each) in of for each in run.expected[name])]
 
 
 def study_file(run: ReportedRun) -> str:
@@ -217,6 +229,8 @@ def environment() -> Environment:
         wording.interval,
         wording.bounds,
         wording.points,
+        wording.changed,
+        wording.signed,
         wording.chance,
         wording.money,
         wording.number,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.evaluation.metrics import kinds
 from proofglass.evaluation.metrics.compare import Comparison, compare
@@ -17,31 +17,15 @@ from proofglass.records.scores import agreed
 from proofglass.report.wording import crafted_on
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import polars as pl
 
-    from proofglass.records.labels import Labels
-    from proofglass.types import Image, Score
+    from proofglass.report.source import Source
 
 State = Literal["measured", "empty", "failed", "skipped", "pending"]
 RateRow = dict[str, Any]  # the fields of `evaluation.metrics.success.Rate`
 UNREAD = ("conversation", "asked", "meta", "decisions", "settings", "reasoning")  # heavy, and shown in no section
 COUNTS = ("failed", "unjudged", "refused", "filtered", "blocked", "truncated")
 REFUSED = "refused by the provider"  # as people read it: a judge may call a column "refused", too
-
-
-class Source(Protocol):
-    """What the report needs of a run folder; `records.store.Store` is one."""
-
-    def scan(self) -> pl.LazyFrame: ...
-    def scores(self) -> pl.DataFrame: ...
-    def cells(self) -> list[dict[str, Any]]: ...
-    def manifest(self) -> dict[str, Any]: ...
-    def labels(self, aspect: str) -> Labels | None: ...
-    def scores_of(self, cell: str, judge_key: str) -> Mapping[str, Score]: ...
-    def image(self, sha: str) -> Image: ...
-    def image_path(self, sha: str) -> Path: ...
 
 
 @dataclass(frozen=True)
@@ -265,6 +249,13 @@ class ReportedRun:
         from proofglass.report.corrected import corrected
 
         return corrected(self)
+
+    @cached_property
+    def by_defense(self) -> list[dict[str, Any]]:
+        """The rows of `report.defenses.by_defense`."""
+        from proofglass.report.defenses import by_defense
+
+        return by_defense(self)
 
     @cached_property
     def corrected_at(self) -> dict[tuple[str, ...], dict[str, Any]]:

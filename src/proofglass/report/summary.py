@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from proofglass.console import cut, visible
 from proofglass.evaluation.metrics.kinds import ORDER
 from proofglass.evaluation.metrics.success import few_clusters
+from proofglass.report.defense_tables import block
 from proofglass.report.differences import sentences
 from proofglass.report.findings import cautions, headline
 from proofglass.report.judging import judging
@@ -57,6 +58,7 @@ def summary(run: ReportedRun) -> Group:
     apart = ", ".join(f"{number(count)} {name}" for name, count in run.shown_counts.items())
     waiting = f", {number(counts['unsent'])} asks not sent yet" if counts["unsent"] else ""
     parts.append(line(f"Rates with 95 % intervals over judged samples; over the run: {apart}{waiting}.", "dim"))
+    parts += block(run)
     parts += [line(text) for text in sentences(run)]
     parts += [line(text) for text in _metrics(run)]
     parts += [line(text, "yellow") for text in cautions(run)]

@@ -43,6 +43,7 @@ class Table:
 
 def tables(run: ReportedRun) -> list[Table]:
     from proofglass.report.corrected import COLUMNS
+    from proofglass.report.defense_tables import defenses, figures, seconds
     from proofglass.report.differences import differences
     from proofglass.report.measures import measured_by
 
@@ -50,6 +51,8 @@ def tables(run: ReportedRun) -> list[Table]:
     return [
         success(run),
         utility(run),
+        defenses(run),
+        figures(run),
         differences(run),
         measured_by(run),
         crafting(run),
@@ -61,6 +64,7 @@ def tables(run: ReportedRun) -> list[Table]:
         Table("corrected", "Rates corrected for judge error", COLUMNS, run.corrected),
         Table("money", "Money", ("victim", "spent", "possibly_paid", "cap", "currency"), run.money),
         measured(run),
+        seconds(run),
     ]
 
 

@@ -61,6 +61,17 @@ def points(row: Mapping[str, Any]) -> str:
     return f"{100 * row['difference']:+.{digits}f}{NBSP}[{low},{NBSP}{high}]"
 
 
+def changed(figure: Mapping[str, Any]) -> str:
+    """The paired change of a figure of `report.defenses`, in points."""
+    names = (("difference", "change"), ("low", "change_low"), ("high", "change_high"), ("n", "pairs"))
+    return points({name: figure[told] for name, told in names})
+
+
+def signed(value: float) -> str:
+    """ "+1.5", "-0.13", "+0": what is added, with its sign."""
+    return ("-" if round(value, 2) < 0 else "+") + number(round(abs(value), 2))
+
+
 def chance(p: float | None) -> str:
     """A p value as far as anyone reads it: "0.012", "< 0.001"."""
     return "—" if p is None else f"<{NBSP}0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

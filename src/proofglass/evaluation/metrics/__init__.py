@@ -20,6 +20,7 @@ CONTENTS = {
     "rate": "proofglass.evaluation.metrics.rate:SuccessRate",
     "attack-effect": (_EFFECT, {"of": "attack"}),
     "defense-effect": (_EFFECT, {"of": "defense"}),
+    "non-inferiority": "proofglass.evaluation.metrics.non_inferiority:NonInferiority",
     "reasoning-leak": _LEAK,
     "reasoning-leak-of-all": (_LEAK, {"of": "all"}),
     "yes-no-accuracy": (_YES_NO, {"figure": "accuracy"}),

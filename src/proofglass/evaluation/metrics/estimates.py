@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 def share(rows: pl.DataFrame, values: str, nothing: str = "no row was judged") -> Measure:
     """The mean of the column `values` (0..1; null: left out). Rows of one `cluster` are kept together
     (`statistics.clustered_rates`). nothing: the reason where no row is left."""
-    totals, n = _totals(rows, values)
+    mine, n = totals(rows, values)
     if not n:
         return Measure.none(nothing)
-    found = clustered_rates(totals)
+    found = clustered_rates(mine)
     return Measure(found.value.item(), found.low.item(), found.high.item(), n)
 
 
 def mean_difference(pairs: pl.DataFrame, differences: str, nothing: str = "no pair was judged") -> Measure:
     """The mean of the column `differences` (-1..1; null: left out), one row per pair. Pairs of one `cluster` are kept
     together (`statistics.paired_differences`). nothing: the reason where no pair is left."""
-    totals, n = _totals(pairs, differences)
+    mine, n = totals(pairs, differences)
     if not n:
         return Measure.none(nothing)
-    found = paired_differences(totals)
+    found = paired_differences(mine)
     return Measure(found.value.item(), found.low.item(), found.high.item(), n)
 
 
@@ -94,7 +94,7 @@ def without(found: Measure, count: int, why: str) -> Measure:
     return replace(found, reason="; ".join(part for part in (found.reason, told) if part))
 
 
-def _totals(rows: pl.DataFrame, values: str) -> tuple[ClusterTotals, int]:
+def totals(rows: pl.DataFrame, values: str) -> tuple[ClusterTotals, int]:
     import numpy as np
 
     kept = rows.filter(rows[values].is_not_null())
