@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import proofglass.defenses
+from proofglass.defenses.inference.inferaligner import InferAligner
 from proofglass.defenses.learned import once, rows_of, spent_on, to_learn
 from proofglass.errors import NothingMeasured, UsageError
 from proofglass.interfaces import Dataset, Defense, Stack, Victim, fitted_in, key_of
@@ -137,7 +138,16 @@ def test_a_stack_fits_the_inner_members_first_each_on_what_stands_inside_it(tmp_
     seen = AskTwice()(inner(victim))
     first = stack.members[0]
     assert isinstance(first, Learns)
-    assert first.found == tmp_path / key_of(["fit", outer.key, seen.key])
+    assert first.found == tmp_path / key_of(["fit", outer.learns, seen.key])
+
+
+def test_defenses_that_differ_in_how_they_are_used_share_what_they_learned(tmp_path: Path) -> None:
+    data = Lines(n=2)
+    weak, strong, other = (
+        InferAligner(harmful=data, harmless=data, **more) for more in ({"alpha": 1.0}, {}, {"false_alarms": 0.1})
+    )
+    assert weak.learns == strong.learns != other.learns
+    assert weak.key != strong.key
 
 
 def test_a_defense_says_the_same_wherever_its_folder_lies(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from proofglass.faults import told
 from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces.datasets import Dataset
-from proofglass.interfaces.plugs import Plug
+from proofglass.interfaces.plugs import Plug, key_of
 from proofglass.interfaces.victims import Victim
 from proofglass.interfaces.white_box import WhiteBoxVictim
 from proofglass.types import Ask, Image, Reply, Unsent
@@ -25,11 +25,13 @@ class Defense(Plug, ABC):
     needs_model: what it needs of the model: "" (it runs behind an API), "layers", "logits" or "gradients".
     adaptive: the attacks that know it ("PGD, qi2023 through the lens"), "" where none exists yet.
     decodes: whether it draws replies of the victim by settings of its own; others change `Settings.draw` at most.
+    not_learned: fields that decide nothing of what `fitted` learns (a strength, a threshold of use).
     """
 
     needs_model: ClassVar[str] = ""
     adaptive: ClassVar[str] = ""
     decodes: ClassVar[bool] = False
+    not_learned: ClassVar[tuple[str, ...]] = ()
 
     def __add__(self, other: Defense) -> Defense:
         from proofglass.interfaces.stack import Stack
@@ -56,6 +58,12 @@ class Defense(Plug, ABC):
     def fits_on(self) -> tuple[Dataset, ...]:
         """The data sets that `fitted` learns from (`learned_from`); none: nothing is to be fitted."""
         return ()
+
+    @property
+    def learns(self) -> str:
+        """Names what `fitted` learns from a model: defenses that differ in fields of `not_learned` alone share it."""
+        decide = {name: value for name, value in self._named().items() if name not in self.not_learned}
+        return key_of([type(self).__name__, self.name, self.version, decide])
 
     def fitted(self, model: Victim, folder: Path) -> Defense:
         """This defense with what it has to find in `model`, or to train on it, kept in `folder`: what lies there

@@ -60,7 +60,7 @@ def fitted_in(defense: Defense, model: Victim, root: Path) -> Defense:
     for place in reversed(range(len(members))):
         member = members[place]
         if member.fits_on:
-            member = member.fitted(model, root / key_of(["fit", member.key, model.key]))
+            member = member.fitted(model, root / key_of(["fit", member.learns, model.key]))
         ready.insert(0, member)
         if any(outer.fits_on for outer in members[:place]):
             model = member(model)

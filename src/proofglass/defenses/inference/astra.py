@@ -67,6 +67,7 @@ class Astra(Defense):
     layer: int | None = None
 
     not_in_key = ("vectors",)  # what lies there is, wherever it lies
+    not_learned = ("alpha", "layer")
 
     def __post_init__(self) -> None:
         check_either("vectors", self.vectors, clean=self.clean)

@@ -66,6 +66,7 @@ class HiddenDetect(Defense):
     refusal: Text = REFUSAL
 
     not_in_key = ("found",)  # what lies there is, wherever it lies
+    not_learned = ("threshold", "refusal")
 
     def __post_init__(self) -> None:
         check_either("found", self.found, unsafe=self.unsafe, safe=self.safe)

@@ -75,6 +75,7 @@ class InferAligner(Defense):
     normalize: bool = True
 
     not_in_key = ("vectors",)  # what lies there is, wherever it lies
+    not_learned = ("alpha", "layers", "gate", "threshold", "normalize")
 
     def __post_init__(self) -> None:
         check_either("vectors", self.vectors, harmful=self.harmful, harmless=self.harmless)
