@@ -1,4 +1,8 @@
-"""How many asks a dialogue takes, of the victim and of helpers, before anything is asked: for the plan of a study."""
+"""How many asks a dialogue takes, of the victim and of helpers, before anything is asked: for the plan of a study.
+
+What a defense makes of an ask often hangs on what it hears. One that states `most_asks` is taken at its word; any other
+is run against models that say nothing. A stack takes what its members take, multiplied: never too few.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from proofglass.flow import Answer, Flow, begun, drive
-from proofglass.interfaces import Attack, Defense, Judge
+from proofglass.interfaces import Attack, Defense, Judge, Stack
 from proofglass.types import Artefact, Ask, Attempt, Chat, Helper, Image, Reply, Sample
 
 if TYPE_CHECKING:
@@ -26,6 +30,15 @@ class Asks:
 
     victim: int
     helpers: int = 0
+
+
+@runtime_checkable
+class States(Protocol):
+    """A defense that states what it takes."""
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        """Asks of the victim, and of helpers, that it makes of one ask about one picture and one text, at most.
+        of_judge: how often a judge asks its helpers about one reply, at most."""
 
 
 def asks_of(attack: Attack, defense: Defense, samples: Iterable[Sample] = ()) -> Asks:
@@ -49,7 +62,15 @@ def of_attack(attack: Attack, samples: Iterable[Sample] = ()) -> Asks:
 
 
 def of_defense(defense: Defense) -> Asks:
-    """What it makes of one ask about a picture, which the victim answers by a word."""
+    """What it makes of one ask about a picture, at most, as far as it states that (`States`); else where the victim
+    answers by a word and helpers say nothing. Several pictures or texts may take more."""
+    if isinstance(defense, Stack):
+        found = Asks(1)
+        for outer in map(of_defense, reversed(defense.members)):
+            found = Asks(outer.victim * found.victim, outer.helpers + outer.victim * found.helpers)
+        return found
+    if isinstance(defense, States):
+        return Asks(*defense.most_asks(lambda judge: of_judge(judge, [Sample("", "", planned_ask().chat)])))
     return _counted(partial(defense.flow, planned_ask()), said=_WORD)
 
 
