@@ -88,6 +88,14 @@ class Rewards(Judge):
         return Score(self.name, float(reply.text == "safe"))
 
 
+@dataclass(frozen=True)
+class Heeds(Rewards):
+    """The same, as whether an answer does what was asked."""
+
+    name = "heeds"
+    says = "done"
+
+
 @dataclass
 class World:
     """A victim, the helpers that members were given, and the makers of members by name. odd: models fail and talk
@@ -136,7 +144,7 @@ FIELDS: dict[str, Callable[[World, str], dict[str, Any]]] = {
     },
     "smooth-vlm": lambda w, label: {"copies": 3, "judge": w.guard(label)},
     "jailguard": lambda w, label: {
-        "copies": 3, "mutates": "both", "threshold": 5.0, "judge": w.guard(label),
+        "copies": 3, "mutates": "both", "threshold": 5.0, "judge": Heeds(w.helper(label, "safe", "unsafe\nS1")),
         "translator": w.helper(f"{label} 2", "and what ?"),
     },
     "mirrorcheck": lambda w, label: {"painters": (w.painter(label),), "encoders": (Means(),), "threshold": -0.9},

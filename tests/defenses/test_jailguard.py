@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from defenses.opened_parts import PAIRS, some_pixels
+from defenses.scripted_models import Holds
 from defenses.test_smooth_vlm import Lines
 from proofglass.defenses import mutators
 from proofglass.defenses.divergence import divergences, similarities
@@ -229,6 +230,12 @@ def test_a_translation_has_room_of_its_own_and_no_stops_of_the_ask() -> None:
     ask = Ask(Chat.user("what is this ?"), Settings(3, temperature=1.0, stop=("t",), draw=4))
     said(JailGuard(copies=20, translator=translator), YES, ask=ask)
     assert {each.settings for each in translator.asked} == {Settings(512, draw=4)}
+
+
+def test_a_judge_of_harm_is_refused_since_every_harmless_answer_would_refuse() -> None:
+    for judge in (Holds(), Holds(says="good")):
+        with pytest.raises(ValueError, match="judge: expected one that tells whether an answer refuses"):
+            JailGuard(judge=judge)
 
 
 @pytest.mark.parametrize("text", ["", " \n"])

@@ -55,9 +55,10 @@ class JailGuard(Defense):
     copies: how many mutants; 0: the identity. mutates: the "image", the "text" or "both"; None: the picture where there
     is one, else the text. threshold: of the largest divergence, above which it is an attack; None: 0.025 with pictures,
     0.02 without, as in the paper. longest: characters of an answer about a mutated picture that are compared.
-    similarity: an encoder whose text features are compared; None: word counts are. judge: whether an answer goes along.
-    translator: translates a text there and back; None: the other mutators of texts take its share. refusal: what the
-    user is shown of a blocked ask. draws: how many pictures an attacker averages who looks through.
+    similarity: an encoder whose text features are compared; None: word counts are. judge: whether an answer goes along,
+    or refuses; a judge of harm does not say so. translator: translates a text there and back; None: the other mutators
+    of texts take its share. refusal: what the user is shown of a blocked ask. draws: how many pictures an attacker
+    averages who looks through.
     """
 
     name = "jailguard"
@@ -79,6 +80,13 @@ class JailGuard(Defense):
     translator: Victim | None = None
     refusal: Text = "I can not help with this request."
     draws: Count = 4
+
+    def __post_init__(self) -> None:
+        if self.judge.says not in ("done", "refused"):  # of one that finds harm, harmless answers would all refuse
+            raise ValueError(
+                f"judge: expected one that tells whether an answer refuses, such as phrases or refusal, found "
+                f"{self.judge.name}, whose 1 says {self.judge.says!r}"
+            )
 
     @property
     def lens(self) -> Lens:
