@@ -158,7 +158,7 @@ def test_g_et1_where_a_candidate_ends_the_answer_the_reward_alone_decides() -> N
 
 @dataclass(frozen=True)
 class Logits(Written):
-    """The next token's logits are what `states` says of system prompt and text of a dialogue; those of a state, itself."""
+    """Logits of the next token: those that `states` gives system prompt and text of a dialogue; of a state, itself."""
 
     def next_token_logits(self, chats: Sequence[Chat]) -> torch.Tensor:
         return torch.tensor([self.states[f"{chat.system}|{chat.last_text}"] for chat in chats])
