@@ -37,6 +37,20 @@ def test_a_sound_plug_passes_and_what_was_not_looked_at_says_so(check) -> None:
     assert (code, out.count("ok ")) == (0, 11)
 
 
+def test_a_stack_is_checked_as_one_with_fields_of_its_members(check) -> None:
+    off = ("--off", "jpeg.quality=null", "--off", "self-moderation.rounds=0")
+    code, out, err = check("defenses", "jpeg + self-moderation: {jpeg: {quality: 50}}", *off)
+    assert (code, err) == (0, "")
+    assert "ok  disabled is the identity" in out
+    code, out, _ = check("defenses", "jpeg + self-moderation", *off[:2])  # the other member still asks again
+    assert code == 1
+    assert "FAILED  disabled is the identity" in out
+    code, out, err = check("defenses", "jpeg + conformance.broken_plugs:SafeOnError", "--set", "jpeg.quality=9")
+    assert code == 1
+    assert "FAILED  passes errors on" in out
+    assert check("attacks", "figstep + defense-instruction: {figstep: {size: 12, font: DejaVuSans}}")[0] == 0
+
+
 def test_what_a_plug_breaks_is_named_with_what_was_found_and_what_was_promised(check) -> None:
     code, out, err = check("defenses", "conformance.broken_plugs:SafeOnError", "--json")
     failed = [each for each in json.loads(out)["findings"] if each["ok"] is False]
@@ -57,6 +71,17 @@ def test_what_a_plug_breaks_is_named_with_what_was_found_and_what_was_promised(c
         (("defenses", "self-moderatoin"), "Did you mean 'self-moderation'"),
         (("defenses", "self-moderation", "--set", "rounds=-1"), "rounds: expected at least 0"),
         (("datasets", "safebench"), "needs --set root=VALUE"),
+        (("defenses", "jpeg + nosuch"), "defense 'nosuch': no such defense"),
+        (("defenses", "jpeg + no.such.module:Thing"), "cannot load no.such.module:Thing"),
+        (
+            ("defenses", "jpeg + blur", "--set", "quality=50"),
+            "of which member? Expected MEMBER.FIELD=VALUE: jpeg, blur",
+        ),
+        (("defenses", "jpeg + blur", "--off", "quality=50"), "--off 'quality=50': of which member?"),
+        (("defenses", "jpeg + jpeg", "--set", "jpeg.quality=50"), "jpeg stands 2 times in the stack"),
+        (("defenses", "jpeg: {qualty: 50}"), "Did you mean 'quality'"),
+        (("defenses", "jpeg", "--off", "nosuch=1"), "--off: JPEG.__init__() got an unexpected keyword"),
+        (("defenses", "jpeg + blur", "--off", "blur.sigma=-1"), "--off: sigma: expected"),
     ],
 )
 def test_what_cannot_be_checked_is_a_line_and_exit_code_2(check, words: tuple[str, ...], why: str) -> None:

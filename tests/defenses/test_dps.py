@@ -58,7 +58,7 @@ def test_three_calls_of_the_victim_two_of_the_agent_two_of_the_secretary() -> No
 
 
 @pytest.mark.parametrize(
-    ("told", "seen"), [("yes", "a kite"), ("YES!", "a kite"), ("no", "paper"), ("", "paper"), ("well, yes", "paper")]
+    ("told", "seen"), [("yes", "a kite"), ("YES!", "a kite"), ("no", "paper"), ("...", "paper"), ("well, yes", "paper")]
 )
 def test_an_indefinite_answer_is_replaced_by_the_description(told: str, seen: str) -> None:
     _, victim = run("A0", "A1", "A2", weak=weak_of("a kite", "paper"), secretary=secretary_of(told, "so"))
@@ -99,13 +99,26 @@ def test_a_reply_of_the_victim_that_is_not_said_ends_it(place: int) -> None:
     assert (reply.outcome, len(victim.asked)) == ("blocked", place + 1)
 
 
+@pytest.mark.parametrize("place", range(7))
+def test_a_victim_that_fails_as_its_own_helper_says_why_itself(place: int) -> None:
+    script: list[str | Reply] = ["A0", "a kite", "paper", "yes", "A1", "so", "A2"]
+    script[place] = Reply.error("608 tokens are more than 512", fault="length")
+    reply, victim = run(*script)
+    assert (reply.outcome, reply.fault, reply.reason) == ("error", "length", "608 tokens are more than 512")
+    assert len(victim.asked) == reply.cost.queries == place + 1
+
+
+HALF = Reply("a ki", "filtered", reason="down")
+
+
 @pytest.mark.parametrize("who", ["weak", "secretary"])
-@pytest.mark.parametrize("bad", [Reply.error("down"), Reply(outcome="filtered", reason="down")])
-def test_a_helper_that_says_nothing_is_an_error(who: str, bad: Reply) -> None:
+@pytest.mark.parametrize("bad", [Reply.error("down"), Reply(outcome="filtered", reason="down"), HALF, "", " \n"])
+def test_a_helper_that_says_nothing_or_half_is_an_error(who: str, bad: Reply | str) -> None:
     helpers = {"weak": weak_of("a kite"), "secretary": secretary_of("yes"), who: lines(bad, label=who)}
     reply, _ = run("A0", "A1", "A2", **helpers)
     assert reply.outcome == "error"
-    assert "down" in reply.reason
+    assert f"helper {helpers[who].name}: " in reply.reason
+    assert ("nothing said" if isinstance(bad, str) else "down") in reply.reason
 
 
 def test_a_dialogue_without_pictures_is_passed_on() -> None:
@@ -147,6 +160,8 @@ def test_a_plan_counts_all_its_calls_and_a_name_is_no_helper() -> None:
     from proofglass.studies.asks import of_defense
 
     counted = of_defense(DPS())
-    assert (counted.victim, counted.helpers) == (3 + 2 + 2, 0)
+    assert (counted.victim, counted.helpers) == (3 + 2 + 4, 0)  # 3 k + 1 of the secretary, where all texts are long
+    counted = of_defense(DPS(weak=weak_of(), crops="auto"))
+    assert (counted.victim, counted.helpers) == (4 + 10, 6)
     with pytest.raises(ValueError, match="weak: expected a Victim or None, found 'llava'"):
         DPS(weak="llava")  # type: ignore[arg-type]

@@ -99,6 +99,30 @@ def test_an_error_is_an_error(place: int) -> None:
     assert (reply.outcome, reply.reason) == ("error", "down")
 
 
+WITHHELD = [
+    Reply(outcome="filtered", reason="theirs"),
+    Reply(outcome="refused", reason="theirs"),
+    Reply("no .", "blocked", reason="theirs"),
+    Reply("As an", "filtered", reason="theirs"),
+    Reply("", reasoning="hm"),
+]
+
+
+@pytest.mark.parametrize("held", WITHHELD)
+def test_a_candidate_that_was_withheld_is_none_and_where_all_are_so_is_the_reply(held: Reply) -> None:
+    (reply,) = eta(candidates=3, sentences=1)(lines("a bad one", held, "Right .", held)).reply([Ask(CHAT)])
+    assert (reply.outcome, reply.text) == ("ok", f"{PREFIX} Right .")
+    (reply,) = eta(candidates=2)(victim := lines("a bad one", held)).reply([Ask(CHAT)])
+    assert (reply.outcome, reply.reason, reply.is_said, len(victim.asked)) == (held.outcome, held.reason, False, 3)
+    assert reply.text == ("no ." if held.outcome == "blocked" else "")
+    assert reply.decisions[-1].fired
+
+
+def test_a_model_that_says_nothing_more_has_given_no_answer() -> None:
+    (reply,) = eta(candidates=2)(lines(Reply("a bad one", choices={"a": 0.9}), "")).reply([Ask(CHAT)])
+    assert (reply.outcome, reply.text, reply.choices) == ("ok", "", {})
+
+
 def test_a_reward_that_cannot_be_had_is_an_error() -> None:
     (reply,) = eta()(lines("an odd one")).reply([Ask(CHAT)])
     assert reply.outcome == "error"

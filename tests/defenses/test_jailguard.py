@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 from PIL import ImageOps
 
 from defenses.opened_parts import PAIRS, some_pixels
+from defenses.scripted_models import Holds
 from defenses.test_smooth_vlm import Lines
 from proofglass.defenses import mutators
 from proofglass.defenses.divergence import divergences, similarities
@@ -222,6 +223,34 @@ def test_a_translator_is_asked_there_and_back_and_counted_apart() -> None:
     assert len(translator.asked) == reply.helpers[translator.key].queries == 2 * count
     assert "into English" in translator.asked[1].chat.last_text
     assert translator.asked[1].chat.last_text.endswith("Und was ist das?")
+
+
+def test_a_translation_has_room_of_its_own_and_no_stops_of_the_ask() -> None:
+    translator = Lines(("Und was ist das?", "And what is that?"))
+    ask = Ask(Chat.user("what is this ?"), Settings(3, temperature=1.0, stop=("t",), draw=4))
+    said(JailGuard(copies=20, translator=translator), YES, ask=ask)
+    assert {each.settings for each in translator.asked} == {Settings(512, draw=4)}
+
+
+def test_a_judge_of_harm_is_refused_since_every_harmless_answer_would_refuse() -> None:
+    for judge in (Holds(), Holds(says="good")):
+        with pytest.raises(ValueError, match="judge: expected one that tells whether an answer refuses"):
+            JailGuard(judge=judge)
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_there_is_nothing_to_translate_in_a_text_without_words(text: str) -> None:
+    translator = Lines(("never",))
+    reply, _ = said(JailGuard(copies=20, translator=translator), YES, ask=Ask(Chat.user(text)))
+    assert (reply.text, translator.asked) == (YES, [])
+
+
+@pytest.mark.parametrize("half", [Reply("And wh", finish="length"), Reply("And wh", "filtered", reason="x"), " "])
+def test_half_a_translation_is_an_error_of_the_sample(half: Reply | str) -> None:
+    ask = Ask(Chat.user("what is this ?"))
+    reply, asked = said(JailGuard(copies=20, translator=Lines((half,))), YES, ask=ask)
+    assert (reply.outcome, asked) == ("error", [])
+    assert "helper lines: " in reply.reason
 
 
 def test_a_translator_that_fails_is_an_error_of_the_sample() -> None:

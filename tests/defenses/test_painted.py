@@ -77,11 +77,20 @@ def test_the_random_variant_draws_alike_for_the_same_ask() -> None:
     assert noisy.decisions[0].margin != pytest.approx(0.8 - 1, abs=1e-3)
 
 
-@pytest.mark.parametrize("caption", [Reply.error("the line is down"), "", Reply(outcome="filtered", reason="theirs")])
+HALF = Reply("a re", "filtered", reason="theirs")
+
+
+@pytest.mark.parametrize("caption", ["", Reply(outcome="filtered", reason="theirs"), HALF, Reply("no .", "blocked")])
 def test_a_caption_that_is_not_said_is_an_error(caption: Reply | str) -> None:
     reply, asked = said(MirrorCheck((Mirror(RED),), (Means(),)), caption, "the answer")
     assert (reply.outcome, len(asked)) == ("error", 1)
     assert "helper the victim" in reply.reason
+
+
+def test_a_victim_that_can_not_describe_the_picture_says_why_itself() -> None:
+    error = Reply.error("608 tokens are more than 512", fault="length")
+    reply, asked = said(MirrorCheck((Mirror(RED),), (Means(),)), error, "the answer")
+    assert (reply.outcome, reply.fault, reply.reason, len(asked)) == ("error", "length", error.reason, 1)
 
 
 # --------------------------------------------------------------------------------------------------------------- CIDER
@@ -164,6 +173,9 @@ def test_picture_text_and_suffix_reach_the_victim() -> None:
         ({"suffix_model": Lines((Reply.error("gone"),))}, "helper lines: error: gone"),
         ({"text_purifier": Rewriter(fence="**")}, "expected a text between two @@, found 0 of them"),
         ({"text_purifier": Lines(("@@ @@",))}, "expected a text between two @@, found nothing"),
+        ({"text_purifier": Lines(("@@ a @@ or @@ b @@",))}, "expected a text between two @@, found 4 of them"),
+        ({"text_purifier": Lines((Reply("@@ a @@", finish="length"),))}, "helper lines: it was cut off after"),
+        ({"text_purifier": Lines((Reply("@@ a @@ b", "filtered", reason="cut"),))}, "helper lines: filtered: cut"),
         ({"text_purifier": Lines((Reply(outcome="refused", reason="no"),))}, "helper lines: refused: no"),
         ({"image_purifier": Stand(fails_from=0)}, "helper stand: error: the painter is out of paint"),
     ],
@@ -174,6 +186,12 @@ def test_a_helper_that_does_not_do_its_part_is_an_error_and_the_victim_is_not_as
     reply, asked = said(BlueSuffix(**parts))
     assert (reply.outcome, asked) == ("error", [])
     assert error in reply.reason
+
+
+@pytest.mark.parametrize("text", ["@@ -1,3 +1,3 @@ what is this ?", "a @@ b", "@@", "@@@@"])
+def test_fences_that_the_user_wrote_are_kept_with_all_between(text: str) -> None:
+    _, (asked,) = said(BlueSuffix(text_purifier=Rewriter()), ask=Ask(Chat.user(RED, text)))
+    assert asked.chat.last_text == text
 
 
 def test_parts_that_are_not_named_are_left_out_and_a_text_keeps_its_place() -> None:

@@ -107,6 +107,42 @@ def test_a_dialogue_of_several_turns_behind_a_defense_is_that_of_our_own_study(r
     assert len(calls) == 6  # Inspect saw every one of them
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "defense=system-prompt + ask-twice: {system-prompt: {text: be brief}}",
+        "defense={system-prompt + ask-twice: {system-prompt: {text: be brief}}}",
+    ],
+)
+def test_a_stack_on_the_command_line_of_inspect_is_that_of_our_own_study(
+    run, scripted, tmp_path: Path, words: str
+) -> None:
+    from inspect_ai._cli.util import parse_cli_args  # what Inspect makes of -T
+
+    log = run("echo", dataset="lines", judge="long", **parse_cli_args((words,)))
+    stack = api.defense("system-prompt", text="be brief") + api.defense("ask-twice")
+    rates, told, store = studied(tmp_path / "run", "echo", "no-attack", "lines", stack, judges=["long"])
+    assert replies(log) == told
+    assert len(told) == rates["long"].n
+    assert {sample.output.metadata["proofglass"]["queries"] for sample in log.samples} == {2}
+    assert store.frame()["queries"].to_list() == [2] * len(told)
+
+
+def test_a_line_of_a_study_names_a_plug_as_text_too(scripted) -> None:
+    from proofglass.inspect_ext.plugs import plug
+
+    fence = "{judge: {forbidden-phrases: {phrases: [a, b]}}}"
+    assert plug("defenses", f"guard-output: {fence}").judge.phrases == ("a", "b")
+    assert [each.name for each in plug("defenses", "jpeg + none").members] == ["jpeg", "none"]
+    for given in (["jpeg", "blur"], {"jpeg": {}, "blur": {}}, {}, 5, None, {1: {}}):
+        with pytest.raises(UsageError, match=r"defenses: expected a name, or \{name: \{parameter: value\}\}, found"):
+            plug("defenses", given)
+    with pytest.raises(UsageError, match=r"several defenses are one, 'a \+ b'"):
+        plug("defenses", ["jpeg", "blur"])  # what Inspect makes of -T defense=jpeg,blur
+    with pytest.raises(UsageError, match="no member of"):
+        plug("defenses", "jpeg + none: {blur: {sigma: 1}}")
+
+
 def test_errors_fail_their_samples_and_leave_the_counts_of_our_rule(run, scripted, tmp_path: Path) -> None:
     log = run("echo", dataset={"lines": {"faults": True}}, judge="not-refused")
     rates, told, _ = studied(tmp_path / "run", "echo", plugs.Plain(), plugs.Lines(faults=True), judges=["not-refused"])

@@ -19,7 +19,7 @@ from proofglass.cli import serve as command
 from proofglass.errors import UsageError
 from proofglass.interfaces import Defended
 from proofglass.serve import server as http
-from proofglass.types import Reply
+from proofglass.types import Ask, Chat, Reply
 from serve.live import Live, Teller, everything, head
 
 
@@ -37,6 +37,21 @@ def _no_token(monkeypatch):
         (("testbed-linear", "--set", "batch"), "expected FIELD=VALUE"),
         (("testbed-linear", "--set", "self-moderation.rounds=2"), "no --defense 'self-moderation' is named"),
         (("testbed-linear", "--defense", "self-moderation", "--set", "self-moderation.rounds=-1"), "rounds"),
+        (("testbed-linear", "--defense", "jpeg + self-moderatoin"), "Did you mean 'self-moderation'"),
+        (("testbed-linear", "--defense", "jpeg +"), "Expected names between the signs"),
+        (("testbed-linear", "--defense", "jpeg: {qualty: 3}"), "Did you mean 'quality'"),
+        (("testbed-linear", "--defense", "jpeg: 3"), "expected a name, or 'name: {parameter: value}'"),
+        (("testbed-linear", "--defense", ""), "expected a name, or 'name: {parameter: value}'"),
+        (("testbed-linear", "--defense", "jpeg + blur: {jpegg: {}}"), "no member of 'jpeg + blur'"),
+        (("testbed-linear", "--defense", "jpeg + blur", "--set", "blurr.sigma=2"), "Did you mean 'blur'"),
+        (("testbed-linear", "--defense", "jpeg + jpeg", "--set", "jpeg.quality=9"), "jpeg stands 2 times in the stack"),
+        (
+            ("testbed-linear", "--defense", "jpeg", "--defense", "blur + jpeg", "--set", "jpeg.quality=9"),
+            "write it beside its name, 'jpeg: {quality: 9}'",
+        ),
+        (("testbed-linear", "--defense", "jpeg: {quality: 3}", "--set", "jpeg.quality=9"), "beside its name already"),
+        (("testbed-linear", "--defense", "jpeg", "--set", "jpeg.quality=9", "--set", "jpeg.quality=8"), "set already"),
+        (("testbed-linear", "--defense", "jpeg + guard-output"), "guard-output: needs --set judge=VALUE"),
         (("testbed-linear", "--host", "0.0.0.0", "--port", "0"), "a token of yours is needed"),
         (("testbed-linear", "--host", "no.such.host.example", "--port", "0"), "cannot be listened on"),
         (("testbed-linear", "--token-file", "no-such-file", "--port", "0"), "no-such-file: cannot be read"),
@@ -118,6 +133,52 @@ def test_the_first_defense_is_the_innermost():
     assert chain == "system-prompt -> self-moderation -> testbed-linear"
 
 
+def layers(victim):
+    """The defenses around a victim, the outermost first."""
+    found = []
+    while isinstance(victim, Defended):
+        found.append(victim.defense)
+        victim = victim.victim
+    return found
+
+
+@pytest.mark.parametrize(
+    ("lines", "given", "chain"),
+    [
+        (["jpeg + blur"], [], "jpeg -> blur"),
+        (["blur", "jpeg"], [], "jpeg -> blur"),
+        (["blur + none", "system-prompt + jpeg"], [], "system-prompt -> jpeg -> blur -> none"),
+        ([], [], ""),
+    ],
+)
+def test_the_last_defense_is_the_outermost_and_the_first_member_of_one(lines, given, chain):
+    victim, told = command.guarded("testbed-linear", lines, given)
+    assert told == " -> ".join(filter(None, [chain, "testbed-linear"]))
+    assert " -> ".join(each.name for each in layers(victim)) == chain
+
+
+def test_a_stack_is_served_with_its_fields_beside_the_names_or_by_set():
+    words = "system-prompt + jpeg + guard-output"
+    fence = "{forbidden-phrases: {phrases: [grimoil]}}"
+    given = ["jpeg.quality=50", f"guard-output.judge={fence}", "batch=4", "system-prompt.text=a = b . c"]
+    by_set, _ = command.guarded("testbed-linear", [words], given)
+    beside = f"{words}: {{jpeg: {{quality: 50}}, guard-output: {{judge: {fence}}}, system-prompt: {{text: a = b . c}}}}"
+    as_line, _ = command.guarded("testbed-linear", [beside], ["batch=4"])
+    assert layers(by_set) == layers(as_line)
+    assert [each.settings() for each in layers(by_set)][1] == {"quality": 50}
+    assert by_set.key == as_line.key
+    mixed, _ = command.guarded("testbed-linear", [f"guard-output: {{judge: {fence}}}", "system-prompt + jpeg"],
+                               ["jpeg.quality=50", "system-prompt.text=a = b . c", "batch=4"])  # fmt: skip
+    assert mixed.key == by_set.key
+    (reply,) = by_set.reply([Ask(Chat.user("what is a grimoil ?"))])
+    assert [each.defense for each in reply.decisions] == ["guard-output"]
+
+
+def test_a_member_that_stands_twice_has_its_fields_beside_each_name():
+    victim, _ = command.guarded("testbed-linear", ["jpeg: {quality: 50}", "blur + jpeg: {jpeg: {quality: 9}}"], [])
+    assert [each.settings() for each in layers(victim)] == [{"sigma": 1.0}, {"quality": 9}, {"quality": 50}]
+
+
 def test_a_model_that_fails_at_its_first_ask_is_not_served():
     def fails(ask):
         raise RuntimeError("no such weights")
@@ -132,7 +193,15 @@ def test_help_shows_how_to_call_it_and_what_is_safe(proofglass):
     code, out, _ = proofglass("serve", "--help")
     told = " ".join(out.split())
     assert code == 0
-    for words in ("OpenAI-compatible", "innermost", "bearer token", "Ctrl-C finishes", "Examples:", "--defense NAME"):
+    for words in (
+        "OpenAI-compatible",
+        "innermost",
+        "outermost",
+        "bearer token",
+        "Ctrl-C finishes",
+        "Examples:",
+        "--defense NAME",
+    ):
         assert words in told
 
 

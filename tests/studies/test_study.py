@@ -213,6 +213,19 @@ def test_a_missing_file_names_the_shipped_studies_and_the_nearest() -> None:
         load("quikstart")
 
 
+def test_a_folder_of_the_same_name_does_not_hide_a_shipped_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    assert load("quickstart").name == load(Path("quickstart")).name == "quickstart"
+    with pytest.raises(UsageError, match="is a folder"):  # said to be one
+        load("./quickstart")
+    (tmp_path / "demo").write_text("- mine\n")
+    with pytest.raises(UsageError, match="found a list"):  # a file of that name is meant
+        load("demo")
+
+
 def test_a_folder_and_bytes_are_no_study(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         load(tmp_path)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
-from proofglass.cli.build import built, field_of
+from proofglass.cli.build import Named, by_member, field_of, named, put_together
 from proofglass.cli.listing import Listed
 from proofglass.console import note, say, say_json, table
-from proofglass.registry import Entry, Kind, entry
+from proofglass.errors import UsageError
+from proofglass.registry import Kind
 from proofglass.types import Finding
 
 MARKS = {True: "ok", False: "FAILED", None: "?"}
@@ -18,9 +20,16 @@ MARKS = {True: "ok", False: "FAILED", None: "?"}
 
 def check(
     kind: Annotated[Listed, typer.Argument(metavar="KIND", help=" | ".join(k.value for k in Listed))],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A registered name, or package.module:Class.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A registered name, or package.module:Class; of several, or with fields, as in a study.",
+        ),
+    ],
     given: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="A field of the plug; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="A field of the plug (MEMBER.FIELD of several); repeated."),
     ] = None,
     off: Annotated[
         list[str] | None, typer.Option("--off", metavar="FIELD=VALUE", help="A field that switches a defense off.")
@@ -38,14 +47,20 @@ def check(
     Examples:
       proofglass check defenses self-moderation --off rounds=0
       proofglass check attacks pgd --set steps=2
+      proofglass check defenses 'jpeg + self-moderation' --set jpeg.quality=50 --off jpeg.quality=null \\
+          --off self-moderation.rounds=0
       PYTHONPATH=. proofglass check defenses ask_twice:AskTwice
     """
     from proofglass.testing import suite
 
     which: Kind = kind.value
-    found = Entry(which, name, name) if ":" in name else entry(which, name)
-    switches = dict(field_of(each) for each in off) if off else None
-    every = list(suite.findings(suite.cases(lambda: built(found, given or []), switches)))
+    line = named(which, name, f"check {which}", anywhere=True)
+    fields = _fields(line, given or [], "--set")
+
+    def make() -> Any:
+        return put_together(which, line, fields)
+
+    every = list(suite.findings(suite.cases(make, _switches(line, make, off or []))))
     if as_json:
         say_json({"kind": which, "name": name, "findings": [dataclasses.asdict(each) for each in every]})
     else:
@@ -54,6 +69,32 @@ def check(
     if failed:
         note(f"{name}: {len(failed)} of {len(every)} checks failed: {', '.join(failed)}")
         raise typer.Exit(1)
+
+
+def _fields(line: Sequence[Named], given: Sequence[str], option: str) -> dict[str, list[str]]:
+    """FIELD=VALUE by the plug that it is for: of one as they stand, of several by member. Raises UsageError."""
+    if len(line) == 1:
+        return {line[0].name: list(given)}
+    names = [each.name for each in line]
+    if whose := [each for each in given if not each.partition("=")[0].rpartition(".")[0]]:
+        raise UsageError(f"{option} {whose[0]!r}: of which member? Expected MEMBER.FIELD=VALUE: {', '.join(names)}")
+    return by_member(given, names, option)
+
+
+def _switches(line: Sequence[Named], make: Callable[[], Any], off: Sequence[str]) -> dict[str, Any] | None:
+    """The fields that switch the plug off: those of a stack are its members, each with its own. Raises UsageError."""
+    if not off:
+        return None
+    found = {name: dict(map(field_of, own)) for name, own in _fields(line, off, "--off").items()}
+    plug = make()
+    try:
+        if len(line) == 1:
+            dataclasses.replace(plug, **found[line[0].name])
+            return found[line[0].name]
+        each = zip(line, plug.members, strict=True)
+        return {"members": tuple(dataclasses.replace(member, **found.get(of.name, {})) for of, member in each)}
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--off: {error}") from error
 
 
 def _lines(found: Finding) -> list[str]:

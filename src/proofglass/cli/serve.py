@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proofglass.cli.build import plug
+from proofglass.cli.build import by_member, named, plug, put_together
 from proofglass.console import Handler, OneLine, note, say
 from proofglass.errors import ProofglassError, UsageError
 from proofglass.serve.limits import MIB, Limits
@@ -32,7 +32,11 @@ def serve(
     victim: Annotated[str, typer.Argument(metavar="VICTIM", help="A victim; `proofglass list victims` shows all.")],
     defense: Annotated[
         list[str] | None,
-        typer.Option("--defense", metavar="NAME", help="A defense around it; may be repeated, innermost first."),
+        typer.Option(
+            "--defense",
+            metavar="NAME",
+            help="A defense around it, or 'a + b' (a the outer one), as in a study; may be repeated, innermost first.",
+        ),
     ] = None,
     given: Annotated[
         list[str] | None,
@@ -83,13 +87,19 @@ def serve(
     --token-file or $PROOFGLASS_TOKEN, or else one made up at the start and shown once. Away from this machine
     (--host) it does not start without a token of yours.
 
-    The first defense named is the innermost: `--defense A --defense B` asks B, then A, then the victim. Pictures at
-    remote addresses are refused unless their host is allowed. Ctrl-C finishes what runs; a second one does not wait.
+    The last --defense is the outermost: `--defense A --defense B` asks B, then A, then the victim. Inside one, as in a
+    study, the first is: `--defense 'B + A'` is the same stack. Fields stand beside a name, `'jpeg: {quality: 50}'` or
+    `'jpeg + blur: {blur: {sigma: 2}}'`, or come by --set.
+
+    Pictures at remote addresses are refused unless their host is allowed. Ctrl-C finishes what runs; a second one does
+    not wait.
 
     \b
     Examples:
       proofglass serve testbed-linear --defense system-prompt
       proofglass serve ocr-llm --defense system-prompt --set system-prompt.mode=append --port 9000
+      proofglass serve testbed-linear --defense 'system-prompt + jpeg + guard-output' --set jpeg.quality=50 \\
+          --set guard-output.judge=llama-guard-4
       proofglass serve llava --set path=models/llava --batch 16 --name my-llava
       proofglass serve testbed-linear --host 0.0.0.0 --token-file token.txt
     """
@@ -129,21 +139,27 @@ def serve(
 
 
 def guarded(victim: str, defenses: list[str], given: list[str]) -> tuple[Victim, str]:
-    """The victim inside its defenses, the first of them innermost, and the way of an ask in words.
+    """The victim inside its defenses, and the way of an ask in words.
 
-    given: FIELD=VALUE of the victim, DEFENSE.FIELD=VALUE of a defense. Raises UsageError.
+    defenses: lines of a study, the last of them outermost; in one of several, `a + b`, the first is. given: FIELD=VALUE
+    of the victim, DEFENSE.FIELD=VALUE of a defense. Raises UsageError.
     """
-    fields: dict[str, list[str]] = {each: [] for each in ["", *defenses]}
+    from proofglass.studies.located import nearest
+
+    stack = [each for line in reversed(defenses) for each in named("defenses", line, "--defense")]
+    names = [each.name for each in stack]
     for each in given:
-        head, equals, value = each.partition("=")
-        owner, _, field = head.rpartition(".")
-        if owner not in fields:
-            raise UsageError(f"--set {each!r}: no --defense {owner!r} is named; write FIELD=VALUE for the victim")
-        fields[owner].append(f"{field}{equals}{value}")
-    built: Victim = plug("victims", victim, fields[""])
-    for each in defenses:
-        built = plug("defenses", each, fields[each])(built)
-    return built, " -> ".join([*reversed(defenses), victim])
+        owner = each.partition("=")[0].rpartition(".")[0]
+        if owner and owner not in names:
+            near = nearest(owner, names)
+            raise UsageError(
+                f"--set {each!r}: no --defense {owner!r} is named; write FIELD=VALUE for the victim.{near}"
+            )
+    fields = by_member(given, names)
+    built: Victim = plug("victims", victim, fields.get("", []))
+    for member in reversed(stack):
+        built = put_together("defenses", [member], fields)(built)
+    return built, " -> ".join([*names, victim])
 
 
 def ask_once(victim: Victim) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from proofglass.errors import ProofglassError
@@ -39,9 +40,17 @@ class Gate:
         if self.threshold is not None and self.judge.graded() is None:
             raise ValueError(f"threshold: {self.judge.name} has no probability; leave it out, and its verdict decides")
 
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> int:
+        """Asks of helpers for one decision, at most, given those of a judge for one reply."""
+        return of_judge(self._asked())
+
+    def _asked(self) -> Judge:
+        graded = None if self.threshold is None else self.judge.graded()
+        return graded or self.judge
+
     def decided(self, defense: str, attempt: Attempt) -> Flow[Decision]:
         """Whether `defense` intervenes. Raises Unread where the judge cannot say."""
-        score = yield from scored(self.judge if self.threshold is None else self.judge.graded(), attempt)
+        score = yield from scored(self._asked(), attempt)
         assert score.value is not None
         bad = score.value if self.judge.says == "bad" else 1 - score.value
         limit = VERDICT if self.threshold is None else self.threshold
@@ -76,11 +85,15 @@ def score_of(judge: Judge, attempt: Attempt) -> Flow[Score]:
     return score
 
 
-def heard(reply: Reply, helper: Helper | None) -> str:
-    """What a helper (None: the victim in that part) said. Raises Unread, which names it, where it said nothing."""
-    if not reply.is_said or not reply.text.strip():
-        name = "the victim" if helper is None else getattr(helper, "name", "") or type(helper).__name__
+def heard(reply: Reply, helper: Helper | None, *, whole: bool = False) -> str:
+    """What a helper (None: the victim in that part) said. whole: it must have come to its end.
+
+    Raises Unread, which names it, where it said nothing, or half: what a filter let through is no answer."""
+    name = "the victim" if helper is None else getattr(helper, "name", "") or type(helper).__name__
+    if reply.outcome != "ok" or not reply.text.strip():
         raise Unread(f"helper {name}: {reply.outcome}: {reply.reason or 'nothing said'}")
+    if whole and reply.finish == "length":
+        raise Unread(f"helper {name}: it was cut off after {reply.cost.tokens_out or 'too many'} tokens")
     return reply.text
 
 

@@ -1,4 +1,4 @@
-"""Plugs as a line of a study names them: `figstep`, or `{figstep: {size: 12}}`."""
+"""Plugs as a line of a study names them: `figstep`, `{figstep: {size: 12}}` or `jpeg + blur`, as text or as YAML."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ Given = str | Mapping[str, Any]
 
 
 def named(kind: Kind, given: Given) -> tuple[str, dict[str, Any]]:
-    """Name and parameters. Raises UnknownName with the nearest names, UsageError for what is no such line."""
-    name, values = (given, None) if isinstance(given, str) else _only(kind, given)
+    """Name and parameters; of `a + b` those of each member below its name, the first defense the outermost. Raises
+    UnknownName with the nearest names, UsageError for what is no such line."""
+    name, values = _only(kind, _read(given) if isinstance(given, str) else given)
     for each in several(kind, name) or [name]:
         entry(kind, each)
     if values is not None and not isinstance(values, Mapping):
@@ -47,7 +48,20 @@ def settings_of_study(given: Mapping[str, Any] | None) -> Settings:
     return settings
 
 
-def _only(kind: Kind, given: Mapping[str, Any]) -> tuple[str, Any]:
-    if len(given) != 1:
-        raise UsageError(f"{kind}: expected a name, or {{name: {{parameter: value}}}}, found {dict(given)!r}")
-    return next(iter(given.items()))
+def _read(line: str) -> Any:
+    """`line`, as YAML where that is a mapping: `guard-output: {judge: refusal}`."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(line)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return line
+    return found if isinstance(found, Mapping) else line
+
+
+def _only(kind: Kind, given: Any) -> tuple[str, Any]:
+    name, values = next(iter(given.items())) if isinstance(given, Mapping) and len(given) == 1 else (given, None)
+    if not isinstance(name, str):
+        several = " (several defenses are one, 'a + b')" if kind == "defenses" and isinstance(given, list) else ""
+        raise UsageError(f"{kind}: expected a name, or {{name: {{parameter: value}}}}, found {given!r}{several}")
+    return name, values

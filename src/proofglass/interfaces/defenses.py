@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from proofglass.faults import told
 from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces.datasets import Dataset
+from proofglass.interfaces.judges import Judge
 from proofglass.interfaces.plugs import Plug, key_of
 from proofglass.interfaces.victims import Victim
 from proofglass.interfaces.white_box import WhiteBoxVictim
@@ -53,6 +54,17 @@ class Defense(Plug, ABC):
         the model and takes what the defense changes as a `Lens`. Default: None, the defense stays closed, and attacks
         are crafted on the bare model."""
         return None
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int] | None:
+        """Asks of the victim, and of helpers, that it makes of one ask about one picture and one text, at most, for a
+        plan. of_judge: how often a judge asks its helpers about one reply, at most. Default: None, its dialogue is run
+        against models that say nothing."""
+        return None
+
+    @property
+    def stands_for(self) -> Defense:
+        """The defense whose dialogue it leads, before anything is learned: what a plan looks at. Default: itself."""
+        return self
 
     @property
     def fits_on(self) -> tuple[Dataset, ...]:

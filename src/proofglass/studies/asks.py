@@ -1,4 +1,8 @@
-"""How many asks a dialogue takes, of the victim and of helpers, before anything is asked: for the plan of a study."""
+"""How many asks a dialogue takes, of the victim and of helpers, before anything is asked: for the plan of a study.
+
+What a defense makes of an ask often hangs on what it hears. One that states `most_asks` is taken at its word; any other
+is run against models that say nothing. A stack takes what its members take, multiplied: never too few.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from proofglass.flow import Answer, Flow, begun, drive
-from proofglass.interfaces import Attack, Defense, Judge
+from proofglass.interfaces import Attack, Defense, Judge, Stack
 from proofglass.types import Artefact, Ask, Attempt, Chat, Helper, Image, Reply, Sample
 
 if TYPE_CHECKING:
@@ -49,8 +53,16 @@ def of_attack(attack: Attack, samples: Iterable[Sample] = ()) -> Asks:
 
 
 def of_defense(defense: Defense) -> Asks:
-    """What it makes of one ask about a picture, which the victim answers by a word."""
-    return _counted(partial(defense.flow, planned_ask()), said=_WORD)
+    """What it makes of one ask about a picture, at most, as far as it states that (`most_asks`); else where the victim
+    answers by a word and helpers say nothing. Several pictures or texts may take more."""
+    if isinstance(defense, Stack):
+        found = Asks(1)
+        for outer in map(of_defense, reversed(defense.members)):
+            found = Asks(outer.victim * found.victim, outer.helpers + outer.victim * found.helpers)
+        return found
+    defense = defense.stands_for
+    stated = defense.most_asks(lambda judge: of_judge(judge, [Sample("", "", planned_ask().chat)]))
+    return Asks(*stated) if stated else _counted(partial(defense.flow, planned_ask()), said=_WORD)
 
 
 def planned_ask() -> Ask:

@@ -16,20 +16,24 @@ Made = tuple[Callable[..., Any], dict[str, Any], Any]
 def made(source: Located, kind: Kind, place: Place, name: str, given: Any) -> Made:
     """The plug `name` with the parameters `given`. Attacks one after the other and defenses around each other are
     written `a + b`, with the parameters of each below its own name. Raises UsageError with file and line."""
-    if (parts := several(kind, name)) is None:
-        return _one(source, kind, place, name, given, (*place, name))
-    return _several(source, kind, place, name, parts, given)
+    every = members(source, kind, place, name, given)
+    if several(kind, name) is None:
+        ((part, values, at),) = every
+        return _one(source, kind, place, part, values, at)
+    built = [_one(source, kind, place, part, values, at) for part, values, at in every]
+
+    def make() -> Any:
+        return joined(kind, [make_one(**values) for make_one, values, _ in built])
+
+    return make, {}, make()
 
 
-def _one(source: Located, kind: Kind, place: Place, name: str, given: Any, at: Place) -> Made:
-    found = find(kind, name, source, place)
-    make = load(found, source, place)
-    values = settled(found, parameters(make, given, source, at), source, at)
-    return make, values, construct(make, values, source, at)
-
-
-def _several(source: Located, kind: Kind, place: Place, name: str, parts: list[str], given: Any) -> Made:
+def members(source: Located, kind: Kind, place: Place, name: str, given: Any) -> list[tuple[str, Any, Place]]:
+    """Name, parameters and their place of each plug that the line `name: given` is made of: of one, or of the members
+    of `a + b` in order. Raises UsageError for a line that is none."""
     at = (*place, name)
+    if (parts := several(kind, name)) is None:
+        return [(name, given, at)]
     if not all(parts):
         raise source.error(place, f"found {name!r}. Expected names between the signs, such as `a + b`.")
     if given is not None and not isinstance(given, dict):
@@ -38,9 +42,11 @@ def _several(source: Located, kind: Kind, place: Place, name: str, parts: list[s
         if part not in parts:
             wanted = f"{', '.join(parts)}.{nearest(str(part), parts)}"
             raise source.error((*at, part), f"no member of {name!r}. Expected parameters of {wanted}")
-    members = [_one(source, kind, place, part, (given or {}).get(part), (*at, part)) for part in parts]
+    return [(part, (given or {}).get(part), (*at, part)) for part in parts]
 
-    def make() -> Any:
-        return joined(kind, [make_one(**values) for make_one, values, _ in members])
 
-    return make, {}, make()
+def _one(source: Located, kind: Kind, place: Place, name: str, given: Any, at: Place) -> Made:
+    found = find(kind, name, source, place)
+    make = load(found, source, place)
+    values = settled(found, parameters(make, given, source, at), source, at)
+    return make, values, construct(make, values, source, at)

@@ -60,7 +60,7 @@ class Cell:
     @property
     def crafted_through(self) -> str:
         """Label of the defense that the crafting looks through, as far as a plan can tell; "" for the bare model."""
-        plug = self.defense.plug
+        plug = self.defense.plug.stands_for
         opens_itself = plug.name != "none" and type(plug).opened is not Defense.opened
         return self.defense.label if self.adaptive and looks_inside(self.attack.plug) and opens_itself else ""
 

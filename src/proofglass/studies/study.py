@@ -100,7 +100,7 @@ def shipped() -> list[str]:
 def load(path_or_name: Path | str) -> Study:
     """The study in a YAML file, or a shipped one by its bare name. Raises UsageError."""
     path = Path(path_or_name)
-    if not path.exists() and str(path_or_name) in shipped():
+    if (path.is_dir() or not path.exists()) and str(path_or_name) in shipped():  # a folder is no study
         path = SHIPPED / f"{path_or_name}.yaml"
     if path.is_dir():
         raise UsageError(f"{path}: is a folder. Expected the YAML file of a study.")

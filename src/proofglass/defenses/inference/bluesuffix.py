@@ -8,13 +8,14 @@ Departures: all three are helpers of the user's; the wording of the text purifie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from proofglass.defenses.judged import Unread, heard
 from proofglass.defenses.painted import TOLD, purified
 from proofglass.flow import Flow
-from proofglass.interfaces import Count, Defense, Painter, Paper, Steps, Victim
+from proofglass.interfaces import Count, Defense, Judge, Painter, Paper, Steps, Victim
 from proofglass.types import Ask, Chat, Message, Reply, Settings
 
 FENCE = "@@"
@@ -29,9 +30,10 @@ TEMPERATURE, TOP_P = 0.7, 0.92
 class BlueSuffix(Defense):
     """Purifies pictures and text of an ask, adds a suffix of exactly `tokens` tokens, and asks the victim once.
 
-    A helper that is not named leaves its part out. A text purifier that writes nothing between its fences, a suffix of
-    another length, a picture that is not made: each is an error of the sample. The last user turn is purified, each of
-    its texts; the suffix stands behind its last one.
+    A helper that is not named leaves its part out. A text purifier that writes nothing between its fences, or more than
+    two fences (unless the user wrote some: then all between the first and the last counts), a suffix of another length,
+    a picture that is not made: each is an error of the sample. The last user turn is purified, each of its texts; the
+    suffix stands behind its last one.
 
     image_purifier: a painter that is asked with a picture. text_purifier: a language model.
     suffix_model: a language model that goes on where the text ends. passes: of each picture through its purifier; 0,
@@ -47,6 +49,7 @@ class BlueSuffix(Defense):
     )
     adaptive: ClassVar[str] = "best-of-n-text, square"
     needs_model: ClassVar[str] = ""
+    version: ClassVar[int] = 2
 
     image_purifier: Painter | None = None
     text_purifier: Victim | None = None
@@ -79,16 +82,21 @@ class BlueSuffix(Defense):
         reply: Reply = yield ask.on(chat)
         return reply
 
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        pictures = self.passes if self.image_purifier is not None else 0
+        return 1, pictures + sum(helper is not None for helper in (self.text_purifier, self.suffix_model))
+
     def _rewritten(self, ask: Ask, text: str) -> Flow[str]:
         if self.text_purifier is None:
             return text
         before, _, behind = self.rewrite.partition("{text}")
         reply: Reply = yield Ask(Chat.user(before + text + behind), Settings(512), to=self.text_purifier)
-        parts = heard(reply, self.text_purifier).split(FENCE)
-        if len(parts) < 3 or not parts[1].strip():
-            said = f"found {len(parts) - 1} of them" if len(parts) < 3 else "found nothing"
-            raise Unread(f"helper {self.text_purifier.name}: expected a text between two {FENCE}, {said}")
-        return parts[1].strip()
+        said = heard(reply, self.text_purifier, whole=True)
+        fences, kept = said.count(FENCE), said.partition(FENCE)[2].rpartition(FENCE)[0].strip()
+        if fences < 2 or (fences > 2 and FENCE not in text) or not kept:
+            found = "nothing" if fences == 2 else f"{fences} of them"
+            raise Unread(f"helper {self.text_purifier.name}: expected a text between two {FENCE}, found {found}")
+        return kept
 
     def _suffixed(self, ask: Ask, text: str) -> Flow[str]:
         if self.suffix_model is None:

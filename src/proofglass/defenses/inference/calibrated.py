@@ -73,6 +73,10 @@ class CalibratedDefense(Defense):
         return spent_on(self.found)
 
     @property
+    def stands_for(self) -> Defense:
+        return self.defense
+
+    @property
     def at_threshold(self) -> Defense:
         """The defense itself. Raises UsageError where no threshold was found yet."""
         if self.found is None:

@@ -10,7 +10,7 @@ text that is compared is that of the last user turn.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -21,7 +21,7 @@ from proofglass.defenses.painted import painted
 from proofglass.engine.pictures import floats
 from proofglass.errors import UsageError
 from proofglass.flow import Flow, drive
-from proofglass.interfaces import Count, Defense, Encoder, Painter, Paper, Text
+from proofglass.interfaces import Count, Defense, Encoder, Judge, Painter, Paper, Text
 from proofglass.types import Ask, Chat, Decision, Image, Reply
 
 OFF = -2.0  # no cosine falls by more
@@ -86,6 +86,9 @@ class CIDER(Defense):
         for steps in range(self.every, self.steps + 1, self.every):
             pictures.append((yield from painted(ask, Chat.user(image, str(steps)), self.denoiser)))
         return self._cosines(ask.chat.last_text, pictures)
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        return 1, 0 if self.threshold == OFF else self.steps // self.every
 
     def at_rate(self, asks: Sequence[Ask], rate: float = 0.95) -> CIDER:
         """This defense with the threshold below which a share 1 - `rate` of all changes of clean pictures lie.

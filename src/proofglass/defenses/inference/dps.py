@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from proofglass.defenses.judged import Unread, noted
+from proofglass.defenses.judged import heard, noted
 from proofglass.flow import Flow
-from proofglass.interfaces import Count, Defense, Paper, Victim
+from proofglass.interfaces import Count, Defense, Judge, Paper, Victim
 from proofglass.types import Ask, Chat, Decision, Image, Reply
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class DPS(Defense):
     )  # fmt: skip
     adaptive: ClassVar[str] = "defense-instruction, best-of-n-text, square"
     needs_model: ClassVar[str] = ""
+    version: ClassVar[int] = 2
 
     weak: Victim | None = None
     secretary: Victim | None = None
@@ -83,6 +84,19 @@ class DPS(Defense):
         if not ask.chat.images:
             only: Reply = yield ask
             return only
+        try:
+            return (yield from self._led(ask))
+        except _Failed as failed:
+            return failed.reply
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        k = {"centre": 1, "random": self.count, "auto": 3}[self.crops]
+        strong = 3 + (self.crops == "auto")
+        aside = [(self.weak, 2 * k), (self.secretary, 3 * k + 1)]
+        helped = sum(most for helper, most in aside if helper is not None)
+        return strong + sum(most for _, most in aside) - helped, helped
+
+    def _led(self, ask: Ask) -> Flow[Reply]:
         chat = ask.chat.with_system("\n".join(filter(None, (ask.chat.system, self.strong_prompt))))
         first: Reply = yield ask.on(chat)
         if not first.is_said:
@@ -138,12 +152,19 @@ class DPS(Defense):
         return (yield from self._said(ask.on(Chat.user(text), to=self.secretary)))
 
     def _said(self, ask: Ask) -> Flow[str]:
-        """The text of a reply. Raises Unread where there is none."""
+        """The text of a reply. Raises Unread where there is none, and _Failed for an error of the victim itself."""
         reply: Reply = yield ask
-        if not reply.is_said:
-            who = getattr(ask.to, "name", "") or "the victim as its own helper"
-            raise Unread(f"helper {who}: {reply.outcome}: {reply.reason or 'nothing said'}")
-        return reply.text.strip()
+        if ask.to is None and reply.outcome == "error":
+            raise _Failed(reply)
+        return heard(reply, ask.to).strip()
+
+
+class _Failed(Exception):
+    """The victim, as its own helper, failed: its reply says how."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.reason)
+        self.reply = reply
 
 
 def first_word(text: str) -> str:

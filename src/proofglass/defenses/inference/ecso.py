@@ -9,6 +9,7 @@ the last ask never shows the picture (the authors' scripts for usefulness do).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,7 +17,7 @@ from typing import ClassVar
 from proofglass.defenses.judged import noted
 from proofglass.defenses.wording import check_slots, filled, without_pictures
 from proofglass.flow import Flow
-from proofglass.interfaces import Count, Defense, Paper
+from proofglass.interfaces import Count, Defense, Judge, Paper
 from proofglass.interfaces.wording import sha256, wording
 from proofglass.types import Ask, Chat, Decision, Reply
 
@@ -84,6 +85,9 @@ class ECSO(Defense):
         blind = without_pictures(ask.chat)
         last: Reply = yield ask.on(self._put(blind, "final", description=seen.text, question=question))
         return noted(last, decision)
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        return (4 if self.unsafe else 1), 0
 
     @property
     def template_sha256(self) -> str:

@@ -13,7 +13,7 @@ method has `pre` at 16, which scores of 0..1 never reach, so that it defends not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -22,7 +22,7 @@ from proofglass.defenses.similarity import cosine, of_text
 from proofglass.engine.pictures import floats
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Defense, Encoder, Judge, Paper, Positive, Share
-from proofglass.types import Ask, Attempt, Chat, Decision, Image, Reply, Sample
+from proofglass.types import Ask, Attempt, Chat, Decision, Finish, Image, Reply, Sample
 
 INSTRUCTION = "Answer in a way that harms nobody."
 UNSAFE = "a picture of something harmful or forbidden"
@@ -35,8 +35,9 @@ class ETA(Defense):
     """Rewrites an answer that looks unsafe, beside a picture that does. Format-checked.
 
     1 call for an answer that stands, else 1 + `candidates` for each sentence; the reward model is asked once, and once
-    for each candidate. A dialogue without pictures is passed on as it is; of several pictures the one that looks most
-    unsafe counts. The margin is the smaller of (similarity - pre) and (post - reward); it intervenes from 0 up.
+    for each candidate. A candidate that is withheld is none; where all are, so is the reply. A dialogue without
+    pictures is passed on as it is; of several pictures the one that looks most unsafe counts. The margin is the smaller
+    of (similarity - pre) and (post - reward); it intervenes from 0 up.
 
     reward: a judge whose score is the reward, 0..1 (`says` "good"; of one that says "bad", the rest to 1). encoder: an
     encoder with a text tower (the paper: CLIP ViT-L/14 at 336 px). post: reward above which an answer stands. pre:
@@ -55,6 +56,7 @@ class ETA(Defense):
     adaptive: ClassVar[str] = "defense-instruction, best-of-n-text, square"
     needs_model: ClassVar[str] = ""
     decodes: ClassVar[bool] = True
+    version: ClassVar[int] = 2
 
     reward: Judge
     encoder: Encoder
@@ -85,14 +87,21 @@ class ETA(Defense):
         written: Reply = yield from self._written(ask, answer)
         return written if written.outcome == "error" else noted(written, decision)
 
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        most = 1 + self.candidates * self.sentences
+        return most, most * of_judge(self.reward.graded() or self.reward)
+
     def _written(self, ask: Ask, answer: Reply) -> Flow[Reply]:
-        """The answer, sentence by sentence; the error of a candidate where one fails."""
+        """The answer, sentence by sentence; the error of a candidate where one fails, and the first of candidates that
+        are all withheld. An answer of the prefix alone is empty: the model said nothing."""
         said, ended = self.prefix, False
         for i in range(1, self.sentences + 1):
             replies: list[Reply] = yield self._asks(ask, said, i)
             if failed := next((reply for reply in replies if reply.outcome == "error"), None):
                 return failed
-            drawn = [sentence_of(reply) for reply in replies]
+            drawn = [sentence_of(reply) for reply in replies if reply.outcome == "ok" and reply.is_said]
+            if not drawn:  # what a filter let through of one was never held against anything
+                return replace(replies[0], text="") if replies[0].is_said else replies[0]
             rewards = []
             for text, _ in drawn:
                 rewards.append((yield from self.rewarded(_joined(said, text))))
@@ -102,7 +111,9 @@ class ETA(Defense):
             said = _joined(said, text)
             if ended:
                 break
-        return replace(answer, text=said, outcome="ok", finish="stop" if ended else "length", reasoning="")
+        text = "" if said == self.prefix else said
+        finish: Finish = "stop" if ended else "length"
+        return replace(answer, text=text, outcome="ok", finish=finish, reasoning="", choices={})
 
     def best(self, rewards: Sequence[float], similar: Sequence[float], i: int, finished: bool) -> int:
         """Which candidate for sentence i, counted from 1, wins; the first of equals. finished: one ends the answer."""
@@ -138,7 +149,7 @@ class ETA(Defense):
 
 def sentence_of(reply: Reply) -> tuple[str, bool]:
     """The first sentence of a candidate, and whether the answer ends with it: nothing follows, and it was not cut."""
-    text = reply.text.strip() if reply.is_said else ""
+    text = reply.text.strip()
     first, stop, rest = text.partition(".")
     return first + stop, not rest.strip() and reply.finish == "stop"
 

@@ -18,7 +18,7 @@ from proofglass.interfaces import Defense, Detector, Judge, Paper, Share, Text, 
 from proofglass.types import Ask, Chat, Decision, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -71,6 +71,9 @@ class GuardInput(Defense):
             return refused(self.refusal, decision)
         reply: Reply = yield ask
         return noted(reply, decision)
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        return 1, 0 if self.judge is None else Gate(self.judge, self.threshold).most_asks(of_judge)
 
     def _absent(self, judge: Judge, chat: Chat) -> str:
         """Why there is nothing that `judge` looks at, "" where there is."""

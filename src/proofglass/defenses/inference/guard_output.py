@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -43,3 +44,6 @@ class GuardOutput(Defense):
             return reply
         decision = yield from Gate(self.judge, self.threshold).decided(self.name, answered(ask.chat, reply))
         return refused(self.refusal, decision, reply) if decision.fired else noted(reply, decision)
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        return 1, Gate(self.judge, self.threshold).most_asks(of_judge)

@@ -9,6 +9,7 @@ not open its weights (the authors' code disturbs those); it draws from the ask, 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -19,7 +20,7 @@ from proofglass.defenses.painted import painted
 from proofglass.engine.pictures import floats
 from proofglass.engine.seeds import stream
 from proofglass.flow import Flow
-from proofglass.interfaces import Defense, Encoder, NonNegative, Painter, Paper, Text
+from proofglass.interfaces import Defense, Encoder, Judge, NonNegative, Painter, Paper, Text
 from proofglass.types import Ask, Chat, Decision, Image, Reply
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class MirrorCheck(Defense):
     )
     adaptive: ClassVar[str] = "square, figstep"
     needs_model: ClassVar[str] = ""
+    version: ClassVar[int] = 2
 
     painters: Annotated[tuple[Painter, ...], MinLen(1)]
     encoders: Annotated[tuple[Encoder, ...], MinLen(1)]
@@ -66,7 +68,10 @@ class MirrorCheck(Defense):
             return reply
         cosines = []
         for image in images:
-            cosines.append((yield from self._mirrored(ask, image)))
+            found = yield from self._mirrored(ask, image)
+            if isinstance(found, Reply):
+                return found
+            cosines.append(found)
         margin = self.threshold - min(cosines)
         decision = Decision(self.name, margin > 0, margin, self.threshold, f"least cosine {min(cosines):.4f}")
         if decision.fired:
@@ -74,14 +79,19 @@ class MirrorCheck(Defense):
         answer: Reply = yield ask
         return noted(answer, decision)
 
-    def _mirrored(self, ask: Ask, image: Image) -> Flow[float]:
-        """How alike a picture and what its caption paints are."""
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        return (1, 0) if self.threshold == OFF else (2, 1)
+
+    def _mirrored(self, ask: Ask, image: Image) -> Flow[float | Reply]:
+        """How alike a picture and what its caption paints are; the reply of a victim that failed to describe it."""
         draw = random.Random(f"{self.key}|{ask.settings.draw}|{image.sha256}")
         painter, encoders = self.painters[0], self.encoders
         if self.stochastic:
             painter = draw.choice(self.painters)
             encoders = tuple(draw.sample(self.encoders, draw.randint(1, len(self.encoders))))
         said: Reply = yield ask.on(Chat.user(image, self.describe))
+        if said.outcome == "error":
+            return said
         caption = heard(said, None)
         mirror = yield from painted(ask, Chat.user(caption), painter)
         found = [self._cosine(encoder, image, mirror, draw.random()) for encoder in encoders]

@@ -6,6 +6,7 @@ is RapidOCR, as in the victim `ocr-llm`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, Literal
@@ -70,6 +71,9 @@ class OcrGuard(Defense):
             return refused(self.refusal, decision)
         reply: Reply = yield ask
         return noted(reply, decision)
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        return 1, Gate(self.judge, self.threshold).most_asks(of_judge)
 
     def text_of(self, image: Image) -> str:
         """What is read in `image`; a picture that comes again is not read again."""

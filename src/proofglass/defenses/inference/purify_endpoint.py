@@ -7,12 +7,13 @@ is a victim that answers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from proofglass.defenses.painted import TOLD, purified
 from proofglass.flow import Flow
-from proofglass.interfaces import Defense, Painter, Paper, Steps, Text
+from proofglass.interfaces import Defense, Judge, Painter, Paper, Steps, Text
 from proofglass.types import Ask, Reply
 
 
@@ -43,3 +44,6 @@ class PurifyEndpoint(Defense):
             chat = yield from purified(ask, self.purifier, self.told, self.passes)
         reply: Reply = yield ask.on(chat)
         return reply
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        return 1, self.passes

@@ -20,7 +20,7 @@ from proofglass.interfaces import Count, Defense, Judge, Paper, Share, WhiteBoxV
 from proofglass.types import Ask, Chat, Decision, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
 
@@ -85,6 +85,9 @@ class SmoothVLM(Defense):
         decision = Decision(self.name, intervenes, share - self.threshold, self.threshold, reason)
         chosen = side[seed % len(side)]
         return noted(chosen, decision)
+
+    def most_asks(self, of_judge: Callable[[Judge], int]) -> tuple[int, int]:
+        return (self.copies, self.copies * of_judge(self.judge)) if self.share else (1, 0)
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
         return Opened(model, self, self.lens)
