@@ -19,8 +19,8 @@ def write(store: Store, out: Path | None = None) -> Path:
 
     out: folder, default `<run>/report`. It gets index.html (one file, no script, nothing loaded), report.json,
     tables/*.csv and the study as it was read, by which the run can be repeated. What may differ between equal runs
-    stands in index.html, under "volatile" in report.json and in tables/volatile.csv only. Raises StoreError if the
-    folder cannot be written.
+    stands in index.html, under "volatile" in report.json, in tables/volatile.csv and in tables/defense_seconds.csv
+    only. Raises StoreError if the folder cannot be written.
     """
     from proofglass.report.page import page, study_file
     from proofglass.report.run import ReportedRun
