@@ -65,9 +65,7 @@ def gradients_lead_through_it(defense: Defense, model: WhiteBoxVictim, image: Im
         again = view.loss_and_grad(x, prepared)
         assert bool((again.loss == found.loss).all()), "another loss at the same draw"
         if not any(lens.straight_through for lens in _lenses(view)):
-            is_the_slope(
-                lambda y: view.loss_and_grad(y, prepared, need_grad=False).loss, x, found.pixels, "the loss"
-            )
+            is_the_slope(lambda y: view.loss_and_grad(y, prepared, need_grad=False).loss, x, found.pixels, "the loss")
 
 
 def passes_gradients_straight_through(
