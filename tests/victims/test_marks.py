@@ -3,13 +3,15 @@ be replaced alone."""
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from proofglass.victims.shared.marks import mark_in
+from proofglass.victims.shared.marks import marks_in
 from proofglass.victims.shared.prepared import Prompt, Slot, pair_of, prepared_of
 
 
@@ -28,7 +30,7 @@ WORDS = merging("say the magic word !! now", "please say it again and again")
 
 def found(text: str, mark: str) -> str:
     ids = WORDS.encode(text).ids
-    first, last = mark_in(ids, mark, WORDS.decode)
+    ((first, last),) = marks_in(ids, mark, WORDS.decode)
     return WORDS.decode(ids[first:last])
 
 
@@ -48,12 +50,12 @@ def test_a_mark_that_shares_a_token_with_its_neighbour_is_refused() -> None:
     ("text", "mark", "says"),
     [
         ("say it", "magic", "is not in it"),
-        ("say it again and again", "again", "is in it more than once"),
-        ("! ! ! !", "! ! !", "is in it more than once"),  # they overlap
+        ("! ! ! !", "! ! !", "overlaps itself"),
+        ("magic word magic", "magic", "2 times, as other tokens"),  # "magic" and " magic"
         ("say it", "  ", "none but spaces"),
     ],
 )
-def test_a_mark_stands_in_a_chat_once(text: str, mark: str, says: str) -> None:
+def test_a_mark_that_cannot_be_replaced_alone_is_refused(text: str, mark: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         found(text, mark)
 
@@ -61,16 +63,38 @@ def test_a_mark_stands_in_a_chat_once(text: str, mark: str, says: str) -> None:
 @given(st.text("ab ", max_size=12), st.text("xyz", min_size=1, max_size=8), st.text("ab é", max_size=12))
 def test_a_mark_is_found_wherever_it_stands(before: str, mark: str, behind: str) -> None:
     ids = list((before + mark + behind).encode())  # one token per byte
-    first, last = mark_in(ids, mark, lambda part: bytes(part).decode(errors="replace"))
+    ((first, last),) = marks_in(ids, mark, lambda part: bytes(part).decode(errors="replace"))
     assert bytes(ids[first:last]).decode() == mark
+
+
+@given(st.lists(st.text("ab ", max_size=5), min_size=2, max_size=5), st.text("xyz", min_size=1, max_size=4))
+def test_each_place_of_a_mark_is_found(beside: list[str], mark: str) -> None:
+    text = f"-{mark}-".join(beside)
+    places = marks_in(list(text.encode()), mark, lambda part: bytes(part).decode())
+    assert len(places) == len(beside) - 1
+    assert [text[first:last] for first, last in places] == [mark] * len(places)
+    assert all(one[1] < other[0] for one, other in pairwise(places))
 
 
 # ---------------------------------------------------------------- filling
 
 
+def test_a_mark_that_stands_twice_is_filled_twice_and_what_is_between_and_behind_moves() -> None:
+    slots = (Slot(4, 6, name="image"), Slot(9, 10, name="image2"))
+    pair = pair_of(Prompt((1, 7, 8, 9, 3, 3, 7, 8, 5, 3), slots), [[4, 2]], marks=[(1, 3), (6, 8)])
+    for ids in ([], [6], [6, 7], [6, 7, 8, 9]):
+        filled, by = pair.filled(ids), len(ids) - 2
+        places = filled.places
+        assert filled.ids == (1, *ids, 9, 3, 3, *ids, 5, 3, 4, 2)
+        assert places.marks == ((1, 1 + len(ids)), (6 + by, 6 + by + len(ids)))
+        assert places.pictures == ((4 + by, 6 + by), (9 + 2 * by, 10 + 2 * by))
+        assert filled.ids[slice(*places.target)] == (4, 2)
+        assert filled.filled([7, 8]).places == pair.places
+
+
 def test_what_stands_behind_a_filled_mark_moves_with_it() -> None:
     before, behind = Slot(1, 3, name="image"), Slot(6, 8, name="image2")
-    pair = pair_of(Prompt((1, 3, 3, 7, 8, 9, 3, 3, 5), (before, behind)), [[4, 2]], mark=(3, 5))
+    pair = pair_of(Prompt((1, 3, 3, 7, 8, 9, 3, 3, 5), (before, behind)), [[4, 2]], marks=[(3, 5)])
     for ids in ([], [6], [6, 7], [6, 7, 8, 9]):
         filled = pair.filled(ids)
         places, by = filled.places, len(ids) - 2

@@ -257,7 +257,7 @@ class Opened(WhiteBoxVictim):
         if self._hands_on(pixels):
             return self.model.features(pixels, layer)
         x, found = checked(pixels, "features"), []
-        for draw in self._draws(len(x)):
+        for draw in self.draws_of(len(x)):
             with draw.inside():
                 found.append(self.model.features(self.lens.see(x, draw.generators(IMAGE)), layer))
         return _mean(found)
@@ -302,9 +302,10 @@ class Opened(WhiteBoxVictim):
         """Whether the pictures reach the model as they are, or there are none."""
         return self.lens.pixels is None or pixels is None
 
-    def _draws(self, rows: int) -> list[_Draw]:
+    def draws_of(self, rows: int) -> list[Draw]:
+        """The draws that one evaluation of so many pictures averages, under the seeds and the step that are set."""
         seeds, step = draw_of(rows)
-        return [_Draw(self.defense.key, seeds, step, k) for k in range(max(self.lens.draws, 1))]
+        return [Draw(self.defense.key, seeds, step, k) for k in range(max(self.lens.draws, 1))]
 
     def _over_draws(
         self,
@@ -319,7 +320,7 @@ class Opened(WhiteBoxVictim):
         given: Any = pixels
         point = {slot: checked(x.detach(), port) for slot, x in named(given).items()}
         total = {slot: torch.zeros_like(x) for slot, x in point.items()}
-        draws, found = self._draws(len(next(iter(point.values())))), []
+        draws, found = self.draws_of(len(next(iter(point.values())))), []
         for draw in draws:
             leaves = {slot: x.clone().requires_grad_(need_grad) for slot, x in point.items()}
             with torch.set_grad_enabled(need_grad):
@@ -335,7 +336,7 @@ class Opened(WhiteBoxVictim):
 
 
 @dataclass(frozen=True)
-class _Draw:
+class Draw:
     """Draw `number` of a defense (`key`) for a batch: seeds of its rows, and the step."""
 
     key: str

@@ -170,9 +170,9 @@ def begun(objective: MarkedNLL, b: int, text: str) -> Ids:
     row, places = objective.rows[b], objective.prepared.places[b][0]
     said = _spaced(row.says[0], text)
     (found,) = objective.victim.prepare([[(row.says[0].says(said), row.targets[0])]], slots=()).places[0]
-    first, tail = places.mark[0], len(places.ids) - places.mark[1]
-    ids = tuple(found.ids[first : len(found.ids) - tail])
-    if not ids or (*places.ids[:first], *ids, *places.ids[places.mark[1] :]) != tuple(found.ids):
+    first, beside = places.mark[0], len(places.ids) - sum(last - begin for begin, last in places.marks)
+    ids = tuple(found.ids[first : first + (len(found.ids) - beside) // len(places.marks)])
+    if not ids or objective.prepared.rows([b]).filled([ids]).places[0][0].ids != tuple(found.ids):
         raise ValueError(f"start: {text!r} shares tokens with the text beside it; take another one")
     return ids
 

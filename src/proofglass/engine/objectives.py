@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from proofglass.engine.gates import beside, cost_of, way_past
 from proofglass.engine.memory import NOTHING, Memory, joined, part
-from proofglass.engine.points import IMAGE, Point, named, shaped
+from proofglass.engine.points import IMAGE, Point, named, shaped, wide
 from proofglass.engine.schedule import A_GRADIENT, A_LOSS
 from proofglass.interfaces import Layer, Target, Weighting, WhiteBoxVictim
 from proofglass.types import Chat, Cost
@@ -93,8 +94,10 @@ class TargetNLL(Objective):
     value_pairs: how many pairs of a picture `value` looks at, the first ones (None: all).
     slots: the variables that are pictures of the chats, the k-th name the k-th picture over all turns; one name is the
     usual case. prepared: the pairs, tokenised; made here unless given. An attack may give them weights or soft labels
-    first. evade, slack: where a defense before the victim has gates (`WhiteBoxVictim.gated`), evade x max(0, margin +
-    slack) is added, the mean over a picture's pairs, so that what is found passes them; where there is one slot. An
+    first. evade, slack, reach: where a defense before the victim has gates (`WhiteBoxVictim.gated`) and there is one
+    slot, what is found is to pass them with a margin below -slack: `engine.gates` says what an open gate adds to the
+    loss (evade at most) and which way it adds to the gradient (little where a gate is further off than `reach`, in
+    pixel units), the mean over a picture's pairs. So there the gradient is a way, and not the slope of the loss. An
     evade of 0 adds nothing.
     Source: Qi et al. 2023, eq. 2; the published weightings differ and are part of an attack's identity.
     """
@@ -110,6 +113,7 @@ class TargetNLL(Objective):
     prepared: Any = field(default=None, repr=False)
     evade: float = 10.0
     slack: float = 0.05
+    reach: float = 16 / 255
     fixed: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -167,23 +171,26 @@ class TargetNLL(Objective):
         spent = A_GRADIENT if need_grad else A_LOSS
         loss, grad = seen.loss, dict(seen.pixels) if isinstance(seen.pixels, Mapping) else {self.slots[0]: seen.pixels}
         if self._meets_gates:
-            over, slope = self._hinge(pixels, picks)
-            loss, grad, spent = loss + over, {self.slots[0]: seen.pixels + slope}, spent + OF_A_GATE
+            added, way = self._gates(pixels, picks)
+            loss, spent = loss + added, spent + OF_A_GATE
+            if need_grad:
+                grad = {self.slots[0]: beside(seen.pixels, way)}
         spent = spent * (sum(len(row) for row in picks) * self.victim.passes)
         return Evaluation(loss, shaped(grad, x) if need_grad else None, spent.forward, spent.backward)
 
-    def _hinge(self, pixels: Any, picks: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """evade x max(0, margin + slack), the mean over the pairs of each picture, and its gradient."""
+    def _gates(self, pixels: Any, picks: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the gates add to the loss, the mean over the pairs of each picture, and the way past them."""
         import torch
 
-        total, slope = torch.zeros(len(picks), device=pixels.device), torch.zeros_like(pixels)
+        added, way = torch.zeros(len(picks), device=pixels.device), torch.zeros_like(pixels)
         for k in range(max(map(len, picks))):
             chats = [row[own[min(k, len(own) - 1)]][0] for row, own in zip(self.pairs, picks, strict=True)]
-            margin, grad = self.victim.margin_and_grad(pixels, chats)
-            share = torch.tensor([self.evade / len(own) * (k < len(own)) for own in picks], device=pixels.device)
-            over = (margin + self.slack).clamp(min=0).to(total)
-            total, slope = total + share * over, slope + (share * (over > 0))[:, None, None, None] * grad
-        return total, slope
+            margin, slope = self.victim.margin_and_grad(pixels, chats)
+            share = torch.tensor([(k < len(own)) / len(own) for own in picks], device=pixels.device)
+            over = (margin + self.slack).clamp(min=0).to(added)
+            added = added + share * cost_of(over, self.evade, self.slack)
+            way = way + wide(share, way) * way_past(over, slope.to(way), self.reach)
+        return added, way
 
 
 @dataclass

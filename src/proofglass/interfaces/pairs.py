@@ -14,12 +14,19 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Places:
     """The tokens of a pair. ids: of prompt and target, with a place holder for each token of a picture. Of the rest
-    each is [first, last): target, pictures (all that the chat shows, in order), mark (None where nothing is marked)."""
+    each is [first, last): target, pictures (all that the chat shows, in order), mark (None where nothing is marked),
+    again (where the marked tokens stand once more, as where a defense repeats a question)."""
 
     ids: tuple[int, ...]
     target: tuple[int, int]
     pictures: tuple[tuple[int, int], ...] = ()
     mark: tuple[int, int] | None = None
+    again: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def marks(self) -> tuple[tuple[int, int], ...]:
+        """Every place of the mark, none where nothing is marked."""
+        return () if self.mark is None else (self.mark, *self.again)
 
 
 class Prepared(Protocol):
@@ -62,5 +69,5 @@ class Prepared(Protocol):
         gradient of whatever was made of the logits, given its own gradient to them."""
 
     def filled(self, ids: Sequence[Sequence[int]]) -> Self:
-        """ids[b]: token ids that stand in place of the mark in every pair of picture b, as they are: no text is
+        """ids[b]: token ids that stand in every place of the mark in every pair of picture b, as they are: no text is
         tokenised anew. Raises ValueError for a pair without a mark."""

@@ -132,10 +132,11 @@ class WhiteBoxVictim(Victim):
 
         slots: which of a chat's pictures stand for pixels that come later, over all its turns: "image" the first,
         "image2" the second, ...; the others are shown as they are. Where none is named, `pixels` is None later.
-        append_eos: the end token belongs to the target (papers differ). mark: a text that stands in each chat once,
+        append_eos: the end token belongs to the target (papers differ). mark: a text that stands in each chat,
         whose tokens an attack will change (an adversarial suffix): one for all, or one for each picture b; "" for none.
-        Raises ValueError for a slot that no chat has, a mark that a chat has not, or has twice, or whose tokens also
-        stand for text beside it, and for a chat of more pictures than this victim takes.
+        Where it stands more than once (a defense repeats the question), all its places are changed alike. Raises
+        ValueError for a slot that no chat has, a mark that a chat has not, that is other tokens at another place or
+        whose tokens also stand for text beside it, and for a chat of more pictures than this victim takes.
         """
 
     @abstractmethod
@@ -324,7 +325,7 @@ class WhiteBoxVictim(Victim):
         self, pixels: AnyPixels, prepared: Any, *, weighting: Weighting = "token"
     ) -> tuple[Float[Tensor, " B"], list[Float32[Tensor, "_ d"]]]:
         """The loss of each picture's pairs, and its gradient with respect to the embeddings of the marked tokens,
-        summed over the pairs, in which they must be as many. `gradient @ embeddings().T` is the gradient of one-hot
+        summed over the pairs, in which they must be as many, and over the places of each mark. `gradient @ embeddings().T` is the gradient of one-hot
         tokens (GCG); the loss of another token there rises by about (embedding - embedding of this one) . gradient
         (HotFlip). Raises ClosedVictim where the embeddings are closed, ValueError where nothing is marked."""
         import torch
@@ -353,9 +354,13 @@ def is_printable(text: str) -> bool:
 
 
 def _of_mark(grad: Float32[Tensor, "_ d"], places: Places) -> Float32[Tensor, "_ d"]:
-    """Of a gradient to all text tokens of a prompt, the rows of the marked ones."""
+    """Of a gradient to all text tokens of a prompt, the rows of the marked ones, summed over the mark's places."""
+    import torch
+
     if places.mark is None:
         raise ValueError("mark: found none; prepare(..., mark=...) says which text of the chat is marked")
-    before = sum(min(last, places.mark[0]) - first for first, last in places.pictures if first < places.mark[0])
-    first, last = places.mark
-    return grad[first - before : last - before]
+    rows = []
+    for first, last in places.marks:
+        before = sum(min(end, first) - begin for begin, end in places.pictures if begin < first)
+        rows.append(grad[first - before : last - before])
+    return torch.stack(rows).sum(0)

@@ -188,6 +188,8 @@ def _of_opened(defense: Defense) -> list[Case]:
         _case(opened.answers_as_it_defends, defense, model, [Ask(chat.with_image(shown), Settings(5)), *asks()]),
         _case(opened.shows_what_reaches_the_model, defense, model, chat.with_image(shown), "sure , here is how"),
         _case(opened.gradients_lead_through_it, defense, model, shown, chat, "sorry , no ."),
+        _case(opened.passes_gradients_straight_through, defense, model, shown, chat, "sorry , no ."),
+        _case(opened.margins_are_of_its_gates, defense, model, shown, chat),
     ]
     if opened_through(defense, model) is None:
         found = [

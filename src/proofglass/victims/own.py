@@ -45,7 +45,7 @@ from proofglass.victims.own_passes import (
     with_chances,
 )
 from proofglass.victims.shared.choosing import Rules, draw_seed
-from proofglass.victims.shared.marks import mark_in
+from proofglass.victims.shared.marks import marks_in
 from proofglass.victims.shared.prepared import Pair, Prepared, Prompt, Slot, pair_of, prepared_of
 from proofglass.victims.shared.tasks import chunks, perturbations, tasks_of
 
@@ -266,7 +266,7 @@ class OwnModule(WhiteBoxVictim):
             # A picture stands nowhere among the token ids: its features come beside them.
             shown = tuple(Slot(0, 0, image, size=self.size) for image in chat.images)
             prompt = Prompt(tuple(self._prompt(chat)), shown).named(slots)
-            return pair_of(prompt, parts, end, mark_in(prompt.ids, marked, self.decode) if marked else None)
+            return pair_of(prompt, parts, end, marks_in(prompt.ids, marked, self.decode) if marked else ())
 
         rows = zip(pairs, marks, strict=True)
         return prepared_of([[pair(chat, target, marked) for chat, target in row] for row, marked in rows], slots)

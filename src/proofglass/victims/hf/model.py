@@ -34,7 +34,7 @@ from proofglass.victims.hf.thought import marks_of, spoken
 from proofglass.victims.hf.twins import twin_of
 from proofglass.victims.hf.twins.base import mean_std
 from proofglass.victims.shared.choosing import Rules, draw_seed
-from proofglass.victims.shared.marks import mark_in
+from proofglass.victims.shared.marks import marks_in
 from proofglass.victims.shared.prepared import Pair, Prepared, Prompt, one_run, pair_of, prepared_of
 
 T = TypeVar("T")
@@ -266,7 +266,7 @@ class HFModel:
             raise ValueError("append_eos: this tokenizer has no end token")
         answers = [self.tokenizer(part, add_special_tokens=False)["input_ids"] if part else [] for part in parts]
         prompt = self.encode_chat(chat).named(slots)
-        return pair_of(prompt, answers, end, mark_in(prompt.ids, mark, self.chats.text) if mark else None)
+        return pair_of(prompt, answers, end, marks_in(prompt.ids, mark, self.chats.text) if mark else ())
 
     def prepare_tokens(self, rows: Sequence[Sequence[tuple[Sequence[int], Sequence[int]]]]) -> Prepared:
         """From token ids: (prompt with expanded place holders of at most one picture, target) for each picture."""

@@ -52,7 +52,7 @@ class Pair:
     start: where the target begins. spans: tokens of each part of the target. slots: the pictures of the chat, in order.
     weights: one per target token, for weighting "given". teacher: logits float32 [T, V] at the target positions, None
     for hard labels. direction: [T, V] with which the logits are multiplied in place of an NLL, None for an NLL. mark:
-    [first, last) of the marked tokens, None for none.
+    [first, last) of the marked tokens, None for none; again: of the places behind it where the same tokens stand.
     """
 
     ids: tuple[int, ...]
@@ -63,6 +63,7 @@ class Pair:
     teacher: Tensor | None = None
     mark: tuple[int, int] | None = None
     direction: Tensor | None = None
+    again: tuple[tuple[int, int], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -87,7 +88,7 @@ class Pair:
     @property
     def places(self) -> Places:
         pictures = tuple((slot.first, slot.last) for slot in self.slots)
-        return Places(self.ids, (self.start, len(self.ids)), pictures, self.mark)
+        return Places(self.ids, (self.start, len(self.ids)), pictures, self.mark, self.again)
 
     @property
     def text_places(self) -> tuple[int, ...]:
@@ -96,22 +97,31 @@ class Pair:
         return tuple(k for k in range(self.start) if k not in taken)
 
     def filled(self, ids: Sequence[int]) -> Pair:
-        """This pair with `ids` in place of its mark. Raises ValueError where nothing is marked."""
+        """This pair with `ids` in place of its mark, wherever it stands. Raises ValueError where nothing is marked."""
         if self.mark is None:
             raise ValueError("mark: found none; prepare(..., mark=...) says which text of the chat is marked")
-        first, last = self.mark
-        longer = len(ids) - (last - first)
+        marks = (self.mark, *self.again)
+        longer = [len(ids) - (last - first) for first, last in marks]
 
         def moved(slot: Slot) -> Slot:
-            by = longer if slot.first >= last else 0
+            by = sum(more for more, (_, last) in zip(longer, marks, strict=True) if slot.first >= last)
             return replace(slot, first=slot.first + by, last=slot.last + by)
 
+        whole: list[int] = []
+        filled: list[tuple[int, int]] = []
+        done = 0
+        for first, last in marks:
+            whole += self.ids[done:first]
+            filled.append((len(whole), len(whole) + len(ids)))
+            whole += ids
+            done = last
         return replace(
             self,
-            ids=(*self.ids[:first], *ids, *self.ids[last:]),
-            start=self.start + longer,
+            ids=(*whole, *self.ids[done:]),
+            start=self.start + sum(longer),
             slots=tuple(map(moved, self.slots)),
-            mark=(first, first + len(ids)),
+            mark=filled[0],
+            again=tuple(filled[1:]),
         )
 
 
@@ -202,9 +212,10 @@ def _with_direction(pair: Pair, direction: Tensor) -> Pair:
 
 
 def pair_of(
-    prompt: Prompt, parts: Sequence[Sequence[int]], end: int | None = None, mark: tuple[int, int] | None = None
+    prompt: Prompt, parts: Sequence[Sequence[int]], end: int | None = None, marks: Sequence[tuple[int, int]] = ()
 ) -> Pair:
-    """A pair from token ids. parts: the target's, each tokenised by itself. end: id of an end token to append.
+    """A pair from token ids. parts: the target's, each tokenised by itself. end: id of an end token to append. marks:
+    every place of the marked tokens.
 
     Raises ValueError for an empty prompt or target.
     """
@@ -217,7 +228,8 @@ def pair_of(
     if end is not None:
         answer.append(end)
         spans[-1] += 1
-    return Pair((*prompt.ids, *answer), len(prompt.ids), tuple(spans), prompt.slots, mark=mark)
+    ids, mark, again = (*prompt.ids, *answer), next(iter(marks), None), tuple(marks[1:])
+    return Pair(ids, len(prompt.ids), tuple(spans), prompt.slots, mark=mark, again=again)
 
 
 def one_run(prompt: Sequence[int], token: int) -> tuple[Slot, ...]:
