@@ -50,7 +50,7 @@ class RandomNoise(Attack):
     """
 
     name = "random-noise"
-    version = 3  # pictures keep to radii between two grey levels; what gates before a victim add is bounded
+    version = 2  # pictures keep to radii between two grey levels
     changes = ("image",)
 
     epsilon: Epsilon = 16 / 255

@@ -45,7 +45,7 @@ class APGD(Attack):
     batch: Count = 32
 
     name = "apgd"
-    version = 3  # what gates before a victim add is bounded
+    version = 2  # 8-bit pictures keep to l2 radii, and to l-infinity radii between two grey levels
     paper = Paper(
         "Croce & Hein 2020",
         "Reliable Evaluation of Adversarial Robustness with an Ensemble of Diverse Parameter-free Attacks",

@@ -64,7 +64,6 @@ class Bagdasaryan2023(Attack):
     batch: Count = 32
 
     name = "bagdasaryan2023"
-    version = 2  # what gates before a victim add is bounded
     paper = Paper(
         "Bagdasaryan et al. 2023",
         "Abusing Images and Sounds for Indirect Instruction Injection in Multi-Modal LLMs",

@@ -117,7 +117,7 @@ class Bailey2023(Attack):
     start: Image | None = None
 
     name = "bailey2023"
-    version = 3  # what gates before a victim add is bounded
+    version = 2  # draws go by the ids of samples; 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Bailey et al. 2023", "Image Hijacks: Adversarial Images can Control Generative Models", "arXiv:2309.00236"
     )

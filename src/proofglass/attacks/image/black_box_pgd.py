@@ -50,7 +50,7 @@ class BlackBoxPGD(Attack):
     batch: Count = 32
 
     name = "black-box-pgd"
-    version = 3  # 8-bit pictures keep to radii between two grey levels; what gates add is bounded
+    version = 2  # 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Uesato et al. 2018",
         "Adversarial Risk and the Dangers of Evaluating Against Weak Attacks",

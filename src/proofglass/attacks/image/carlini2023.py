@@ -56,7 +56,6 @@ class Carlini2023(Attack):
     batch: Count = 32
 
     name = "carlini2023"
-    version = 2  # what gates before a victim add is bounded
     paper = Paper("Carlini et al. 2023", "Are aligned neural networks adversarially aligned?", "arXiv:2306.15447")
     opens = "gradients"
     threat = "user"

@@ -115,7 +115,7 @@ class Dong2023(Attack):
     batch: Count = 8
 
     name = "dong2023"
-    version = 3  # 8-bit pictures keep to radii between two grey levels; what gates add is bounded
+    version = 2  # 8-bit pictures keep to radii between two grey levels
     paper = Paper("Dong et al. 2023", "How Robust is Google's Bard to Adversarial Image Attacks?", "arXiv:2309.11751")
     looks_through = "gradients of its surrogates"
     threat = "user"

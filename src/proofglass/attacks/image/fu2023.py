@@ -106,7 +106,7 @@ class Fu2023(Attack):
     start: Image | None = None
 
     name = "fu2023"
-    version = 3  # what gates before a victim add is bounded
+    version = 2  # draws go by the ids of samples; the 8-bit picture keeps to radius and epsilon
     paper = Paper(
         "Fu et al. 2023", "Misusing Tools in Large Language Models With Visual Adversarial Examples", "arXiv:2310.03185"
     )

@@ -47,7 +47,7 @@ class PGD(Attack):
     batch: Count = 32
 
     name = "pgd"
-    version = 4  # what gates before a victim add is bounded
+    version = 3  # 8-bit pictures keep to l2 radii, and to l-infinity radii between two grey levels
     paper = Paper(
         "Madry et al. 2018",
         "Towards Deep Learning Models Resistant to Adversarial Attacks",

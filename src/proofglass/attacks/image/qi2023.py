@@ -48,7 +48,7 @@ class Qi2023(Attack):
     start: Image | None = None
 
     name = "qi2023"
-    version = 4  # what gates before a victim add is bounded
+    version = 3  # draws go by the ids of samples; 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Qi et al. 2023",
         "Visual Adversarial Examples Jailbreak Aligned Large Language Models",

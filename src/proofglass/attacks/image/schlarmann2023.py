@@ -80,7 +80,7 @@ class Schlarmann2023(Attack):
     batch: Count = 32
 
     name = "schlarmann2023"
-    version = 3  # what gates before a victim add is bounded
+    version = 2  # distinct ground truths; the last pass may start from the clean picture; radii between two levels
     paper = Paper(
         "Schlarmann & Hein 2023",
         "On the Adversarial Robustness of Multi-Modal Foundation Models",

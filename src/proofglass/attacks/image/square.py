@@ -41,7 +41,7 @@ class Square(Attack):
     batch: Count = 32
 
     name = "square"
-    version = 3  # 8-bit pictures keep to radii between two grey levels; what gates add is bounded
+    version = 2  # 8-bit pictures keep to radii between two grey levels
     paper = Paper(
         "Andriushchenko et al. 2020",
         "Square Attack: a query-efficient black-box adversarial attack via random search",

@@ -103,6 +103,7 @@ class AdaShield(Defense):
     """
 
     name = "adashield"
+    version: ClassVar[int] = 2  # what its gate adds to an attacker's loss is bounded
     paper = PAPER
     adaptive: ClassVar[str] = "PGD, qi2023 through the lens"
     needs_model: ClassVar[str] = ""

@@ -39,6 +39,7 @@ class GuardInput(Defense):
     """
 
     name = "guard-input"
+    version = 2  # what its gate adds to an attacker's loss is bounded
     paper = Paper("Inan et al. 2023", "Llama Guard: LLM-based Input-Output Safeguard", "arXiv:2312.06674")
     adaptive: ClassVar[str] = "PGD, qi2023 through the lens (detector); defense-instruction, square (judge)"
     needs_model: ClassVar[str] = ""

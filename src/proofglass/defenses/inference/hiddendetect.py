@@ -48,6 +48,7 @@ class HiddenDetect(Defense):
     """
 
     name = "hiddendetect"
+    version = 2  # what its gate adds to an attacker's loss is bounded
     paper = Paper(
         "Jiang et al. 2025",
         "HiddenDetect: Detecting Jailbreak Attacks against Large Vision-Language Models via Monitoring Hidden States",

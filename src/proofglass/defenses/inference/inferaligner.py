@@ -56,6 +56,7 @@ class InferAligner(Defense):
     """
 
     name = "inferaligner"
+    version = 2  # what its gate adds to an attacker's loss is bounded
     paper = Paper(
         "Wang et al. 2024",
         "InferAligner: Inference-Time Alignment for Harmlessness through Cross-Model Guidance",
