@@ -144,10 +144,12 @@ def _told_by(plug: type, kind: Kind, entry: Entry, deep: bool) -> dict[str, Any]
 
 def _of_defense(defense: type[Defense]) -> dict[str, str]:
     """What it runs on, and the attack that knows it."""
-    needs = defense.needs_model
+    needs, adaptive = defense.needs_model, defense.adaptive
+    if not (isinstance(needs, str) and isinstance(adaptive, str)):  # properties: one around another, whichever that is
+        return {"runs on": "what its defense runs on", "adaptive": "that of its defense"}
     return {
         "runs on": f"a model that opens its {needs}" if needs else "any victim",
-        "adaptive": "-" if defense.name == "none" else defense.adaptive or "none exists yet",
+        "adaptive": "-" if defense.name == "none" else adaptive or "none exists yet",
     }
 
 
