@@ -44,7 +44,8 @@ class HiddenDetect(Defense):
     found: folder that `fit` wrote (layers, words, threshold); one of another model is refused. None: it is learned in
     the run. unsafe: a data set of prompts that are to be refused, whose crafting rows are learned from then. safe: one
     of prompts that are not. words: refusal words, in such a run. false_alarms: as for `fit`, in such a run. threshold:
-    of the score; None: that of `fit`. layers: in place of those of `fit`, in order. refusal: what the user is told then.
+    of the score; None: that of `fit`. layers: in place of those of `fit`, in order. refusal: what the user is then
+    told.
     """
 
     name = "hiddendetect"
