@@ -43,7 +43,7 @@ def test_a_gate_that_lets_pass_costs_nothing_and_one_out_of_reach_all() -> None:
     ("distance", "length"), [(0.05, 0.75), (0.1 * 0.1**0.5, 0.9), (0.1, LEAST), (7.0, LEAST), (float("inf"), LEAST)]
 )
 def test_the_way_past_a_gate_is_the_shorter_the_further_off_it_is(distance: float, length: float) -> None:
-    # Reach 0.1: 1 - (0.05 / 0.1)^2 = 0.75. Sum of sizes 7: a step of `distance` everywhere lowers the margin by 7 of it.
+    # Reach 0.1: 1 - (0.05 / 0.1)^2 = 0.75. Sizes add up to 7: a step of `distance` lowers the margin by 7 times it.
     way = way_past(torch.tensor([7 * distance]), SLOPE, 0.1)
     torch.testing.assert_close(way, length * SLOPE / 5)
 
