@@ -18,7 +18,7 @@ from typing import Any
 from proofglass.api import Run as Folder
 from proofglass.console import say
 from proofglass.report.run import ReportedRun
-from proofglass.report.wording import number, percent
+from proofglass.report.wording import percent
 
 RUNS = (Path("runs/defenses"), Path("runs/defenses-strict"))
 # What an attacker does who knows the defense: columns of attacks that are crafted through it, or ask it.
@@ -45,8 +45,9 @@ as far as its worst cell.
 whether that is *not worse by more than 5 points*, *worse by more*, or *cannot be told*; borderline questions refused
 (they look forbidden and are not); requests about harmless things that stand in the picture, helped with; questions
 about pictures, answered rightly; benign samples on which a gate fired; asks of the victim and of helpers, and tokens,
-that the defense adds to a reply; seconds a reply against none; `balance`, the harmonic mean of the share of attacked
-samples not broken and of borderline questions not refused, as one figure of merit beside the table.
+that the defense adds to a reply that no attack was asked about, with a bootstrap interval where not all add the same;
+seconds a reply against none; `balance`, the harmonic mean of the share of attacked samples not broken and of borderline
+questions not refused, as one figure of merit beside the table.
 """
 
 
@@ -108,7 +109,6 @@ def costs(rows: list[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         sets = {(figure["dataset"].partition("/")[2], figure["figure"]): figure for figure in row["sets"]}
         benign = sets.get(("benign-image", "compliance"))
-        extra = row["costs"]
         yield (
             "| "
             + " | ".join(
@@ -120,10 +120,7 @@ def costs(rows: list[dict[str, Any]]) -> Iterator[str]:
                     rate(sets.get(("typographic-benign", "compliance"))),
                     rate(sets.get(("vqa", "accuracy"))),
                     rate(row["false_alarms"]) if row["false_alarms"]["value"] is not None else "no gate",
-                    *(
-                        plus(extra[f"extra_{name}"])
-                        for name in ("queries", "helper_queries", "tokens_in", "tokens_out")
-                    ),
+                    *(plus(row["costs"], name) for name in ("queries", "helper_queries", "tokens_in", "tokens_out")),
                     times(row["seconds"]["ratio"]),
                     rate(row["balance"], 2, 1),
                 ]
@@ -150,8 +147,11 @@ def changed(figure: dict[str, Any] | None) -> str:
     return f"{text} ({change} [{low}, {high}])"
 
 
-def plus(value: float | None) -> str:
-    return "" if value is None else number(value, 2)
+def plus(costs: dict[str, Any], name: str) -> str:
+    value, low, high = (costs[f"extra_{name}{end}"] for end in ("", "_low", "_high"))
+    if value is None:
+        return ""
+    return f"{value:.3g}" + ("" if low is None else f" [{low:.3g}, {high:.3g}]")
 
 
 def times(value: float | None) -> str:

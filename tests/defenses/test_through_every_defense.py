@@ -47,11 +47,7 @@ def static(model: WhiteBoxVictim, samples: list[Sample]) -> list[Artefact]:
 
 
 def worth(view: WhiteBoxVictim, made: Sequence[Artefact], samples: Sequence[Sample]) -> tuple[float, float]:
-<<<<<<< HEAD
     """Mean loss of the target behind the defense at other draws than those of the craft, and how many gates open."""
-=======
-    """Mean loss of the target behind the defense, at other draws than the craft's, and the share of open gates."""
->>>>>>> adaptive
     chats = [ATTACK.apply(found, sample) for found, sample in zip(made, samples, strict=True)]
     x = torch.cat([view.pixels(chat.images[0]) for chat in chats])
     prepared = view.prepare([[(chat, sample.target)] for chat, sample in zip(chats, samples, strict=True)])

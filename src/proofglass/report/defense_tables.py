@@ -38,7 +38,7 @@ def defenses(run: ReportedRun) -> Table:
         *(f"{name}_{each}" for name in STRONGEST for each in _ATTACK),
         *(f"{name}_{each}" for name in (*PAIRED, *ALONE) for each in _columns(name)),
         *COSTS,
-        *(f"extra_{name}" for name in COSTS),
+        *(f"extra_{name}{end}" for name in COSTS for end in ("", "_low", "_high")),
         *("n", "pairs"),
     )
     return Table("defenses", "What each defense stops and costs, on the same samples", columns, rows)

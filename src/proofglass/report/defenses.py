@@ -15,7 +15,7 @@ from proofglass.evaluation.metrics.estimates import share, totals
 from proofglass.evaluation.metrics.groups import GroupsPassed
 from proofglass.evaluation.metrics.non_inferiority import Direction, change
 from proofglass.evaluation.metrics.protection import Protection
-from proofglass.evaluation.statistics import clustered_rates
+from proofglass.evaluation.statistics import bootstrap, clustered_rates
 from proofglass.interfaces import Measure
 from proofglass.report.defended import COSTS, WITHOUT, Defended, defended
 from proofglass.report.run import ReportedCell, ReportedRun
@@ -82,7 +82,7 @@ def _row(run: ReportedRun, each: Defended, margin: float) -> dict[str, Any]:
         "protection": _whole("protection score", Protection(), _with_protected(plain)),
         "balance": _whole("balance", Balance(), each.rows),
         "sets": list(_sets(each, plain, margin)),
-        "costs": _costs(each),
+        "costs": _costs(each, plain),
         "seconds": _seconds(run, each),
     }
 
@@ -198,13 +198,23 @@ def _figure(figure: str, found: Measure, **place: Any) -> Figure:
     return blank | told | {"figure": figure} | place
 
 
-def _costs(each: Defended) -> dict[str, float | int | None]:
-    """Means per reply over all attacks and data sets: `COSTS`, and extra_NAME: what the defense adds on the samples
-    that were asked without it too, None where none was. n, pairs: how many."""
-    pairs = each.rows.filter(each.rows[f"cell{WITHOUT}"].is_not_null()) if each.is_other else each.rows.clear()
-    found: dict[str, Any] = {name: each.rows[name].mean() for name in COSTS}
-    extra = {f"extra_{name}": (pairs[name] - pairs[f"{name}{WITHOUT}"]).mean() for name in COSTS}
-    return {**found, **extra, "n": each.rows.height, "pairs": pairs.height}
+def _costs(each: Defended, plain: pl.DataFrame) -> dict[str, float | int | None]:
+    """Means per reply over the rows that no attack was asked about, whose own asks would be counted too: `COSTS`, and
+    extra_NAME: what the defense adds on the samples that were asked without it too, None where none was; with its
+    interval, a bootstrap over clusters, None where all add the same. n, pairs: how many."""
+    pairs = plain.filter(plain[f"cell{WITHOUT}"].is_not_null()) if each.is_other else plain.clear()
+    found: dict[str, Any] = {name: plain[name].mean() for name in COSTS}
+    for name in COSTS:
+        added = pairs[name] - pairs[f"{name}{WITHOUT}"]
+        ends = _around(added, pairs["cluster"]) or (None, None)
+        found |= {f"extra_{name}": added.mean(), f"extra_{name}_low": ends[0], f"extra_{name}_high": ends[1]}
+    return {**found, "n": plain.height, "pairs": pairs.height}
+
+
+def _around(values: pl.Series, clusters: pl.Series) -> tuple[float, float] | None:
+    known = values.is_not_null()
+    sums = values.filter(known).cast(float).to_frame().with_columns(one=1.0).to_numpy()
+    return bootstrap(sums, clusters.filter(known), lambda drawn: drawn[:, 0] / drawn[:, 1])
 
 
 def _seconds(run: ReportedRun, each: Defended) -> dict[str, float | None]:
