@@ -170,6 +170,7 @@ def trained(defense: Defense, course: Course, model: Victim, folder: Path, teach
         "settings": defense.key,
         "model": {"name": inner.name, "key": key_inside(inner)},
         "data": dict(lesson.told),
+        "seconds": round(seconds, 3),
         "steps": lesson.steps,
         "rows_seen": lesson.steps * number,
         "passes": round(lesson.steps * number / len(lesson.names), 4),
@@ -185,32 +186,48 @@ def trained(defense: Defense, course: Course, model: Victim, folder: Path, teach
         (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
+def spent(folder: Path | None) -> dict[str, float]:
+    """What the training in `folder` cost, as its card says; nothing without a folder."""
+    if folder is None:
+        return {}
+    card = _card(folder, "train it anew")
+    return {name: card[name] for name in ("seconds", "steps", "rows_seen", "passes") if name in card}
+
+
 def checked(defense: Defense, model: Victim, folder: Path) -> Path:
     """Where in `folder` lies what `defense` has learned on this very model.
 
     Raises UsageError where it is missing or damaged, of another defense or other settings, or learned on another model.
     """
     again = f"name another folder, or empty this one to train {defense.name} anew"
-    try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        facts = [card[name] for name in ("defense", "settings", "learned")] + [card["model"]["key"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if is_environment(error):
-            raise
-        raise UsageError(
-            f"{folder / CARD}: cannot be read as a card ({type(error).__name__}: {error}); {again}"
-        ) from error
-    learned, found = folder / LEARNED, key_inside(model)
+    card, learned = _card(folder, again), folder / LEARNED
+    of = card["model"]
     expected = [
-        ("defense", facts[0], defense.name, "it was another defense"),
-        ("settings", facts[1], defense.key, "it was trained with other settings or other data"),
-        ("model", facts[3], found, f"it was trained on {card['model'].get('name')!r}, and this is {model.name!r}"),
-        ("learned", facts[2], digest_of(learned) if learned.is_dir() else "nothing", "its weights were changed"),
+        ("defense", card["defense"], defense.name, "it was another defense"),
+        ("settings", card["settings"], defense.key, "it was trained with other settings or other data"),
+        ("model", of["key"], key_inside(model), f"it was trained on {of['name']!r}, and this is {model.name!r}"),
+        ("learned", card["learned"], digest_of(learned) if learned.is_dir() else "nothing", "its weights were changed"),
     ]
     for field_name, stated, here, why in expected:
         if stated != here:
             raise UsageError(f"{folder / CARD}: {field_name}: {why} (expected {here}, found {stated}); {again}")
     return learned
+
+
+def _card(folder: Path, again: str) -> dict[str, Any]:
+    """Raises UsageError, which says `again`, where there is none that can be read."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        absent = {"defense", "settings", "learned", "model"} - set(card)
+        if absent or not {"key", "name"} <= set(card["model"]):
+            raise ValueError(f"it lacks {', '.join(sorted(absent)) or 'the key of a model'}")
+    except (OSError, ValueError, TypeError) as error:
+        if is_environment(error):
+            raise
+        said = f"{type(error).__name__}: {error}"
+        raise UsageError(f"{folder / CARD}: cannot be read as a card ({said}); {again}") from error
+    found: dict[str, Any] = card
+    return found
 
 
 def put_in(defense: Defense, victim: Victim, folder: Path | None) -> Victim:

@@ -10,14 +10,25 @@ the language model's layers (their script named lora enables none), the projecto
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Lt
 
-from proofglass.defenses.tuning import LEARNED, Course, Lesson, content_of, micro, put_in, ready, seen_through, trained
+from proofglass.defenses.tuning import (
+    LEARNED,
+    Course,
+    Lesson,
+    content_of,
+    micro,
+    put_in,
+    ready,
+    seen_through,
+    spent,
+    trained,
+)
 from proofglass.engine.learning import drawn
 from proofglass.interfaces import (
     Count,
@@ -91,6 +102,10 @@ class DPO(Defense):
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
         return seen_through(replace(self, tuned=None), model, self.tuned)
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        return spent(self.tuned)
 
     def reads(self) -> tuple[Path, ...]:
         """What was learned; the data are in the key of their data set."""

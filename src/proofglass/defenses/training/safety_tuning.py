@@ -2,15 +2,16 @@
 
 The authors publish data and leave the training to the scripts of LLaVA and MiniGPT-v2; defaults are those of
 LLaVA-1.5's script for a task with LoRA (rank 128, alpha 256, rate 2e-4, 8 x 16 rows a step, one pass, 3 % warm-up,
-cosine). Departures: the adapter sits in the language model's layers alone, theirs trains the projector beside it; no dropout; a
-picture's two questions are two rows, theirs one dialogue. Not verified: the share of safety rows (2,977 beside 5,000).
+cosine). Departures: the adapter sits in the language model's layers alone, theirs trains the projector beside it; no
+dropout; a picture's two questions are two rows, theirs one dialogue. Not verified: the share of safety rows (2,977 to
+5,000).
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,6 +28,7 @@ from proofglass.defenses.tuning import (
     put_in,
     ready,
     seen_through,
+    spent,
     trained,
 )
 from proofglass.engine.learning import drawn_from
@@ -115,6 +117,10 @@ class SafetyTuning(Defense):
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
         return seen_through(replace(self, tuned=None), model, self.tuned)
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        return spent(self.tuned)
 
     def reads(self) -> tuple[Path, ...]:
         """What was learned; the data are in the keys of their data sets."""
