@@ -41,6 +41,13 @@ def fitted(folder: Path, name: str) -> Path:
     return folder
 
 
+def threshold(folder: Path) -> Path:
+    """What `calibrated` finds."""
+    folder.mkdir()
+    (folder / "threshold.json").write_text('{"threshold": 0.25}')
+    return folder
+
+
 def safebench(root: Path) -> Path:
     """The official layout with invented, harmless content."""
     (root / "question").mkdir(parents=True)

@@ -18,6 +18,7 @@ CONTENTS = {
     "ecso": "proofglass.defenses.inference.ecso:ECSO",
     "adashield-static": "proofglass.defenses.inference.adashield:AdaShieldStatic",
     "adashield": "proofglass.defenses.inference.adashield:AdaShield",
+    "calibrated": "proofglass.defenses.inference.calibrated:CalibratedDefense",
     "ocr-guard": "proofglass.defenses.inference.ocr_guard:OcrGuard",
     "eta": "proofglass.defenses.inference.eta:ETA",
     "dps": "proofglass.defenses.inference.dps:DPS",
