@@ -71,8 +71,8 @@ class SafetyTuning(Defense):
     safety rows "before" the helpful ones, "mixed" with them, or "after" them. refusals: texts of a refusal, one drawn
     for each row. epochs: passes over the safety rows. steps: in place of them; 0: `epochs` decides. batch: rows a step.
     rank: of the adapter; 0: all weights but the vision tower's learn. alpha: of the adapter, which is added
-    alpha / rank times. rate: of learning, after a `warm_up` share of the steps. decay: of weights. seed: of adapter,
-    rows and order. every: steps between two checkpoints. tuned: folder of a finished
+    alpha / rank times. rate: of learning, at its height. warm_up: share of the steps before that. decay: of weights.
+    seed: of adapter, rows and order. every: steps between two checkpoints. tuned: folder of a finished
     training; beside it the other fields say nothing. None: the model is trained in the run.
     """
 
