@@ -35,4 +35,7 @@ CONTENTS = {
     "cider": "proofglass.defenses.inference.cider:CIDER",
     "bluesuffix": "proofglass.defenses.inference.bluesuffix:BlueSuffix",
     "purify-endpoint": "proofglass.defenses.inference.purify_endpoint:PurifyEndpoint",
+    # The model is trained.
+    "safety-tuning": "proofglass.defenses.training.safety_tuning:SafetyTuning",
+    "dpo": "proofglass.defenses.training.dpo:DPO",
 }
