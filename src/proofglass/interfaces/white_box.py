@@ -327,7 +327,8 @@ class WhiteBoxVictim(Victim):
         """The loss of each picture's pairs, and its gradient with respect to the embeddings of the marked tokens,
         summed over the pairs, in which they must be as many, and over the places of each mark. `gradient @
         embeddings().T` is the gradient of one-hot tokens (GCG); the loss of another token there rises by about
-        (embedding - embedding of this one) . gradient (HotFlip). Raises ClosedVictim where the embeddings are closed, ValueError where nothing is marked."""
+        (embedding - embedding of this one) . gradient (HotFlip). Raises ClosedVictim where the embeddings are closed,
+        ValueError where nothing is marked."""
         import torch
 
         width = self.embedding_width
