@@ -112,7 +112,7 @@ def test_a_closed_defense_is_not_looked_through(model: WhiteBoxVictim) -> None:
     with pytest.raises(ClosedVictim, match="stays closed"):
         opened.answers_as_it_defends(SelfModeration(), model, asks())
     why = [case.why_not for case in suite.cases(SelfModeration) if "closed" in case.why_not]
-    assert len(why) == 3
+    assert len(why) == 5
 
 
 def test_the_chat_is_left_alone(model: WhiteBoxVictim) -> None:

@@ -23,6 +23,9 @@ DRAWN = ("random-crop", "random-resize-pad", "smooth-vlm", "jailguard")  # sever
 ATTACK = PGD(epsilon=16 / 255, steps=10, step_size=3 / 255, select="last", batch=3)
 A_GATE = 10.0  # nats that no loss of a target here comes up to
 SLACK = 0.05  # share of the static loss: what 8-bit pictures, three samples and the least share of a gate may cost
+# The bench's two shields are opposite, so that one of them is always near enough: to first order this gate is in reach,
+# and no picture passes it. What it costs then is up to its share (`engine.gates`).
+NEVER_PASSED = {"adashield": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,12 @@ def test_through_it_pgd_is_worth_no_less_than_on_the_bare_model(
     (bare, shut_out), (known, passed) = (
         worth(view, made, samples) for made in (static, list(ATTACK.craft(view, samples, seed=1)))
     )
-    assert known + A_GATE * passed <= bare * (1 + SLACK) + A_GATE * shut_out, (bare, shut_out, known, passed)
+    assert known + A_GATE * passed <= bare * (1 + NEVER_PASSED.get(name, SLACK)) + A_GATE * shut_out, (
+        bare,
+        shut_out,
+        known,
+        passed,
+    )
 
 
 def test_without_a_gate_in_reach_and_without_a_change_both_are_one(
