@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +38,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Left:
-    """A row that teaches nothing, and why."""
+    """A row that teaches nothing, and why. part: the one of the two that it does not teach, or both."""
 
     id: str
     reason: str
+    part: str = "both"
 
 
 def pairs_of(rows: Iterable[Sample | BadSample], refusals: tuple[str, ...]) -> tuple[list[Pair], list[Left]]:
@@ -69,6 +70,8 @@ def pair_of(row: Sample, refusal: str) -> Pair:
     a row is left out.
     """
     meta, question = row.meta, row.chat.last_text
+    if not isinstance(meta, Mapping):
+        raise ValueError(f"meta: expected a mapping, found {meta!r:.80}")
     if "rejected" in meta:
         safer = Answer(_reference(row), _flag(meta, "accepted_safe", True))
         other = Answer(_text(meta["rejected"], "meta.rejected"), _flag(meta, "rejected_safe", False))
@@ -94,7 +97,7 @@ def pair_of(row: Sample, refusal: str) -> Pair:
 
 def _reference(row: Sample) -> str:
     references: Any = row.references
-    if isinstance(references, str) or not references:
+    if not isinstance(references, (tuple, list)) or not references:
         raise ValueError(f"references: expected a tuple with the answer, found {references!r:.80}")
     return _text(references[0], "references[0]")
 
@@ -105,7 +108,7 @@ def _text(value: Any, field: str) -> str:
     return value
 
 
-def _flag(meta: Any, field: str, default: bool) -> bool:
+def _flag(meta: Mapping[str, Any], field: str, default: bool) -> bool:
     value = meta.get(field, default)
     if not isinstance(value, bool):
         raise ValueError(f"meta.{field}: expected true or false, found {value!r:.80}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from proofglass.defenses.training.answers import Left, Pair
+from proofglass.defenses.training.cards import DETECTOR
 from proofglass.defenses.training.detector import Ids, Text, logits_of, needs_peft, network, quiet
 from proofglass.weights import ADAPTER
 
@@ -43,13 +44,13 @@ def loss_of_row(logits: Tensor, harmless: Tensor, form: Form) -> Tensor:
 
 
 def read_of(pairs: Sequence[Pair], text: Text) -> tuple[list[Read], list[Left]]:
-    """The rows as ids; those whose question with an answer is longer than the window are left out, as the authors do."""
+    """The rows as ids; one whose question with an answer is longer than the window is left out, as the authors do."""
     found: list[Read] = []
     left: list[Left] = []
     for pair in pairs:
         ids = tuple(text.ids(pair.question, answer.text) for answer in pair.answers)
         if (longest := max(map(len, ids))) > text.window:
-            left.append(Left(pair.id, f"window: expected at most {text.window} tokens, found {longest}"))
+            left.append(Left(pair.id, f"window: expected at most {text.window} tokens, found {longest}", DETECTOR))
             continue
         found.append(Read(pair.id, ids, tuple(float(answer.harmless) for answer in pair.answers)))
     return found, left
@@ -67,10 +68,11 @@ class Learning:
         model = network(backbone, seed)
         # The maps that PEFT adapts of this architecture unless it is told (the authors tell it nothing); all of one
         # that it does not know.
-        maps = USUAL.get(model.config.model_type, "all-linear")
+        maps: Any = USUAL.get(model.config.model_type, "all-linear")
+        strength: Any = alpha  # a number of any kind; PEFT's annotation knows whole ones only
         config = peft.LoraConfig(
-            task_type=peft.TaskType.SEQ_CLS, r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=maps
-        )  # type: ignore[arg-type]
+            task_type=peft.TaskType.SEQ_CLS, r=rank, lora_alpha=strength, lora_dropout=0.0, target_modules=maps
+        )
         with quiet(), torch.random.fork_rng([model.device] if model.device.type == "cuda" else []):
             torch.manual_seed(seed)
             self._peft = peft.get_peft_model(model, config)

@@ -185,7 +185,9 @@ def folder_of_text_model(backbone: Victim) -> Path:
         raise UsageError(f"backbone: {backbone.name}: expected a model of text alone, found one that sees pictures")
     for more in ("adapter", "quantised"):
         if getattr(backbone, more, None):
-            raise UsageError(f"backbone: {backbone.name}: {more}: expected plain weights; merge them into a folder first")
+            raise UsageError(
+                f"backbone: {backbone.name}: {more}: expected plain weights; merge them into a folder first"
+            )
     folder: Path = backbone.folder  # type: ignore[attr-defined]
     check_folder(folder)
     return folder

@@ -92,7 +92,9 @@ class MLLMProtector(Defense):
         if not self.refusals:
             raise ValueError("refusals: expected at least one, found none")
         if self.backbone.sees_images:
-            raise ValueError(f"backbone: expected a model of text alone, found {self.backbone.name!r}, which sees pictures")
+            raise ValueError(
+                f"backbone: expected a model of text alone, found {self.backbone.name!r}, which sees pictures"
+            )
 
     def __call__(self, victim: Victim) -> Victim:
         self._checked()

@@ -1,4 +1,4 @@
-"""How MLLM-Protector is trained: first the detector, then the detoxifier, both from checkpoints where there are some."""
+"""How MLLM-Protector is trained: the detector, then the detoxifier, from checkpoints where there are some."""
 
 from __future__ import annotations
 
@@ -49,8 +49,11 @@ def train(defense: MLLMProtector, folder: Path) -> None:
         slot = Slot(folder / DRAFTS / f"{name}.safetensors", defense.every, key_of([training, weights, name]))
         parts[name], more = learn(defense, pairs, folder / name, slot)
         left = [*left, *more]
-    for row in left:
-        logging.getLogger("proofglass").warning("%s: row %s teaches nothing: %s", defense.name, row.id, row.reason)
+    if left:
+        logging.getLogger("proofglass").warning(
+            "%s: %d times a row teaches nothing, the first is %s: %s; %s names them all",
+            defense.name, len(left), left[0].id, left[0].reason, folder / CARD,
+        )  # fmt: skip
     told = {
         "defense": defense.name,
         "training": training,
@@ -60,7 +63,7 @@ def train(defense: MLLMProtector, folder: Path) -> None:
         "steps": sum(part["steps"] for part in parts.values()),
         "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
         **parts,
-        "left_out": [{"id": row.id, "reason": row.reason} for row in left],
+        "left_out": [{"id": row.id, "for": row.part, "reason": row.reason} for row in left],
     }
     write_card(folder, told)
     shutil.rmtree(folder / DRAFTS, ignore_errors=True)
@@ -94,7 +97,7 @@ def _detoxifier(
         try:
             rows.append(learner.row(defense.to_rewrite(pair.question, pair.other.text), pair.accepted))
         except (ValueError, ImageError, TooLong) as error:
-            left.append(Left(pair.id, str(error)))
+            left.append(Left(pair.id, str(error), DETOXIFIER))
         else:
             ids.append(pair.id)
 
@@ -115,9 +118,7 @@ def _fit(
     if not rows:
         raise UsageError(f"{defense.name}: data: expected rows that fit the model, found none that does")
     steps = ceil(defense.epochs * len(rows) / defense.batch)
-    recipe = Recipe(
-        steps, defense.batch, defense.rate, warm_up=steps // 20, end=0.0, decay=0.0, betas=(0.9, 0.999)
-    )
+    recipe = Recipe(steps, defense.batch, defense.rate, warm_up=steps // 20, end=0.0, decay=0.0, betas=(0.9, 0.999))
 
     def picks(step: int) -> list[int]:
         return drawn(defense.seed, step, defense.batch, len(rows))
