@@ -91,8 +91,8 @@ OUTRO_PROMPTS = """## Reading the tables
   instead of 150 in the study's line.)
 - A third party's notice in a free place of the screen is mostly blended with the user's own request; over the page it
   is followed, also where only the downscale shows it. The same words behind the user's question are often refused.
-- `mm-safetybench` asks a stand-in for a language model (`testbed-rephraser`), a rule of the Vale's grammar that cost no
-  query in this run.
+- `mm-safetybench` asks a stand-in for a language model (`testbed-rephraser`), a rule of the Vale's grammar; its asks
+  stand behind the `+`.
 - `ocr-llm` (RapidOCR before SmolLM2-135M) refuses hardly anything: the plain question is answered 98 % [83, 100] of the
   time (n = 48, judge `not-refused`), `figstep`, `figstep-pro` and `mm-safetybench` 100 % [84, 100] each, and so is its
   control without a picture. No attack can be seen to work on such a victim.

@@ -35,7 +35,7 @@ GUARD = "proofglass.evaluation.judges.guard:Guard"
 TOXICITY = "proofglass.evaluation.judges.toxicity:Toxicity"
 LLM = "proofglass.evaluation.judges.llm.judge:LLMJudge"
 # Registered names that are a control or a part of a measurement and come from no paper.
-WITHOUT_PAPER = {"no-attack", "random-noise", "none"}
+WITHOUT_PAPER = {"no-attack", "random-noise", "none", "calibrated"}
 # How each defense is switched off, other than by leaving it out.
 DISABLED: dict[str, dict[str, Any]] = {
     "none": {},
@@ -62,11 +62,12 @@ DISABLED: dict[str, dict[str, Any]] = {
     "cider": {"denoiser": Stand(), "encoder": Means(), "threshold": -2.0},
     "bluesuffix": {"image_purifier": None, "text_purifier": None, "suffix_model": None, "passes": 0},
     "purify-endpoint": {"purifier": Stand(), "passes": 0},
+    "mllm-protector": {"threshold": 1.0},
 }
 # Defenses that are fitted on a model: the field that takes the folder.
 FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"}
 # Defenses that are left out to switch them off: walls, pools and helpers have no value that does nothing.
-ALWAYS_ON = {"guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps"}
+ALWAYS_ON = {"calibrated", "guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps"}
 
 _FENCE, _OTHER_FENCE = ForbiddenPhrases(("the grey door",)), ForbiddenPhrases(("the red door",))
 
@@ -121,6 +122,7 @@ class Bench:
     phrases: Path
     shields: Path
     slots: Path
+    threshold: Path
 
     def arguments(self, kind: Kind, name: str) -> dict[str, Any]:
         """Constructor arguments for a registered name, beyond its defaults."""
@@ -179,6 +181,7 @@ class Bench:
             ("judges", "forbidden-phrases"): {"phrases": ("the grey door",)},
             ("defenses", "guard-input"): {"judge": _FENCE},
             ("defenses", "guard-output"): {"judge": _FENCE},
+            ("defenses", "calibrated"): {"defense": build("defenses", "jailguard"), "found": self.threshold},
             ("defenses", "ocr-guard"): {"judge": _FENCE, "reader": "truth"},
             ("defenses", "adashield"): {
                 "pool": self.shields, "encoder": build("models", "testbed-clip", device="cpu"), "other_models": True,
@@ -192,6 +195,10 @@ class Bench:
                 "suffix_model": Words(),
             },
             ("defenses", "purify-endpoint"): {"purifier": Stand(9)},
+            ("defenses", "mllm-protector"): {
+                "backbone": build("victims", "testbed-lm-aligned", device="cpu"),
+                "trained": made_files.protector(self.lm.parent / "fitted" / "mllm-protector"),
+            },
         }  # fmt: skip
         if kind == "defenses" and name in FITTED:
             return {FITTED[name]: made_files.fitted(self.lm.parent / "fitted" / name, name)}
@@ -289,6 +296,7 @@ class Bench:
             "guard-input": {"judge": _OTHER_FENCE},
             "guard-output": {"judge": _OTHER_FENCE},
             "ocr-guard": {"judge": _OTHER_FENCE},
+            "calibrated": {"defense": build("defenses", "jailguard", copies=4)},
             "eta": {"reward": _OTHER_FENCE},
             "dps": {"weak": Scripted(), "secretary": Scripted("so")},
             "defense-instruction": {"aims": ("check",)},
@@ -342,6 +350,7 @@ def make_bench(folder: Path, api: str) -> Bench:
         made_files.phrases(folder / "phrases.json"),
         made_files.shields(folder / "shields"),
         made_files.slots(folder / "slots.txt"),
+        made_files.threshold(folder / "threshold"),
     )
 
 

@@ -87,7 +87,10 @@ class Talking(WhiteBoxVictim):
     prompt_states, read_out, reply_by = _say("prompt states"), _say("read out"), _say("reply by")
     embeddings, encode, decode, writable = _say("embeddings"), _say("encode"), _say("decode"), _say("writable")
     losses_of, reads_back = _say("losses_of"), _say("reads_back")
-    gradient_path = _say("plain")
+    gradient_path, learner = _say("plain"), _say("learner")
+
+    def tuned(self, folder: Path) -> Talking:
+        return Talking()
 
 
 def test_a_lens_that_changes_nothing_hands_everything_on() -> None:
@@ -113,9 +116,10 @@ def test_a_lens_that_changes_nothing_hands_everything_on() -> None:
         "writable": ((), {}),
         "reads_back": (([[1, 2]],), {}),
         "losses_of": ((x, "prepared", [[[1]]]), {"weighting": "sum"}),
+        "learner": ((4, 8.0, 0), {}),
     }
     values = {"embedding_width", "normalisation", "context_window", "inside", "gradient_path"} | STATED
-    asked_elsewhere = {"reply", "reply_by", "in_run", "margin_and_grad", "mark_gradient", "prompt_states"}
+    asked_elsewhere = {"reply", "reply_by", "in_run", "margin_and_grad", "mark_gradient", "prompt_states", "tuned"}
     assert set(calls) | values | asked_elsewhere | DERIVED == set(ports()), "a new port: call it here too"
     for name, (given, named) in calls.items():
         model.calls.clear()

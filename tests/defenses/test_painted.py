@@ -128,17 +128,17 @@ def test_a_picture_that_loses_its_likeness_is_refused_without_a_call() -> None:
 def test_it_fits_its_threshold_to_clean_asks_and_says_why_it_can_not() -> None:
     defense = CIDER(Stand(by=10), Means())
     asks = [Ask(Chat.user(plain(200, 40 + k, 40), "1 1 1")) for k in range(4)]
-    fitted = defense.fitted(asks, rate=0.9)
+    fitted = defense.at_rate(asks, rate=0.9)
     assert fitted.threshold < 0
     assert fitted == replace(defense, threshold=fitted.threshold)
     outcomes = [said(fitted, ask=ask)[0].outcome for ask in asks]
     assert 1 <= outcomes.count("blocked") <= 4
     with pytest.raises(UsageError, match="no ask holds a picture"):
-        defense.fitted([Ask(Chat.user("what ?"))])
+        defense.at_rate([Ask(Chat.user("what ?"))])
     with pytest.raises(UsageError, match="out of paint"):
-        CIDER(Stand(fails_from=3), Means()).fitted(asks)
+        CIDER(Stand(fails_from=3), Means()).at_rate(asks)
     with pytest.raises(ValueError, match="rate"):
-        defense.fitted(asks, rate=2)
+        defense.at_rate(asks, rate=2)
 
 
 # --------------------------------------------------------------------------------------------------------- BlueSuffix

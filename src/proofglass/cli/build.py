@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from proofglass.errors import UsageError
@@ -16,10 +16,11 @@ def plug(kind: Kind, name: str, given: Iterable[str] = ()) -> Any:
     return built(entry(kind, name), given)
 
 
-def built(found: Entry, given: Iterable[str] = ()) -> Any:
-    """The plug of an entry with its fields set. Raises UsageError, which names the plug and the field."""
+def built(found: Entry, given: Iterable[str] = (), ready: Mapping[str, Any] | None = None) -> Any:
+    """The plug of an entry with its fields set. ready: fields that hold their values already. Raises UsageError, which
+    names the plug and the field."""
     name = f"{found.kind[:-1]} {found.name}"
-    fields = dict(field_of(each) for each in given)
+    fields = dict(field_of(each) for each in given) | dict(ready or {})
     _check_names(found, fields, name)
     fields = _with_plugs(found, fields)
     if absent := [field for field in _needed(found) if field not in fields]:

@@ -18,7 +18,20 @@ import typer
 from typer.exceptions import TyperException
 
 from proofglass import __version__
-from proofglass.cli import building, check, datasets, doctor, export, judges, labels, listing, serve, testbed, victims
+from proofglass.cli import (
+    building,
+    check,
+    datasets,
+    defend,
+    doctor,
+    export,
+    judges,
+    labels,
+    listing,
+    serve,
+    testbed,
+    victims,
+)
 from proofglass.console import note, one_line, own_the_process, say, show
 from proofglass.errors import NothingMeasured, ProofglassError, is_environment, remedy
 
@@ -42,6 +55,7 @@ app.command("list")(listing.list_plugs)
 app.command("check")(check.check)
 app.command("doctor")(doctor.doctor)
 app.command("export")(export.export)
+app.command("defend")(defend.defend)
 app.command("serve")(serve.serve)
 
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A YAML file, or the name of a shipped study.")]

@@ -18,6 +18,7 @@ CONTENTS = {
     "ecso": "proofglass.defenses.inference.ecso:ECSO",
     "adashield-static": "proofglass.defenses.inference.adashield:AdaShieldStatic",
     "adashield": "proofglass.defenses.inference.adashield:AdaShield",
+    "calibrated": "proofglass.defenses.inference.calibrated:CalibratedDefense",
     "ocr-guard": "proofglass.defenses.inference.ocr_guard:OcrGuard",
     "eta": "proofglass.defenses.inference.eta:ETA",
     "dps": "proofglass.defenses.inference.dps:DPS",
@@ -34,4 +35,9 @@ CONTENTS = {
     "cider": "proofglass.defenses.inference.cider:CIDER",
     "bluesuffix": "proofglass.defenses.inference.bluesuffix:BlueSuffix",
     "purify-endpoint": "proofglass.defenses.inference.purify_endpoint:PurifyEndpoint",
+    # The model is trained.
+    "safety-tuning": "proofglass.defenses.training.safety_tuning:SafetyTuning",
+    "dpo": "proofglass.defenses.training.dpo:DPO",
+    # Models beside it are trained.
+    "mllm-protector": "proofglass.defenses.training.mllm_protector:MLLMProtector",
 }

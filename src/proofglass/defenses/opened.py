@@ -20,12 +20,13 @@ from proofglass.defenses.acting import PLAINLY
 from proofglass.defenses.lens import CLEAR, Lens
 from proofglass.engine.points import IMAGE, named
 from proofglass.engine.seeds import draw_of, drawing, seed_of, stream
-from proofglass.errors import ClosedVictim
+from proofglass.errors import ClosedVictim, UsageError
 from proofglass.interfaces import (
     Change,
     Defended,
     Defense,
     Layer,
+    Learner,
     LossAndGrad,
     Rescored,
     Target,
@@ -159,6 +160,18 @@ class Opened(WhiteBoxVictim):
                 pixels, "prompt_states", lambda x: (seen := of_model(x), seen[1]), along is not None
             )
         return _mean([states for states, _ in found]), grad if along is not None else None
+
+    def learner(self, rank: int, alpha: float, seed: int) -> Learner:
+        return self.model.learner(rank, alpha, seed)
+
+    def tuned(self, folder: Path) -> Opened:
+        """Raises UsageError where the lens was made for the very weights that would be replaced."""
+        if self.lens.steering or self.lens.acting is not None:
+            raise UsageError(
+                f"{self.defense.name}: acts inside the model as it is, and its weights would be replaced behind it; "
+                f"put the defense that tunes the model behind it: {self.defense.name} + ..."
+            )
+        return replace(self, model=self.model.tuned(folder))
 
     def read_out(self, states: torch.Tensor) -> torch.Tensor:
         return self.model.read_out(states)

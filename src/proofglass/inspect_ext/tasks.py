@@ -29,8 +29,10 @@ from proofglass.inspect_ext.scorers import judged
 from proofglass.interfaces import Dataset, Victim, rebased
 from proofglass.records.crafts import Crafted
 from proofglass.records.store import Store
-from proofglass.studies.execute import Target, Trial, craft_all, run_chunk, trial_of
+from proofglass.studies.execute import Target, craft_all, run_chunk, trial_of
+from proofglass.studies.fitting import fitted
 from proofglass.studies.plan import Plan, expand, manifest
+from proofglass.studies.progress import Progress
 from proofglass.types import BadSample, Budget, Sample
 
 # A task ends with "error" once this share of its samples failed: if all did, nothing was measured.
@@ -97,11 +99,14 @@ def attacked(
     (cell,) = plan.cells
     if cell.skip:
         raise UsageError(f"{cell.title}: {cell.skip}. Name a victim to craft on: -T crafted_on=testbed-linear")
-    trial = trial_of(cell, like, base, plan.study.budget)
-    if crafted_on is not None and not _is_evaluated(like):
-        trial = dataclasses.replace(trial, target=Target(trial.target.victim, "transfer"))
-    bought = _bought(plan, trial, artefacts)
-    defending = cell.defense.plug
+    temporary = None if artefacts else TemporaryDirectory(prefix="proofglass-")
+    with Store.create(Path(temporary.name if temporary else artefacts or ""), manifest(plan)) as store:
+        defending = fitted(cell, like, store, Progress())
+        trial = trial_of(cell, like, base, plan.study.budget, defense=defending)
+        if crafted_on is not None and not _is_evaluated(like):
+            trial = dataclasses.replace(trial, target=Target(trial.target.victim, "transfer"))
+        # For all samples before the first is asked, as the runner of studies does chunk by chunk.
+        bought = _Bought(tuple(craft_all(trial, store)), temporary)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         sample, model = sample_of(state), get_model()
@@ -170,7 +175,8 @@ def _budget(given: float | str | None) -> Budget | None:
 
 @dataclass(frozen=True)
 class _Bought:
-    """What crafting bought; its pictures are read from `folder`, which goes with this object if it is temporary."""
+    """What crafting bought; its pictures, and what a defense learned, lie in `folder`, which goes with this object if
+    it is temporary."""
 
     crafted: tuple[Crafted, ...]
     folder: TemporaryDirectory[str] | None
@@ -178,14 +184,6 @@ class _Bought:
     def of(self, sample_id: str) -> Crafted:
         """The purchase that serves this sample; an empty one if none does."""
         return next((each for each in self.crafted if each.of(sample_id)), Crafted("", ()))
-
-
-def _bought(plan: Plan, trial: Trial, folder: str | None) -> _Bought:
-    """Craft for all samples before the first is asked, as the runner of studies does chunk by chunk. What crafting
-    raises goes on up: the task does not start."""
-    temporary = None if folder else TemporaryDirectory(prefix="proofglass-")
-    with Store.create(Path(temporary.name if temporary else folder or ""), manifest(plan)) as store:
-        return _Bought(tuple(craft_all(trial, store)), temporary)
 
 
 def _is_evaluated(victim: Victim) -> bool:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from proofglass.interfaces.attacks import ACCESS, NEEDS, Attack, Opens, Scope, access_of, opens_of
 from proofglass.interfaces.composed import Composed
-from proofglass.interfaces.datasets import Dataset, Source
+from proofglass.interfaces.datasets import Dataset, Source, learned_from
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
+from proofglass.interfaces.learners import Learner
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Reward, Threshold
 from proofglass.interfaces.pairs import Places, Prepared
 from proofglass.interfaces.plugs import Paper, Plug, key_of, passed_on
-from proofglass.interfaces.stack import Stack
+from proofglass.interfaces.stack import Stack, fitted_in
 from proofglass.interfaces.victims import Victim, in_run
 from proofglass.interfaces.white_box import (
     SLOTS,
@@ -56,6 +57,7 @@ __all__ = [
     "HelperSilent",
     "Judge",
     "Layer",
+    "Learner",
     "LossAndGrad",
     "Measure",
     "Measured",
@@ -86,10 +88,12 @@ __all__ = [
     "access_of",
     "by_slot",
     "checked",
+    "fitted_in",
     "in_form_of",
     "in_run",
     "innermost",
     "key_of",
+    "learned_from",
     "opened_through",
     "opens_of",
     "passed_on",

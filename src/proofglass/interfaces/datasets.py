@@ -66,3 +66,15 @@ class Dataset(Plug, ABC):
     def crafting(self) -> Iterator[Sample]:
         """Samples that attacks may optimise on: disjoint from those of `__iter__`. Default: none."""
         return iter(())
+
+
+def learned_from(dataset: Dataset) -> Iterator[Sample | BadSample]:
+    """The rows of `dataset` that something may be fitted to or trained on: its crafting split, or all of it where it
+    keeps none apart (then it must not be judged in the same study)."""
+    rows = dataset.crafting()
+    first = next(rows, None)
+    if first is None:
+        yield from dataset
+        return
+    yield first
+    yield from rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from proofglass.faults import told
 from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
+from proofglass.interfaces.datasets import Dataset
 from proofglass.interfaces.plugs import Plug
 from proofglass.interfaces.victims import Victim
 from proofglass.interfaces.white_box import WhiteBoxVictim
@@ -50,6 +51,23 @@ class Defense(Plug, ABC):
         the model and takes what the defense changes as a `Lens`. Default: None, the defense stays closed, and attacks
         are crafted on the bare model."""
         return None
+
+    @property
+    def fits_on(self) -> tuple[Dataset, ...]:
+        """The data sets that `fitted` learns from (`learned_from`); none: nothing is to be fitted."""
+        return ()
+
+    def fitted(self, model: Victim, folder: Path) -> Defense:
+        """This defense with what it has to find in `model`, or to train on it, kept in `folder`: what lies there
+        finished is taken as it is, what was stopped goes on. model: what stands inside this defense. Default: itself,
+        there is nothing to fit."""
+        return self
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        """What fitting it cost, as what it was fitted into says: seconds, and what else was counted (rows, steps,
+        passes); nothing where nothing was fitted."""
+        return {}
 
 
 @dataclass(frozen=True)

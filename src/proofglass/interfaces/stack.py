@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from proofglass.flow import Flow
+from proofglass.interfaces.datasets import Dataset
 from proofglass.interfaces.defenses import Defense
+from proofglass.interfaces.plugs import key_of
 from proofglass.interfaces.victims import Victim
 from proofglass.interfaces.white_box import WhiteBoxVictim
 from proofglass.types import Ask, Reply
@@ -39,6 +42,29 @@ class Stack(Defense):
         for member in reversed(self.members):
             seen = member.opened(seen) if seen is not None else None
         return seen
+
+    @property
+    def fits_on(self) -> tuple[Dataset, ...]:
+        return tuple(dataset for member in self.members for dataset in member.fits_on)
+
+    def fitted(self, model: Victim, folder: Path) -> Defense:
+        return fitted_in(self, model, folder)
+
+
+def fitted_in(defense: Defense, model: Victim, root: Path) -> Defense:
+    """`defense` with all that it learns about `model`: the innermost member first, each on what stands inside it, in a
+    folder of `root` that is named after both. So stacks that share their inner members share what these have learned.
+    """
+    members = defense.members if isinstance(defense, Stack) else (defense,)
+    ready: list[Defense] = []
+    for place in reversed(range(len(members))):
+        member = members[place]
+        if member.fits_on:
+            member = member.fitted(model, root / key_of(["fit", member.key, model.key]))
+        ready.insert(0, member)
+        if any(outer.fits_on for outer in members[:place]):
+            model = member(model)
+    return Stack(tuple(ready)) if isinstance(defense, Stack) else ready[0]
 
 
 def _through(members: Sequence[Defense], ask: Ask) -> Flow[Reply]:

@@ -11,9 +11,11 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from proofglass.errors import ClosedVictim
+from proofglass.interfaces.learners import Learner
 from proofglass.interfaces.pairs import Places
 from proofglass.interfaces.victims import Victim
 from proofglass.types import Ask, Chat, Image, Reply
@@ -253,6 +255,19 @@ class WhiteBoxVictim(Victim):
         """Mean and standard deviation by which the tower's input is normalised; None (the default) where the victim
         states none."""
         return None
+
+    # ---- its weights ---------------------------------------------------------------------------------------------
+
+    def learner(self, rank: int, alpha: float, seed: int) -> Learner:
+        """The weights of this model, ready to learn: a low-rank adapter of `rank` and strength `alpha` beside those of
+        its language model's layers, drawn from `seed`, or, rank 0, all weights but the vision tower's. Raises
+        ClosedVictim (the default) if they are closed."""
+        raise ClosedVictim(f"victim {self.name!r}: does not open its weights; name a victim with weights, such as hf")
+
+    def tuned(self, folder: Path) -> WhiteBoxVictim:
+        """This model with what a `learner` of it has saved in `folder`. Raises ClosedVictim (the default) if its
+        weights are closed."""
+        raise ClosedVictim(f"victim {self.name!r}: does not open its weights; name a victim with weights, such as hf")
 
     # ---- its text side --------------------------------------------------------------------------------------------
 

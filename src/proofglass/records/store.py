@@ -9,11 +9,12 @@ sealed/                            the same three, of many cells, in a few files
 added/<judge>.parquet              scores that were added later, by people or other tools (records.scores)
 artefacts/<key>.json, ab/<sha>.png what crafting bought; every picture (records.crafts)
 drafts/<key>/                      checkpoints of a craft that is not finished
+fits/<key>/                        what a defense learned about a victim: vectors, thresholds, adapters
 ledger/<model>/                    what was sent to an API, what came back and what it cost (victims.api.ledger)
 labels/<aspect>.json               what people said about replies that were drawn for it (records.labels)
 faults/<kind>-<name>-<place>.txt   tracebacks of plugs that failed; the reason of a record names its file
 limit-<n>/                         the run of the first n samples: a run folder of its own, which shares journal,
-                                   artefacts, drafts and ledger with the folder it lies in
+                                   artefacts, drafts, fits and ledger with the folder it lies in
 
 Every line and every file carries a checksum (records.checksums), pictures are named by their pixels: what is read was
 compared with it, a Parquet file when it is opened first. Damage is a StoreError that says how to go on; a damaged
@@ -227,6 +228,11 @@ class Store(Reader):
         if folder.exists():
             with guarded(folder):
                 shutil.rmtree(folder)
+
+    @property
+    def fits(self) -> Path:
+        """Where the run keeps what defenses learned about victims. `gc` leaves it alone: it may have cost hours."""
+        return self.shared / "fits"
 
     def gc(self) -> Swept:
         """Delete cells, scores, samples, artefacts and pictures that neither the plan's records name nor those of a run

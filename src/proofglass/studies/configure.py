@@ -13,7 +13,7 @@ from typing import Any
 from proofglass.console import cut
 from proofglass.errors import ImageError, UnknownName, UsageError, is_environment
 from proofglass.faults import briefly
-from proofglass.interfaces import Dataset, Judge, Model, Victim
+from proofglass.interfaces import Attack, Dataset, Defense, Judge, Model, Victim
 from proofglass.interfaces.fields import hints as field_hints
 from proofglass.records.schema import is_secret
 from proofglass.registry import Entry, Kind, entries, entry, made
@@ -21,6 +21,10 @@ from proofglass.studies.located import Located, Place, dotted, nearest
 from proofglass.types import Image
 
 ON_LINE = "on the command line"
+# Where the plugs are registered that a field of another plug holds.
+_HELD: dict[Kind, type] = {
+    "judges": Judge, "datasets": Dataset, "models": Model, "defenses": Defense, "attacks": Attack,
+}  # fmt: skip
 _FRACTION = re.compile(r"\s*([-+]?[\d.]+)\s*/\s*([\d.]+)\s*")
 
 
@@ -175,14 +179,14 @@ def _value(hint: Any, value: Any, source: Located, place: Place) -> Any:
 
 def _helper_kinds(hint: Any) -> tuple[Kind, ...]:
     """Where the plugs are registered that a field takes: a helper (`Victim`; some models are one), an encoder or
-    detector (`Model`), another judge or data set. None for a field that takes their names: it finds them by itself."""
+    detector (`Model`), another judge, data set, defense or attack. None for a field that takes their names: it finds
+    them by itself."""
     leaves = {leaf for leaf in _leaves(hint) if isinstance(leaf, type)}
     if str in leaves:
         return ()
     if any(issubclass(leaf, Victim) for leaf in leaves):
         return "victims", "models"
-    own: dict[Kind, type] = {"judges": Judge, "datasets": Dataset, "models": Model}
-    return next(((kind,) for kind, cls in own.items() if any(issubclass(leaf, cls) for leaf in leaves)), ())
+    return next(((kind,) for kind, cls in _HELD.items() if any(issubclass(leaf, cls) for leaf in leaves)), ())
 
 
 def _helpers(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
@@ -197,7 +201,7 @@ def _helpers(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pl
 
 
 def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, place: Place) -> Any:
-    what = {"judges": "judge", "datasets": "data set"}.get(kinds[0], "model")
+    what = "data set" if kinds[0] == "datasets" else "model" if "models" in kinds else kinds[0][:-1]
     name, given = next(iter(value.items())) if isinstance(value, dict) and len(value) == 1 else (value, None)
     if not isinstance(name, str):
         raise source.error(place, f"found {value!r}. Expected a {what} by its name, or `name: {{parameter: value}}`.")
@@ -218,7 +222,7 @@ def _helper(hint: Any, kinds: tuple[Kind, ...], value: Any, source: Located, pla
     inner = (*place, name) if given is not None else place
     helper = construct(make, settled(found, parameters(make, given, source, inner), source, inner), source, inner)
     wanted = tuple(
-        leaf for leaf in _leaves(hint) if isinstance(leaf, type) and issubclass(leaf, (Victim, Model, Judge, Dataset))
+        leaf for leaf in _leaves(hint) if isinstance(leaf, type) and issubclass(leaf, (Victim, *_HELD.values()))
     )
     if not isinstance(helper, wanted):
         expected = " or ".join(sorted(leaf.__name__ for leaf in wanted))

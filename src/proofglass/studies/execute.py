@@ -110,11 +110,13 @@ def trial_of(
     budget: Budget | None = None,
     through: Callable[[Victim], Victim] = lambda victim: victim,
     answer_of: AnswerOf | None = None,
+    defense: Defense | None = None,
 ) -> Trial:
     """`cell` on `model`. A defense gets the model itself; `through` (a journal) goes around what stands innermost in
     the finished stack: the model, or what the defense has put in its place. answer_of: gives the answers of the helpers
-    of attack and defense (a journal's), None: their own."""
-    defense = cell.defense.plug
+    of attack and defense (a journal's), None: their own. defense: that of the cell, fitted to `model`
+    (`fitting.fitted`); None: as the cell has it."""
+    defense = defense or cell.defense.plug
     with one_line("defense", defense, f"defense {cell.defense.label}"):
         stack = defense(model)
         target = target_of(cell.attack.plug, defense, model, cell.adaptive)

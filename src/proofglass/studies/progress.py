@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from proofglass.console import REASON, console_on, cut, one_line, write
-from proofglass.engine.progress import Pace
+from proofglass.engine.progress import Pace, Watcher
 from proofglass.studies.forecast import Forecast
 from proofglass.studies.plan import Cell, Plan
 
@@ -63,6 +63,12 @@ class Progress:
         if pace.seconds_left:
             text += f", {pace.per_second:.1f} steps/s, {_clock(pace.seconds_left)} for these steps"
         self.show(text)
+
+    def fitting(self, cell: Cell) -> Watcher:
+        """The present cell's defense learns about its victim, step by step where it trains."""
+        text = f"{cell.title}: fitting {cell.defense.label} to {cell.victim.label}"
+        self.show(text)
+        return lambda pace: self.show(f"{text}, step {pace.step} of {pace.steps}, loss {pace.loss:.3f}")
 
     def crafted(self, seconds: float) -> None:
         """The present cell has all its pictures; seconds: what they took, now or when they were bought."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from proofglass.records.crafts import Crafted
@@ -28,6 +29,10 @@ class Sink(Protocol):
     def drop_drafts(self, key: str) -> None:
         """The craft `key` is bought: its checkpoints are of no more use."""
 
+    @property
+    def fits(self) -> Path:
+        """The folder of what defenses learned about victims."""
+
 
 class Memory:
     """A sink that lasts as long as the object: for a table, a task, a test. Pictures are the 8-bit ones that a file
@@ -36,6 +41,7 @@ class Memory:
     def __init__(self) -> None:
         self.pictures: dict[str, Image] = {}
         self._crafted: dict[str, Crafted] = {}
+        self._fits: TemporaryDirectory[str] | None = None
 
     def put_image(self, image: Image) -> str:
         image.array()
@@ -53,3 +59,8 @@ class Memory:
 
     def drop_drafts(self, key: str) -> None:
         pass
+
+    @property
+    def fits(self) -> Path:
+        self._fits = self._fits or TemporaryDirectory(prefix="proofglass-")
+        return Path(self._fits.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -68,6 +68,10 @@ class HF(HFVictim):
         texts = [texts_of(folder) for folder in (self.folder, self.adapter) if folder is not None]
         told = (self.device, self.dtype, self.quantised)
         return key_of([type(self).__name__, self.version, self.weights_hash, texts, told])
+
+    def _with(self, folder: Path) -> HF:
+        is_adapter = (folder / ADAPTER).is_file()
+        return replace(self, adapter=folder) if is_adapter else replace(self, path=folder, adapter=None)
 
     @cached_property
     def sees_images(self) -> bool:  # type: ignore[override]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from proofglass.interfaces.devices import Device
 from proofglass.testbed import world
 from proofglass.types import Layout
 from proofglass.victims.hf.victim import HFVictim
-from proofglass.weights import texts_of
+from proofglass.weights import ADAPTER, check_folder, texts_of
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class TestbedVictim(HFVictim):
 
     Its behaviour comes from its training data only; the card lists it.
 
-    variant: e.g. "testbed-linear", "testbed-cross-naive", "testbed-lm-aligned". device: "auto", "cpu", "cuda".
+    variant: e.g. "testbed-linear", "testbed-cross-naive", "testbed-lm-aligned". device: "auto", "cpu", "cuda". adapter:
+    folder of a LoRA adapter (PEFT) that was trained on it. weights: folder with all its weights, trained further; None:
+    those that are shipped.
     """
 
     variant: str = "testbed-linear"
@@ -31,6 +33,8 @@ class TestbedVictim(HFVictim):
     batch: Count = 128
     micro: Count = 8
     images_per_pass: Count = 32
+    adapter: Path | None = None
+    weights: Path | None = None
 
     version = 2  # drawn replies (temperature above 0) have a random stream of their own
 
@@ -45,6 +49,8 @@ class TestbedVictim(HFVictim):
 
     @property
     def folder(self) -> Path:
+        if self.weights is not None:
+            return self.weights
         folder = Path(__file__).parent.parent / "testbed" / "weights" / self.variant
         if not folder.is_dir():
             raise UsageError(
@@ -55,8 +61,15 @@ class TestbedVictim(HFVictim):
     @cached_property
     def key(self) -> str:
         """Holds the weights and every text beside them that decides: tokenizer, template, the layout on the card."""
-        texts = texts_of(self.folder)
-        return key_of([type(self).__name__, self.variant, self.version, self.weights_hash, texts, self.device])
+        told = [type(self).__name__, self.variant, self.version, self.weights_hash, texts_of(self.folder), self.device]
+        if self.adapter is not None:
+            check_folder(self.adapter, "adapter_config.json", ADAPTER)
+            told.append(texts_of(self.adapter))
+        return key_of(told)
+
+    def _with(self, folder: Path) -> TestbedVictim:
+        is_adapter = (folder / ADAPTER).is_file()
+        return replace(self, adapter=folder) if is_adapter else replace(self, weights=folder)
 
     def card(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.folder / "card.json").read_text())

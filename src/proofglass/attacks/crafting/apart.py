@@ -10,8 +10,9 @@ from proofglass.errors import UsageError
 from proofglass.types import Sample
 
 
-def check_apart(crafting: Sequence[Sample], judged: Iterable[Sample]) -> None:
-    """Raises UsageError if a crafting sample is also judged: success on it would be training success.
+def check_apart(crafting: Sequence[Sample], judged: Iterable[Sample], used: str = "in the crafting split") -> None:
+    """Raises UsageError if a crafting sample is also judged: success on it would be training success. used: what the
+    crafting samples are, for the error.
 
     Samples are the same if their ids are, or what they ask: the text, case and space folded; together with the
     pictures where one text stands under several pictures ("do what the picture says" is no question by itself).
@@ -23,12 +24,12 @@ def check_apart(crafting: Sequence[Sample], judged: Iterable[Sample]) -> None:
         asked.setdefault(question(sample), _Asked()).pictures.add(_pictures(sample))
     for sample in judged:
         if sample.id in ids:
-            raise _both(sample)
+            raise _both(sample, used)
         if found := asked.get(question(sample)):
             found.meet(sample)
     for met in asked.values():
         if met.shared is not None:
-            raise _both(met.shared)
+            raise _both(met.shared, used)
 
 
 @dataclass
@@ -53,10 +54,9 @@ class _Asked:
         return self.same if self.several or len(self.pictures) > 1 else self.first
 
 
-def _both(sample: Sample) -> UsageError:
+def _both(sample: Sample, used: str) -> UsageError:
     return UsageError(
-        f"sample {sample.id!r}: is in the crafting split and is judged too. "
-        f"The data set {sample.dataset!r} must keep them apart."
+        f"sample {sample.id!r}: is {used} and is judged too. The data set {sample.dataset!r} must keep them apart."
     )
 
 

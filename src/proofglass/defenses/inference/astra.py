@@ -7,22 +7,35 @@ and a tensor of the authors' kind can be put in its place. alpha and the layer d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from proofglass.defenses.acting import opens_layers
+from proofglass.defenses.learned import check_either, once, rows_of, spent_on, to_learn, unlearned
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.defenses.vectors import chats_of, load, save, states_of
 from proofglass.errors import UsageError
-from proofglass.interfaces import Change, Defense, NonNegative, Paper, Victim, WhiteBoxVictim, rebased
+from proofglass.interfaces import (
+    Attack,
+    Change,
+    Dataset,
+    Defense,
+    NonNegative,
+    Paper,
+    Victim,
+    WhiteBoxVictim,
+    innermost,
+    rebased,
+)
 from proofglass.types import Chat, Sample
 
 if TYPE_CHECKING:
     import torch
 
 PORTS = ("hidden_states", "steering")
+SHAPES = {"vector": 2, "reference": 2}
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,9 @@ class Astra(Defense):
 
     h becomes h - alpha |h| max(0, cos(h - h_ref, v)) v / |v|: the identity at or behind the reference h_ref.
 
-    vectors: folder that `fit` wrote; one of another model is refused. alpha: strength (the authors: 10 for LLaVA-1.5,
+    vectors: folder that `fit` wrote; one of another model is refused. None: they are learned in the run, from
+    clean: a data set with pictures (its crafting rows), and attack: which makes these pictures adversarial; it is
+    crafted on the bare model. alpha: strength (the authors: 10 for LLaVA-1.5,
     5 to 7 for MiniGPT-4, 7 for Qwen2-VL); 0 is the identity. layer: which one; None: halfway (the authors: 20 of 40,
     14 of 28).
     """
@@ -45,9 +60,45 @@ class Astra(Defense):
     needs_model = "layers"
     adaptive = "PGD, qi2023 through the lens"
 
-    vectors: Path
+    vectors: Path | None = None
+    clean: Dataset | None = None
+    attack: Attack | None = None
     alpha: NonNegative = 10.0
     layer: int | None = None
+
+    not_in_key = ("vectors",)  # what lies there is, wherever it lies
+
+    def __post_init__(self) -> None:
+        check_either("vectors", self.vectors, clean=self.clean)
+        if self.vectors is None and self.attack is None:
+            raise ValueError("attack: expected one that makes the pictures of `clean` adversarial, such as pgd")
+
+    def reads(self) -> tuple[Path, ...]:
+        return () if self.vectors is None else (self.vectors,)
+
+    @property
+    def fits_on(self) -> tuple[Dataset, ...]:
+        return to_learn(self.vectors, self.clean)
+
+    def fitted(self, model: Victim, folder: Path) -> Astra:
+        inner = opens_layers(self, innermost(model), *PORTS)
+        samples = rows_of(self.clean, "clean")
+        once(
+            folder,
+            lambda: load(folder, self.name, inner, SHAPES),
+            lambda: self.fit(inner, self._attacked(inner, samples), samples, folder=folder),
+            {"rows": len(samples)},
+        )
+        return replace(self, vectors=folder)
+
+    def _attacked(self, model: WhiteBoxVictim, samples: Sequence[Sample]) -> list[Chat]:
+        assert self.attack is not None
+        made = list(self.attack.craft(model, samples, seed=0))
+        return [self.attack.apply(made[k if len(made) > 1 else 0], sample) for k, sample in enumerate(samples)]
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        return spent_on(self.vectors)
 
     def __call__(self, victim: Victim) -> Victim:
         return rebased(victim, lambda model: self.opened(opens_layers(self, model, *PORTS)))
@@ -58,7 +109,9 @@ class Astra(Defense):
 
     def steering(self, model: WhiteBoxVictim) -> Mapping[int, Change]:
         """What becomes of the tokens that speak. Raises UsageError for vectors that are not of `model`."""
-        found, _ = load(self.vectors, self.name, model, {"vector": 2, "reference": 2})
+        if self.vectors is None:
+            raise unlearned(self.name, "vectors")
+        found, _ = load(self.vectors, self.name, model, SHAPES)
         depth = len(found["vector"])
         layer = depth // 2 if self.layer is None else self.layer
         if not 0 <= layer < depth:

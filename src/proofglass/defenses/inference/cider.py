@@ -87,7 +87,7 @@ class CIDER(Defense):
             pictures.append((yield from painted(ask, Chat.user(image, str(steps)), self.denoiser)))
         return self._cosines(ask.chat.last_text, pictures)
 
-    def fitted(self, asks: Sequence[Ask], rate: float = 0.95) -> CIDER:
+    def at_rate(self, asks: Sequence[Ask], rate: float = 0.95) -> CIDER:
         """This defense with the threshold below which a share 1 - `rate` of all changes of clean pictures lie.
 
         asks: with clean pictures, whose answers nobody measures. Raises UsageError where none has a picture and a text,

@@ -7,23 +7,25 @@ threshold: ours is set by `fit` at a share of false alarms. The list of words is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from proofglass.defenses.acting import opens_layers
 from proofglass.defenses.gated import Gated
+from proofglass.defenses.learned import check_either, once, rows_of, spent_on, to_learn, unlearned
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.defenses.vectors import chats_of, check_share, load, save
 from proofglass.errors import UsageError
-from proofglass.interfaces import Defense, Paper, Share, Text, Victim, WhiteBoxVictim, rebased
+from proofglass.interfaces import Dataset, Defense, Paper, Share, Text, Victim, WhiteBoxVictim, innermost, rebased
 from proofglass.types import Chat, Sample
 
 if TYPE_CHECKING:
     import torch
 
 PORTS = ("hidden_states", "prompt_states", "read_out", "encode", "decode")
+SHAPES = {"layers": 1, "words": 1, "threshold": 1, "fdv": 1}
 WORDS = (
     "sorry", "apologize", "apologies", "unable", "cannot", "can't", "unfortunately", "refuse", "decline", "not",
     "never", "illegal", "unethical", "inappropriate", "harmful", "dangerous", "unsafe", "against", "prohibited",
@@ -39,7 +41,9 @@ class HiddenDetect(Defense):
     F of a layer: the cosine between the logits that its state would give and the refusal words' one-hot. Score: the
     area under F over the chosen layers, one apart. It blocks where the score is above the threshold.
 
-    found: folder that `fit` wrote (layers, words, threshold); one of another model is refused. threshold: of the score;
+    found: folder that `fit` wrote (layers, words, threshold); one of another model is refused. None: it is learned in
+    the run, from unsafe: a data set of prompts that are to be refused, and safe: one of prompts that are not (their
+    crafting rows). words: refusal words, and false_alarms: as for `fit`, in such a run. threshold: of the score;
     None: that of `fit`. layers: in place of those of `fit`, in order. refusal: what the user is told then.
     """
 
@@ -52,10 +56,42 @@ class HiddenDetect(Defense):
     needs_model = "layers"
     adaptive = "PGD, qi2023 through the lens, with the hinge of its gate"
 
-    found: Path
+    found: Path | None = None
+    unsafe: Dataset | None = None
+    safe: Dataset | None = None
+    words: tuple[str, ...] = WORDS
+    false_alarms: Share = 0.05
     threshold: float | None = None
     layers: tuple[int, ...] = ()
     refusal: Text = REFUSAL
+
+    not_in_key = ("found",)  # what lies there is, wherever it lies
+
+    def __post_init__(self) -> None:
+        check_either("found", self.found, unsafe=self.unsafe, safe=self.safe)
+
+    def reads(self) -> tuple[Path, ...]:
+        return () if self.found is None else (self.found,)
+
+    @property
+    def fits_on(self) -> tuple[Dataset, ...]:
+        return to_learn(self.found, self.unsafe, self.safe)
+
+    def fitted(self, model: Victim, folder: Path) -> HiddenDetect:
+        inner = opens_layers(self, innermost(model), *PORTS)
+        kinds = rows_of(self.unsafe, "unsafe"), rows_of(self.safe, "safe")
+        told: Any = {"words": self.words, "layers": self.layers, "false_alarms": self.false_alarms}
+        once(
+            folder,
+            lambda: load(folder, self.name, inner, SHAPES),
+            lambda: self.fit(inner, *kinds, folder=folder, **told),
+            {"rows": sum(map(len, kinds))},
+        )
+        return replace(self, found=folder)
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        return spent_on(self.found)
 
     def __call__(self, victim: Victim) -> Victim:
         return rebased(victim, lambda model: self.opened(opens_layers(self, model, *PORTS)))
@@ -65,7 +101,9 @@ class HiddenDetect(Defense):
 
     def gate(self, model: WhiteBoxVictim) -> Gated:
         """The gate in `model`. Raises UsageError for a folder that is not of it."""
-        found, _ = load(self.found, self.name, model, {"layers": 1, "words": 1, "threshold": 1, "fdv": 1})
+        if self.found is None:
+            raise unlearned(self.name, "found")
+        found, _ = load(self.found, self.name, model, SHAPES)
         layers = self.layers or tuple(int(layer) for layer in found["layers"].tolist())
         threshold = float(found["threshold"][0]) if self.threshold is None else self.threshold
         words = [int(token) for token in found["words"].tolist()]

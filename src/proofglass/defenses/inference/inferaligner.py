@@ -9,22 +9,34 @@ between the mean projections of both sides, or where a share of harmless prompts
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from proofglass.defenses.acting import opens_layers
 from proofglass.defenses.gated import Gated, Pattern
+from proofglass.defenses.learned import check_either, once, rows_of, spent_on, to_learn, unlearned
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.defenses.vectors import chats_of, check_share, load, middle, save, states_of
 from proofglass.errors import UsageError
-from proofglass.interfaces import Defense, NonNegative, Paper, Share, Victim, WhiteBoxVictim, rebased
+from proofglass.interfaces import (
+    Dataset,
+    Defense,
+    NonNegative,
+    Paper,
+    Share,
+    Victim,
+    WhiteBoxVictim,
+    innermost,
+    rebased,
+)
 from proofglass.types import Chat, Sample
 
 if TYPE_CHECKING:
     import torch
 
 PORTS = ("hidden_states", "prompt_states", "steering")
+SHAPES = {"srv": 2, "ssv": 2, "bias": 1, "accuracy": 1}
 
 
 @dataclass(frozen=True)
@@ -35,7 +47,9 @@ class InferAligner(Defense):
     harmful prompts in this model (SRV). It is frozen for the reply. What is added is the same construction of an
     aligned model of the same shape (SSV), or the model's own. In a stack it acts inside the model, wherever it stands.
 
-    vectors: folder that `fit` wrote; one of another model is refused. alpha: strength; 0 is the identity. layers: those
+    vectors: folder that `fit` wrote; one of another model is refused. None: they are learned in the run, from
+    harmful: a data set of prompts that are to be refused, and harmless: one of prompts that are not (their crafting
+    rows). false_alarms: as for `fit`. alpha: strength; 0 is the identity. layers: those
     that are steered; none: from 3/8 to 3/4 of the depth (12 to 24 of 32). gate: each layer by its own gate ("layer"),
     or all by that of the layer which tells harmful from harmless best ("best_layer"). threshold: above which a gate
     opens. normalize: the added vectors have length 1, as the gate's do; false: they are as long as they were found.
@@ -50,12 +64,42 @@ class InferAligner(Defense):
     needs_model = "layers"
     adaptive = "PGD, qi2023 through the lens, with the hinge of its gates"
 
-    vectors: Path
+    vectors: Path | None = None
+    harmful: Dataset | None = None
+    harmless: Dataset | None = None
+    false_alarms: Share | None = None
     alpha: NonNegative = 4.0
     layers: tuple[int, ...] = ()
     gate: Literal["layer", "best_layer"] = "layer"
     threshold: float = 0.0
     normalize: bool = True
+
+    not_in_key = ("vectors",)  # what lies there is, wherever it lies
+
+    def __post_init__(self) -> None:
+        check_either("vectors", self.vectors, harmful=self.harmful, harmless=self.harmless)
+
+    def reads(self) -> tuple[Path, ...]:
+        return () if self.vectors is None else (self.vectors,)
+
+    @property
+    def fits_on(self) -> tuple[Dataset, ...]:
+        return to_learn(self.vectors, self.harmful, self.harmless)
+
+    def fitted(self, model: Victim, folder: Path) -> InferAligner:
+        inner = opens_layers(self, innermost(model), *PORTS)
+        kinds = rows_of(self.harmful, "harmful"), rows_of(self.harmless, "harmless")
+        once(
+            folder,
+            lambda: load(folder, self.name, inner, SHAPES),
+            lambda: self.fit(inner, *kinds, folder=folder, false_alarms=self.false_alarms),
+            {"rows": sum(map(len, kinds))},
+        )
+        return replace(self, vectors=folder)
+
+    @property
+    def spent(self) -> Mapping[str, float]:
+        return spent_on(self.vectors)
 
     def __call__(self, victim: Victim) -> Victim:
         return rebased(victim, lambda model: self.opened(opens_layers(self, model, *PORTS)))
@@ -65,7 +109,9 @@ class InferAligner(Defense):
 
     def gates(self, model: WhiteBoxVictim) -> Gated:
         """The gates in `model`, and what they add. Raises UsageError for vectors that are not of it."""
-        found, _ = load(self.vectors, self.name, model, {"srv": 2, "ssv": 2, "bias": 1, "accuracy": 1})
+        if self.vectors is None:
+            raise unlearned(self.name, "vectors")
+        found, _ = load(self.vectors, self.name, model, SHAPES)
         depth = len(found["srv"])
         steered = tuple(dict.fromkeys(self.layers)) or middle(depth)
         if odd := [layer for layer in steered if not 0 <= layer < depth]:

@@ -1,1 +1,1 @@
-"""Section 5.2 of the survey: defenses that are trained."""
+"""Section 5 of the survey: defenses that are trained. A file a published method."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.defenses.training.answers import Left, Pair, pairs_of
-from proofglass.defenses.training.cards import CARD, DETECTOR, DETOXIFIER, DRAFTS, card_of, weights_of, write_card
+from proofglass.defenses.training.cards import CARD, DETECTOR, DETOXIFIER, DRAFTS, card_of, learned_in, weights_of, write_card
 from proofglass.defenses.training.detecting import Learning, read_of
 from proofglass.defenses.training.detector import Text, tokenizer_in
 from proofglass.engine.checkpoints import Slot
@@ -63,6 +63,7 @@ def train(defense: MLLMProtector, folder: Path) -> None:
         "steps": sum(part["steps"] for part in parts.values()),
         "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
         **parts,
+        "learned": learned_in(folder),
         "left_out": [{"id": row.id, "for": row.part, "reason": row.reason} for row in left],
     }
     write_card(folder, told)

@@ -26,6 +26,7 @@ from proofglass.report.run import broken_judges
 from proofglass.studies.attempt import attempts_of, nothing_measured
 from proofglass.studies.craft import summary
 from proofglass.studies.execute import run_cell, trial_of
+from proofglass.studies.fitting import fitted, spent
 from proofglass.studies.plan import Cell, Plan, describe
 from proofglass.studies.progress import Progress
 from proofglass.studies.study import Item
@@ -132,7 +133,8 @@ def _keep_card(item: Item[Victim], model: Victim, store: Store, progress: Progre
 def _run_cell(plan: Plan, cell: Cell, model: Victim, asked: Asked, store: Store, progress: Progress) -> tuple[str, str]:
     """Measure, judge and seal one cell. Returns its status and, if it failed, why."""
     study = plan.study
-    trial = trial_of(cell, model, study.settings, study.budget, asked.through, asked.helpers)
+    defense = fitted(cell, model, store, progress)
+    trial = trial_of(cell, model, study.settings, study.budget, asked.through, asked.helpers, defense)
     records: list[Record] = []
     bought: list[Crafted] = []
     shared: Crafted | None = None
@@ -160,6 +162,7 @@ def _run_cell(plan: Plan, cell: Cell, model: Victim, asked: Asked, store: Store,
             "seconds": asked.seconds,
             "peak_bytes": meter.peak_bytes,
             "craft": summary(trial.attack, bought, trial.crafting(bought)),
+            "fit": spent(defense),
             "unsent": asked.unsent.total(),
             "helpers": _told(asked.helpers.costs),
             "batches": {

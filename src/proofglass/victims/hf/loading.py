@@ -54,7 +54,7 @@ def load(path: Path, options: Options) -> tuple[Any, Any, type[Any]]:
     check_folder(path)
     if options.adapter is not None:
         check_folder(options.adapter, "adapter_config.json", ADAPTER)
-        _needs("peft", "adapter")
+        needs("peft", "adapter")
     architecture, family = family_in(path)
     with quiet():
         model = model_of(path, getattr(transformers, architecture), options)
@@ -175,13 +175,13 @@ def _placing(options: Options) -> dict[str, Any]:
     the minutes of loading."""
     placed_on, more = options.placed, dict[str, Any]()
     if options.device == SPREAD:
-        _needs("accelerate", 'device "spread"')
+        needs("accelerate", 'device "spread"')
         more["device_map"] = placed_on
     if options.quantised:
         from transformers import BitsAndBytesConfig
 
         for package in ("bitsandbytes", "accelerate"):
-            _needs(package, "quantised")
+            needs(package, "quantised")
         more.setdefault("device_map", {"": placed_on})
         more["quantization_config"] = (
             BitsAndBytesConfig(load_in_8bit=True)
@@ -204,7 +204,8 @@ def _adapted(model: Any, options: Options) -> Any:
     return found.get_base_model() if options.quantised else found.merge_and_unload()
 
 
-def _needs(package: str, what: str) -> None:
+def needs(package: str, what: str) -> None:
+    """Raise MissingExtra, with the command, for a package that is absent. what: what needs it."""
     if find_spec(package) is None:
         raise MissingExtra(f"{what}: needs {package}. Run: pip install {package}")
 
@@ -220,7 +221,7 @@ def image_processor(path: Path, form: str = "pil") -> Any:
             found = AutoImageProcessor.from_pretrained(path, trust_remote_code=False, backend=form)
         except ValueError as error:
             if "Missing optional dependencies: torchvision" in str(error):  # a few have no Pillow form
-                _needs("torchvision", f"{path}: its image processor")
+                needs("torchvision", f"{path}: its image processor")
             raise
     for name, value in getattr(processor_class(path), "images_kwargs", {}).items():
         if hasattr(found, name):

@@ -8,11 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from proofglass.digests import digest_of
+from proofglass.errors import UsageError
 from proofglass.interfaces import (
     SLOTS,
     Change,
     Count,
     Layer,
+    Learner,
     LossAndGrad,
     Pixels,
     Rescored,
@@ -164,6 +167,32 @@ class HFVictim(WhiteBoxVictim):
         from proofglass.victims.hf.inside import steering
 
         return steering(self.model, vectors)
+
+    def learner(self, rank: int, alpha: float, seed: int) -> Learner:
+        from proofglass.victims.hf.learner import HFLearner
+
+        for field, value in (("adapter", self.adapter), ("quantised", self.quantised)):
+            if value:
+                raise UsageError(
+                    f"victim {self.name!r}: {field}: {value}: what is trained here is trained on whole, plain weights; "
+                    f"leave out {field}{', or merge it into the weights first' if field == 'adapter' else ''}"
+                )
+        return HFLearner(self.folder, self.device, self.dtype, self.micro, rank, alpha, seed)
+
+    def tuned(self, folder: Path) -> HFVictim:
+        """One for each content of `folder`, so that its weights are loaded once."""
+        found = self._tuned.get(told := (folder, digest_of(folder)))
+        if found is None:
+            found = self._tuned[told] = self._with(folder)
+        return found
+
+    @cached_property
+    def _tuned(self) -> dict[tuple[Path, str], HFVictim]:
+        return {}
+
+    def _with(self, folder: Path) -> HFVictim:
+        """This victim with the adapter, or all the weights, in `folder`."""
+        raise AttributeError(f"{type(self).__name__}: a subclass says how it takes other weights")
 
     def encode(self, text: str) -> list[int]:
         return self.model.chats.tokens(text)

@@ -1,0 +1,49 @@
+"""The weights of a model while they learn, as a victim with weights opens them (`WhiteBoxVictim.learner`)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proofglass.types import Chat
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class Learner(ABC):
+    """A model of its own, apart from the victim that replies: what it learns changes no reply until it is saved.
+
+    micro: rows that one pass holds at once.
+    """
+
+    micro: int = 8
+
+    @property
+    @abstractmethod
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """The weights that learn, in a fixed order."""
+
+    @abstractmethod
+    def row(self, chat: Chat, answer: str) -> Any:
+        """`chat` and the answer to it, tokenised, its pictures looked at once. Raises ValueError or ImageError for what
+        this model cannot be shown."""
+
+    @abstractmethod
+    def answer(self, row: Any) -> Sequence[int]:
+        """The token ids of a row's answer, the end token included."""
+
+    @abstractmethod
+    def nll(self, rows: Sequence[Any]) -> list[Tensor]:
+        """Of each row [T]: the negative log-likelihood of every token of its answer, on the graph of `parameters`."""
+
+    @abstractmethod
+    def untaught(self) -> AbstractContextManager[None]:
+        """Inside, the model is what it was before it learned."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write what was learned, as `WhiteBoxVictim.tuned` reads it: safetensors and JSON."""
