@@ -62,12 +62,11 @@ DISABLED: dict[str, dict[str, Any]] = {
     "cider": {"denoiser": Stand(), "encoder": Means(), "threshold": -2.0},
     "bluesuffix": {"image_purifier": None, "text_purifier": None, "suffix_model": None, "passes": 0},
     "purify-endpoint": {"purifier": Stand(), "passes": 0},
-    "mllm-protector": {"threshold": 1.0},
 }
 # Defenses that are fitted on a model: the field that takes the folder.
 FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"}
 # Defenses that are left out to switch them off: walls, pools and helpers have no value that does nothing.
-ALWAYS_ON = {"calibrated", "guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps"}
+ALWAYS_ON = {"calibrated", "guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps", "mllm-protector"}
 
 _FENCE, _OTHER_FENCE = ForbiddenPhrases(("the grey door",)), ForbiddenPhrases(("the red door",))
 
@@ -245,6 +244,7 @@ class Bench:
             "ecso": {f"{name}_file": self.slots for name in ("tell", "describe", "final")},
             "goal-priority": {"template_file": self.slots},
             "adashield-static": {"shield_file": self.rules},
+            "mllm-protector": {"rewrite_file": self.slots},
             "defense-instruction": {f"{name}_file": self.rules for name in ("system", "check", "guard")},
             "forbidden-phrases": {"phrases_file": self.rules},
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -308,6 +309,19 @@ def test_what_was_trained_from_another_model_is_refused(root: Path, tmp_path: Pa
     tiny("lm", tmp_path / "other", seed=3)
     with pytest.raises(UsageError, match="trained from 'hf', and this is 'hf' with other weights"):
         protector(tmp_path / "other", trained=root / "trained")(lines("a kite"))
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_that_were_changed_or_are_gone_are_refused(root: Path, tmp_path: Path, name: str) -> None:
+    copy = Path(shutil.copytree(root / "trained", tmp_path / "copy"))
+    content = bytearray((copy / name).read_bytes())
+    content[-1] ^= 1
+    (copy / name).write_bytes(content)
+    with pytest.raises(UsageError, match="its files were changed since they were trained"):
+        protector(root / "lm", trained=copy)(lines("a kite"))
+    shutil.rmtree((copy / name).parent)
+    with pytest.raises(UsageError, match="cannot read"):
+        protector(root / "lm", trained=copy)(lines("a kite"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"backbone": 1, "defense": 1, "training": 1}', "\x00"])
