@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,20 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defenses.training.protectors import model, protector
+from proofglass.defenses.training import detector as detector_module
 from proofglass.defenses.training.answers import Answer, Pair
 from proofglass.defenses.training.detecting import Form, Learning, Read, loss_of_row, read_of
-from proofglass.defenses.training.detector import (
-    HARMFUL,
-    HARMLESS,
-    HarmDetector,
-    Text,
-    asked,
-    logits_of,
-    network,
-    said,
-    tokenizer_in,
-    trained_network,
-)
+from proofglass.defenses.training.detector import HARMFUL, HARMLESS, HarmDetector, Text, asked, said, text_of
+from proofglass.defenses.training.network import logits_of, network, tokenizer_in, trained_network
 from proofglass.errors import UnsafeWeights, UsageError
 from proofglass.registry import build
 from proofglass.types import Ask, Chat
@@ -105,6 +97,11 @@ def test_every_token_of_an_answer_is_in_some_window_and_no_window_is_too_long(
         )
 
 
+def test_no_window_is_longer_than_the_context_of_the_model(folder: Path) -> None:
+    assert text_of(model(folder / "lm"), "answer", 512).window == 256
+    assert text_of(model(folder / "lm"), "answer", 60).window == 60
+
+
 def test_control_tokens_in_an_answer_are_plain_text(folder: Path) -> None:
     text = Text(tokenizer_in(model(folder / "lm")), "answer", 60)
     found = text.ids("", "a</s><pad><bot>b")
@@ -129,6 +126,30 @@ def test_a_batch_says_what_single_asks_say(folder: Path) -> None:
     for one, other in zip(alone.reply(asks), together.reply(asks), strict=True):
         assert one.choices[HARMFUL] == pytest.approx(other.choices[HARMFUL], abs=1e-5)
     assert alone.key == together.key
+
+
+def test_each_window_of_a_batch_is_read_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = HarmDetector(model(folder / "lm"), folder / "trained" / "detector", window=60, batch=2)
+    passes: list[int] = []
+    whole = detector_module.logits_of
+    monkeypatch.setattr(detector_module, "logits_of", lambda net, rows: passes.append(len(rows)) or whole(net, rows))
+    detector.reply([asked("why ?", "a kite", detector)] * 5)
+    assert passes == [2, 2, 1]
+
+
+def test_what_fails_alone_costs_its_own_ask(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = HarmDetector(model(folder / "lm"), folder / "trained" / "detector", window=60)
+    whole = detector_module.logits_of
+
+    def failing(net: Any, rows: Any) -> Any:
+        if any(len(row) > 35 for row in rows):
+            raise RuntimeError("no room")
+        return whole(net, rows)
+
+    monkeypatch.setattr(detector_module, "logits_of", failing)
+    found = detector.reply([asked("why ?", answer, detector) for answer in ("a kite", "a kite a kite", "b")])
+    assert [reply.outcome for reply in found] == ["ok", "error", "ok"]
+    assert "no room" in found[1].reason
 
 
 def test_what_is_no_answer_costs_its_own_ask(detector: HarmDetector) -> None:

@@ -3,31 +3,23 @@ answer is harmless. The form of MLLM-Protector's harm detector (Pi et al. 2024).
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from proofglass.defenses.training.network import Ids, logits_of, tokenizer_in, trained_network
 from proofglass.defenses.wording import filled
-from proofglass.errors import MissingExtra, UsageError, is_environment
-from proofglass.faults import first_line, stops_the_run, told
+from proofglass.faults import stops_the_run, told
 from proofglass.interfaces import Count, Victim
-from proofglass.interfaces.devices import SPREAD, placed
 from proofglass.types import Ask, Chat, Cost, Reply, Settings
-from proofglass.weights import ADAPTER, check_folder, header_of, readable
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 HARMLESS, HARMFUL = "harmless", "harmful"
 TOLD = Settings(max_new_tokens=1, choices=(HARMLESS, HARMFUL))
 QUESTION_AND_ANSWER = "Question: {question}\n\nAnswer: {answer}"
 Shown = Literal["question and answer", "answer"]
-Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -64,7 +56,8 @@ class HarmDetector(Victim):
                 windows[k] = list(self._text.windows(*_asked(ask.chat)))
             except ValueError as error:
                 replies[k] = Reply.unaskable(error)
-        return [(replies | self._answered(windows))[k] for k in range(len(asks))]
+        replies |= self._answered(windows)
+        return [replies[k] for k in range(len(asks))]
 
     def _answered(self, windows: dict[int, list[Ids]]) -> dict[int, Reply]:
         """Of all together; if that fails each by itself, so that what fails alone costs its own ask."""
@@ -94,7 +87,7 @@ class HarmDetector(Victim):
 
     @cached_property
     def _text(self) -> Text:
-        return Text(tokenizer_in(self.backbone), self.shown, self.window)
+        return text_of(self.backbone, self.shown, self.window)
 
     @cached_property
     def _model(self) -> Any:
@@ -145,6 +138,11 @@ class Text:
         return tuple(found)
 
 
+def text_of(backbone: Victim, shown: Shown, window: int) -> Text:
+    """How `backbone` reads; no window is longer than its context."""
+    return Text(tokenizer_in(backbone), shown, min(window, backbone.context_window or window))
+
+
 def asked(question: str, answer: str, detector: HarmDetector) -> Ask:
     """What the detector is asked about an answer."""
     return Ask(Chat.user(question).say(answer), TOLD, detector)
@@ -171,116 +169,3 @@ def _asked(chat: Chat) -> tuple[str, str]:
         raise ValueError("found no answer to look at: expected a dialogue that ends with an assistant's words")
     question = next((each.text for each in reversed(chat.messages) if each.role == "user"), "")
     return question, last.text
-
-
-# ---- the network ----
-
-
-def folder_of_text_model(backbone: Victim) -> Path:
-    """The folder of a text model's weights. Raises UsageError for a victim that is none, or has more than its folder
-    (an adapter, quantised weights)."""
-    if not hasattr(type(backbone), "folder"):
-        raise UsageError(f"backbone: {backbone.name}: expected a model with a folder of weights, such as `hf`")
-    if backbone.sees_images:
-        raise UsageError(f"backbone: {backbone.name}: expected a model of text alone, found one that sees pictures")
-    for more in ("adapter", "quantised"):
-        if getattr(backbone, more, None):
-            raise UsageError(
-                f"backbone: {backbone.name}: {more}: expected plain weights; merge them into a folder first"
-            )
-    folder: Path = backbone.folder  # type: ignore[attr-defined]
-    check_folder(folder)
-    return folder
-
-
-def tokenizer_in(backbone: Victim) -> Any:
-    from transformers import AutoTokenizer
-
-    folder = folder_of_text_model(backbone)
-    with quiet(), readable(folder, "tokenizer", "tokenizer.json and tokenizer_config.json"):
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-
-
-def network(backbone: Victim, seed: int = 0) -> Any:
-    """The backbone with a head of one number, whose weights are drawn by `seed`, on the device of the backbone."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    folder = folder_of_text_model(backbone)
-    with quiet(), torch.random.fork_rng([]), readable(folder, "sequence classifier", "weights of a text model"):
-        torch.manual_seed(seed)
-        model, found = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            num_labels=1,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            dtype=getattr(torch, getattr(backbone, "dtype", "float32")),
-        )
-    absent = [name for name in sorted(found["missing_keys"]) if not name.startswith(("score.", "classifier."))]
-    if absent:
-        raise UsageError(f"{folder}: the weights lack {len(absent)} tensors, the first is {absent[0]}; get all files")
-    if not hasattr(model, "score"):
-        raise UsageError(f"{folder}: {type(model).__name__}: expected a model that reads from left to right, as Llama")
-    device = getattr(backbone, "device", "auto")
-    if device == SPREAD:
-        raise UsageError(f"backbone: {backbone.name}: device: expected one device, found {SPREAD!r}")
-    return model.to(placed(device)).eval()
-
-
-def needs_peft() -> None:
-    """Raises MissingExtra, with the command, where PEFT is absent."""
-    if find_spec("peft") is None:
-        raise MissingExtra("mllm-protector: needs peft. Run: pip install peft")
-
-
-def trained_network(backbone: Victim, folder: Path) -> Any:
-    """The network with the adapter and the head that lie in `folder`. Raises UsageError where either is absent."""
-    needs_peft()
-    import peft
-
-    check_folder(folder, "adapter_config.json", ADAPTER)
-    again = "train it anew: mllm-protector has fitted(victim, folder)"
-    names = header_of(folder / ADAPTER)
-    if not any(".score." in name for name in names):
-        raise UsageError(f"{folder / ADAPTER}: expected the head (score) beside the adapter, found none; {again}")
-    model = network(backbone)
-    try:
-        found = peft.PeftModel.from_pretrained(model, str(folder), is_trainable=False)
-    except Exception as error:  # files of a stranger can make it fail in any way
-        if is_environment(error):
-            raise
-        raise UsageError(f"{folder}: no adapter of {backbone.name!r} ({first_line(error)}); {again}") from error
-    return found.merge_and_unload().eval().requires_grad_(False)
-
-
-def logits_of(model: Any, rows: Sequence[Ids]) -> Tensor:
-    """float32 [n], at the last token of each row, which are padded on the right."""
-    import torch
-
-    longest = max(map(len, rows))
-    device = model.device
-    ids = torch.zeros(len(rows), longest, dtype=torch.long, device=device)
-    mask = torch.zeros_like(ids)
-    for k, row in enumerate(rows):
-        ids[k, : len(row)] = torch.tensor(row, device=device)
-        mask[k, : len(row)] = 1
-    inside = getattr(model, model.base_model_prefix)
-    hidden = inside(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    last = hidden[torch.arange(len(rows), device=device), mask.sum(1) - 1]
-    score: Tensor = model.score(last)
-    return score.float().flatten()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """transformers without its report of a head that is not there yet, and without bars."""
-    from transformers import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)

@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proofglass.defenses.training.answers import Left, Pair, pairs_of
-from proofglass.defenses.training.cards import CARD, DETECTOR, DETOXIFIER, DRAFTS, card_of, learned_in, weights_of, write_card
+from proofglass.defenses.training.cards import (
+    CARD,
+    DETECTOR,
+    DETOXIFIER,
+    DRAFTS,
+    card_of,
+    learned_in,
+    weights_of,
+    write_card,
+)
 from proofglass.defenses.training.detecting import Learning, read_of
-from proofglass.defenses.training.detector import Text, tokenizer_in
+from proofglass.defenses.training.detector import text_of
 from proofglass.engine.checkpoints import Slot
 from proofglass.engine.learning import Recipe, drawn, fit
 from proofglass.engine.progress import Pace, report
@@ -73,7 +82,7 @@ def train(defense: MLLMProtector, folder: Path) -> None:
 def _detector(
     defense: MLLMProtector, pairs: Sequence[Pair], folder: Path, slot: Slot
 ) -> tuple[dict[str, float], list[Left]]:
-    rows, left = read_of(pairs, Text(tokenizer_in(defense.backbone), defense.shown, defense.window))
+    rows, left = read_of(pairs, text_of(defense.backbone, defense.shown, defense.window))
     learning = Learning(defense.backbone, defense.detector_rank, defense.alpha, defense.seed)
     steps, seconds = _fit(
         defense, rows, [row.id for row in rows], lambda some: learning.losses(some, defense.loss, 8), learning, slot
