@@ -65,8 +65,11 @@ DISABLED: dict[str, dict[str, Any]] = {
 }
 # Defenses that are fitted on a model: the field that takes the folder.
 FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"}
+# Defenses that are trained on a model.
+TRAINED = ("safety-tuning", "dpo")
 # Defenses that are left out to switch them off: walls, pools and helpers have no value that does nothing.
-ALWAYS_ON = {"calibrated", "guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps", "mllm-protector"}
+ALWAYS_ON = {"calibrated", "guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps", *TRAINED}
+ALWAYS_ON |= {"mllm-protector"}
 
 _FENCE, _OTHER_FENCE = ForbiddenPhrases(("the grey door",)), ForbiddenPhrases(("the red door",))
 
@@ -199,6 +202,8 @@ class Bench:
                 "trained": made_files.protector(self.lm.parent / "fitted" / "mllm-protector"),
             },
         }  # fmt: skip
+        if kind == "defenses" and name in TRAINED:
+            return {"tuned": made_files.trained(self.lm.parent / "trained" / name, name)}
         if kind == "defenses" and name in FITTED:
             return {FITTED[name]: made_files.fitted(self.lm.parent / "fitted" / name, name)}
         if kind == "judges" and entries(kind)[name].target == LLM:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ from safetensors.numpy import save_file
 from proofglass import images
 from proofglass.defenses import shield_pool
 from proofglass.evaluation.datasets.testbed import TestbedData
-from proofglass.interfaces import Reward
+from proofglass.interfaces import Dataset, Reward
 from proofglass.registry import build, entries
 from proofglass.testing.material import picture
-from proofglass.types import Chat
+from proofglass.types import Chat, Sample
 from tiny_encoders import build as tiny_encoder
 
 
@@ -38,6 +38,30 @@ def fitted(folder: Path, name: str) -> Path:
     if not folder.exists():
         few = [list(TestbedData(part=part, n=1, craft_n=4).crafting()) for part in ("restricted-image", "benign-image")]
         entries("defenses")[name].load().fit(build("victims", "testbed-linear", device="cpu"), *few, folder=folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Preferred(Dataset):
+    """Refusals before answers, about things of the Vale."""
+
+    name = "preferred"
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(())
+
+    def crafting(self) -> Iterator[Sample]:
+        for sample in TestbedData(part="restricted-image", n=1, craft_n=2).crafting():
+            yield replace(sample, references=("sorry , no .",), meta={"rejected": sample.target})
+
+
+def trained(folder: Path, name: str) -> Path:
+    """What a defense that trains the victim of the checks has learned in two steps."""
+    if not folder.exists():
+        data: dict[str, Any] = {"safety": TestbedData(part="restricted-image", n=1, craft_n=2)}
+        data = {"pairs": Preferred()} if name == "dpo" else data
+        defense = build("defenses", name, **data, steps=2, batch=2, rank=2, alpha=4.0, rate=1e-2)
+        defense.fitted(build("victims", "testbed-linear", device="cpu"), folder)
     return folder
 
 

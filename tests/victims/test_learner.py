@@ -95,7 +95,9 @@ def test_the_same_seed_gives_the_same_file_in_which_no_path_stands(victim: HF, t
     assert str(victim.folder) not in json.dumps(told)
     assert told["target_modules"] == sorted(told["target_modules"])
     other = victim.learner(2, 4.0, 1)
-    assert any(bool((a != b).any()) for a, b in zip(other.parameters, victim.learner(2, 4.0, 0).parameters, strict=True))
+    assert any(
+        bool((a != b).any()) for a, b in zip(other.parameters, victim.learner(2, 4.0, 0).parameters, strict=True)
+    )
 
 
 def test_rows_that_the_model_cannot_be_shown_are_refused_one_by_one(victim: HF) -> None:
@@ -113,7 +115,7 @@ def test_rows_that_the_model_cannot_be_shown_are_refused_one_by_one(victim: HF) 
 def test_what_has_learned_already_is_not_trained_again(victim: HF, tmp_path: Path) -> None:
     learner, _ = taught(victim, 2, steps=1)
     learner.save(tmp_path)
-    with pytest.raises(UsageError, match="adapter: .*merge it into the weights first"):
+    with pytest.raises(UsageError, match=r"adapter: .*merge it into the weights first"):
         victim.tuned(tmp_path).learner(2, 4.0, 0)
     with pytest.raises(UsageError, match="quantised: nf4"):
         HF(victim.path, device="cpu", quantised="nf4").learner(2, 4.0, 0)

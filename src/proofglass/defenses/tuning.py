@@ -17,13 +17,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from proofglass.defenses.acting import opens_layers
+from proofglass.defenses.learned import unlearned
 from proofglass.defenses.vectors import key_inside
 from proofglass.digests import digest_of
 from proofglass.engine.checkpoints import Slot
 from proofglass.engine.learning import Recipe, fit
 from proofglass.engine.progress import Pace, report
 from proofglass.errors import EnvironmentFault, ImageError, UsageError, is_environment, remedy
-from proofglass.interfaces import Dataset, Defense, Learner, Victim, WhiteBoxVictim, innermost, key_of, rebased
+from proofglass.interfaces import (
+    Dataset,
+    Defense,
+    Learner,
+    Victim,
+    WhiteBoxVictim,
+    innermost,
+    key_of,
+    learned_from,
+    rebased,
+)
 from proofglass.types import BadSample, Sample
 
 if TYPE_CHECKING:
@@ -73,16 +84,16 @@ class Rows(Generic[T]):
 
 
 def ready(dataset: Dataset, take: Callable[[Sample], T], field_name: str, defense: str) -> Rows[T]:
-    """The crafting rows of `dataset`, each as `take` makes it; what cannot be used (ValueError, ImageError, a row that
-    the data set itself calls bad) costs itself.
+    """The rows of `dataset` that may be learned from, each as `take` makes it; what cannot be used (ValueError,
+    ImageError, a row that the data set itself calls bad) costs itself.
 
     Raises UsageError, naming the field, where no row is left.
     """
     found: Rows[T] = Rows()
-    for bad in dataset:
-        if isinstance(bad, BadSample):
-            found.left_out[bad.id] = bad.reason
-    for sample in dataset.crafting():
+    for sample in learned_from(dataset):
+        if isinstance(sample, BadSample):
+            found.left_out[sample.id] = sample.reason
+            continue
         try:
             made = take(sample)
         except (ValueError, ImageError) as error:
@@ -95,9 +106,7 @@ def ready(dataset: Dataset, take: Callable[[Sample], T], field_name: str, defens
     if not found.taken:
         first = next((f"; the first: {name}: {why}" for name, why in found.left_out.items()), "")
         raise UsageError(
-            f"{defense}.{field_name}: {dataset.name}: no crafting row to learn from, {len(found.left_out)} left "
-            f"out{first}. Rows that are judged are never learned from: part a data set by "
-            "`subset: {of: ..., craft: 1}`"
+            f"{defense}.{field_name}: {dataset.name}: no row to learn from, {len(found.left_out)} left out{first}"
         )
     return found
 
@@ -144,7 +153,7 @@ def trained(defense: Defense, course: Course, model: Victim, folder: Path, teach
     """
     inner = opens_layers(defense, innermost(model), *PORTS)
     if (folder / CARD).is_file():
-        checked(defense, inner, folder)
+        checked(defense, inner, folder, defense.key)
         return
     learner = inner.learner(course.rank, course.alpha, course.seed)
     lesson = teach(learner)
@@ -194,8 +203,9 @@ def spent(folder: Path | None) -> dict[str, float]:
     return {name: card[name] for name in ("seconds", "steps", "rows_seen", "passes") if name in card}
 
 
-def checked(defense: Defense, model: Victim, folder: Path) -> Path:
-    """Where in `folder` lies what `defense` has learned on this very model.
+def checked(defense: Defense, model: Victim, folder: Path, settings: str = "") -> Path:
+    """Where in `folder` lies what `defense` has learned on this very model. settings: the key that it was trained
+    under, "" where the folder alone says what it is.
 
     Raises UsageError where it is missing or damaged, of another defense or other settings, or learned on another model.
     """
@@ -204,7 +214,7 @@ def checked(defense: Defense, model: Victim, folder: Path) -> Path:
     of = card["model"]
     expected = [
         ("defense", card["defense"], defense.name, "it was another defense"),
-        ("settings", card["settings"], defense.key, "it was trained with other settings or other data"),
+        ("settings", card["settings"], settings or card["settings"], "it was trained with other settings or data"),
         ("model", of["key"], key_inside(model), f"it was trained on {of['name']!r}, and this is {model.name!r}"),
         ("learned", card["learned"], digest_of(learned) if learned.is_dir() else "nothing", "its weights were changed"),
     ]
@@ -247,10 +257,7 @@ def seen_through(defense: Defense, model: WhiteBoxVictim, folder: Path | None) -
 
 def _tuned(defense: Defense, model: WhiteBoxVictim, folder: Path | None) -> WhiteBoxVictim:
     if folder is None:
-        raise UsageError(
-            f"{defense.name}: is not trained yet: a study trains it, and so does `proofglass defend VICTIM --with "
-            f"{defense.name} --set FIELD=VALUE --out DIR`; in Python .fitted(model, folder) gives the trained one"
-        )
+        raise unlearned(defense.name, "tuned")
     return model.tuned(checked(defense, innermost(model), folder))
 
 

@@ -19,11 +19,12 @@ AGREES = 0.1  # share by which a slope measured at that distance may differ
 
 def answers_as_it_defends(defense: Defense, model: WhiteBoxVictim, asks: Sequence[Ask]) -> None:
     """What an attacker looks through answers as the defended victim does, under a key of its own, and the model is
-    found inside."""
+    found inside, or the one that the defense has put in its place."""
     view = _view(defense, model)
     expected, found = defense(model).reply(asks), view.reply(asks)
     assert [(r.text, r.outcome) for r in found] == [(r.text, r.outcome) for r in expected], "another answer"
-    assert innermost(view) is innermost(model), "the model is not found inside"
+    replaced = defense.needs_model == "weights"
+    assert (innermost(view) is innermost(model)) != replaced, "the model is not found inside"
     assert view is model or view.key != model.key, "crafted through it or on the bare model, the artefact has one key"
 
 
@@ -31,7 +32,7 @@ def shows_what_reaches_the_model(defense: Defense, model: WhiteBoxVictim, chat: 
     """Its logits and losses are of the dialogue that the defense puts to the model. Looked at where a dialogue is one
     ask and nothing happens inside the model; losses where the pictures stay as they are."""
     view, recorder = _view(defense, model), Recorder(model)
-    if any(lens.steering or lens.acting for lens in _lenses(view)):
+    if defense.needs_model == "weights" or any(lens.steering or lens.acting for lens in _lenses(view)):
         return
     defense(recorder).reply([Ask(chat)])
     if len(recorder.asked) != 1:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Lt
 
+from proofglass.defenses.learned import check_either, to_learn
 from proofglass.defenses.tuning import (
     LEARNED,
     Course,
@@ -52,14 +53,15 @@ if TYPE_CHECKING:
 class DPO(Defense):
     """The model is trained to prefer one reply to another, without drifting far from what it was.
 
-    Rows are the crafting rows of the data set: the first reference is the reply that is preferred, meta "rejected" the
+    Rows are the crafting rows of the data set (all rows of one that has none, such as spa-vl-preferences): the first reference is the reply that is preferred, meta "rejected" the
     other. A row without both, or with two replies that are the same text or the same tokens, is left out and counted.
 
     pairs: the data set. beta: how dear it is to drift. label_smoothing: share of pairs taken for exchanged. epochs:
     passes over the pairs. steps: in place of them; 0: `epochs` decides. batch: pairs a step. rank: of the adapter; 0:
     all weights but the vision tower's learn, beside a second copy of the model. alpha: of the adapter, which is added
     alpha / rank times. rate: of learning, after `warm_up` steps. decay: of weights. seed: of adapter and order. every:
-    steps between two checkpoints. tuned: folder that `fitted` wrote.
+    steps between two checkpoints. tuned: folder of a finished training; beside it the other fields say nothing. None: the
+    model is trained in the run.
     """
 
     name = "dpo"
@@ -72,7 +74,7 @@ class DPO(Defense):
     adaptive = "PGD, qi2023 on the tuned weights"
     not_in_key = ("every", "tuned")
 
-    pairs: Dataset
+    pairs: Dataset | None = None
     beta: Positive = 0.1
     label_smoothing: Annotated[float, Ge(0), Lt(0.5)] = 0.0
     epochs: Positive = 1.0
@@ -87,21 +89,25 @@ class DPO(Defense):
     every: Count = 25
     tuned: Path | None = None
 
+    def __post_init__(self) -> None:
+        check_either("tuned", self.tuned, pairs=self.pairs)
+
     @property
     def fits_on(self) -> tuple[Dataset, ...]:
-        return (self.pairs,)
+        return to_learn(self.tuned, self.pairs)
 
     def fitted(self, model: Victim, folder: Path) -> DPO:
-        bare = replace(self, tuned=None)
-        course = Course(self.rank, self.alpha, self.batch, self.rate, self.decay, self.seed, self.every)
-        trained(bare, course, model, folder, bare._lesson)
-        return replace(self, tuned=folder)
+        if self.tuned is None:
+            course = Course(self.rank, self.alpha, self.batch, self.rate, self.decay, self.seed, self.every)
+            trained(self, course, model, folder, self._lesson)
+            return replace(self, tuned=folder)
+        return self
 
     def __call__(self, victim: Victim) -> Victim:
-        return put_in(replace(self, tuned=None), victim, self.tuned)
+        return put_in(self, victim, self.tuned)
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
-        return seen_through(replace(self, tuned=None), model, self.tuned)
+        return seen_through(self, model, self.tuned)
 
     @property
     def spent(self) -> Mapping[str, float]:
@@ -114,6 +120,8 @@ class DPO(Defense):
     # ---- what is taught ---------------------------------------------------------------------------------------------
 
     def _lesson(self, learner: Learner) -> Lesson:
+        assert self.pairs is not None
+
         def take(sample: Sample) -> tuple[Any, Any]:
             chosen, rejected = (learner.row(sample.chat, text) for text in replies_of(sample))
             if list(learner.answer(chosen)) == list(learner.answer(rejected)):

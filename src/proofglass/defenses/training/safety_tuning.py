@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Gt, Le, MinLen
 
+from proofglass.defenses.learned import check_either, to_learn
 from proofglass.defenses.tuning import (
     LEARNED,
     Course,
@@ -59,7 +60,8 @@ REFUSALS = ("I'm sorry, but I can't help with that.",)
 class SafetyTuning(Defense):
     """The model is trained to refuse what should be refused, on rows of safety beside rows of helpfulness.
 
-    Rows are the crafting rows of the data sets. What is taught of a row: the answer that its data set gives (meta
+    Rows are the crafting rows of the data sets (all rows of one that has none, such as VLGuard's train split). What is
+    taught of a row: the answer that its data set gives (meta
     "response", as VLGuard's); without one a refusal where one is expected, else its first reference, else its target.
     Of a row that should be refused, `target` and `references` are what an attack wants said, and are never taught.
 
@@ -70,7 +72,8 @@ class SafetyTuning(Defense):
     for each row. epochs: passes over the safety rows. steps: in place of them; 0: `epochs` decides. batch: rows a step.
     rank: of the adapter; 0: all weights but the vision tower's learn. alpha: of the adapter, which is added
     alpha / rank times. rate: of learning, after a `warm_up` share of the steps. decay: of weights. seed: of adapter,
-    rows and order. every: steps between two checkpoints. tuned: folder that `fitted` wrote.
+    rows and order. every: steps between two checkpoints. tuned: folder of a finished
+    training; beside it the other fields say nothing. None: the model is trained in the run.
     """
 
     name = "safety-tuning"
@@ -83,7 +86,7 @@ class SafetyTuning(Defense):
     adaptive = "PGD, qi2023 on the tuned weights"
     not_in_key = ("every", "tuned")
 
-    safety: Dataset
+    safety: Dataset | None = None
     helpful: Dataset | None = None
     share: Annotated[float, Gt(0), Le(1)] = 0.37
     number: Steps = 0
@@ -102,21 +105,25 @@ class SafetyTuning(Defense):
     every: Count = 25
     tuned: Path | None = None
 
+    def __post_init__(self) -> None:
+        check_either("tuned", self.tuned, safety=self.safety)
+
     @property
     def fits_on(self) -> tuple[Dataset, ...]:
-        return (self.safety,) if self.helpful is None else (self.safety, self.helpful)
+        return to_learn(self.tuned, self.safety, self.helpful)
 
     def fitted(self, model: Victim, folder: Path) -> SafetyTuning:
-        bare = replace(self, tuned=None)
-        course = Course(self.rank, self.alpha, self.batch, self.rate, self.decay, self.seed, self.every)
-        trained(bare, course, model, folder, bare._lesson)
-        return replace(self, tuned=folder)
+        if self.tuned is None:
+            course = Course(self.rank, self.alpha, self.batch, self.rate, self.decay, self.seed, self.every)
+            trained(self, course, model, folder, self._lesson)
+            return replace(self, tuned=folder)
+        return self
 
     def __call__(self, victim: Victim) -> Victim:
-        return put_in(replace(self, tuned=None), victim, self.tuned)
+        return put_in(self, victim, self.tuned)
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
-        return seen_through(replace(self, tuned=None), model, self.tuned)
+        return seen_through(self, model, self.tuned)
 
     @property
     def spent(self) -> Mapping[str, float]:
@@ -141,6 +148,8 @@ class SafetyTuning(Defense):
         return found
 
     def _lesson(self, learner: Learner) -> Lesson:
+        assert self.safety is not None
+
         def take(sample: Sample) -> Any:
             return learner.row(sample.chat, self.taught(sample))
 

@@ -81,12 +81,13 @@ def wraps_a_victim(defense: Defense, victim: Victim, asks: Sequence[Ask]) -> Non
 
 
 def acts_inside(defense: Defense, model: Victim, asks: Sequence[Ask]) -> None:
-    """What acts inside a model is a victim too: own key, replies in order, the model found; and a model that gives
-    replies only is refused in words, before it is asked."""
+    """What acts inside a model is a victim too: own key, replies in order, the model found (or, of a defense that needs
+    its weights, another one in its place); and a model that gives replies only is refused in words, before it is
+    asked."""
     defended = defense(model)
     assert isinstance(defended, Victim)
     assert defended.key != model.key, "what it does inside is not in the key"
-    assert innermost(defended) is model
+    assert (innermost(defended) is model) != (defense.needs_model == "weights"), "another model inside, or none"
     replies = defended.reply(asks)
     assert len(replies) == len(asks)
     alone = [defense(model).reply([ask])[0].text for ask in asks]
