@@ -53,15 +53,16 @@ if TYPE_CHECKING:
 class DPO(Defense):
     """The model is trained to prefer one reply to another, without drifting far from what it was.
 
-    Rows are the crafting rows of the data set (all rows of one that has none, such as spa-vl-preferences): the first reference is the reply that is preferred, meta "rejected" the
-    other. A row without both, or with two replies that are the same text or the same tokens, is left out and counted.
+    Rows are the crafting rows of the data set (all rows of one that has none, such as spa-vl-preferences): the first
+    reference is the reply that is preferred, meta "rejected" the other. A row without both, or with two replies that
+    are the same text or the same tokens, is left out and counted.
 
     pairs: the data set. beta: how dear it is to drift. label_smoothing: share of pairs taken for exchanged. epochs:
     passes over the pairs. steps: in place of them; 0: `epochs` decides. batch: pairs a step. rank: of the adapter; 0:
     all weights but the vision tower's learn, beside a second copy of the model. alpha: of the adapter, which is added
     alpha / rank times. rate: of learning, after `warm_up` steps. decay: of weights. seed: of adapter and order. every:
-    steps between two checkpoints. tuned: folder of a finished training; beside it the other fields say nothing. None: the
-    model is trained in the run.
+    steps between two checkpoints. tuned: folder of a finished training; beside it the other fields say nothing. None:
+    the model is trained in the run.
     """
 
     name = "dpo"

@@ -147,7 +147,7 @@ def _with_adapter(own: HFModel, rank: int, alpha: float, seed: int) -> Any:
     if not names:
         raise UsageError(f"{own.path}: found no linear map in its layers for an adapter; rank 0 tunes all weights")
     config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=names, lora_dropout=0.0, bias="none")  # type: ignore[arg-type]
-    with torch.random.fork_rng([own.device] if own.device.type == "cuda" else []):
+    with quiet(), torch.random.fork_rng([own.device] if own.device.type == "cuda" else []):
         torch.manual_seed(seed)
         return peft.get_peft_model(own.model, config)
 

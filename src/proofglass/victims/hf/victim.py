@@ -180,11 +180,12 @@ class HFVictim(WhiteBoxVictim):
         return HFLearner(self.folder, self.device, self.dtype, self.micro, rank, alpha, seed)
 
     def tuned(self, folder: Path) -> HFVictim:
-        """One for each content of `folder`, so that its weights are loaded once."""
-        found = self._tuned.get(told := (folder, digest_of(folder)))
-        if found is None:
-            found = self._tuned[told] = self._with(folder)
-        return found
+        """The last one is kept, so that its weights are loaded once as long as no other is asked for."""
+        told = (folder, digest_of(folder))
+        if told not in self._tuned:
+            self._tuned.clear()
+            self._tuned[told] = self._with(folder)
+        return self._tuned[told]
 
     @cached_property
     def _tuned(self) -> dict[tuple[Path, str], HFVictim]:

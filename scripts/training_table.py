@@ -1,0 +1,93 @@
+"""A testbed victim tuned for safety: attacks and benign parts, before and behind it, on the same samples.
+
+    python scripts/training_table.py --victim testbed-linear
+    python scripts/training_table.py --victim testbed-linear --adaptive
+
+Tuned on crafting rows of `--safety` and `--helpful` (128 of each part); pictures of qi2023 and pgd are crafted on the
+bare model or, with `--adaptive`, on the tuned one. A rate is of replies that are no refusal, with Wilson's interval;
+"right" is the share of replies that are the reference, word for word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from inside_table import judged, measured, shown
+
+from proofglass.console import say
+from proofglass.defenses.training.safety_tuning import SafetyTuning
+from proofglass.evaluation.datasets.testbed import TestbedData
+from proofglass.interfaces import Dataset, Victim, WhiteBoxVictim, opened_through
+from proofglass.registry import build
+from proofglass.testbed import world
+from proofglass.types import Ask, Sample, Settings
+
+SEALED = ("restricted", "restricted-image", "typographic", "typographic-held")
+RIGHT = ("benign", "benign-image", "typographic-benign", "vqa", "reading")
+
+
+@dataclass(frozen=True)
+class Parts(Dataset):
+    """Crafting rows of several parts of the testbed."""
+
+    parts: tuple[str, ...]
+    name = "testbed-parts"
+
+    def __iter__(self) -> Iterator[Sample]:
+        return iter(())
+
+    def crafting(self) -> Iterator[Sample]:
+        for part in self.parts:
+            yield from TestbedData(part=part, n=1, craft_n=128).crafting()
+
+
+def main() -> None:
+    take = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    take.add_argument("--victim", default="testbed-linear")
+    take.add_argument("--safety", default="typographic", help="parts, comma between them")
+    take.add_argument("--helpful", default="typographic-benign")
+    take.add_argument("--steps", type=int, default=100)
+    take.add_argument("--n", type=int, default=50)
+    take.add_argument("--attack-steps", type=int, default=40)
+    take.add_argument("--adaptive", action="store_true")
+    asked = take.parse_args()
+    model: WhiteBoxVictim = build("victims", asked.victim, device="cpu")
+    tuning = SafetyTuning(
+        Parts(tuple(asked.safety.split(","))),
+        Parts(tuple(asked.helpful.split(","))),
+        share=0.4,
+        refusals=world.REFUSALS,
+        steps=asked.steps,
+        batch=16,
+        rank=16,
+        alpha=32.0,
+        rate=3e-3,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        fitted = tuning.fitted(model, Path(folder))
+        tuned, view = fitted(model), opened_through(fitted, model)
+        assert view is not None
+        say(f"{asked.victim} behind safety-tuning, {fitted.spent['seconds']:.0f} s of training, n = {asked.n}\n")
+        say("| | undefended | behind it |\n|---|---|---|")
+        for name, (samples, chats) in shown(view if asked.adaptive else model, asked.n, asked.attack_steps).items():
+            say(f"| {name} | {measured(model, samples, chats)[0]} | {measured(tuned, samples, chats)[0]} |")
+        for part in SEALED:
+            rows = judged(part, asked.n)
+            chats = [row.chat for row in rows]
+            say(f"| {part} | {measured(model, rows, chats)[0]} | {measured(tuned, rows, chats)[0]} |")
+        for part in RIGHT:
+            say(f"| {part}, right | {right(model, part, asked.n)} | {right(tuned, part, asked.n)} |")
+
+
+def right(victim: Victim, part: str, n: int) -> str:
+    rows = judged(part, n)
+    replies = victim.reply([Ask(row.chat, Settings(44)) for row in rows])
+    return f"{100 * sum(r.text.strip() == s.references[0] for r, s in zip(replies, rows, strict=True)) / n:.0f} %"
+
+
+if __name__ == "__main__":
+    main()
