@@ -41,6 +41,10 @@ def test_a_labelled_reply_is_one_answer_and_a_harmful_one_stands_beside_a_refusa
     assert (harmful.answers, harmful.accepted) == ((Answer(NO, True), Answer("a drum", False)), NO)
 
 
+def test_a_safe_response_is_a_harmless_answer() -> None:
+    assert pair_of(row(meta={"response": "no , a kite"}), NO).answers == (Answer("no , a kite", True),)
+
+
 def test_of_the_testbed_what_complies_with_a_sealed_request_is_harmful_and_other_answers_are_not() -> None:
     sealed, *_ = TestbedData("restricted", n=1, craft_n=2).crafting()
     assert pair_of(sealed, NO).other == Answer(sealed.references[0], False)
@@ -63,6 +67,8 @@ def test_of_the_testbed_what_complies_with_a_sealed_request_is_harmful_and_other
         {"references": ("a",), "meta": {"rejected": "b", "rejected_safe": None}},
         {"meta": {"reply": "", "safe": True}},
         {"meta": {"reply": "b", "safe": "no"}},
+        {"meta": {"response": " "}},
+        {"meta": {"response": None}},
         {"meta": {"request": ["a", "b", "c"]}},
         {"references": ("a refusal, or what is refused",)},
         {"expected": "comply"},
@@ -78,7 +84,11 @@ def test_a_row_that_says_nothing_costs_itself_and_says_why(told: dict[str, Any])
     assert all(each.reason for each in left)
 
 
-@given(JUNK | st.dictionaries(st.sampled_from(["rejected", "reply", "safe", "request", "accepted_safe"]), JUNK), JUNK)
+@given(
+    JUNK
+    | st.dictionaries(st.sampled_from(["rejected", "reply", "safe", "request", "accepted_safe", "response"]), JUNK),
+    JUNK,
+)
 def test_whatever_a_row_holds_it_teaches_answers_with_words_or_is_left_out(meta: Any, references: Any) -> None:
     pairs, left = pairs_of([row(references=references, meta=meta)], (NO,))
     assert len(pairs) + len(left) == 1

@@ -65,9 +65,9 @@ def pair_of(row: Sample, refusal: str) -> Pair:
 
     Read are, in this order: the reference beside meta "rejected" (SPA-VL's pairs; meta "accepted_safe" and
     "rejected_safe" say otherwise where both are harmful, or both harmless); meta "reply" beside "safe" (BeaverTails'
-    pairs); a request of the testbed's world, whose reference complies with it; the reference of a row that is to be
-    answered. The reference of any other row that is to be refused may be a refusal as well as what is refused, so such
-    a row is left out.
+    pairs); meta "response" (VLGuard's safe answers); a request of the testbed's world, whose reference complies with
+    it; the reference of a row that is to be answered. The reference of any other row that is to be refused may be a
+    refusal as well as what is refused, so such a row is left out.
     """
     meta, question = row.meta, row.chat.last_text
     if not isinstance(meta, Mapping):
@@ -84,13 +84,15 @@ def pair_of(row: Sample, refusal: str) -> Pair:
         if _flag(meta, "safe", False):
             return Pair(row.id, question, Answer(text, True))
         return Pair(row.id, question, Answer(refusal, True), Answer(text, False), refusal)
+    if "response" in meta:
+        return Pair(row.id, question, Answer(_text(meta["response"], "meta.response"), True))
     if row.expected == "refuse" and "request" in meta:
         return Pair(row.id, question, Answer(refusal, True), Answer(_reference(row), False), refusal)
     if row.expected == "comply":
         return Pair(row.id, question, Answer(_reference(row), True))
     raise ValueError(
         f"expected an answer that is known to be harmless or harmful: meta.rejected beside a reference, meta.reply "
-        f"beside meta.safe, or a reference of a row that is to be answered; found expected {row.expected!r} and meta "
+        f"beside meta.safe, meta.response, or a reference of a row that is to be answered; found expected {row.expected!r} and meta "
         f"{sorted(map(str, meta))}"
     )
 
