@@ -12,13 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from defenses.training.learned_from import Written, asked, gone
 from proofglass import Stack
 from proofglass.defenses.inference.system_prompt import SystemPrompt
-from proofglass.defenses.training.safety_tuning import Mix, SafetyTuning
+from proofglass.defenses.training.safety_tuning import SafetyTuning
 from proofglass.defenses.tuning import CARD, CHECKPOINT, LEARNED
 from proofglass.engine.progress import Pace, watched_by
 from proofglass.errors import UsageError
@@ -184,38 +182,6 @@ def test_without_categories_diversity_counts_clusters(victim: HF) -> None:
     names = tuning._lesson(victim.learner(2, 4.0, 0)).names
     assert len(names) == 8
     assert len({int(name.split("/")[1]) % 5 for name in names}) == 2
-
-
-# ---------------------------------------------------------------- the mix
-
-
-@given(
-    st.integers(1, 9),
-    st.integers(0, 9),
-    st.floats(0.05, 1.0),
-    st.sampled_from(["before", "mixed", "after"]),
-    st.integers(1, 7),
-    st.integers(1, 12),
-)
-def test_a_step_is_a_whole_batch_and_every_kind_is_seen_in_its_share(
-    safety: int, helpful: int, share: float, order: Any, batch: int, steps: int
-) -> None:
-    mix = Mix(safety, helpful, share, order, batch, steps, seed=3)
-    rows = [mix.rows_of(step) for step in range(steps)]
-    assert all(len(each) == batch for each in rows)
-    kinds = [["safe" if k < safety else "helpful" for k in each] for each in rows]
-    assert all(0 <= k < safety + helpful for each in rows for k in each)
-    seen = sum(kind == "safe" for each in kinds for kind in each)
-    if not helpful:
-        assert seen == steps * batch
-    elif order == "mixed":
-        assert abs(seen - share * steps * batch) <= 1
-    else:
-        assert seen == min(steps, max(1, round(share * steps))) * batch
-        flat = [kind for each in kinds for kind in each]
-        assert flat == sorted(flat, reverse=order == "before")
-    again = Mix(safety, helpful, share, order, batch, steps, seed=3)
-    assert [again.rows_of(step) for step in reversed(range(steps))] == rows[::-1]
 
 
 def test_steps_come_from_passes_over_the_safety_rows(victim: HF) -> None:

@@ -91,9 +91,9 @@ def pair_of(row: Sample, refusal: str) -> Pair:
     if row.expected == "comply":
         return Pair(row.id, question, Answer(_reference(row), True))
     raise ValueError(
-        f"expected an answer that is known to be harmless or harmful: meta.rejected beside a reference, meta.reply "
-        f"beside meta.safe, meta.response, or a reference of a row that is to be answered; found expected {row.expected!r} and meta "
-        f"{sorted(map(str, meta))}"
+        "expected an answer that is known to be harmless or harmful: meta.rejected beside a reference, meta.reply "
+        "beside meta.safe, meta.response, or a reference of a row that is to be answered; found expected "
+        f"{row.expected!r} and meta {sorted(map(str, meta))}"
     )
 
 
