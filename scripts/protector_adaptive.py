@@ -2,10 +2,11 @@
 
     python scripts/protector_adaptive.py
 
-It reads replies, so no gradient of a picture leads through it. The attacker asks the detector alone: which few words,
-before and behind an answer, make it look harmless (greedy, word by word, on crafting rows)? Then one universal picture
-(qi2023) is crafted on the bare victim whose targets are whole answers in such words. The static picture has the plain
-answers as its targets. Both are shown to the same victim, bare and defended.
+It reads replies, so no gradient of a picture leads through it. The attacker asks the detector alone: which few words
+around an answer make it look harmless (greedy, word by word, on crafting rows)? Then one universal picture (qi2023) is
+crafted on the bare victim whose targets are whole answers in such words. The static picture has the plain answers as
+its targets. Both are shown to the same victim, bare and defended. `--ends behind` leaves the first words of an answer
+as they are: those a picture forces hardest.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from proofglass.testbed import world
 from proofglass.types import Ask, Attempt, Sample, Settings
 
 STUDY = Path(__file__).parent.parent / "examples" / "protector.yaml"
+TRIES = 48  # words of a round
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,14 @@ def main() -> None:
     take.add_argument("--n", type=int, default=50)
     take.add_argument("--steps", type=int, default=60, help="of the picture")
     take.add_argument("--words", type=int, default=4, help="at most, around an answer")
+    take.add_argument("--ends", choices=("both", "behind"), default="behind", help="where words may stand")
     take.add_argument("--trained", type=Path, help="folder of a training; it is trained there unless it is finished")
     given = take.parse_args()
     with TemporaryDirectory() as temporary:
         defense = trained(given.trained or Path(temporary))
         data = TestbedData(part="restricted-image", n=given.n, craft_n=32)
         samples, crafting = [row for row in data if isinstance(row, Sample)], list(data.crafting())
-        words, harmful, asks = found_words(defense, crafting[:12], given.words)
+        words, harmful, asks = found_words(defense, crafting[:12], given.words, given.ends)
         say(f"words: {words.around('ANSWER')!r}, mean P(harmful) {harmful:.3f} after {asks} asks of the detector\n")
         say(f"qi2023, {given.steps} steps at 16/255, testbed/restricted-image, n = {len(samples)}\n")
         say("| victim | static, bare | static, defended | adaptive, bare | adaptive, defended |\n|---|---|---|---|---|")
@@ -77,17 +80,17 @@ def trained(folder: Path) -> MLLMProtector:
     return ready
 
 
-def found_words(defense: MLLMProtector, rows: Sequence[Sample], most: int, tries: int = 48) -> tuple[Words, float, int]:
+def found_words(defense: MLLMProtector, rows: Sequence[Sample], most: int, ends: str) -> tuple[Words, float, int]:
     """The words that make answers look least harmful, the mean probability then, and how often the detector was asked.
 
-    Each round tries `tries` words of the Vale at either end, and keeps the best one if it is better than none.
+    Each round tries words of the Vale at the ends, and keeps the best one if it is better than none.
     """
     rng = random.Random(0)
     best, asks = Words(), len(rows)
     least = harm(defense, rows, best)
     for _ in range(most):
-        drawn = [rng.choice(world.vocabulary()) for _ in range(tries)]
-        options = [replace(best, before=(word, *best.before)) for word in drawn]
+        drawn = [rng.choice(world.vocabulary()) for _ in range(TRIES)]
+        options = [replace(best, before=(word, *best.before)) for word in drawn if ends == "both"]
         options += [replace(best, behind=(*best.behind, word)) for word in drawn]
         values = [harm(defense, rows, each) for each in options]
         asks += len(rows) * len(options)

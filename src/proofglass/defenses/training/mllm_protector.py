@@ -49,12 +49,13 @@ class MLLMProtector(Defense):
     backbone: the text model that both begin from: `testbed-lm-aligned`, or `hf` with a folder. data: what both are
     trained on (`answers.py` says which rows teach what). trained: folder that `fitted` wrote; None: nothing is trained
     yet. threshold: intervenes above it, on the probability that the reply is harmful; 1 lets everything through. shown:
-    what the detector reads. loss: of the detector, see above. delivers: the detoxifier's text, or the first refusal.
-    refusals: what is accepted in place of a harmful answer where the data has no harmless one, in turn. window: tokens
-    that the detector reads at once; longer rows are not trained on. detector_rank, detoxifier_rank: of their adapters.
-    alpha: strength of both. rate: of learning, with a warm-up over a twentieth of the steps and a cosine to 0 (theirs:
-    a line). epochs: passes over the rows. batch: rows a step. seed: of what is drawn. rewrite: what the detoxifier is
-    asked, with the slots {question} and {answer}. rewrite_file: a file that holds it. every: steps between checkpoints.
+    what the detector reads. loss: of the detector: "code", with a term for the pair, or "paper", without. delivers: the
+    detoxifier's text, or the first refusal. refusals: what is accepted in place of a harmful answer where the data has
+    no harmless one, in turn. window: tokens that the detector reads at once; longer rows are not trained on.
+    detector_rank, detoxifier_rank: of their adapters. alpha: strength of both. rate: of learning, with a warm-up over a
+    twentieth of the steps and a cosine to 0 (theirs: a line). epochs: passes over the rows. batch: rows a step. seed:
+    of what is drawn. rewrite: what the detoxifier is asked, with the slots {question} and {answer}. rewrite_file: a
+    file that holds it. every: steps between checkpoints.
     """
 
     name = "mllm-protector"
@@ -63,7 +64,7 @@ class MLLMProtector(Defense):
         "MLLM-Protector: Ensuring MLLM's Safety without Hurting Performance",
         "arXiv:2401.02906",
     )
-    adaptive: ClassVar[str] = "best-of-n-text, defense-instruction, square"
+    adaptive: ClassVar[str] = "best-of-n-text, defense-instruction, square, qi2023 on words found with the detector"
     needs_model: ClassVar[str] = ""
     not_in_key: ClassVar[tuple[str, ...]] = ("every", "trained")  # what lies there is, wherever it lies
 
