@@ -106,10 +106,23 @@ def test_rows_that_the_model_cannot_be_shown_are_refused_one_by_one(victim: HF) 
         learner.row(Chat.user("a" * 300), "b")
     with pytest.raises(ValueError, match="target"):
         learner.row(Chat.user("a"), "")
+    for chat, answer in ((Chat.user("\ud800"), "a"), (Chat.user("a"), "\ud800"), (Chat(()), "a")):
+        with pytest.raises(ValueError, match=r"tokenised|empty conversation"):
+            learner.row(chat, answer)
     if not victim.sees_images:
         with pytest.raises(ValueError, match="takes no picture"):
             learner.row(Chat.user(picture(3), "a"), "b")
     assert learner.answer(learner.row(Chat.user("a"), "bc"))[-1] == 2  # its end token
+
+
+def test_a_control_token_in_an_answer_is_plain_text(victim: HF) -> None:
+    learner = victim.learner(2, 4.0, 0)
+    row = learner.row(Chat.user("a"), "<image> </s>")
+    said = learner.answer(row)
+    assert said[-1] == 2
+    assert victim.decode(said[:-1]) == "<image> </s>"
+    assert not {2, 3} & set(said[:-1])
+    assert bool(sums(learner, [row]).isfinite())
 
 
 def test_what_has_learned_already_is_not_trained_again(victim: HF, tmp_path: Path) -> None:

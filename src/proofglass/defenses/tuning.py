@@ -155,6 +155,9 @@ def trained(defense: Defense, course: Course, model: Victim, folder: Path, teach
     if (folder / CARD).is_file():
         checked(defense, inner, folder, defense.key)
         return
+    with _writing(folder):  # now, not after the first hour
+        for half in folder.glob("*.part"):  # of a run that was killed while it wrote
+            half.unlink(missing_ok=True)
     learner = inner.learner(course.rank, course.alpha, course.seed)
     lesson = teach(learner)
     recipe = course.recipe(lesson.steps, lesson.warm_up)
@@ -269,7 +272,7 @@ def _write(file: Path, told: Mapping[str, Any]) -> None:
     """Whole or not at all."""
     draft = file.with_suffix(f".{os.getpid()}.part")
     with draft.open("w", encoding="utf-8") as stream:
-        stream.write(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        stream.write(json.dumps(told, indent=1) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
     draft.replace(file)
@@ -277,10 +280,12 @@ def _write(file: Path, told: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise EnvironmentFault(
             f"{folder}: what was learned cannot be written: {remedy(error) or error}. The checkpoint is kept."
         ) from error

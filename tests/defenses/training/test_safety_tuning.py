@@ -19,7 +19,7 @@ from proofglass.defenses.inference.system_prompt import SystemPrompt
 from proofglass.defenses.training.safety_tuning import SafetyTuning
 from proofglass.defenses.tuning import CARD, CHECKPOINT, LEARNED
 from proofglass.engine.progress import Pace, watched_by
-from proofglass.errors import UsageError
+from proofglass.errors import EnvironmentFault, UsageError
 from proofglass.interfaces import Dataset, fitted_in, innermost, opened_through, rebased
 from proofglass.testing.material import Scripted
 from proofglass.types import Ask, BadSample, Chat, Sample, Settings
@@ -134,6 +134,7 @@ def test_a_row_without_an_answer_is_left_out_with_its_reason() -> None:
 
 def test_rows_that_cannot_be_used_cost_themselves_and_the_card_names_them(victim: HF, tmp_path: Path) -> None:
     odd = (
+        asked(29, shown=False, meta={"response": "half of a pair \ud83d"}),
         replace(asked(30), chat=Chat.user(gone(), "what is it ?")),
         asked(31, shown=False, meta={"response": "x" * 300}),
         BadSample("row/32", "written", "line 32: no question"),
@@ -142,7 +143,7 @@ def test_rows_that_cannot_be_used_cost_themselves_and_the_card_names_them(victim
     found = replace(TUNING, safety=Written((*SAFETY.rows, *odd))).fitted(victim, tmp_path)
     told = card(found.tuned)["data"]["safety"]
     assert told["rows"] == 8
-    assert told["left_out"]["number"] == 3
+    assert told["left_out"]["number"] == 4
     assert told["left_out"]["rows"]["row/30"] == "gone.png: no such file"
     assert "too long for the model" in told["left_out"]["rows"]["row/31"]
     assert told["left_out"]["rows"]["row/32"] == "line 32: no question"
@@ -323,6 +324,16 @@ def test_untrained_or_before_a_model_of_replies_it_is_one_line(victim: HF, tmp_p
         TUNING.fitted(Scripted(), tmp_path)
     with pytest.raises(ValueError, match="tuned: expected the folder"):
         SafetyTuning()
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_learned(victim: HF, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    def never(pace: Pace) -> None:
+        raise AssertionError("a step was made")
+
+    with watched_by(never), pytest.raises(EnvironmentFault, match="file: what was learned cannot be written"):
+        TUNING.fitted(victim, tmp_path / "file")
 
 
 def test_a_loss_that_is_no_number_names_the_rows(victim: HF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

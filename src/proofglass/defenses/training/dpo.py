@@ -60,9 +60,9 @@ class DPO(Defense):
     pairs: the data set. beta: how dear it is to drift. label_smoothing: share of pairs taken for exchanged. epochs:
     passes over the pairs. steps: in place of them; 0: `epochs` decides. batch: pairs a step. rank: of the adapter; 0:
     all weights but the vision tower's learn, beside a second copy of the model. alpha: of the adapter, which is added
-    alpha / rank times. rate: of learning, after `warm_up` steps. decay: of weights. seed: of adapter and order. every:
-    steps between two checkpoints. tuned: folder of a finished training; beside it the other fields say nothing. None:
-    the model is trained in the run.
+    alpha / rank times. rate: of learning, at its height. warm_up: steps before that. decay: of weights. seed: of
+    adapter and order. every: steps between two checkpoints. tuned: folder of a finished training; beside it the other
+    fields say nothing. None: the model is trained in the run.
     """
 
     name = "dpo"

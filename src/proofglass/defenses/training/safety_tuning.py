@@ -61,9 +61,9 @@ class SafetyTuning(Defense):
     """The model is trained to refuse what should be refused, on rows of safety beside rows of helpfulness.
 
     Rows are the crafting rows of the data sets (all rows of one that has none, such as VLGuard's train split). What is
-    taught of a row: the answer that its data set gives (meta
-    "response", as VLGuard's); without one a refusal where one is expected, else its first reference, else its target.
-    Of a row that should be refused, `target` and `references` are what an attack wants said, and are never taught.
+    taught of a row: the answer that its data set gives (meta "response", as VLGuard's); without one a refusal where one
+    is expected, else its first reference, else its target. Of a row that should be refused, `target` and `references`
+    are what an attack wants said, and are never taught.
 
     safety: where safe behaviour is learned from. helpful: where usefulness is kept from; None: from nothing. share: of
     safety rows in all that is seen; 1 without `helpful`. number: how many safety rows, as even over their categories as
@@ -71,9 +71,9 @@ class SafetyTuning(Defense):
     safety rows "before" the helpful ones, "mixed" with them, or "after" them. refusals: texts of a refusal, one drawn
     for each row. epochs: passes over the safety rows. steps: in place of them; 0: `epochs` decides. batch: rows a step.
     rank: of the adapter; 0: all weights but the vision tower's learn. alpha: of the adapter, which is added
-    alpha / rank times. rate: of learning, after a `warm_up` share of the steps. decay: of weights. seed: of adapter,
-    rows and order. every: steps between two checkpoints. tuned: folder of a finished
-    training; beside it the other fields say nothing. None: the model is trained in the run.
+    alpha / rank times. rate: of learning, at its height. warm_up: share of the steps before that. decay: of weights.
+    seed: of adapter, rows and order. every: steps between two checkpoints. tuned: folder of a finished training; beside
+    it the other fields say nothing. None: the model is trained in the run.
     """
 
     name = "safety-tuning"

@@ -16,18 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jinja2.exceptions import TemplateError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from proofglass.errors import TooLong, UsageError
+from proofglass.faults import first_line
 from proofglass.interfaces.learners import Learner
 from proofglass.types import Chat
 from proofglass.victims.hf.families.base import Picture
 from proofglass.victims.hf.gradient import Seen
 from proofglass.victims.hf.loading import needs, quiet
 from proofglass.victims.hf.model import HFModel
-from proofglass.victims.shared.prepared import Pair
+from proofglass.victims.shared.prepared import Pair, pair_of
 from proofglass.victims.shared.tasks import Task
 from proofglass.weights import ADAPTER
 
@@ -63,7 +65,13 @@ class HFLearner(Learner):
             raise ValueError(f"chat: this victim takes no picture, found {len(chat.images)}")
         for image in chat.images:
             self.own.pictures.levels(image)
-        pair = self.own.prepare([[(chat, answer)]], append_eos=True, slots=()).pairs[0][0]
+        if (end := self.own.tokenizer.eos_token_id) is None:
+            raise ValueError("answer: this tokenizer has no end token")
+        try:
+            # A control token in an answer is plain text, as in a chat: a place holder would want a picture.
+            pair = pair_of(self.own.encode_chat(chat).named(()), [self.own.chats.tokens(answer) if answer else []], end)
+        except (TypeError, TemplateError) as error:  # half a surrogate pair; what a template says of a chat
+            raise ValueError(f"chat or answer: cannot be tokenised ({first_line(error)})") from error
         if (most := self.own.max_positions) and len(pair.ids) > most:
             raise TooLong(pair.start, pair.tokens, most)
         return pair
@@ -148,7 +156,7 @@ def _with_adapter(own: HFModel, rank: int, alpha: float, seed: int) -> Any:
         raise UsageError(f"{own.path}: found no linear map in its layers for an adapter; rank 0 tunes all weights")
     config = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=names, lora_dropout=0.0, bias="none")  # type: ignore[arg-type]
     with quiet(), torch.random.fork_rng([own.device] if own.device.type == "cuda" else []):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed % 2**63)
         return peft.get_peft_model(own.model, config)
 
 
