@@ -69,6 +69,7 @@ FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"
 TRAINED = ("safety-tuning", "dpo")
 # Defenses that are left out to switch them off: walls, pools and helpers have no value that does nothing.
 ALWAYS_ON = {"calibrated", "guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps", *TRAINED}
+ALWAYS_ON |= {"mllm-protector"}
 
 _FENCE, _OTHER_FENCE = ForbiddenPhrases(("the grey door",)), ForbiddenPhrases(("the red door",))
 
@@ -196,6 +197,10 @@ class Bench:
                 "suffix_model": Words(),
             },
             ("defenses", "purify-endpoint"): {"purifier": Stand(9)},
+            ("defenses", "mllm-protector"): {
+                "backbone": build("victims", "testbed-lm-aligned", device="cpu"),
+                "trained": made_files.protector(self.lm.parent / "fitted" / "mllm-protector"),
+            },
         }  # fmt: skip
         if kind == "defenses" and name in TRAINED:
             return {"tuned": made_files.trained(self.lm.parent / "trained" / name, name)}
@@ -244,6 +249,7 @@ class Bench:
             "ecso": {f"{name}_file": self.slots for name in ("tell", "describe", "final")},
             "goal-priority": {"template_file": self.slots},
             "adashield-static": {"shield_file": self.rules},
+            "mllm-protector": {"rewrite_file": self.slots},
             "defense-instruction": {f"{name}_file": self.rules for name in ("system", "check", "guard")},
             "forbidden-phrases": {"phrases_file": self.rules},
         }

@@ -72,6 +72,16 @@ def threshold(folder: Path) -> Path:
     return folder
 
 
+def protector(folder: Path) -> Path:
+    """What MLLM-Protector trains, after one step of each part."""
+    if not folder.exists():
+        data = [TestbedData(part=part, n=1, craft_n=4) for part in ("restricted", "benign")]
+        backbone = build("victims", "testbed-lm-aligned", device="cpu")
+        few = {"detector_rank": 2, "detoxifier_rank": 2, "epochs": 1}
+        build("defenses", "mllm-protector", backbone=backbone, data=tuple(data), **few).fitted(backbone, folder)
+    return folder
+
+
 def safebench(root: Path) -> Path:
     """The official layout with invented, harmless content."""
     (root / "question").mkdir(parents=True)

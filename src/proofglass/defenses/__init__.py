@@ -38,4 +38,6 @@ CONTENTS = {
     # The model is trained.
     "safety-tuning": "proofglass.defenses.training.safety_tuning:SafetyTuning",
     "dpo": "proofglass.defenses.training.dpo:DPO",
+    # Models beside it are trained.
+    "mllm-protector": "proofglass.defenses.training.mllm_protector:MLLMProtector",
 }

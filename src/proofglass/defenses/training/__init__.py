@@ -1,1 +1,1 @@
-"""Section 5 of the survey: defenses that train the model. A file a published method."""
+"""Section 5 of the survey: defenses that are trained. A file a published method."""
