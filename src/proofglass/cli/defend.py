@@ -6,7 +6,7 @@ import dataclasses
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_origin
 
 import typer
 
@@ -76,20 +76,23 @@ def defend(
 
 
 def datasets_of(name: str, cls: type, given: list[str]) -> dict[str, Any]:
-    """Field -> the data set that it takes: FIELD=DATASET, or the next field that takes one and has none."""
+    """Field -> the data set that it takes: FIELD=DATASET, or the next field that takes one and has none; a field of
+    several takes as many as come."""
     from proofglass.interfaces import Dataset
     from proofglass.interfaces.fields import classes_in, hints
 
-    takes = [field for field, hint in hints(cls).items() if any(issubclass(c, Dataset) for c in classes_in(hint))]
+    takes = {f: hint for f, hint in hints(cls).items() if any(issubclass(c, Dataset) for c in classes_in(hint))}
+    several = {field for field, hint in takes.items() if get_origin(hint) is tuple}
     found: dict[str, Any] = {}
     for each in given:
         match = re.match(r"(\w+)=(.*)", each, re.DOTALL)
-        free = [field for field in takes if field not in found]
+        free = [field for field in takes if field not in found or field in several]
         field, text = (match[1], match[2]) if match else (free[0] if free else "", each)
-        if field not in takes or field in found:
+        if field not in takes or (field in found and field not in several):
             wanted = f"FIELD=DATASET with one of {', '.join(takes)}" if takes else "none"
             raise UsageError(f"{name}: --data {each!r}: expected {wanted}, each once")
-        found[field] = as_in_study("datasets", text, f"--data {field}")
+        made = as_in_study("datasets", text, f"--data {field}")
+        found[field] = (*found.get(field, ()), made) if field in several else made
     return found
 
 

@@ -23,7 +23,7 @@ from proofglass.types import Ask, Image, Reply, Unsent
 class Defense(Plug, ABC):
     """A wrapper: a defended victim is a victim. Most defenses write `flow` only. `a + b` is both, a the outer one.
 
-    needs_model: what it needs of the model: "" (it runs behind an API), "layers", "logits" or "gradients".
+    needs_model: what it needs of the model: "" (it runs behind an API), "layers", "logits", "gradients" or "weights".
     adaptive: the attacks that know it ("PGD, qi2023 through the lens"), "" where none exists yet.
     decodes: whether it draws replies of the victim by settings of its own; others change `Settings.draw` at most.
     not_learned: fields that decide nothing of what `fitted` learns (a strength, a threshold of use).

@@ -51,7 +51,7 @@ class AdaShieldStatic(Defense):
     """Puts one shield behind the user's last question, and the question again behind that; no call is added.
 
     A dialogue without pictures is passed on as it is: the shield speaks of a picture. A text attack that marks its own
-    tokens needs `layout: query shield`: a mark that stands there twice is none.
+    tokens needs a separator that keeps them apart from the text beside them.
 
     shield: the prompt; "": the identity. shield_file: a file that holds it. layout: what stands in the turn; the paper
     has the first for LLaVA and MiniGPT-v2, the second for CogVLM. separator: between the parts; the paper has none.
