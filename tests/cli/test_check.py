@@ -31,7 +31,7 @@ def test_a_sound_plug_passes_and_what_was_not_looked_at_says_so(check) -> None:
     assert (code, err) == (0, "")
     marks = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
     # 7 checks of every plug, 3 of a defense; how it is switched off was not said, and it does not open itself
-    assert (marks.count("ok"), marks.count("?"), marks.count("FAILED")) == (10, 4, 0)
+    assert (marks.count("ok"), marks.count("?"), marks.count("FAILED")) == (10, 6, 0)
     assert "--off rounds=0" in out
     code, out, _ = check("defenses", "self-moderation", "--off", "rounds=0")
     assert (code, out.count("ok ")) == (0, 11)
@@ -59,7 +59,7 @@ def test_what_a_plug_breaks_is_named_with_what_was_found_and_what_was_promised(c
     assert [each["measured"] for each in failed] == ["no docstring", "ask 1 failed silently"]
     assert failed[1]["meaning"].startswith("If asking fails, first or later, the outcome is an error")
     assert (
-        err.strip() == "conformance.broken_plugs:SafeOnError: 2 of 14 checks failed: says what it is, passes errors on"
+        err.strip() == "conformance.broken_plugs:SafeOnError: 2 of 16 checks failed: says what it is, passes errors on"
     )
 
 

@@ -24,6 +24,7 @@ from proofglass.images.fonts import font_path
 from proofglass.models.testbed import DETECTORS, ENCODERS
 from proofglass.registry import Kind, build, entries
 from proofglass.testing.material import Scripted, asks, attempts, picture, samples
+from proofglass.victims.testbed import TestbedVictim
 from tiny_classifiers import build as tiny_classifier
 from tiny_masked import build as tiny_masked
 from tiny_models import build as tiny
@@ -31,6 +32,7 @@ from tiny_models import build as tiny
 __all__ = ["Bench", "asks", "attempts", "different_victims", "make_bench", "names", "picture", "samples"]
 
 HF = "proofglass.victims.hf_folder:HF"
+TESTBED = "proofglass.victims.testbed:TestbedVictim"
 GUARD = "proofglass.evaluation.judges.guard:Guard"
 TOXICITY = "proofglass.evaluation.judges.toxicity:Toxicity"
 LLM = "proofglass.evaluation.judges.llm.judge:LLMJudge"
@@ -68,8 +70,17 @@ FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"
 # Defenses that are trained on a model.
 TRAINED = ("safety-tuning", "dpo")
 # Defenses that are left out to switch them off: walls, pools and helpers have no value that does nothing.
-ALWAYS_ON = {"calibrated", "guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps", *TRAINED}
-ALWAYS_ON |= {"mllm-protector"}
+ALWAYS_ON = {
+    "calibrated",
+    "mllm-protector",
+    "guard-input",
+    "guard-output",
+    "ocr-guard",
+    "adashield",
+    "eta",
+    "dps",
+    *TRAINED,
+}
 
 _FENCE, _OTHER_FENCE = ForbiddenPhrases(("the grey door",)), ForbiddenPhrases(("the red door",))
 
@@ -245,6 +256,11 @@ class Bench:
             "dong2023": {"surrogates": ("testbed-clip", encoder)},
             "hf": {"adapter": self.adapter},
             "llava": {"adapter": self.adapter},
+            **{
+                name: {"adapter": self.adapter, "weights": TestbedVictim(name).folder}
+                for name, entry in entries("victims").items()
+                if entry.target == TESTBED
+            },
             "self-reminder": {"before_file": self.rules, "behind_file": self.rules},
             "ecso": {f"{name}_file": self.slots for name in ("tell", "describe", "final")},
             "goal-priority": {"template_file": self.slots},

@@ -162,7 +162,8 @@ def behind_an_api() -> list[str]:
     from proofglass.registry import entries
 
     needs = {name: entry.load().needs_model for name, entry in entries("defenses").items()}
-    return [name for name, what in needs.items() if not what and name != "adashield"]
+    fitted = ("adashield", "mllm-protector")  # from a folder that was fitted
+    return [name for name, what in needs.items() if not what and name not in fitted]
 
 
 def chats() -> list[Chat]:

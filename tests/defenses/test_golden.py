@@ -119,7 +119,7 @@ def test_g_ci2_the_threshold_is_a_percentile_of_clean_changes(rate: float, thres
     rows = [(0.20, 0.199, 0.198), (0.22, 0.2205, 0.2198), (0.19, 0.1885, 0.187), (0.25, 0.2495, 0.2492)]
     encoder = Cosines({10 * row + k: value for row, values in enumerate(rows) for k, value in enumerate(values)})
     defense = build("defenses", "cider", denoiser=Steps(), encoder=encoder, steps=100)
-    fitted = defense.fitted([Ask(Chat.user(level(10 * row), "what ?")) for row in range(4)], rate)
+    fitted = defense.at_rate([Ask(Chat.user(level(10 * row), "what ?")) for row in range(4)], rate)
     assert fitted.threshold == pytest.approx(threshold, abs=1e-9)
 
 

@@ -102,7 +102,8 @@ def test_the_margin_is_differentiable_and_a_descent_pays_for_it(linear: WhiteBox
     torch.testing.assert_close((grad * 2 * way).sum((1, 2, 3)), ahead - behind, rtol=0.05, atol=1e-5)
     pairs = [[(sample.chat, sample.target)]]
     seen, bare = TargetNLL(view, pairs)(x, 0), TargetNLL(linear, pairs)(x, 0)
-    torch.testing.assert_close(seen.loss, bare.loss + 10 * (margin + 0.05).clamp(min=0))
+    over = (margin + 0.05).clamp(min=0)
+    torch.testing.assert_close(seen.loss, bare.loss + 10 * over / (over + 0.05))
 
 
 def test_it_stands_before_what_steers(linear: WhiteBoxVictim, fitted: HiddenDetect, tmp_path: Path) -> None:
