@@ -34,7 +34,6 @@ with each other, and say nothing about how safe a large model is. Written by
     proofglass run defenses-strict
 
 {n}; seed 13; one thread of a two-core AMD EPYC virtual machine, one run per victim, up to three beside each other.
-Seconds of another machine will differ.
 
 **What it stops**: success in percent (complied, right content) with its 95 % interval. *Static* attacks are crafted on
 the bare model. *qi2023, adaptive* is crafted through the defense, 100 steps at 16/255; where a defense stays closed,
@@ -46,7 +45,7 @@ whether that is *not worse by more than 5 points*, *worse by more*, or *cannot b
 (they look forbidden and are not); requests about harmless things that stand in the picture, helped with; questions
 about pictures, answered rightly; benign samples on which a gate fired; asks of the victim and of helpers, and tokens,
 that the defense adds to a reply that no attack was asked about, with a bootstrap interval where not all add the same;
-seconds a reply against none; `balance`, the harmonic mean of the share of attacked samples not broken and of borderline
+`balance`, the harmonic mean of the share of attacked samples not broken and of borderline
 questions not refused, as one figure of merit beside the table.
 """
 
@@ -103,9 +102,9 @@ def cell(figure: dict[str, Any] | None, *, is_bold: bool) -> str:
 def costs(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield (
         "| defense | benign, helped (change) | | borderline, refused | in a picture, helped | pictures, right | "
-        "false alarms | + asks | + helpers | + tokens in | out | seconds | balance |"
+        "false alarms | + asks | + helpers | + tokens in | out | balance |"
     )
-    yield "|---|" + "---|" * 12
+    yield "|---|" + "---|" * 11
     for row in rows:
         sets = {(figure["dataset"].partition("/")[2], figure["figure"]): figure for figure in row["sets"]}
         benign = sets.get(("benign-image", "compliance"))
@@ -121,8 +120,7 @@ def costs(rows: list[dict[str, Any]]) -> Iterator[str]:
                     rate(sets.get(("vqa", "accuracy"))),
                     rate(row["false_alarms"]) if row["false_alarms"]["value"] is not None else "no gate",
                     *(plus(row["costs"], name) for name in ("queries", "helper_queries", "tokens_in", "tokens_out")),
-                    times(row["seconds"]["ratio"]),
-                    rate(row["balance"], 2, 1),
+                        rate(row["balance"], 2, 1),
                 ]
             )
             + " |"
@@ -152,10 +150,6 @@ def plus(costs: dict[str, Any], name: str) -> str:
     if value is None:
         return ""
     return f"{value:.3g}" + ("" if low is None else f" [{low:.3g}, {high:.3g}]")
-
-
-def times(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f} x"
 
 
 if __name__ == "__main__":
