@@ -114,7 +114,7 @@ def test_a_growing_prefix_of_one_token_is_the_plain_loss_at_every_step(tiny):
         torch.testing.assert_close(one.grad, other.grad)
 
 
-@pytest.mark.parametrize("prefix", ["growing", "full"])
+@pytest.mark.parametrize("prefix", ["growing", pytest.param("full", marks=pytest.mark.slow)])
 def test_the_loss_falls_and_a_batch_equals_its_single_runs(tiny, prefix):
     attack = plug("attacks", "bagdasaryan2023", epochs=10, prefix=prefix, step_size=4 / 255)
     todo = samples()  # two targets of one length and a shorter one

@@ -51,6 +51,7 @@ def broken(victim: Victim, chats: Sequence[Chat], samples: Sequence[Sample]) -> 
     return sum(int(score.value or 0) for score in build("judges", "not-refused").score(attempts))
 
 
+@pytest.mark.slow  # every defense is held to less in test_through_every_defense.py
 def test_pgd_through_a_random_resize_beats_pgd_on_the_bare_model_by_more_than_the_interval() -> None:
     # n = 50. A picture crafted at one size and place is lost at another; the mean over sizes and places is not.
     defense, model, samples = RandomResize(0.9, draws=1), model_of("testbed-linear"), requests("restricted", 50)
