@@ -231,9 +231,7 @@ class DRESS(Defense):
             return drawn(self.seed, step, self.batch, len(taken))
 
         content = content_of(
-            (replace(sample, chat=chat), (answer,))
-            for sample in rows.samples
-            for chat, answer in self.taught(sample)
+            (replace(sample, chat=chat), (answer,)) for sample in rows.samples for chat, answer in self.taught(sample)
         )
         told = {"feedback": rows.told(self.feedback), "taught": len(taken), "condition": self._form()}
         return Lesson(steps, round(self.warm_up * steps), picks, parts, names, content, told)
