@@ -121,7 +121,7 @@ class DRESS(Defense):
 
     def __post_init__(self) -> None:
         check_either("tuned", self.tuned, feedback=self.feedback)
-        if self.stated.shows_critiques and self.best_rating and not self.best_critique.strip():
+        if self.stated.shows_critiques and self.best_rating.strip() and not self.best_critique.strip():
             raise ValueError(
                 "best_critique: expected what is said of the best answer, since the condition has a {critique}; found "
                 f"{self.best_critique!r}"
@@ -175,7 +175,7 @@ class DRESS(Defense):
         """`chat` as it is asked: under the best feedback, and no other."""
         stated = self.stated
         kept = stated.taken_out(chat)
-        return stated.placed(kept, self.best_rating, self.best_critique) if self.best_rating else kept
+        return stated.placed(kept, self.best_rating, self.best_critique) if self.best_rating.strip() else kept
 
     def _check_form(self) -> None:
         """Raises UsageError where the weights learned another form of the condition than the model is asked in."""
