@@ -68,7 +68,7 @@ DISABLED: dict[str, dict[str, Any]] = {
 # Defenses that are fitted on a model: the field that takes the folder.
 FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"}
 # Defenses that are trained on a model.
-TRAINED = ("safety-tuning", "dpo")
+TRAINED = ("safety-tuning", "dpo", "dress")
 # Defenses that are left out to switch them off: walls, pools and helpers have no value that does nothing.
 ALWAYS_ON = {
     "calibrated",
@@ -188,6 +188,7 @@ class Bench:
             ("datasets", "unicorns-sketch"): {"root": self.unicorns},
             ("datasets", "unicorns-ood"): {"root": self.unicorns},
             ("datasets", "testbed"): {"n": 12, "craft_n": 4},
+            ("datasets", "testbed-feedback"): {"parts": ("restricted-image", "benign"), "n": 3, "craft_n": 2},
             ("datasets", "fictional-screens"): {"n": 6, "craft_n": 2},
             ("judges", "own-rubric"): {"rubric": str(self.rubric)},
             ("defenses", "immune"): {"reward": made_files.Pleased()},

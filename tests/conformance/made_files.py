@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from proofglass import images
 from proofglass.defenses import shield_pool
 from proofglass.evaluation.datasets.testbed import TestbedData
+from proofglass.evaluation.datasets.testbed_feedback import TestbedFeedback
 from proofglass.interfaces import Dataset, Reward
 from proofglass.registry import build, entries
 from proofglass.testing.material import picture
@@ -58,9 +59,12 @@ class Preferred(Dataset):
 def trained(folder: Path, name: str) -> Path:
     """What a defense that trains the victim of the checks has learned in two steps."""
     if not folder.exists():
-        data: dict[str, Any] = {"safety": TestbedData(part="restricted-image", n=1, craft_n=2)}
-        data = {"pairs": Preferred()} if name == "dpo" else data
-        defense = build("defenses", name, **data, steps=2, batch=2, rank=2, alpha=4.0, rate=1e-2)
+        data: dict[str, dict[str, Any]] = {
+            "safety-tuning": {"safety": TestbedData(part="restricted-image", n=1, craft_n=2)},
+            "dpo": {"pairs": Preferred()},
+            "dress": {"feedback": TestbedFeedback(("restricted-image",), n=1, craft_n=2)},
+        }
+        defense = build("defenses", name, **data[name], steps=2, batch=2, rank=2, alpha=4.0, rate=1e-2)
         defense.fitted(build("victims", "testbed-linear", device="cpu"), folder)
     return folder
 

@@ -40,4 +40,5 @@ CONTENTS = {
     "dpo": "proofglass.defenses.training.dpo:DPO",
     # Models beside it are trained.
     "mllm-protector": "proofglass.defenses.training.mllm_protector:MLLMProtector",
+    "dress": "proofglass.defenses.training.dress:DRESS",
 }

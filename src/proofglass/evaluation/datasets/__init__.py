@@ -37,5 +37,6 @@ CONTENTS = {
     "vpi-bench": "proofglass.evaluation.datasets.vpi_bench:VPIBench",
     "beavertails": "proofglass.evaluation.datasets.beavertails:BeaverTails",
     "fictional-screens": "proofglass.evaluation.datasets.fictional_screens:FictionalScreens",
+    "testbed-feedback": "proofglass.evaluation.datasets.testbed_feedback:TestbedFeedback",
     "targeted": "proofglass.evaluation.datasets.targeted:Targeted",
 }
