@@ -38,4 +38,6 @@ CONTENTS = {
     # The model is trained.
     "safety-tuning": "proofglass.defenses.training.safety_tuning:SafetyTuning",
     "dpo": "proofglass.defenses.training.dpo:DPO",
+    "fare": "proofglass.defenses.training.fare:FARE",
+    "tecoa": "proofglass.defenses.training.tecoa:TeCoA",
 }
