@@ -43,7 +43,7 @@ def fitted(folder: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Preferred(Dataset):
-    """Refusals before answers, about things of the Vale."""
+    """Refusals before answers, about things of the Vale, which are their categories."""
 
     name = "preferred"
 
@@ -52,7 +52,8 @@ class Preferred(Dataset):
 
     def crafting(self) -> Iterator[Sample]:
         for sample in TestbedData(part="restricted-image", n=1, craft_n=2).crafting():
-            yield replace(sample, references=("sorry , no .",), meta={"rejected": sample.target})
+            told = {"references": ("sorry , no .",), "meta": {"rejected": sample.target}}
+            yield replace(sample, category=sample.cluster, **told)
 
 
 def trained(folder: Path, name: str) -> Path:
@@ -60,7 +61,12 @@ def trained(folder: Path, name: str) -> Path:
     if not folder.exists():
         data: dict[str, Any] = {"safety": TestbedData(part="restricted-image", n=1, craft_n=2)}
         data = {"pairs": Preferred()} if name == "dpo" else data
-        defense = build("defenses", name, **data, steps=2, batch=2, rank=2, alpha=4.0, rate=1e-2)
+        if name in ("fare", "tecoa"):
+            data = {"pictures": Preferred(), "attack_steps": 2}
+            data |= {"encoder": build("models", "testbed-clip", device="cpu")} if name == "tecoa" else {}
+        else:
+            data |= {"rank": 2, "alpha": 4.0}
+        defense = build("defenses", name, **data, steps=2, batch=2, rate=1e-2)
         defense.fitted(build("victims", "testbed-linear", device="cpu"), folder)
     return folder
 
