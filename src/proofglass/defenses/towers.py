@@ -123,6 +123,9 @@ class _Again(Sequence[str]):
     def __len__(self) -> int:
         return len(self.names)
 
+    def __iter__(self) -> Iterator[str]:  # that of a Sequence would ask for the next one for ever
+        return iter(self.names)
+
     def __getitem__(self, k: Any) -> Any:
         return self.names[k % len(self.names)]
 
