@@ -44,7 +44,7 @@ def fitted(folder: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Preferred(Dataset):
-    """Refusals before answers, about things of the Vale."""
+    """Refusals before answers, about things of the Vale, which are their categories."""
 
     name = "preferred"
 
@@ -53,7 +53,8 @@ class Preferred(Dataset):
 
     def crafting(self) -> Iterator[Sample]:
         for sample in TestbedData(part="restricted-image", n=1, craft_n=2).crafting():
-            yield replace(sample, references=("sorry , no .",), meta={"rejected": sample.target})
+            told = {"references": ("sorry , no .",), "meta": {"rejected": sample.target}}
+            yield replace(sample, category=sample.cluster, **told)
 
 
 def trained(folder: Path, name: str) -> Path:
@@ -63,8 +64,13 @@ def trained(folder: Path, name: str) -> Path:
             "safety-tuning": {"safety": TestbedData(part="restricted-image", n=1, craft_n=2)},
             "dpo": {"pairs": Preferred()},
             "dress": {"feedback": TestbedFeedback(("restricted-image",), n=1, craft_n=2)},
+            "fare": {"pictures": Preferred(), "attack_steps": 2},
+            "tecoa": {"pictures": Preferred(), "attack_steps": 2},
         }
-        defense = build("defenses", name, **data[name], steps=2, batch=2, rank=2, alpha=4.0, rate=1e-2)
+        more: dict[str, Any] = {"rank": 2, "alpha": 4.0}
+        if name in ("fare", "tecoa"):
+            more = {"encoder": build("models", "testbed-clip", device="cpu")} if name == "tecoa" else {}
+        defense = build("defenses", name, **data[name], **more, steps=2, batch=2, rate=1e-2)
         defense.fitted(build("victims", "testbed-linear", device="cpu"), folder)
     return folder
 

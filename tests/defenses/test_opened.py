@@ -87,7 +87,7 @@ class Talking(WhiteBoxVictim):
     prompt_states, read_out, reply_by = _say("prompt states"), _say("read out"), _say("reply by")
     embeddings, encode, decode, writable = _say("embeddings"), _say("encode"), _say("decode"), _say("writable")
     losses_of, reads_back = _say("losses_of"), _say("reads_back")
-    gradient_path, learner = _say("plain"), _say("learner")
+    gradient_path, learner, tower_learner = _say("plain"), _say("learner"), _say("tower")
 
     def tuned(self, folder: Path) -> Talking:
         return Talking()
@@ -117,6 +117,7 @@ def test_a_lens_that_changes_nothing_hands_everything_on() -> None:
         "reads_back": (([[1, 2]],), {}),
         "losses_of": ((x, "prepared", [[[1]]]), {"weighting": "sum"}),
         "learner": ((4, 8.0, 0), {}),
+        "tower_learner": ((), {}),
     }
     values = {"embedding_width", "normalisation", "context_window", "inside", "gradient_path"} | STATED
     asked_elsewhere = {"reply", "reply_by", "in_run", "margin_and_grad", "mark_gradient", "prompt_states", "tuned"}

@@ -183,6 +183,17 @@ def test_pictures_and_texts_are_as_alike_as_the_official_model_says(folder, fami
     assert (cosines[0, 0] - cosines[0, 1]).abs() > 1e-4
 
 
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+@pytest.mark.parametrize("unit", [True, False])
+def test_the_towers_pooled_output_projected_is_the_feature(folder, family: str, unit: bool) -> None:
+    plug = HFEncoder(folder(family), device="cpu", unit=unit)
+    inputs = plug.inputs(noise())
+    pooled = plug.net.vision_model(**inputs).pooler_output
+    torch.testing.assert_close(plug.projected(pooled), plug.features(noise()))
+    with pytest.raises(UsageError, match="does not open what leads from its tower"):
+        HFEncoder(folder("vit"), device="cpu").projected(pooled)
+
+
 @pytest.mark.parametrize("family", ["vit", "convnext", "resnet", "swin"])
 def test_what_a_classifier_pools_is_what_its_last_layer_gets(folder, family: str) -> None:
     plug, model, levels = HFEncoder(folder(family), device="cpu"), official(folder(family)), picture(40, 70)

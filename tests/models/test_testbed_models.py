@@ -268,3 +268,12 @@ def test_missing_weights_name_the_command_that_makes_them(own_weights: Path) -> 
     shutil.rmtree(own_weights / "surrogate-cnn")
     with pytest.raises(UsageError, match="proofglass testbed train surrogate-cnn"):
         build("models", "surrogate-cnn").features(noise())
+
+
+def test_what_leads_from_the_shared_tower_to_the_texts_is_open() -> None:
+    # What a victim with this tower makes of a picture, projected, is what the encoder makes of it.
+    encoder, victim = build("models", "testbed-clip", device="cpu"), build("victims", "testbed-linear", device="cpu")
+    x = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(encoder.projected(victim.features(x, encoder.projects)), encoder.features(x))
+    with pytest.raises(UsageError, match="surrogate-vit: does not open"):
+        build("models", "surrogate-vit", device="cpu").projected(x)

@@ -38,7 +38,9 @@ CONTENTS = {
     # The model is trained.
     "safety-tuning": "proofglass.defenses.training.safety_tuning:SafetyTuning",
     "dpo": "proofglass.defenses.training.dpo:DPO",
+    "dress": "proofglass.defenses.training.dress:DRESS",
+    "fare": "proofglass.defenses.training.fare:FARE",
+    "tecoa": "proofglass.defenses.training.tecoa:TeCoA",
     # Models beside it are trained.
     "mllm-protector": "proofglass.defenses.training.mllm_protector:MLLMProtector",
-    "dress": "proofglass.defenses.training.dress:DRESS",
 }

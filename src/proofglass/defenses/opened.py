@@ -30,6 +30,7 @@ from proofglass.interfaces import (
     LossAndGrad,
     Rescored,
     Target,
+    TowerLearner,
     Weighting,
     WhiteBoxVictim,
     checked,
@@ -163,6 +164,9 @@ class Opened(WhiteBoxVictim):
 
     def learner(self, rank: int, alpha: float, seed: int) -> Learner:
         return self.model.learner(rank, alpha, seed)
+
+    def tower_learner(self) -> TowerLearner:
+        return self.model.tower_learner()
 
     def tuned(self, folder: Path) -> Opened:
         """Raises UsageError where the lens was made for the very weights that would be replaced."""

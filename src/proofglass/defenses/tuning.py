@@ -28,6 +28,7 @@ from proofglass.interfaces import (
     Dataset,
     Defense,
     Learner,
+    TowerLearner,
     Victim,
     WhiteBoxVictim,
     innermost,
@@ -46,6 +47,7 @@ IDS = 16  # rows of a step that an error names
 PORTS = ("learner", "tuned")
 
 T = TypeVar("T")
+L = TypeVar("L", Learner, TowerLearner)
 
 
 @dataclass(frozen=True)
@@ -152,13 +154,35 @@ def trained(defense: Defense, course: Course, model: Victim, folder: Path, teach
     is no number; EnvironmentFault where the folder cannot be written.
     """
     inner = opens_layers(defense, innermost(model), *PORTS)
+    told = "all but the vision tower's" if course.rank == 0 else f"adapter of rank {course.rank}"
+    _trained(defense, course, inner, folder, lambda: inner.learner(course.rank, course.alpha, course.seed), teach, told)
+
+
+def trained_tower(
+    defense: Defense, course: Course, model: Victim, folder: Path, teach: Callable[[TowerLearner], Lesson]
+) -> None:
+    """`trained`, of the model's vision tower: the course's rank and alpha say nothing."""
+    inner = opens_layers(defense, innermost(model), "tower_learner", "tuned")
+    _trained(defense, course, inner, folder, inner.tower_learner, teach, "the vision tower's")
+
+
+def _trained(
+    defense: Defense,
+    course: Course,
+    inner: WhiteBoxVictim,
+    folder: Path,
+    opened: Callable[[], L],
+    teach: Callable[[L], Lesson],
+    weights: str,
+) -> None:
+    """opened: makes the learner. weights: which of them learn, for the card."""
     if (folder / CARD).is_file():
         checked(defense, inner, folder, defense.key)
         return
     with _writing(folder):  # now, not after the first hour
         for half in folder.glob("*.part"):  # of a run that was killed while it wrote
             half.unlink(missing_ok=True)
-    learner = inner.learner(course.rank, course.alpha, course.seed)
+    learner = opened()
     lesson = teach(learner)
     recipe = course.recipe(lesson.steps, lesson.warm_up)
     of = [defense.key, key_inside(inner), lesson.content, recipe.steps, version("torch")]
@@ -188,7 +212,7 @@ def trained(defense: Defense, course: Course, model: Victim, folder: Path, teach
         "passes": round(lesson.steps * number / len(lesson.names), 4),
         "hours": round(seconds / 3600, 4),
         "seed": course.seed,
-        "weights": "all but the vision tower's" if course.rank == 0 else f"adapter of rank {course.rank}",
+        "weights": weights,
         "last_loss": losses[-1] if losses else None,
         "made_with": {name: version(name) for name in ("torch", "transformers", *(["peft"] if course.rank else []))},
     }

@@ -13,7 +13,7 @@ from proofglass.interfaces.datasets import Dataset, Source, learned_from
 from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
-from proofglass.interfaces.learners import Learner
+from proofglass.interfaces.learners import Learner, TowerLearner
 from proofglass.interfaces.metrics import CELL, SUCCESS, Group, Measure, Metric
 from proofglass.interfaces.models import Detector, Encoder, Model, Painter, Reward, Threshold
 from proofglass.interfaces.pairs import Places, Prepared
@@ -82,6 +82,7 @@ __all__ = [
     "Target",
     "Text",
     "Threshold",
+    "TowerLearner",
     "Victim",
     "Weighting",
     "WhiteBoxVictim",

@@ -1,4 +1,5 @@
-"""The weights of a model while they learn, as a victim with weights opens them (`WhiteBoxVictim.learner`)."""
+"""The weights of a model while they learn, as a victim with weights opens them (`WhiteBoxVictim.learner`,
+`WhiteBoxVictim.tower_learner`)."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofglass.types import Chat
+from proofglass.types import Chat, Image
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,3 +48,34 @@ class Learner(ABC):
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write what was learned, as `WhiteBoxVictim.tuned` reads it: safetensors and JSON."""
+
+
+class TowerLearner(ABC):
+    """The vision tower of a model while it learns, apart from the victim that replies; all its other weights stay.
+
+    micro: pictures that one pass holds at once.
+    """
+
+    micro: int = 32
+
+    @property
+    @abstractmethod
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """The tower's weights, in a fixed order."""
+
+    @abstractmethod
+    def pixels(self, image: Image) -> Tensor:
+        """`image` as the tower takes it, float32 [1, 3, H, W] in [0, 1]. Raises ValueError or ImageError for one that
+        it cannot be shown."""
+
+    @abstractmethod
+    def features(self, pixels: Tensor, layer: str) -> Tensor:
+        """`WhiteBoxVictim.features` of the tower that learns, on the graph of `parameters` and `pixels`."""
+
+    @abstractmethod
+    def original(self, pixels: Tensor, layer: str) -> Tensor:
+        """The same of the tower before it learned, without gradient."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model with the tower that learned, as `WhiteBoxVictim.tuned` reads it: safetensors and JSON."""

@@ -26,7 +26,12 @@ class Model(Plug, ABC):
 
 
 class Encoder(Model):
-    """An image encoder, perhaps with a text tower in the same space: a surrogate, or a source of trigger embeddings."""
+    """An image encoder, perhaps with a text tower in the same space: a surrogate, or a source of trigger embeddings.
+
+    projects: the layer of its tower's features that `projected` takes.
+    """
+
+    projects: Layer = "pooled"
 
     @abstractmethod
     def features(self, pixels: torch.Tensor, layer: Layer = "pooled") -> torch.Tensor:
@@ -36,6 +41,15 @@ class Encoder(Model):
     def text_features(self, texts: Sequence[str]) -> torch.Tensor:
         """float [n, d] in the space of the pooled features, no gradient. Raises UsageError without a text tower."""
         raise UsageError(f"{self.name}: has no text tower; name an encoder that has one")
+
+    def projected(self, seen: torch.Tensor) -> torch.Tensor:
+        """float [B, d] in the space of `text_features`, of the features [B, w] or [B, n, w] of layer `projects` that
+        this encoder's own tower makes of pictures, differentiable: for a victim that shares the tower. Raises
+        UsageError (the default) where they are closed."""
+        raise UsageError(
+            f"{self.name}: does not open what leads from its tower to its texts; name testbed-clip, or hf-encoder with "
+            "the folder of a contrastive model"
+        )
 
 
 class Detector(Model):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from proofglass.errors import ClosedVictim
-from proofglass.interfaces.learners import Learner
+from proofglass.interfaces.learners import Learner, TowerLearner
 from proofglass.interfaces.pairs import Places
 from proofglass.interfaces.victims import Victim
 from proofglass.types import Ask, Chat, Image, Reply
@@ -263,6 +263,10 @@ class WhiteBoxVictim(Victim):
         """The weights of this model, ready to learn: a low-rank adapter of `rank` and strength `alpha` beside those of
         its language model's layers, drawn from `seed`, or, rank 0, all weights but the vision tower's. Raises
         ClosedVictim (the default) if they are closed."""
+        raise ClosedVictim(f"victim {self.name!r}: does not open its weights; name a victim with weights, such as hf")
+
+    def tower_learner(self) -> TowerLearner:
+        """The vision tower of this model, ready to learn. Raises ClosedVictim (the default) if it is closed."""
         raise ClosedVictim(f"victim {self.name!r}: does not open its weights; name a victim with weights, such as hf")
 
     def tuned(self, folder: Path) -> WhiteBoxVictim:

@@ -79,6 +79,14 @@ class HFEncoder(FromFolder, Encoder):
                 found = self.net.get_text_features(**tokens).pooler_output
         return self._scaled(found)
 
+    def projected(self, seen: torch.Tensor) -> torch.Tensor:
+        """Of a contrastive model: its projection of the tower's pooled output, or that output where it has none."""
+        if not _is_dual(self.net):
+            return super().projected(seen)
+        head = getattr(self.net, "visual_projection", None)
+        seen = seen.to(placed(self.device))
+        return self._scaled(seen if head is None else head(seen))
+
     def _scaled(self, found: torch.Tensor) -> torch.Tensor:
         import torch.nn.functional as F
 

@@ -98,6 +98,8 @@ class TestbedEncoder(_Network, Encoder):
     variant: str = "surrogate-vit"
     device: Device = "auto"
 
+    projects = "patches"
+
     __test__ = False  # pytest: this is a model, not a test class
 
     def __post_init__(self) -> None:
@@ -124,6 +126,12 @@ class TestbedEncoder(_Network, Encoder):
             return super().text_features(texts)
         with torch.no_grad():
             found: torch.Tensor = self.net.texts(token_ids(self._tokenizer, texts).to(placed(self.device)))
+        return found
+
+    def projected(self, seen: torch.Tensor) -> torch.Tensor:
+        if self._tokenizer is None:
+            return super().projected(seen)
+        found: torch.Tensor = self.net.project(seen.to(placed(self.device)).mean(1))
         return found
 
     @cached_property

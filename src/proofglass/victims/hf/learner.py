@@ -54,7 +54,7 @@ class HFLearner(Learner):
             self._peft = _with_adapter(self.own, rank, alpha, seed)
         else:
             for name, parameter in self.own.model.named_parameters():
-                parameter.requires_grad_(not any(tower in name.split(".") for tower in TOWERS))
+                parameter.requires_grad_(not is_of_tower(name))
 
     @cached_property
     def parameters(self) -> Sequence[nn.Parameter]:
@@ -124,7 +124,7 @@ class HFLearner(Learner):
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if self._peft is None:
-            self._save_all(folder)
+            save_whole(self.own, folder)
             return
         import peft
 
@@ -134,16 +134,23 @@ class HFLearner(Learner):
         text = json.dumps(_plain(told), indent=1, sort_keys=True)
         (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
 
-    def _save_all(self, folder: Path) -> None:
-        """A whole model folder: the weights, and beside them what else lies beside the first ones."""
-        for file in sorted(self.path.iterdir()):
-            if file.is_file() and file.suffix != ".safetensors" and not file.name.endswith(".safetensors.index.json"):
-                shutil.copy(file, folder / file.name)
-        with contextlib.suppress(FileNotFoundError):
-            (folder / WEIGHTS).unlink()
-        with quiet():
-            self.own.model.save_pretrained(folder, max_shard_size="1000GB")
-        shutil.copy(self.path / "config.json", folder / "config.json")  # its dtype and names are those of the first
+
+def is_of_tower(name: str) -> bool:
+    """Whether the parameter of this name belongs to a vision tower."""
+    return any(tower in name.split(".") for tower in TOWERS)
+
+
+def save_whole(own: HFModel, folder: Path) -> None:
+    """A whole model folder: the weights of `own`, and beside them what else lies beside those that it was read from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted(own.path.iterdir()):
+        if file.is_file() and file.suffix != ".safetensors" and not file.name.endswith(".safetensors.index.json"):
+            shutil.copy(file, folder / file.name)
+    with contextlib.suppress(FileNotFoundError):
+        (folder / WEIGHTS).unlink()
+    with quiet():
+        own.model.save_pretrained(folder, max_shard_size="1000GB")
+    shutil.copy(own.path / "config.json", folder / "config.json")  # its dtype and names are those of the first
 
 
 def _with_adapter(own: HFModel, rank: int, alpha: float, seed: int) -> Any:

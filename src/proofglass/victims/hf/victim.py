@@ -20,6 +20,7 @@ from proofglass.interfaces import (
     Pixels,
     Rescored,
     Target,
+    TowerLearner,
     Weighting,
     WhiteBoxVictim,
 )
@@ -171,13 +172,22 @@ class HFVictim(WhiteBoxVictim):
     def learner(self, rank: int, alpha: float, seed: int) -> Learner:
         from proofglass.victims.hf.learner import HFLearner
 
+        self._check_plain()
+        return HFLearner(self.folder, self.device, self.dtype, self.micro, rank, alpha, seed)
+
+    def tower_learner(self) -> TowerLearner:
+        from proofglass.victims.hf.tower import HFTower
+
+        self._check_plain()
+        return HFTower(self.model, self.images_per_pass)
+
+    def _check_plain(self) -> None:
         for field, value in (("adapter", self.adapter), ("quantised", self.quantised)):
             if value:
                 raise UsageError(
                     f"victim {self.name!r}: {field}: {value}: what is trained here is trained on whole, plain weights; "
                     f"leave out {field}{', or merge it into the weights first' if field == 'adapter' else ''}"
                 )
-        return HFLearner(self.folder, self.device, self.dtype, self.micro, rank, alpha, seed)
 
     def tuned(self, folder: Path) -> HFVictim:
         """The last one is kept, so that its weights are loaded once as long as no other is asked for."""
