@@ -58,9 +58,13 @@ class Preferred(Dataset):
 def trained(folder: Path, name: str) -> Path:
     """What a defense that trains the victim of the checks has learned in two steps."""
     if not folder.exists():
-        data: dict[str, Any] = {"safety": TestbedData(part="restricted-image", n=1, craft_n=2)}
-        data = {"pairs": Preferred()} if name == "dpo" else data
-        defense = build("defenses", name, **data, steps=2, batch=2, rank=2, alpha=4.0, rate=1e-2)
+        sealed, plain = (TestbedData(part=part, n=1, craft_n=2) for part in ("restricted", "benign"))
+        data: dict[str, dict[str, Any]] = {
+            "safety-tuning": {"safety": sealed},
+            "dpo": {"pairs": Preferred()},
+            "textual-unlearning": {"harmful": sealed, "harmless": plain},
+        }
+        defense = build("defenses", name, **data[name], steps=2, batch=2, rank=2, alpha=4.0, rate=1e-2)
         defense.fitted(build("victims", "testbed-linear", device="cpu"), folder)
     return folder
 

@@ -38,4 +38,5 @@ CONTENTS = {
     # The model is trained.
     "safety-tuning": "proofglass.defenses.training.safety_tuning:SafetyTuning",
     "dpo": "proofglass.defenses.training.dpo:DPO",
+    "textual-unlearning": "proofglass.defenses.training.textual_unlearning:TextualUnlearning",
 }

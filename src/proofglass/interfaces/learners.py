@@ -41,6 +41,11 @@ class Learner(ABC):
         """Of each row [T]: the negative log-likelihood of every token of its answer, on the graph of `parameters`."""
 
     @abstractmethod
+    def logits(self, rows: Sequence[Any]) -> list[Tensor]:
+        """Of each row [T, V]: the logits, as float, by which every token of its answer is predicted, on the same
+        graph."""
+
+    @abstractmethod
     def untaught(self) -> AbstractContextManager[None]:
         """Inside, the model is what it was before it learned."""
 

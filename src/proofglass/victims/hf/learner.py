@@ -80,15 +80,23 @@ class HFLearner(Learner):
         return row.ids[row.start :]
 
     def nll(self, rows: Sequence[Pair]) -> list[Tensor]:
-        model = self._used
-        tasks = [Task(row, -1, (1.0,) * row.tokens) for row in rows]
         found: list[Tensor] = []
-        for part in model.step.chunks(tasks, self.micro):
-            hidden = model.step.padded(part, self._seen(model, part))
-            targets = torch.tensor([token for task in part for token in task.targets], device=model.device)
-            nll = F.cross_entropy(model.family.head(hidden).float(), targets, reduction="none")
+        for part, logits in self._passes(rows):
+            targets = torch.tensor([token for task in part for token in task.targets], device=logits.device)
+            nll = F.cross_entropy(logits, targets, reduction="none")
             found += nll.split([len(task.weights) for task in part])
         return found
+
+    def logits(self, rows: Sequence[Pair]) -> list[Tensor]:
+        parts = self._passes(rows)
+        return [each for part, logits in parts for each in logits.split([len(task.weights) for task in part])]
+
+    def _passes(self, rows: Sequence[Pair]) -> Iterator[tuple[Sequence[Task], Tensor]]:
+        """Rows of one pass, and the logits that predict their answers, one behind another."""
+        model = self._used
+        tasks = [Task(row, -1, (1.0,) * row.tokens) for row in rows]
+        for part in model.step.chunks(tasks, self.micro):
+            yield part, model.family.head(model.step.padded(part, self._seen(model, part))).float()
 
     def _seen(self, model: HFModel, tasks: Sequence[Task]) -> Seen:
         """The pictures of these rows. Beside a tower that stays as it is, what it makes of the last ones is kept."""
