@@ -44,9 +44,9 @@ class Astra(Defense):
 
     h becomes h - alpha |h| max(0, cos(h - h_ref, v)) v / |v|: the identity at or behind the reference h_ref.
 
-    vectors: folder that `fit` wrote; one of another model is refused. None: they are learned in the run, from
-    clean: a data set with pictures (its crafting rows), and attack: which makes these pictures adversarial; it is
-    crafted on the bare model. alpha: strength (the authors: 10 for LLaVA-1.5,
+    vectors: folder that `fit` wrote; one of another model is refused. None: they are learned in the run.
+    clean: a data set with pictures, whose crafting rows they are learned from. attack: which makes these pictures
+    adversarial; it is crafted on the bare model. alpha: strength (the authors: 10 for LLaVA-1.5,
     5 to 7 for MiniGPT-4, 7 for Qwen2-VL); 0 is the identity. layer: which one; None: halfway (the authors: 20 of 40,
     14 of 28).
     """

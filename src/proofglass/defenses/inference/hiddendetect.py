@@ -42,9 +42,9 @@ class HiddenDetect(Defense):
     area under F over the chosen layers, one apart. It blocks where the score is above the threshold.
 
     found: folder that `fit` wrote (layers, words, threshold); one of another model is refused. None: it is learned in
-    the run, from unsafe: a data set of prompts that are to be refused, and safe: one of prompts that are not (their
-    crafting rows). words: refusal words, and false_alarms: as for `fit`, in such a run. threshold: of the score;
-    None: that of `fit`. layers: in place of those of `fit`, in order. refusal: what the user is told then.
+    the run, from the crafting rows of two data sets. unsafe: one of prompts that are to be refused. safe: one of
+    prompts that are not. words: refusal words, in such a run. false_alarms: as for `fit`, in such a run. threshold: of
+    the score; None: that of `fit`. layers: in place of those of `fit`, in order. refusal: what the user is told then.
     """
 
     name = "hiddendetect"

@@ -47,9 +47,9 @@ class InferAligner(Defense):
     harmful prompts in this model (SRV). It is frozen for the reply. What is added is the same construction of an
     aligned model of the same shape (SSV), or the model's own. In a stack it acts inside the model, wherever it stands.
 
-    vectors: folder that `fit` wrote; one of another model is refused. None: they are learned in the run, from
-    harmful: a data set of prompts that are to be refused, and harmless: one of prompts that are not (their crafting
-    rows). false_alarms: as for `fit`. alpha: strength; 0 is the identity. layers: those
+    vectors: folder that `fit` wrote; one of another model is refused. None: they are learned in the run, from the
+    crafting rows of two data sets. harmful: one of prompts that are to be refused. harmless: one of prompts that are
+    not. false_alarms: as for `fit`. alpha: strength; 0 is the identity. layers: those
     that are steered; none: from 3/8 to 3/4 of the depth (12 to 24 of 32). gate: each layer by its own gate ("layer"),
     or all by that of the layer which tells harmful from harmless best ("best_layer"). threshold: above which a gate
     opens. normalize: the added vectors have length 1, as the gate's do; false: they are as long as they were found.
