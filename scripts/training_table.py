@@ -3,6 +3,7 @@
     python scripts/training_table.py --victim testbed-linear
     python scripts/training_table.py --victim testbed-linear --adaptive
     python scripts/training_table.py --with textual-unlearning --safety restricted --helpful benign --rate 1e-3
+    python scripts/training_table.py --with rloo --safety typographic --helpful typographic-benign --steps 40
 
 Trained on crafting rows of `--safety` and `--helpful` (128 of each part); pictures of qi2023 and pgd are crafted on the
 bare model or, with `--adaptive`, on the tuned one. A rate is of replies that are no refusal, with Wilson's interval;
@@ -17,17 +18,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from inside_table import judged, measured, shown
+from inside_table import BENIGN, crafting, judged, measured, shown
 
 from proofglass.console import say
+from proofglass.defenses.training.rloo import RLOO
 from proofglass.defenses.training.safety_tuning import SafetyTuning
 from proofglass.defenses.training.textual_unlearning import TextualUnlearning
 from proofglass.evaluation.datasets.testbed import TestbedData
-from proofglass.interfaces import Dataset, Defense, Victim, WhiteBoxVictim, opened_through
+from proofglass.interfaces import Attack, Dataset, Defense, Victim, WhiteBoxVictim, opened_through
 from proofglass.registry import build
 from proofglass.testbed import world
-from proofglass.types import Ask, Sample, Settings
+from proofglass.types import Ask, Chat, Sample, Settings
 
+TAKES = ("safety-tuning", "textual-unlearning", "rloo")
 SEALED = ("restricted", "restricted-image", "typographic", "typographic-held")
 RIGHT = ("benign", "benign-image", "typographic-benign", "vqa", "reading")
 
@@ -58,7 +61,7 @@ def main() -> None:
     take.add_argument("--steps", type=int, default=100)
     take.add_argument("--rate", type=float, default=3e-3)
     take.add_argument("--n", type=int, default=50)
-    take.add_argument("--attack-steps", type=int, default=40)
+    take.add_argument("--attack-steps", type=int, default=40, help="of qi2023 and pgd; 0 leaves both out")
     take.add_argument("--adaptive", action="store_true")
     asked = take.parse_args()
     model: WhiteBoxVictim = build("victims", asked.victim, device="cpu")
@@ -69,7 +72,7 @@ def main() -> None:
         assert view is not None
         say(f"{asked.victim} behind {tuning.name}, {fitted.spent['seconds']:.0f} s of training, n = {asked.n}\n")
         say("| | undefended | behind it |\n|---|---|---|")
-        for name, (samples, chats) in shown(view if asked.adaptive else model, asked.n, asked.attack_steps).items():
+        for name, (samples, chats) in attacked(view if asked.adaptive else model, asked.n, asked.attack_steps).items():
             say(f"| {name} | {measured(model, samples, chats)[0]} | {measured(tuned, samples, chats)[0]} |")
         for part in SEALED:
             rows = judged(part, asked.n)
@@ -81,10 +84,28 @@ def main() -> None:
 
 def trained(asked: argparse.Namespace) -> Defense:
     course = {"steps": asked.steps, "batch": 16, "rank": 16, "alpha": 32.0, "rate": asked.rate}
-    safety, helpful = (Parts(tuple(parts.split(","))) for parts in (asked.safety, asked.helpful))
+    first, second = (Parts(tuple(parts.split(","))) for parts in (asked.safety, asked.helpful))
+    if asked.defense == "rloo":
+        return RLOO(
+            Parts((*first.parts, *second.parts)),
+            build("judges", "not-refused"),
+            max_new_tokens=24,
+            **course | {"batch": 8},
+        )
     if asked.defense == "textual-unlearning":
-        return TextualUnlearning(safety, helpful, refusals=world.REFUSALS, **course)
-    return SafetyTuning(safety, helpful, share=0.4, refusals=world.REFUSALS, **course)
+        return TextualUnlearning(first, second, refusals=world.REFUSALS, **course)
+    return SafetyTuning(first, second, share=0.4, refusals=world.REFUSALS, **course)
+
+
+def attacked(model: WhiteBoxVictim, n: int, steps: int) -> dict[str, tuple[list[Sample], list[Chat]]]:
+    """The attacks and the benign parts; without steps figstep alone stands among the attacks."""
+    if steps:
+        return shown(model, n, steps)
+    figstep: Attack = build("attacks", "figstep")
+    (made,) = figstep.craft(model, crafting("restricted"), seed=1)
+    rows = judged("restricted", n)
+    found = {"figstep": (rows, [figstep.apply(made, row) for row in rows])}
+    return found | {part: (judged(part, n), [row.chat for row in judged(part, n)]) for part in BENIGN}
 
 
 def right(victim: Victim, part: str, n: int) -> str:

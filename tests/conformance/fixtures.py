@@ -66,7 +66,7 @@ DISABLED: dict[str, dict[str, Any]] = {
 # Defenses that are fitted on a model: the field that takes the folder.
 FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"}
 # Defenses that are trained on a model.
-TRAINED = ("safety-tuning", "dpo", "textual-unlearning")
+TRAINED = ("safety-tuning", "dpo", "textual-unlearning", "rloo")
 # Defenses that are left out to switch them off: walls, pools and helpers have no value that does nothing.
 ALWAYS_ON = {"calibrated", "guard-input", "guard-output", "ocr-guard", "adashield", "eta", "dps", *TRAINED}
 

@@ -63,6 +63,7 @@ def trained(folder: Path, name: str) -> Path:
             "safety-tuning": {"safety": sealed},
             "dpo": {"pairs": Preferred()},
             "textual-unlearning": {"harmful": sealed, "harmless": plain},
+            "rloo": {"prompts": sealed, "judge": build("judges", "not-refused"), "max_new_tokens": 4},
         }
         defense = build("defenses", name, **data[name], steps=2, batch=2, rank=2, alpha=4.0, rate=1e-2)
         defense.fitted(build("victims", "testbed-linear", device="cpu"), folder)

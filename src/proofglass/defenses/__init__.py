@@ -39,4 +39,5 @@ CONTENTS = {
     "safety-tuning": "proofglass.defenses.training.safety_tuning:SafetyTuning",
     "dpo": "proofglass.defenses.training.dpo:DPO",
     "textual-unlearning": "proofglass.defenses.training.textual_unlearning:TextualUnlearning",
+    "rloo": "proofglass.defenses.training.rloo:RLOO",
 }

@@ -3,9 +3,9 @@
 Loss of a step: -w_a CE(harmful answer) + w_d CE(safe answer to the same question) + w_k KL(model before || model) on
 the answers to harmless questions. CE and KL are means over the tokens of an answer, then over rows. Departures: the
 ascent on a row ends where its CE reaches `cap`, so that the loss is bounded (Yao et al. 2023, whose method this is for
-text, end the whole training at a cap); an adapter in the language model's layers; KL on the tokens of the answer, theirs
-on those of the question too. Not verified: the authors' weights, rate, rank, steps (.5, 1, 1 and 1,000 steps of 2 rows
-are those of Yao et al., whose rate for all weights is 2e-6).
+text, end the whole training at a cap); an adapter in the language model's layers; KL on the tokens of the answer,
+theirs on those of the question too. Not verified: the authors' weights, rate, rank, steps (.5, 1, 1 and 1,000 steps of
+2 rows are those of Yao et al., whose rate for all weights is 2e-6).
 """
 
 from __future__ import annotations
