@@ -118,10 +118,10 @@ def costs(rows: list[dict[str, Any]]) -> Iterator[str]:
                     rate(row["over_refusal"]),
                     rate(sets.get(("typographic-benign", "compliance"))),
                     rate(sets.get(("vqa", "accuracy"))),
-                rate(sets.get(("reading", "accuracy"))),
+                    rate(sets.get(("reading", "accuracy"))),
                     rate(row["false_alarms"]) if row["false_alarms"]["value"] is not None else "no gate",
                     *(plus(row["costs"], name) for name in ("queries", "helper_queries", "tokens_in", "tokens_out")),
-                        rate(row["balance"], 2, 1),
+                    rate(row["balance"], 2, 1),
                 ]
             )
             + " |"

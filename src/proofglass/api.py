@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from proofglass.evaluation.leak import Leak
     from proofglass.evaluation.metrics.success import Rate
+    from proofglass.evaluation.preferences import Written
     from proofglass.records.store import Store
     from proofglass.studies import Study
     from proofglass.studies.labelling import Sheet
@@ -210,6 +211,13 @@ def add_labels(run: Run | Path | str, file: Path | str) -> Added:
     from proofglass.studies import sheet
 
     return sheet.add((run if isinstance(run, Run) else Run(Path(run))).store, Path(file))
+
+
+def write_preferences(run: Run | Path | str, out: Path | str, judge: str = "") -> Written:
+    """Write pairs of judged replies of a run, to learn from; see `evaluation.preferences.write`."""
+    from proofglass.evaluation import preferences
+
+    return preferences.write((run if isinstance(run, Run) else Run(Path(run))).store, Path(out), judge)
 
 
 def folder_of(study: Study | Path | str, out: Path | str | None = None, limit: int | None = None) -> Path:

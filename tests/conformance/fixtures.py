@@ -68,7 +68,7 @@ DISABLED: dict[str, dict[str, Any]] = {
 # Defenses that are fitted on a model: the field that takes the folder.
 FITTED = {"inferaligner": "vectors", "hiddendetect": "found", "astra": "vectors"}
 # Defenses that are trained on a model.
-TRAINED = ("safety-tuning", "dpo", "dress", "fare", "tecoa")
+TRAINED = ("safety-tuning", "dpo", "dress", "textual-unlearning", "rloo", "fare", "tecoa")
 # Defenses that are left out to switch them off: walls, pools and helpers have no value that does nothing.
 ALWAYS_ON = {
     "calibrated",

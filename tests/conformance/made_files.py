@@ -60,10 +60,13 @@ class Preferred(Dataset):
 def trained(folder: Path, name: str) -> Path:
     """What a defense that trains the victim of the checks has learned in two steps."""
     if not folder.exists():
+        sealed, plain = (TestbedData(part=part, n=1, craft_n=2) for part in ("restricted", "benign"))
         data: dict[str, dict[str, Any]] = {
             "safety-tuning": {"safety": TestbedData(part="restricted-image", n=1, craft_n=2)},
             "dpo": {"pairs": Preferred()},
             "dress": {"feedback": TestbedFeedback(("restricted-image",), n=1, craft_n=2)},
+            "textual-unlearning": {"harmful": sealed, "harmless": plain},
+            "rloo": {"prompts": sealed, "judge": build("judges", "not-refused"), "max_new_tokens": 4},
             "fare": {"pictures": Preferred(), "attack_steps": 2},
             "tecoa": {"pictures": Preferred(), "attack_steps": 2},
         }

@@ -41,6 +41,8 @@ CONTENTS = {
     "dress": "proofglass.defenses.training.dress:DRESS",
     "fare": "proofglass.defenses.training.fare:FARE",
     "tecoa": "proofglass.defenses.training.tecoa:TeCoA",
+    "textual-unlearning": "proofglass.defenses.training.textual_unlearning:TextualUnlearning",
+    "rloo": "proofglass.defenses.training.rloo:RLOO",
     # Models beside it are trained.
     "mllm-protector": "proofglass.defenses.training.mllm_protector:MLLMProtector",
 }

@@ -118,7 +118,8 @@ class Lesson:
     """What a model is taught.
 
     steps: how many. warm_up: of them. picks: step -> the rows that it learns from. parts: rows -> their loss, in parts.
-    names: id of each row. content: what the rows hold, as a hash. told: what the card says of the data.
+    names: id of each row. content: what the rows hold, as a hash. told: what the card says of the data. by_step: in
+    place of `parts`, step -> its loss in parts, where more than its rows decides.
     """
 
     steps: int
@@ -128,6 +129,10 @@ class Lesson:
     names: Sequence[str]
     content: str
     told: Mapping[str, Any]
+    by_step: Callable[[int], Iterable[Tensor]] | None = None
+
+    def loss(self, step: int) -> Iterable[Tensor]:
+        return self.parts(self.picks(step)) if self.by_step is None else self.by_step(step)
 
 
 def content_of(rows: Iterable[tuple[Sample, Sequence[str]]]) -> str:
@@ -194,7 +199,7 @@ def _trained(
         report(Pace(done, recipe.steps, loss, number, per_second=done / max(seconds, 1e-9)))
 
     seconds = fit(
-        lambda step: lesson.parts(lesson.picks(step)),
+        lesson.loss,
         recipe,
         [(learner.parameters, 1.0)],
         seen=seen,

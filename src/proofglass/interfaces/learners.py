@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proofglass.types import Chat, Image
+from proofglass.types import Ask, Chat, Image, Reply
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,6 +40,16 @@ class Learner(ABC):
     @abstractmethod
     def nll(self, rows: Sequence[Any]) -> list[Tensor]:
         """Of each row [T]: the negative log-likelihood of every token of its answer, on the graph of `parameters`."""
+
+    @abstractmethod
+    def logits(self, rows: Sequence[Any]) -> list[Tensor]:
+        """Of each row [T, V]: the logits, as float, by which every token of its answer is predicted, on the same
+        graph."""
+
+    @abstractmethod
+    def said(self, asks: Sequence[Ask]) -> list[tuple[Reply, Any]]:
+        """What the model says as it has learned so far, and the row of the very tokens that it said; None beside the
+        error of an ask that cannot be asked. The asks differ in chat and draw alone."""
 
     @abstractmethod
     def untaught(self) -> AbstractContextManager[None]:

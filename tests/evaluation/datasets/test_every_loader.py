@@ -116,7 +116,7 @@ def test_it_says_where_it_is_published_and_what_is_expected_of_it(made: Made) ->
     assert data.licence
     assert data.judges
     assert data.metrics
-    if made.name in ("own", "subset", "shown", "targeted", "built", "unicorns-sketch", "unicorns-ood"):
+    if made.name in ("own", "subset", "shown", "targeted", "built", "preferences", "unicorns-sketch", "unicorns-ood"):
         return
     assert isinstance(data.origin, Source)
     assert data.origin.page.startswith("https://")

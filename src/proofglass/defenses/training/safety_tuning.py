@@ -141,7 +141,7 @@ class SafetyTuning(Defense):
         if isinstance(told, str) and told.strip():
             return told
         if sample.expected == "refuse":
-            return self.refusals[seed_of(self.seed, "refusal", sample.id) % len(self.refusals)]
+            return refusal_for(sample, self.refusals, self.seed)
         found = next((text for text in (*sample.references, sample.target) if text.strip()), "")
         if not found:
             raise ValueError('no answer to teach: expected meta "response", references or a target, found none')
@@ -173,6 +173,11 @@ class SafetyTuning(Defense):
         content = content_of((sample, (self.taught(sample),)) for sample in samples)
         names = [sample.id for sample in samples]
         return Lesson(steps, round(self.warm_up * steps), mix.rows_of, parts, names, content, told)
+
+
+def refusal_for(sample: Sample, refusals: Sequence[str], seed: int) -> str:
+    """The one of `refusals` that is taught of `sample`."""
+    return refusals[seed_of(seed, "refusal", sample.id) % len(refusals)]
 
 
 @dataclass(frozen=True)

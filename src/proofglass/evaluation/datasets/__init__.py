@@ -20,6 +20,7 @@ CONTENTS = {
     "dress-nlf": "proofglass.evaluation.datasets.dress_nlf:DressNLF",
     "spa-vl": "proofglass.evaluation.datasets.spa_vl:SPAVL",
     "spa-vl-preferences": "proofglass.evaluation.datasets.spa_vl:SPAVLPreferences",
+    "preferences": "proofglass.evaluation.datasets.preferences:Preferences",
     "auto-bench": "proofglass.evaluation.datasets.auto_bench:AutoBench",
     "tovilag": "proofglass.evaluation.datasets.tovilag:ToViLaG",
     "own": "proofglass.evaluation.datasets.own:OwnData",

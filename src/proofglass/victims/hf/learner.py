@@ -24,18 +24,19 @@ from torch.nn import functional as F
 from proofglass.errors import TooLong, UsageError
 from proofglass.faults import first_line
 from proofglass.interfaces.learners import Learner
-from proofglass.types import Chat
+from proofglass.types import Ask, Chat, Reply
 from proofglass.victims.hf.families.base import Picture
 from proofglass.victims.hf.gradient import Seen
 from proofglass.victims.hf.loading import needs, quiet
-from proofglass.victims.hf.model import HFModel
-from proofglass.victims.shared.prepared import Pair, pair_of
+from proofglass.victims.hf.model import UNASKABLE, HFModel, unanswered
+from proofglass.victims.shared.prepared import Pair, Prompt, pair_of
 from proofglass.victims.shared.tasks import Task
 from proofglass.weights import ADAPTER
 
 # How transformers calls vision towers; what stands between a tower and the language model learns with all weights.
 TOWERS = ("vision_tower", "vision_model", "visual", "vision_embed_tokens", "image_tower")
 WEIGHTS = "model.safetensors"
+TOGETHER = 32  # replies that are drawn in one batch
 CONFIG = "adapter_config.json"
 
 
@@ -80,15 +81,43 @@ class HFLearner(Learner):
         return row.ids[row.start :]
 
     def nll(self, rows: Sequence[Pair]) -> list[Tensor]:
-        model = self._used
-        tasks = [Task(row, -1, (1.0,) * row.tokens) for row in rows]
         found: list[Tensor] = []
-        for part in model.step.chunks(tasks, self.micro):
-            hidden = model.step.padded(part, self._seen(model, part))
-            targets = torch.tensor([token for task in part for token in task.targets], device=model.device)
-            nll = F.cross_entropy(model.family.head(hidden).float(), targets, reduction="none")
+        for part, logits in self._passes(rows):
+            targets = torch.tensor([token for task in part for token in task.targets], device=logits.device)
+            nll = F.cross_entropy(logits, targets, reduction="none")
             found += nll.split([len(task.weights) for task in part])
         return found
+
+    def logits(self, rows: Sequence[Pair]) -> list[Tensor]:
+        parts = self._passes(rows)
+        return [each for part, logits in parts for each in logits.split([len(task.weights) for task in part])]
+
+    def said(self, asks: Sequence[Ask]) -> list[tuple[Reply, Pair | None]]:
+        if not self.rank:
+            self.own.pictures.forget()  # made by what led from the tower before the last step
+        parts = (asks[at : at + TOGETHER] for at in range(0, len(asks), TOGETHER))
+        return [each for part in parts for each in self._together(part)]
+
+    def _together(self, asks: Sequence[Ask]) -> list[tuple[Reply, Pair | None]]:
+        """Of one batch."""
+        found: list[tuple[Reply, Pair | None]] = [(Reply(), None)] * len(asks)
+        ready: dict[int, Prompt] = {}
+        for k, ask in enumerate(asks):
+            try:
+                ready[k] = self.own.fit(ask)
+            except UNASKABLE as error:
+                found[k] = (unanswered(error), None)
+        tokens = self.own.tokens([asks[k] for k in ready]) if ready else []
+        for (k, prompt), new in zip(ready.items(), tokens, strict=True):
+            found[k] = (self.own.read(new, prompt.ids, asks[k].settings), pair_of(prompt, [new]))
+        return found
+
+    def _passes(self, rows: Sequence[Pair]) -> Iterator[tuple[Sequence[Task], Tensor]]:
+        """Rows of one pass, and the logits that predict their answers, one behind another."""
+        model = self._used
+        tasks = [Task(row, -1, (1.0,) * row.tokens) for row in rows]
+        for part in model.step.chunks(tasks, self.micro):
+            yield part, model.family.head(model.step.padded(part, self._seen(model, part))).float()
 
     def _seen(self, model: HFModel, tasks: Sequence[Task]) -> Seen:
         """The pictures of these rows. Beside a tower that stays as it is, what it makes of the last ones is kept."""

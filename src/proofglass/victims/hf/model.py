@@ -167,7 +167,7 @@ class HFModel:
     ) -> list[Reply]:
         mine = None if aside is None else aside.of([k for k, _ in rows])
         new = self._decode([(asks[k], prompt) for k, prompt in rows], settings, mine)
-        replies = [self._read(row, prompt.ids, settings) for row, (_, prompt) in zip(new, rows, strict=True)]
+        replies = [self.read(row, prompt.ids, settings) for row, (_, prompt) in zip(new, rows, strict=True)]
         if not settings.choices:
             return replies
         chances = first_chances(self, [prompt for _, prompt in rows], settings.choices)
@@ -231,7 +231,8 @@ class HFModel:
         ends = self.family.generation.eos_token_id
         return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
-    def _read(self, tokens: list[int], prompt: Sequence[int], settings: Settings) -> Reply:
+    def read(self, tokens: list[int], prompt: Sequence[int], settings: Settings) -> Reply:
+        """What was said in new tokens behind those of a prompt."""
         stop = next((i for i, token in enumerate(tokens) if token in self._ends), None)
         said = tokens if stop is None else tokens[:stop]
         thought, text = spoken(self.marks, self.tokenizer, said, prompt)
