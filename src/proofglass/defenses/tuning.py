@@ -143,7 +143,7 @@ def content_of(rows: Iterable[tuple[Sample, Sequence[str]]]) -> str:
     return digest.hexdigest()
 
 
-def micro(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+def micro(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for at in range(0, len(rows), size):
         yield rows[at : at + size]
 
