@@ -55,7 +55,7 @@ class Gated(Acting):
         for k, row in margins.items():
             pattern = opened_by(row)
             if self.refusal and any(pattern):
-                replies[k] = Reply(self.refusal, "blocked", cost=Cost())
+                replies[k] = Reply(self.refusal, "blocked", reason=self._reason(row), cost=Cost())
             else:
                 asked.setdefault(pattern, []).append(k)
         for pattern, ks in asked.items():
@@ -91,12 +91,16 @@ class Gated(Acting):
         """`reply` with what was decided and the pass that it took."""
         if margins is None or reply.outcome == "error":
             return reply
-        fired = opened_by(margins)
-        names = self.named or tuple(str(layer) for layer in self.layers)
-        reason = ", ".join(name for name, fires in zip(names, fired, strict=True) if fires)
-        decision = Decision(self.name, any(fired), max(margins), self.threshold, reason and f"gates open: {reason}")
+        fired, reason = opened_by(margins), self._reason(margins)
+        decision = Decision(self.name, any(fired), max(margins), self.threshold, reason)
         cost = replace(reply.cost, forward=reply.cost.forward + 1)
         return replace(reply, decisions=(*reply.decisions, decision), cost=cost)
+
+    def _reason(self, margins: Sequence[float]) -> str:
+        """Which gates are open; "" where none is."""
+        names = self.named or tuple(str(layer) for layer in self.layers)
+        open_ones = ", ".join(name for name, fires in zip(names, opened_by(margins), strict=True) if fires)
+        return open_ones and f"gates open: {open_ones}"
 
     def _steered(self, model: WhiteBoxVictim, pattern: Pattern) -> AbstractContextManager[None]:
         vectors = self.vectors(pattern) if self.vectors else {}
