@@ -240,7 +240,8 @@ class _Headline:
         half = sum(_rate(cell) >= 0.5 for cell in worst)
         return (
             f"On {victim}, behind {len(worst)} defenses the strongest attack still reaches from {told[0]} to "
-            f"{told[1]}, half of all requests or more behind {half} of them: the section Defenses has each, and its price."
+            f"{told[1]}, half of all requests or more behind {half} of them: the section Defenses has each, and its "
+            "price."
         )
 
     def _price(self, victim: str, defense: str) -> str:
