@@ -30,8 +30,6 @@ OPENED: dict[str, dict[str, Any]] = {
     "smooth-vlm": {},
     "jailguard": {},
 }
-# Open, and looked at elsewhere: what stands for another defense, and models of weights of their own.
-ELSEWHERE = ("calibrated", "safety-tuning", "dpo")
 GATES_ALONE = {"none", "hiddendetect", "guard-input"}  # those that change no loss
 
 

@@ -118,7 +118,7 @@ def test_replies_equal_plain_generation_one_by_one(models, family):
         input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False, **kwargs
     )
     new = new[0, ids.shape[1] :] if new.shape[1] > 6 else new[0]
-    assert model._read(new.tolist(), [], settings).text == together[0].text
+    assert model.read(new.tolist(), [], settings).text == together[0].text
 
 
 def test_a_long_reply_is_marked_as_cut_and_a_chat_that_does_not_fit_costs_itself_only(models):

@@ -89,10 +89,10 @@ def test_a_reply_of_a_model_that_thinks_aloud_has_its_thought_beside_it(tmp_path
     model = HFModel(build("lm", tmp_path / "lm"), "cpu")
     assert model.marks is None  # nothing in its folder knows a thought
     said = model.tokenizer("sure here is", add_special_tokens=False)["input_ids"]
-    whole = model._read(said, [], Settings())
+    whole = model.read(said, [], Settings())
     assert (whole.reasoning, whole.text) == ("", model.tokenizer.decode(said))
     model.marks = Marks(begin="<think>", end=model.tokenizer.decode(said[1:2]), end_id=said[1])
-    reply = model._read(said, [], Settings())
+    reply = model.read(said, [], Settings())
     assert reply.reasoning == model.tokenizer.decode(said[:1])
     assert reply.text == model.tokenizer.decode(said[2:]).strip()
     assert reply.cost.tokens_out == len(said)

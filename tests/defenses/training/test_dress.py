@@ -114,11 +114,17 @@ class Counted(Learner):
     def nll(self, rows: Any) -> list[torch.Tensor]:
         return [torch.tensor(self.losses) for _ in rows]
 
+    def logits(self, rows: Any) -> list[torch.Tensor]:
+        raise AssertionError("DRESS learns by the loss of answers alone")
+
+    def said(self, asks: Any) -> list[Any]:
+        raise AssertionError("DRESS learns from answers that are given")
+
     def untaught(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def save(self, folder: Path) -> None:
-        raise NotImplementedError
+        raise AssertionError("these weights are those of nobody")
 
 
 def test_a_step_learns_the_mean_over_its_answer_tokens_of_good_and_bad_answers() -> None:

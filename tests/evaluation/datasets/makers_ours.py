@@ -44,4 +44,8 @@ def targeted(folder: Path) -> dict[str, Any]:
 
 
 MAKERS: dict[str, Maker] = {"shown": shown, "built": built, "preferences": preferences, "targeted": targeted}
-OTHERS: dict[str, dict[str, Any]] = {"shown": {"how": "blank picture", "caption": "alt"}, "built": {"reviewed": "kept"}}
+OTHERS: dict[str, dict[str, Any]] = {
+    "shown": {"how": "blank picture", "caption": "alt"},
+    "built": {"reviewed": "kept"},
+    "preferences": {"pictures": "left out"},
+}

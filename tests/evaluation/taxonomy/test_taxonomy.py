@@ -54,7 +54,7 @@ def test_mappings_name_sub_dimensions_and_say_why_where_a_name_does_not() -> Non
 
 
 def test_every_registered_benchmark_is_mapped() -> None:
-    own = {"own", "subset", "shown", "targeted", "built"}  # they hold whatever they are given
+    own = {"own", "subset", "shown", "targeted", "built", "preferences"}  # they hold whatever they are given
     own |= {"fictional-screens"}  # its questions ask for the next step on a page, and for no harm
     assert {*entries("datasets")} - own <= {*benchmarks()}
 
