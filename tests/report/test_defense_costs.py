@@ -1,4 +1,4 @@
-"""The section "Defenses": calls, tokens, time, false alarms and balance."""
+"""The section "Defenses": calls, tokens, time, false alarms and balance; a headline of many defenses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from proofglass.report import write
 from report.fake_run import answers
 from report.test_defenses import BENIGN, FIRED, HELD, ask, attacked, row_of, section
+from report.test_headline import sentences
 
 
 def test_extra_calls_and_tokens_are_means_over_the_pairs(store):
@@ -81,3 +82,14 @@ def test_calls_that_differ_from_reply_to_reply_have_an_interval(store):
     costs = row_of(store)["costs"]
     assert costs["extra_queries"] == pytest.approx(0.9)
     assert costs["extra_queries_low"] < 0.9 < costs["extra_queries_high"]
+
+
+def test_many_defenses_are_told_from_end_to_end(store):
+    reached = {"none": 10, "a": 9, "b": 7, "c": 1, "d": 5, "e": 1, "f": 9, "g": 4}
+    for defense, hits in reached.items():
+        store.add(answers(0, 10), attack="no-attack", defense=defense)
+        store.add(answers(hits, 10), attack="figstep", defense=defense)
+    told = sentences(store)[-1]
+    assert "behind 7 defenses the strongest attack still reaches from 10 % " in told
+    assert "(c and e) to 90 % " in told
+    assert "(a and f), half of all requests or more behind 4 of them" in told

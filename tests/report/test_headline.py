@@ -205,17 +205,6 @@ def test_a_defense_that_costs_nothing_says_so(store):
     assert sentences(store)[-1].endswith("(compliance unchanged).")
 
 
-def test_many_defenses_are_told_from_end_to_end(store):
-    reached = {"none": 10, "a": 9, "b": 7, "c": 1, "d": 5, "e": 1, "f": 9, "g": 4}
-    for defense, hits in reached.items():
-        store.add(answers(0, 10), attack="no-attack", defense=defense)
-        store.add(answers(hits, 10), attack="figstep", defense=defense)
-    told = sentences(store)[-1]
-    assert "behind 7 defenses the strongest attack still reaches from 10 % " in told
-    assert "(c and e) to 90 % " in told
-    assert "(a and f), half of all requests or more behind 4 of them" in told
-
-
 def test_the_highest_cell_says_how_many_reach_the_same(store):
     for attack, hits in (("no-attack", 0), ("figstep", 9), ("qi2023", 9), ("noise", 1)):
         store.add(answers(hits, 10), attack=attack)
