@@ -26,7 +26,7 @@ from proofglass.interfaces import Attack, WhiteBoxVictim, opened_through
 from proofglass.registry import build
 from proofglass.types import Chat, Sample
 
-PARTS = "restricted-image,typographic,restricted,benign-image,typographic-benign,benign,borderline,reading,vqa"
+PARTS = "typographic,typographic-benign,restricted,benign"
 
 
 def main() -> None:
@@ -34,8 +34,8 @@ def main() -> None:
     take.add_argument("--victim", default="testbed-linear")
     take.add_argument("--parts", default=PARTS, help="of the testbed, comma between them")
     take.add_argument("--condition", default="[rating: {rating}. {critique}]")
-    take.add_argument("--learns", default="both", choices=["both", "critique", "refinement"])
-    take.add_argument("--steps", type=int, default=200)
+    take.add_argument("--learns", default="critique", choices=["both", "critique", "refinement"])
+    take.add_argument("--steps", type=int, default=500)
     take.add_argument("--rate", type=float, default=3e-3)
     take.add_argument("--turns", type=int, default=0)
     take.add_argument("--n", type=int, default=50)
