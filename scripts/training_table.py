@@ -53,9 +53,7 @@ class Parts(Dataset):
 def main() -> None:
     take = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     take.add_argument("--victim", default="testbed-linear")
-    take.add_argument(
-        "--with", dest="defense", default="safety-tuning", choices=["safety-tuning", "textual-unlearning"]
-    )
+    take.add_argument("--with", dest="defense", default="safety-tuning", choices=list(TAKES))
     take.add_argument("--safety", default="typographic", help="parts, comma between them")
     take.add_argument("--helpful", default="typographic-benign")
     take.add_argument("--steps", type=int, default=100)
