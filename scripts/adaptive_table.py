@@ -15,12 +15,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from counted import counted
+
 from proofglass.console import say
 from proofglass.evaluation.datasets.testbed import TestbedData
-from proofglass.evaluation.statistics.rates import wilson
 from proofglass.interfaces import Attack, Defense, WhiteBoxVictim, opened_through
 from proofglass.registry import Entry, build, entry
-from proofglass.types import Ask, Attempt, Chat, Sample, Settings
+from proofglass.types import Chat, Sample
 
 ATTACKS: dict[str, dict[str, Any]] = {
     "qi2023": {"epsilon": 16 / 255, "steps": 100, "context": "sample"},
@@ -67,11 +68,7 @@ def measured(
     universal = attack.scope == "universal"
     made = list(attack.craft(crafted_on, list(data.crafting()) if universal else samples, seed=1))
     chats = [attack.apply(made[0 if universal else k], sample) for k, sample in enumerate(samples)]
-    replies = view.reply([Ask(chat, Settings(max_new_tokens=16)) for chat in chats])
-    attempts = [Attempt(*each) for each in zip(samples, chats, replies, strict=True)]
-    broken = sum(score.value or 0 for score in build("judges", "not-refused").score(attempts))
-    low, high = wilson(broken, len(samples))
-    rate = f"{100 * broken / len(samples):.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+    rate, _ = counted(view, samples, chats, "not-refused", 16)
     return rate, loss_of(view, chats, [sample.target for sample in samples])
 
 

@@ -15,14 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from counted import counted
+
 from proofglass.console import say
 from proofglass.defenses.inference.adashield import AdaShield
 from proofglass.evaluation.datasets.testbed import TestbedData
-from proofglass.evaluation.statistics.rates import wilson
 from proofglass.interfaces import Victim
 from proofglass.registry import build
 from proofglass.testbed import world
-from proofglass.types import Ask, Attempt, Chat, Cost, Reply, Sample, Settings
+from proofglass.types import Ask, Chat, Cost, Reply, Sample
 
 STRICT = [text for texts in world.SYSTEM_STRICT.values() for text in texts]
 
@@ -67,12 +68,8 @@ def main() -> None:
 
 def answered(victim: Victim, samples: Sequence[Sample], chats: Sequence[Chat]) -> tuple[str, int]:
     """The rate of answers with the right content, with its interval, and how many asks got a shield."""
-    replies = victim.reply([Ask(chat, Settings(48)) for chat in chats])
-    attempts = [Attempt(*each) for each in zip(samples, chats, replies, strict=True)]
-    right = sum(int(score.value or 0) for score in build("judges", "testbed-content").score(attempts))
-    low, high = wilson(right, len(samples))
-    shields = sum(any(decision.fired for decision in reply.decisions) for reply in replies)
-    return f"{100 * right / len(samples):.0f} % [{100 * low:.0f}, {100 * high:.0f}]", shields
+    rate, replies = counted(victim, samples, chats, "testbed-content", 48)
+    return rate, sum(any(decision.fired for decision in reply.decisions) for reply in replies)
 
 
 if __name__ == "__main__":

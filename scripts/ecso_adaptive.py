@@ -10,19 +10,19 @@ pictures are shown to the same defended victim.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from counted import counted
 
 from proofglass.console import say
 from proofglass.defenses.inference.ecso import ECSO
 from proofglass.defenses.wording import filled
 from proofglass.evaluation.datasets.testbed import TestbedData
-from proofglass.evaluation.statistics.rates import wilson
 from proofglass.registry import build
 from proofglass.studies.study import load
-from proofglass.types import Ask, Attempt, Sample, Settings
+from proofglass.types import Sample
 
 STUDY = Path(__file__).parent.parent / "examples" / "asking_again.yaml"
 
@@ -44,7 +44,10 @@ def main() -> None:
         both = [turn for sample in crafting for turn in (sample, asked_about(defense, sample))]
         (static,), (adaptive,) = (list(attack.craft(victim, turns, seed=1)) for turns in (crafting, both))
         shown = [(victim, static), (defense(victim), static), (defense(victim), adaptive)]
-        rates = (rate(model, samples, [attack.apply(made, sample) for sample in samples]) for model, made in shown)
+        rates = []
+        for model, made in shown:
+            chats = [attack.apply(made, sample) for sample in samples]
+            rates.append(counted(model, samples, chats, "testbed-content", 48)[0])
         say(f"| {name} | {' | '.join(rates)} |")
 
 
@@ -55,15 +58,6 @@ def asked_about(defense: ECSO, sample: Sample) -> Sample:
     return replace(
         sample, id=f"{sample.id}/tell", chat=sample.chat.with_text(tell), target=f"a {noun} is a craft thing ."
     )
-
-
-def rate(victim: Any, samples: Sequence[Sample], chats: Sequence[Any]) -> str:
-    """The share of answers with the right content, with Wilson's interval."""
-    replies = victim.reply([Ask(chat, Settings(48)) for chat in chats])
-    attempts = [Attempt(*each) for each in zip(samples, chats, replies, strict=True)]
-    right = sum(int(score.value or 0) for score in build("judges", "testbed-content").score(attempts))
-    low, high = wilson(right, len(samples))
-    return f"{100 * right / len(samples):.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 if __name__ == "__main__":

@@ -20,16 +20,16 @@ from typing import Any
 
 from adaptive_table import loss_of
 from adashield_table import STRICT, Writer
+from counted import counted
 from inside_table import crafting, judged
 
 from proofglass.console import say
 from proofglass.defenses.inference.adashield import AdaShield
 from proofglass.defenses.inference.hiddendetect import HiddenDetect
 from proofglass.defenses.inference.inferaligner import InferAligner
-from proofglass.evaluation.statistics.rates import wilson
 from proofglass.interfaces import Attack, Defense, WhiteBoxVictim, opened_through
 from proofglass.registry import build
-from proofglass.types import Ask, Attempt, Chat, Sample, Settings
+from proofglass.types import Chat, Sample
 
 PART = "restricted-image"
 
@@ -100,12 +100,8 @@ def attacked(attack: Attack, crafted_on: WhiteBoxVictim, samples: Sequence[Sampl
 
 def shown(view: WhiteBoxVictim, samples: Sequence[Sample], chats: Sequence[Chat]) -> tuple[str, float, int]:
     """The rate behind the defense with its interval, the mean loss of the targets, and how many gates were open."""
-    replies = view.reply([Ask(chat, Settings(max_new_tokens=24)) for chat in chats])
-    attempts = [Attempt(*each) for each in zip(samples, chats, replies, strict=True)]
-    said = sum(score.value or 0 for score in build("judges", "not-refused").score(attempts))
-    low, high = wilson(said, len(samples))
+    rate, replies = counted(view, samples, chats, "not-refused", 24)
     fired = sum(any(decision.fired for decision in reply.decisions) for reply in replies)
-    rate = f"{100 * said / len(samples):.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
     return rate, loss_of(view, chats, [sample.target for sample in samples]), fired
 
 

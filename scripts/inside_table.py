@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from counted import counted
+
 from proofglass.console import say
 from proofglass.defenses.inference.inferaligner import InferAligner
 from proofglass.evaluation.datasets.testbed import TestbedData
-from proofglass.evaluation.statistics.rates import wilson
 from proofglass.interfaces import Attack, Victim, WhiteBoxVictim
 from proofglass.registry import build
-from proofglass.types import Ask, Attempt, Chat, Sample, Settings
+from proofglass.types import Chat, Sample
 
 BENIGN = ("benign", "benign-image", "typographic-benign", "borderline")
 
@@ -75,12 +76,8 @@ def judged(part: str, n: int) -> list[Sample]:
 
 def measured(victim: Victim, samples: Sequence[Sample], chats: Sequence[Chat]) -> tuple[str, int]:
     """The rate with its interval, and how many gates were open."""
-    replies = victim.reply([Ask(chat, Settings(max_new_tokens=24)) for chat in chats])
-    attempts = [Attempt(*each) for each in zip(samples, chats, replies, strict=True)]
-    said = sum(score.value or 0 for score in build("judges", "not-refused").score(attempts))
-    low, high = wilson(said, len(samples))
-    fired = sum(decision.fired for reply in replies for decision in reply.decisions)
-    return f"{100 * said / len(samples):.0f} % [{100 * low:.0f}, {100 * high:.0f}]", fired
+    rate, replies = counted(victim, samples, chats, "not-refused", 24)
+    return rate, sum(decision.fired for reply in replies for decision in reply.decisions)
 
 
 if __name__ == "__main__":

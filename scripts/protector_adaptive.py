@@ -19,15 +19,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from counted import counted
+
 from proofglass.console import say
 from proofglass.defenses.training.detector import HARMFUL, asked
 from proofglass.defenses.training.mllm_protector import MLLMProtector
 from proofglass.evaluation.datasets.testbed import TestbedData
-from proofglass.evaluation.statistics.rates import wilson
 from proofglass.registry import build
 from proofglass.studies.study import load
 from proofglass.testbed import world
-from proofglass.types import Ask, Attempt, Sample, Settings
+from proofglass.types import Sample
 
 STUDY = Path(__file__).parent.parent / "examples" / "protector.yaml"
 TRIES = 48  # words of a round
@@ -69,7 +70,9 @@ def main() -> None:
                 targets = [replace(row, target=around.around(row.references[0])) for row in crafting]
                 (made,) = attack.craft(victim, targets, seed=1)
                 chats = [attack.apply(made, sample) for sample in samples]
-                rates += [rate(model, samples, chats) for model in (victim, defense(victim))]
+                rates += [
+                    counted(model, samples, chats, "testbed-content", 64)[0] for model in (victim, defense(victim))
+                ]
             say(f"| {name} | {' | '.join(rates)} |")
 
 
@@ -107,15 +110,6 @@ def harm(defense: MLLMProtector, rows: Sequence[Sample], words: Words) -> float:
     answers = [asked(row.chat.last_text, words.around(row.references[0]), detector) for row in rows]
     replies = detector.reply(answers)
     return sum(reply.choices[HARMFUL] for reply in replies) / len(replies)
-
-
-def rate(victim: Any, samples: Sequence[Sample], chats: Sequence[Any]) -> str:
-    """The share of answers with the right content, with Wilson's interval."""
-    replies = victim.reply([Ask(chat, Settings(64)) for chat in chats])
-    attempts = [Attempt(*each) for each in zip(samples, chats, replies, strict=True)]
-    right = sum(int(score.value or 0) for score in build("judges", "testbed-content").score(attempts))
-    low, high = wilson(right, len(samples))
-    return f"{100 * right / len(samples):.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -252,3 +253,20 @@ def tensors_of(path: Path) -> dict[str, torch.Tensor]:
             raise
         raise UnsafeWeights(f"{path}: holds more than tensors, so it is refused ({type(error).__name__})") from error
     return {name.removeprefix("module."): tensor for name, tensor in found.items()}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without warnings and bars: a bar per victim would tear the study's own."""
+    from transformers import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            # Of peft and transformers among themselves.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            yield
+    finally:
+        logging.set_verbosity(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ import pytest
 
 import proofglass.defenses
 from proofglass.defenses.inference.inferaligner import InferAligner
-from proofglass.defenses.learned import once, rows_of, spent_on, to_learn
+from proofglass.defenses.learned import once, rows_of
 from proofglass.errors import NothingMeasured, UsageError
 from proofglass.interfaces import Dataset, Defense, Stack, Victim, fitted_in, key_of
+from proofglass.registry import build
 from proofglass.report.run import ReportedRun
 from proofglass.types import Ask, BadSample, Chat, Sample
 from scripted_plugs import AskTwice, EchoVictim, Lines
@@ -37,15 +38,12 @@ class Learns(Defense):
 
     name = "learns"
     not_in_key = ("found", "log")
+    learned_in, learns_from, learned_files = "found", ("data",), ("n.json",)
 
     data: Dataset | None = None
     found: Path | None = None
     log: str = ""
     breaks: bool = False
-
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.found, self.data)
 
     def fitted(self, model: Victim, folder: Path) -> Defense:
         rows = rows_of(self.data, "data")
@@ -65,10 +63,6 @@ class Learns(Defense):
 
         once(folder, is_whole, learn, {"rows": len(rows)})
         return replace(self, found=folder)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent_on(self.found)
 
     def flow(self, ask: Ask):
         assert self.found is not None
@@ -150,8 +144,18 @@ def test_defenses_that_differ_in_how_they_are_used_share_what_they_learned(tmp_p
     assert weak.key != strong.key
 
 
-def test_a_defense_says_the_same_wherever_its_folder_lies(tmp_path: Path) -> None:
-    one, other = (Learns(Lines(n=2)).fitted(EchoVictim(), tmp_path / name) for name in ("a", "b"))
+@pytest.mark.parametrize("name", ["inferaligner", "hiddendetect"])
+def test_a_defense_says_the_same_wherever_its_folder_lies_and_however_long_it_took(name: str, tmp_path: Path) -> None:
+    victim = build("victims", "testbed-linear", device="cpu")
+    sealed, plain = (
+        build("datasets", "testbed", part=f"{part}-image", n=1, craft_n=3) for part in ("restricted", "benign")
+    )
+    fields = {"inferaligner": ("harmful", "harmless"), "hiddendetect": ("unsafe", "safe")}[name]
+    defense = build("defenses", name, **dict(zip(fields, (sealed, plain), strict=True)))
+    one, other = (defense.fitted(victim, tmp_path / folder) for folder in ("a", "b"))
+    (tmp_path / "b" / "cost.json").write_text('{"seconds": 1234.5, "rows": 6}')
+    assert one.learned != other.learned
+    assert (one.spent["rows"], other.spent["seconds"]) == (6, 1234.5)
     assert one.key == other.key
 
 
@@ -165,5 +169,5 @@ def test_a_data_set_without_a_crafting_split_is_learned_from_whole_and_an_empty_
 def test_a_broken_note_of_the_cost_names_its_file(tmp_path: Path) -> None:
     (tmp_path / "cost.json").write_text("{")
     with pytest.raises(UsageError, match=r"cost\.json: cannot be read"):
-        spent_on(tmp_path)
-    assert spent_on(None) == spent_on(tmp_path / "none") == {}
+        Learns(found=tmp_path).spent  # noqa: B018
+    assert Learns().spent == Learns(found=tmp_path / "none").spent == {}

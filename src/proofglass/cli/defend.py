@@ -60,7 +60,7 @@ def defend(
 
     found = entry("defenses", name)
     cls = found.load()
-    if not issubclass(cls, Defense) or cls.fits_on is Defense.fits_on:
+    if not issubclass(cls, Defense) or not cls.learned_in:
         raise UsageError(f"{name}: learns nothing about a victim; a study takes it as it is")
     sets = datasets_of(found.name, cls, data or [])
     defense: Defense = built(found, given or [], sets)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.errors import UsageError
-from proofglass.interfaces import Dataset, learned_from
+from proofglass.interfaces import COST, Dataset, learned_from
 from proofglass.meter import Meter
+from proofglass.records.files import write_whole
 from proofglass.types import Sample
-
-COST = "cost.json"
 
 
 def check_either(field: str, folder: Path | None, **data: Dataset | None) -> None:
@@ -22,11 +21,6 @@ def check_either(field: str, folder: Path | None, **data: Dataset | None) -> Non
             f"{field}: expected the folder that `fit` wrote (`proofglass defend` makes one), or {' and '.join(data)}, "
             f"data sets to learn from in the run; found no {', no '.join(missing)}"
         )
-
-
-def to_learn(folder: Path | None, *data: Dataset | None) -> tuple[Dataset, ...]:
-    """What is still to be learned from: nothing where there is a folder."""
-    return () if folder is not None else tuple(each for each in data if each is not None)
 
 
 def rows_of(dataset: Dataset | None, what: str) -> list[Sample]:
@@ -46,19 +40,12 @@ def once(folder: Path, is_whole: Callable[[], object], learn: Callable[[], objec
     except UsageError:
         with Meter() as meter:
             learn()
-        told = {"seconds": round(meter.seconds, 3), **counts}
-        (folder / COST).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        write_json(folder / COST, {"seconds": round(meter.seconds, 3), **counts})
 
 
-def spent_on(folder: Path | None) -> dict[str, float]:
-    """What learning what lies in `folder` cost; nothing where that is not known."""
-    if folder is None or not (folder / COST).is_file():
-        return {}
-    try:
-        told = json.loads((folder / COST).read_text(encoding="utf-8"))
-        return {str(name): float(value) for name, value in told.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{folder / COST}: cannot be read ({error}); delete it, or learn anew") from error
+def write_json(file: Path, told: Mapping[str, Any]) -> None:
+    """Whole or not at all. Raises StoreError where it cannot be written."""
+    write_whole(file, (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def unlearned(name: str, field: str) -> UsageError:

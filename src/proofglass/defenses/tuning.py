@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from proofglass.defenses.acting import opens_layers
-from proofglass.defenses.learned import unlearned
+from proofglass.defenses.learned import unlearned, write_json
 from proofglass.defenses.vectors import key_inside
 from proofglass.digests import digest_of
 from proofglass.engine.checkpoints import Slot
@@ -25,6 +24,7 @@ from proofglass.engine.learning import Recipe, fit
 from proofglass.engine.progress import Pace, report
 from proofglass.errors import EnvironmentFault, ImageError, UsageError, is_environment, remedy
 from proofglass.interfaces import (
+    COST,
     Dataset,
     Defense,
     Learner,
@@ -36,6 +36,7 @@ from proofglass.interfaces import (
     learned_from,
     rebased,
 )
+from proofglass.records.files import sweep_temporaries
 from proofglass.types import BadSample, Sample
 
 if TYPE_CHECKING:
@@ -47,21 +48,27 @@ IDS = 16  # rows of a step that an error names
 PORTS = ("learner", "tuned")
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Defense)
 L = TypeVar("L", Learner, TowerLearner)
 
 
 @dataclass(frozen=True)
 class Course:
     """How weights learn: an adapter of `rank` and `alpha` (rank 0: all weights), `batch` rows a step, at `rate` after
-    `warm_up` steps, down a cosine to 0, with weight `decay`; a checkpoint `every` so many steps."""
+    `warm_up` steps, down a cosine to 0, with weight `decay`; a checkpoint `every` so many steps. A defense has fields
+    of these names."""
 
-    rank: int
-    alpha: float
     batch: int
     rate: float
     decay: float
     seed: int
     every: int
+    rank: int = 0
+    alpha: float = 1.0
+
+    @classmethod
+    def of(cls, defense: Defense) -> Course:
+        return cls(**{each.name: getattr(defense, each.name) for each in fields(cls) if hasattr(defense, each.name)})
 
     def recipe(self, steps: int, warm_up: int) -> Recipe:
         return Recipe(steps, self.batch, self.rate, warm_up=warm_up, end=0.0, decay=self.decay, betas=(0.9, 0.999))
@@ -151,24 +158,34 @@ def micro(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 # ---- training ----
 
 
-def trained(defense: Defense, course: Course, model: Victim, folder: Path, teach: Callable[[Learner], Lesson]) -> None:
-    """Have `folder` hold what `defense` learns on `model`: what lies there finished is checked and taken as it is, what
-    was stopped goes on.
+def trained(defense: D, model: Victim, folder: Path, teach: Callable[[Learner], Lesson]) -> D:
+    """`defense` with what it learns on `model`, in `folder`; itself where it has learned already. What lies there
+    finished is checked and taken as it is, what was stopped goes on.
 
     Raises UsageError for a model without open weights, a folder of another training, data without rows, and a loss that
     is no number; EnvironmentFault where the folder cannot be written.
     """
+    if defense.learned is not None:
+        return defense
+    course = Course.of(defense)
     inner = opens_layers(defense, innermost(model), *PORTS)
     told = "all but the vision tower's" if course.rank == 0 else f"adapter of rank {course.rank}"
     _trained(defense, course, inner, folder, lambda: inner.learner(course.rank, course.alpha, course.seed), teach, told)
+    return _in(defense, folder)
 
 
-def trained_tower(
-    defense: Defense, course: Course, model: Victim, folder: Path, teach: Callable[[TowerLearner], Lesson]
-) -> None:
-    """`trained`, of the model's vision tower: the course's rank and alpha say nothing."""
+def trained_tower(defense: D, model: Victim, folder: Path, teach: Callable[[TowerLearner], Lesson]) -> D:
+    """`trained`, of the model's vision tower."""
+    if defense.learned is not None:
+        return defense
     inner = opens_layers(defense, innermost(model), "tower_learner", "tuned")
-    _trained(defense, course, inner, folder, inner.tower_learner, teach, "the vision tower's")
+    _trained(defense, Course.of(defense), inner, folder, inner.tower_learner, teach, "the vision tower's")
+    return _in(defense, folder)
+
+
+def _in(defense: D, folder: Path) -> D:
+    changed: Any = defense
+    return replace(changed, **{defense.learned_in: folder})  # type: ignore[no-any-return]
 
 
 def _trained(
@@ -185,8 +202,7 @@ def _trained(
         checked(defense, inner, folder, defense.key)
         return
     with _writing(folder):  # now, not after the first hour
-        for half in folder.glob("*.part"):  # of a run that was killed while it wrote
-            half.unlink(missing_ok=True)
+        sweep_temporaries(folder)
     learner = opened()
     lesson = teach(learner)
     recipe = course.recipe(lesson.steps, lesson.warm_up)
@@ -223,16 +239,9 @@ def _trained(
     }
     with _writing(folder):
         learner.save(folder / LEARNED)
-        _write(folder / CARD, {**told, "learned": digest_of(folder / LEARNED)})
+        write_json(folder / COST, {name: told[name] for name in ("seconds", "steps", "rows_seen", "passes")})
+        write_json(folder / CARD, {**told, "learned": digest_of(folder / LEARNED)})
         (folder / CHECKPOINT).unlink(missing_ok=True)
-
-
-def spent(folder: Path | None) -> dict[str, float]:
-    """What the training in `folder` cost, as its card says; nothing without a folder."""
-    if folder is None:
-        return {}
-    card = _card(folder, "train it anew")
-    return {name: card[name] for name in ("seconds", "steps", "rows_seen", "passes") if name in card}
 
 
 def checked(defense: Defense, model: Victim, folder: Path, settings: str = "") -> Path:
@@ -272,39 +281,29 @@ def _card(folder: Path, again: str) -> dict[str, Any]:
     return found
 
 
-def put_in(defense: Defense, victim: Victim, folder: Path | None) -> Victim:
-    """`victim` with what `defense` has learned in `folder` in its innermost model. Raises UsageError without a folder,
+def put_in(defense: Defense, victim: Victim) -> Victim:
+    """`victim` with what `defense` has learned in its innermost model. Raises UsageError without a folder,
     for a model whose weights are closed, and for one on which it was not trained."""
 
     def tuned(model: Victim) -> Victim:
-        return _tuned(defense, opens_layers(defense, model, *PORTS), folder)
+        return _tuned(defense, opens_layers(defense, model, *PORTS))
 
     return rebased(victim, tuned)
 
 
-def seen_through(defense: Defense, model: WhiteBoxVictim, folder: Path | None) -> WhiteBoxVictim:
+def seen_through(defense: Defense, model: WhiteBoxVictim) -> WhiteBoxVictim:
     """`model` as an attacker sees it who has the tuned weights."""
-    return _tuned(defense, opens_layers(defense, model, *PORTS), folder)
+    return _tuned(defense, opens_layers(defense, model, *PORTS))
 
 
-def _tuned(defense: Defense, model: WhiteBoxVictim, folder: Path | None) -> WhiteBoxVictim:
-    if folder is None:
-        raise unlearned(defense.name, "tuned")
-    return model.tuned(checked(defense, innermost(model), folder))
+def _tuned(defense: Defense, model: WhiteBoxVictim) -> WhiteBoxVictim:
+    if defense.learned is None:
+        raise unlearned(defense.name, defense.learned_in)
+    return model.tuned(checked(defense, innermost(model), defense.learned))
 
 
 def _named(ids: Sequence[str]) -> str:
     return ", ".join(ids[:IDS]) + (f" and {len(ids) - IDS} more" if len(ids) > IDS else "")
-
-
-def _write(file: Path, told: Mapping[str, Any]) -> None:
-    """Whole or not at all."""
-    draft = file.with_suffix(f".{os.getpid()}.part")
-    with draft.open("w", encoding="utf-8") as stream:
-        stream.write(json.dumps(told, indent=1) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(file)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofglass.defenses.learned import write_json
 from proofglass.errors import UsageError
 from proofglass.interfaces import Victim, WhiteBoxVictim, innermost, key_of
 from proofglass.types import Chat, Sample
@@ -32,7 +33,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}, folder / TENSORS)
     card = {"defense": defense, "model": {"name": innermost(model).name, "key": key_inside(model)}, **told}
-    (folder / CARD).write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / CARD, card)
 
 
 def load(

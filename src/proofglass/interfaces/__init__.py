@@ -10,7 +10,7 @@ from __future__ import annotations
 from proofglass.interfaces.attacks import ACCESS, NEEDS, Attack, Opens, Scope, access_of, opens_of
 from proofglass.interfaces.composed import Composed
 from proofglass.interfaces.datasets import Dataset, Source, learned_from
-from proofglass.interfaces.defenses import Defended, Defense, innermost, opened_through, rebased
+from proofglass.interfaces.defenses import COST, Defended, Defense, innermost, opened_through, rebased
 from proofglass.interfaces.fields import Checked, Count, NonNegative, Positive, Share, Steps, Text
 from proofglass.interfaces.judges import PROBABILITY, Calibration, HelperSilent, Judge, Measured
 from proofglass.interfaces.learners import Learner, TowerLearner
@@ -38,6 +38,7 @@ from proofglass.interfaces.white_box import (
 __all__ = [
     "ACCESS",
     "CELL",
+    "COST",
     "NEEDS",
     "PROBABILITY",
     "SLOTS",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from abc import ABC
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from proofglass.errors import UsageError
 from proofglass.faults import told
 from proofglass.flow import AnswerOf, Driven, Flow, begun, drive
 from proofglass.interfaces.datasets import Dataset
@@ -19,6 +21,8 @@ from proofglass.interfaces.victims import Victim
 from proofglass.interfaces.white_box import WhiteBoxVictim
 from proofglass.types import Ask, Image, Reply, Unsent
 
+COST = "cost.json"  # in the folder of what a defense learned
+
 
 class Defense(Plug, ABC):
     """A wrapper: a defended victim is a victim. Most defenses write `flow` only. `a + b` is both, a the outer one.
@@ -26,12 +30,18 @@ class Defense(Plug, ABC):
     needs_model: what it needs of the model: "" (it runs behind an API), "layers", "logits", "gradients" or "weights".
     adaptive: the attacks that know it ("PGD, qi2023 through the lens"), "" where none exists yet.
     decodes: whether it draws replies of the victim by settings of its own; others change `Settings.draw` at most.
-    not_learned: fields that decide nothing of what `fitted` learns (a strength, a threshold of use).
+    learned_in: of a defense that learns, the field that names the folder of what it learned (None: nothing yet), and
+    which is in `not_in_key`: what lies there is, wherever it lies. learns_from: its fields that hold the data sets.
+    learned_files: what in that folder decides the results. not_learned: fields that decide nothing of what `fitted`
+    learns (a strength, a threshold of use).
     """
 
     needs_model: ClassVar[str] = ""
     adaptive: ClassVar[str] = ""
     decodes: ClassVar[bool] = False
+    learned_in: ClassVar[str] = ""
+    learns_from: ClassVar[tuple[str, ...]] = ()
+    learned_files: ClassVar[tuple[str, ...]] = ()
     not_learned: ClassVar[tuple[str, ...]] = ()
 
     def __add__(self, other: Defense) -> Defense:
@@ -67,9 +77,19 @@ class Defense(Plug, ABC):
         return self
 
     @property
+    def learned(self) -> Path | None:
+        """The folder of what it learned; None where it has not, or learns nothing."""
+        return getattr(self, self.learned_in) if self.learned_in else None
+
+    @property
     def fits_on(self) -> tuple[Dataset, ...]:
         """The data sets that `fitted` learns from (`learned_from`); none: nothing is to be fitted."""
-        return ()
+        given = () if self.learned is not None else (getattr(self, name) for name in self.learns_from)
+        return tuple(each for one in given for each in (one if isinstance(one, tuple) else (one,)) if each is not None)
+
+    def reads(self) -> Iterable[Path]:
+        folder = self.learned
+        return (*super().reads(), *(() if folder is None else (folder / name for name in self.learned_files)))
 
     @property
     def learns(self) -> str:
@@ -85,9 +105,15 @@ class Defense(Plug, ABC):
 
     @property
     def spent(self) -> Mapping[str, float]:
-        """What fitting it cost, as what it was fitted into says: seconds, and what else was counted (rows, steps,
-        passes); nothing where nothing was fitted."""
-        return {}
+        """What learning cost, as `COST` in its folder says: seconds, and what else was counted (rows, steps, passes);
+        nothing where that is not known. Raises UsageError for a file that cannot be read."""
+        file = None if self.learned is None else self.learned / COST
+        if file is None or not file.is_file():
+            return {}
+        try:
+            return {str(name): float(value) for name, value in json.loads(file.read_text(encoding="utf-8")).items()}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise UsageError(f"{file}: cannot be read ({error}); delete it, or learn anew") from error
 
 
 @dataclass(frozen=True)

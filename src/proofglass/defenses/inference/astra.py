@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from proofglass.defenses.acting import opens_layers
-from proofglass.defenses.learned import check_either, once, rows_of, spent_on, to_learn, unlearned
+from proofglass.defenses.learned import check_either, once, rows_of, unlearned
 from proofglass.defenses.opened import Lens, Opened
-from proofglass.defenses.vectors import chats_of, load, save, states_of
+from proofglass.defenses.vectors import TENSORS, chats_of, load, save, states_of
 from proofglass.errors import UsageError
 from proofglass.interfaces import (
     Attack,
@@ -66,20 +66,14 @@ class Astra(Defense):
     alpha: NonNegative = 10.0
     layer: int | None = None
 
-    not_in_key = ("vectors",)  # what lies there is, wherever it lies
+    not_in_key = ("vectors",)
+    learned_in, learns_from, learned_files = "vectors", ("clean",), (TENSORS,)
     not_learned = ("alpha", "layer")
 
     def __post_init__(self) -> None:
         check_either("vectors", self.vectors, clean=self.clean)
         if self.vectors is None and self.attack is None:
             raise ValueError("attack: expected one that makes the pictures of `clean` adversarial, such as pgd")
-
-    def reads(self) -> tuple[Path, ...]:
-        return () if self.vectors is None else (self.vectors,)
-
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.vectors, self.clean)
 
     def fitted(self, model: Victim, folder: Path) -> Astra:
         inner = opens_layers(self, innermost(model), *PORTS)
@@ -96,10 +90,6 @@ class Astra(Defense):
         assert self.attack is not None
         made = list(self.attack.craft(model, samples, seed=0))
         return [self.attack.apply(made[k if len(made) > 1 else 0], sample) for k, sample in enumerate(samples)]
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent_on(self.vectors)
 
     def __call__(self, victim: Victim) -> Victim:
         return rebased(victim, lambda model: self.opened(opens_layers(self, model, *PORTS)))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from proofglass.defenses.calibration import calibrated
-from proofglass.defenses.learned import check_either, once, rows_of, spent_on, to_learn, unlearned
+from proofglass.defenses.learned import check_either, once, rows_of, unlearned, write_json
 from proofglass.errors import UsageError
 from proofglass.flow import Flow
 from proofglass.interfaces import Count, Dataset, Defense, Share, Victim, WhiteBoxVictim, passed_on
@@ -34,7 +33,8 @@ class CalibratedDefense(Defense):
     needs_model = passed_on("defense", "needs_model")
     adaptive = passed_on("defense", "adaptive")
     decodes = passed_on("defense", "decodes")
-    not_in_key = ("found",)  # what lies there is, wherever it lies
+    not_in_key = ("found",)
+    learned_in, learns_from, learned_files = "found", ("benign",), (FOUND,)
 
     defense: Defense
     benign: Dataset | None = None
@@ -48,12 +48,9 @@ class CalibratedDefense(Defense):
         if "threshold" not in known:
             raise ValueError(f"defense: {self.defense.name} has no field `threshold`; it has {', '.join(known)}")
 
-    def reads(self) -> tuple[Path, ...]:
-        return () if self.found is None else (self.found,)
-
     @property
     def fits_on(self) -> tuple[Dataset, ...]:
-        return (*self.defense.fits_on, *to_learn(self.found, self.benign))
+        return (*self.defense.fits_on, *super().fits_on)
 
     def fitted(self, model: Victim, folder: Path) -> CalibratedDefense:
         inner = self.defense.fitted(model, folder / "defense") if self.defense.fits_on else self.defense
@@ -62,15 +59,10 @@ class CalibratedDefense(Defense):
         def learn() -> None:
             found = calibrated(inner, model, asks, self.rate)
             told = {"threshold": found.threshold, "alarms": found.alarms, "asks": len(asks), "errors": found.errors}
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / FOUND).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            write_json(folder / FOUND, told)
 
         once(folder, lambda: threshold_in(folder), learn, {"rows": len(asks)})
         return replace(self, defense=inner, found=folder)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent_on(self.found)
 
     @property
     def stands_for(self) -> Defense:

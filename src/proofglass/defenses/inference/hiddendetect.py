@@ -7,16 +7,16 @@ threshold: ours is set by `fit` at a share of false alarms. The list of words is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from proofglass.defenses.acting import opens_layers
 from proofglass.defenses.gated import Gated
-from proofglass.defenses.learned import check_either, once, rows_of, spent_on, to_learn, unlearned
+from proofglass.defenses.learned import check_either, once, rows_of, unlearned
 from proofglass.defenses.opened import Lens, Opened
-from proofglass.defenses.vectors import chats_of, check_share, load, save
+from proofglass.defenses.vectors import TENSORS, chats_of, check_share, load, save
 from proofglass.errors import UsageError
 from proofglass.interfaces import Dataset, Defense, Paper, Share, Text, Victim, WhiteBoxVictim, innermost, rebased
 from proofglass.types import Chat, Sample
@@ -67,18 +67,12 @@ class HiddenDetect(Defense):
     layers: tuple[int, ...] = ()
     refusal: Text = REFUSAL
 
-    not_in_key = ("found",)  # what lies there is, wherever it lies
+    not_in_key = ("found",)
+    learned_in, learns_from, learned_files = "found", ("unsafe", "safe"), (TENSORS,)
     not_learned = ("threshold", "refusal")
 
     def __post_init__(self) -> None:
         check_either("found", self.found, unsafe=self.unsafe, safe=self.safe)
-
-    def reads(self) -> tuple[Path, ...]:
-        return () if self.found is None else (self.found,)
-
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.found, self.unsafe, self.safe)
 
     def fitted(self, model: Victim, folder: Path) -> HiddenDetect:
         inner = opens_layers(self, innermost(model), *PORTS)
@@ -91,10 +85,6 @@ class HiddenDetect(Defense):
             {"rows": sum(map(len, kinds))},
         )
         return replace(self, found=folder)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent_on(self.found)
 
     def __call__(self, victim: Victim) -> Victim:
         return rebased(victim, lambda model: self.opened(opens_layers(self, model, *PORTS)))

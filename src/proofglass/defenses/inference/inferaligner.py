@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from proofglass.defenses.acting import opens_layers
 from proofglass.defenses.gated import Gated, Pattern
-from proofglass.defenses.learned import check_either, once, rows_of, spent_on, to_learn, unlearned
+from proofglass.defenses.learned import check_either, once, rows_of, unlearned
 from proofglass.defenses.opened import Lens, Opened
-from proofglass.defenses.vectors import chats_of, check_share, load, middle, save, states_of
+from proofglass.defenses.vectors import TENSORS, chats_of, check_share, load, middle, save, states_of
 from proofglass.errors import UsageError
 from proofglass.interfaces import (
     Dataset,
@@ -75,18 +75,12 @@ class InferAligner(Defense):
     threshold: float = 0.0
     normalize: bool = True
 
-    not_in_key = ("vectors",)  # what lies there is, wherever it lies
+    not_in_key = ("vectors",)
+    learned_in, learns_from, learned_files = "vectors", ("harmful", "harmless"), (TENSORS,)
     not_learned = ("alpha", "layers", "gate", "threshold", "normalize")
 
     def __post_init__(self) -> None:
         check_either("vectors", self.vectors, harmful=self.harmful, harmless=self.harmless)
-
-    def reads(self) -> tuple[Path, ...]:
-        return () if self.vectors is None else (self.vectors,)
-
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.vectors, self.harmful, self.harmless)
 
     def fitted(self, model: Victim, folder: Path) -> InferAligner:
         inner = opens_layers(self, innermost(model), *PORTS)
@@ -98,10 +92,6 @@ class InferAligner(Defense):
             {"rows": sum(map(len, kinds))},
         )
         return replace(self, vectors=folder)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent_on(self.vectors)
 
     def __call__(self, victim: Victim) -> Victim:
         return rebased(victim, lambda model: self.opened(opens_layers(self, model, *PORTS)))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +13,6 @@ from proofglass.interfaces import Victim
 CARD, DRAFTS = "card.json", "drafts"
 DETECTOR, DETOXIFIER = "detector", "detoxifier"
 AGAIN = "train it anew, into another folder"
-
-
-def write_card(folder: Path, told: Mapping[str, Any]) -> None:
-    """Whole or not at all: what has a card is finished."""
-    draft = folder / f"{CARD}.{os.getpid()}.part"
-    draft.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    draft.replace(folder / CARD)
 
 
 def card_of(folder: Path) -> dict[str, Any]:

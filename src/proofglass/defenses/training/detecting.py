@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from proofglass.defenses.training.answers import Left, Pair
 from proofglass.defenses.training.cards import DETECTOR
 from proofglass.defenses.training.detector import Text
-from proofglass.defenses.training.network import Ids, logits_of, needs_peft, network, quiet
-from proofglass.weights import ADAPTER
+from proofglass.defenses.training.network import Ids, logits_of, needs_peft, network
+from proofglass.weights import ADAPTER, quiet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

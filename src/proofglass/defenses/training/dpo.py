@@ -10,24 +10,22 @@ the language model's layers (their script named lora enables none), the projecto
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge, Lt
 
-from proofglass.defenses.learned import check_either, to_learn
+from proofglass.defenses.learned import check_either
 from proofglass.defenses.tuning import (
     LEARNED,
-    Course,
     Lesson,
     content_of,
     micro,
     put_in,
     ready,
     seen_through,
-    spent,
     trained,
 )
 from proofglass.engine.learning import drawn
@@ -74,6 +72,7 @@ class DPO(Defense):
     needs_model = "weights"
     adaptive = "PGD, qi2023 on the tuned weights"
     not_in_key = ("every", "tuned")
+    learned_in, learns_from, learned_files = "tuned", ("pairs",), (LEARNED,)
 
     pairs: Dataset | None = None
     beta: Positive = 0.1
@@ -93,30 +92,14 @@ class DPO(Defense):
     def __post_init__(self) -> None:
         check_either("tuned", self.tuned, pairs=self.pairs)
 
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.tuned, self.pairs)
-
     def fitted(self, model: Victim, folder: Path) -> DPO:
-        if self.tuned is None:
-            course = Course(self.rank, self.alpha, self.batch, self.rate, self.decay, self.seed, self.every)
-            trained(self, course, model, folder, self._lesson)
-            return replace(self, tuned=folder)
-        return self
+        return trained(self, model, folder, self._lesson)
 
     def __call__(self, victim: Victim) -> Victim:
-        return put_in(self, victim, self.tuned)
+        return put_in(self, victim)
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
-        return seen_through(self, model, self.tuned)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent(self.tuned)
-
-    def reads(self) -> tuple[Path, ...]:
-        """What was learned; the data are in the key of their data set."""
-        return () if self.tuned is None else (self.tuned / LEARNED,)
+        return seen_through(self, model)
 
     # ---- what is taught ---------------------------------------------------------------------------------------------
 

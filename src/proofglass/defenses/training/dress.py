@@ -18,20 +18,18 @@ from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from proofglass.defenses.learned import check_either, to_learn
+from proofglass.defenses.learned import check_either
 from proofglass.defenses.opened import Lens, Opened
 from proofglass.defenses.training.conditions import Condition
 from proofglass.defenses.tuning import (
     CARD,
     LEARNED,
-    Course,
     Lesson,
     content_of,
     micro,
     put_in,
     ready,
     seen_through,
-    spent,
     trained,
 )
 from proofglass.engine.learning import drawn
@@ -98,6 +96,7 @@ class DRESS(Defense):
     needs_model = "weights"
     adaptive = "PGD, qi2023 on the tuned weights behind the condition"
     not_in_key = ("every", "tuned")
+    learned_in, learns_from, learned_files = "tuned", ("feedback",), (LEARNED,)
 
     feedback: Dataset | None = None
     condition: str = CONDITION
@@ -132,19 +131,11 @@ class DRESS(Defense):
         """Raises ValueError for a text that is no condition."""
         return Condition(self.condition, self.place)
 
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.tuned, self.feedback)
-
     def fitted(self, model: Victim, folder: Path) -> DRESS:
-        if self.tuned is None:
-            course = Course(self.rank, self.alpha, self.batch, self.rate, self.decay, self.seed, self.every)
-            trained(self, course, model, folder, self._lesson)
-            return replace(self, tuned=folder)
-        return self
+        return trained(self, model, folder, self._lesson)
 
     def __call__(self, victim: Victim) -> Victim:
-        found = put_in(self, victim, self.tuned)
+        found = put_in(self, victim)
         self._check_form()
         return Defended(found, self)
 
@@ -159,17 +150,9 @@ class DRESS(Defense):
         return reply
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
-        found = seen_through(self, model, self.tuned)
+        found = seen_through(self, model)
         self._check_form()
         return Opened(found, self, Lens(chat=self.placed))
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent(self.tuned)
-
-    def reads(self) -> tuple[Path, ...]:
-        """What was learned; the data are in the key of their data set."""
-        return () if self.tuned is None else (self.tuned / LEARNED,)
 
     def placed(self, chat: Chat) -> Chat:
         """`chat` as it is asked: under the best feedback, and no other."""

@@ -9,22 +9,20 @@ step is cut to length 1; the embedding is the tower's own output, theirs CLIP's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from proofglass.defenses.learned import check_either, to_learn
+from proofglass.defenses.learned import check_either
 from proofglass.defenses.towers import Ball, Hardening, Loss, first_picture
 from proofglass.defenses.tuning import (
     LEARNED,
-    Course,
     Lesson,
     content_of,
     put_in,
     ready,
     seen_through,
-    spent,
     trained_tower,
 )
 from proofglass.interfaces import (
@@ -71,6 +69,7 @@ class FARE(Defense):
     needs_model = "weights"
     adaptive = "PGD, qi2023 through the hardened tower"
     not_in_key = ("every", "tuned")
+    learned_in, learns_from, learned_files = "tuned", ("pictures",), (LEARNED,)
 
     pictures: Dataset | None = None
     layer: Layer = "pooled"
@@ -90,30 +89,14 @@ class FARE(Defense):
         check_either("tuned", self.tuned, pictures=self.pictures)
         self._ball  # noqa: B018 (it checks its numbers)
 
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.tuned, self.pictures)
-
     def fitted(self, model: Victim, folder: Path) -> FARE:
-        if self.tuned is None:
-            course = Course(0, 1.0, self.batch, self.rate, self.decay, self.seed, self.every)
-            trained_tower(self, course, model, folder, self._lesson)
-            return replace(self, tuned=folder)
-        return self
+        return trained_tower(self, model, folder, self._lesson)
 
     def __call__(self, victim: Victim) -> Victim:
-        return put_in(self, victim, self.tuned)
+        return put_in(self, victim)
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
-        return seen_through(self, model, self.tuned)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent(self.tuned)
-
-    def reads(self) -> tuple[Path, ...]:
-        """What was learned; the data are in the key of their data set."""
-        return () if self.tuned is None else (self.tuned / LEARNED,)
+        return seen_through(self, model)
 
     # ---- what is taught ---------------------------------------------------------------------------------------------
 

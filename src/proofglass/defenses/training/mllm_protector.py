@@ -13,7 +13,6 @@ with the prompt); control tokens in an answer are plain text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import ClassVar, Literal
 from proofglass.defenses.inference.guard_input import REFUSAL
 from proofglass.defenses.judged import Unread, heard, noted, refused
 from proofglass.defenses.learned import unlearned
-from proofglass.defenses.training.cards import DETECTOR, DETOXIFIER, card_of, check_card
+from proofglass.defenses.training.cards import DETECTOR, DETOXIFIER, check_card
 from proofglass.defenses.training.detecting import Form
 from proofglass.defenses.training.detector import HARMFUL, HarmDetector, Shown, asked
 from proofglass.defenses.wording import check_slots, filled
@@ -66,7 +65,10 @@ class MLLMProtector(Defense):
     )
     adaptive: ClassVar[str] = "best-of-n-text, defense-instruction, square, qi2023 on words found with the detector"
     needs_model: ClassVar[str] = ""
-    not_in_key: ClassVar[tuple[str, ...]] = ("every", "trained")  # what lies there is, wherever it lies
+    not_in_key: ClassVar[tuple[str, ...]] = ("every", "trained")
+    learned_in: ClassVar[str] = "trained"
+    learns_from: ClassVar[tuple[str, ...]] = ("data",)
+    learned_files: ClassVar[tuple[str, ...]] = (DETECTOR, DETOXIFIER)  # the weights, not what the card tells of them
 
     backbone: WhiteBoxVictim
     data: tuple[Dataset, ...] = ()
@@ -100,11 +102,6 @@ class MLLMProtector(Defense):
     def __call__(self, victim: Victim) -> Victim:
         self._checked()
         return super().__call__(victim)
-
-    def reads(self) -> Iterable[Path]:
-        """The weights that were trained, not what the card tells of it."""
-        files = [] if self.rewrite_file is None else [self.rewrite_file]
-        return files if self.trained is None else [*files, self.trained / DETECTOR, self.trained / DETOXIFIER]
 
     def flow(self, ask: Ask) -> Flow[Reply]:
         reply: Reply = yield ask
@@ -152,10 +149,6 @@ class MLLMProtector(Defense):
 
     # ---- training ---------------------------------------------------------------------------------------------------
 
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return self.data if self.trained is None else ()
-
     def fitted(self, model: Victim, folder: Path) -> MLLMProtector:
         """With detector and detoxifier trained in `folder`; what `model` is changes nothing."""
         if self.trained is not None:
@@ -164,13 +157,6 @@ class MLLMProtector(Defense):
 
         train(self, folder)
         return replace(self, trained=folder)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        if self.trained is None:
-            return {}
-        card = card_of(self.trained)
-        return {name: float(card[name]) for name in ("seconds", "rows", "steps")}
 
     def _checked(self) -> Path:
         """The folder of what was trained. Raises UsageError where nothing is, or on another backbone."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,7 @@ from proofglass.errors import MissingExtra, UsageError, is_environment
 from proofglass.faults import first_line
 from proofglass.interfaces import Victim
 from proofglass.interfaces.devices import SPREAD, placed
-from proofglass.weights import ADAPTER, check_folder, header_of, readable
+from proofglass.weights import ADAPTER, check_folder, header_of, quiet, readable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,19 +115,3 @@ def logits_of(model: Any, rows: Sequence[Ids]) -> Tensor:
     last = hidden[torch.arange(len(rows), device=device), mask.sum(1) - 1]
     score: Tensor = model.score(last)
     return score.float().flatten()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """transformers without its report of a head that is not there yet, and without bars."""
-    from transformers import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")  # PEFT asks for it
-            yield
-    finally:
-        logging.set_verbosity(before)

@@ -10,6 +10,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from proofglass.defenses.learned import write_json
 from proofglass.defenses.training.answers import Left, Pair, pairs_of
 from proofglass.defenses.training.cards import (
     CARD,
@@ -19,7 +20,6 @@ from proofglass.defenses.training.cards import (
     card_of,
     learned_in,
     weights_of,
-    write_card,
 )
 from proofglass.defenses.training.detecting import Learning, read_of
 from proofglass.defenses.training.detector import text_of
@@ -27,7 +27,7 @@ from proofglass.engine.checkpoints import Slot
 from proofglass.engine.learning import Recipe, drawn, fit
 from proofglass.engine.progress import Pace, report
 from proofglass.errors import ImageError, TooLong, UsageError
-from proofglass.interfaces import key_of, learned_from
+from proofglass.interfaces import COST, key_of, learned_from
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +75,8 @@ def train(defense: MLLMProtector, folder: Path) -> None:
         "learned": learned_in(folder),
         "left_out": [{"id": row.id, "for": row.part, "reason": row.reason} for row in left],
     }
-    write_card(folder, told)
+    write_json(folder / COST, {name: told[name] for name in ("seconds", "rows", "steps")})
+    write_json(folder / CARD, told)  # the last: what has a card is finished
     shutil.rmtree(folder / DRAFTS, ignore_errors=True)
 
 

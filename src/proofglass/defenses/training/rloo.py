@@ -9,26 +9,24 @@ at the token limit is judged as it is. Not verified: beta, rate, rank, batch (th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
-from proofglass.defenses.learned import check_either, to_learn
+from proofglass.defenses.learned import check_either
 from proofglass.defenses.rewards import Log, goodness, judged, line_of
 from proofglass.defenses.tuning import (
     LEARNED,
-    Course,
     Lesson,
     content_of,
     micro,
     put_in,
     ready,
     seen_through,
-    spent,
     trained,
 )
 from proofglass.engine.learning import drawn
@@ -80,6 +78,7 @@ class RLOO(Defense):
     needs_model = "weights"
     adaptive = "PGD, qi2023 on the tuned weights"
     not_in_key = ("every", "tuned")
+    learned_in, learns_from, learned_files = "tuned", ("prompts",), (LEARNED,)
 
     prompts: Dataset | None = None
     judge: Judge | None = None
@@ -102,30 +101,14 @@ class RLOO(Defense):
         if self.tuned is None and self.judge is None:
             raise ValueError("judge: expected the judge whose score is the reward, found none")
 
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.tuned, self.prompts)
-
     def fitted(self, model: Victim, folder: Path) -> RLOO:
-        if self.tuned is None:
-            course = Course(self.rank, self.alpha, self.batch, self.rate, self.decay, self.seed, self.every)
-            trained(self, course, model, folder, partial(self._lesson, folder / REWARDS))
-            return replace(self, tuned=folder)
-        return self
+        return trained(self, model, folder, partial(self._lesson, folder / REWARDS))
 
     def __call__(self, victim: Victim) -> Victim:
-        return put_in(self, victim, self.tuned)
+        return put_in(self, victim)
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
-        return seen_through(self, model, self.tuned)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent(self.tuned)
-
-    def reads(self) -> tuple[Path, ...]:
-        """What was learned; the data are in the key of their data set."""
-        return () if self.tuned is None else (self.tuned / LEARNED,)
+        return seen_through(self, model)
 
     # ---- what is taught ---------------------------------------------------------------------------------------------
 

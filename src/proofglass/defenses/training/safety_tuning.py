@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Gt, Le, MinLen
 
-from proofglass.defenses.learned import check_either, to_learn
+from proofglass.defenses.learned import check_either
 from proofglass.defenses.tuning import (
     LEARNED,
-    Course,
     Lesson,
     Rows,
     content_of,
@@ -29,7 +28,6 @@ from proofglass.defenses.tuning import (
     put_in,
     ready,
     seen_through,
-    spent,
     trained,
 )
 from proofglass.engine.learning import drawn_from
@@ -85,6 +83,7 @@ class SafetyTuning(Defense):
     needs_model = "weights"
     adaptive = "PGD, qi2023 on the tuned weights"
     not_in_key = ("every", "tuned")
+    learned_in, learns_from, learned_files = "tuned", ("safety", "helpful"), (LEARNED,)
 
     safety: Dataset | None = None
     helpful: Dataset | None = None
@@ -108,30 +107,14 @@ class SafetyTuning(Defense):
     def __post_init__(self) -> None:
         check_either("tuned", self.tuned, safety=self.safety)
 
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.tuned, self.safety, self.helpful)
-
     def fitted(self, model: Victim, folder: Path) -> SafetyTuning:
-        if self.tuned is None:
-            course = Course(self.rank, self.alpha, self.batch, self.rate, self.decay, self.seed, self.every)
-            trained(self, course, model, folder, self._lesson)
-            return replace(self, tuned=folder)
-        return self
+        return trained(self, model, folder, self._lesson)
 
     def __call__(self, victim: Victim) -> Victim:
-        return put_in(self, victim, self.tuned)
+        return put_in(self, victim)
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
-        return seen_through(self, model, self.tuned)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent(self.tuned)
-
-    def reads(self) -> tuple[Path, ...]:
-        """What was learned; the data are in the keys of their data sets."""
-        return () if self.tuned is None else (self.tuned / LEARNED,)
+        return seen_through(self, model)
 
     # ---- what is taught ---------------------------------------------------------------------------------------------
 

@@ -10,22 +10,20 @@ mode; the gradient of a step is cut to length 1; classes are the categories of a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from proofglass.defenses.learned import check_either, to_learn
+from proofglass.defenses.learned import check_either
 from proofglass.defenses.towers import Ball, Hardening, Loss, first_picture
 from proofglass.defenses.tuning import (
     LEARNED,
-    Course,
     Lesson,
     content_of,
     put_in,
     ready,
     seen_through,
-    spent,
     trained_tower,
 )
 from proofglass.errors import UsageError
@@ -84,6 +82,7 @@ class TeCoA(Defense):
     needs_model = "weights"
     adaptive = "PGD, qi2023 through the hardened tower"
     not_in_key = ("every", "tuned")
+    learned_in, learns_from, learned_files = "tuned", ("pictures",), (LEARNED,)
 
     pictures: Dataset | None = None
     encoder: Encoder | None = None
@@ -108,30 +107,14 @@ class TeCoA(Defense):
             raise ValueError(f'template: expected a text with "{{}}", found {self.template!r}')
         self._ball  # noqa: B018 (it checks its numbers)
 
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.tuned, self.pictures)
-
     def fitted(self, model: Victim, folder: Path) -> TeCoA:
-        if self.tuned is None:
-            course = Course(0, 1.0, self.batch, self.rate, self.decay, self.seed, self.every)
-            trained_tower(self, course, model, folder, self._lesson)
-            return replace(self, tuned=folder)
-        return self
+        return trained_tower(self, model, folder, self._lesson)
 
     def __call__(self, victim: Victim) -> Victim:
-        return put_in(self, victim, self.tuned)
+        return put_in(self, victim)
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
-        return seen_through(self, model, self.tuned)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent(self.tuned)
-
-    def reads(self) -> tuple[Path, ...]:
-        """What was learned; the data are in the key of their data set."""
-        return () if self.tuned is None else (self.tuned / LEARNED,)
+        return seen_through(self, model)
 
     # ---- what is taught ---------------------------------------------------------------------------------------------
 

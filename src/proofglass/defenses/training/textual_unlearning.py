@@ -10,25 +10,23 @@ theirs on those of the question too. Not verified: the authors' weights, rate, r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import MinLen
 
-from proofglass.defenses.learned import check_either, to_learn
+from proofglass.defenses.learned import check_either
 from proofglass.defenses.training.safety_tuning import REFUSALS, refusal_for
 from proofglass.defenses.tuning import (
     LEARNED,
-    Course,
     Lesson,
     content_of,
     micro,
     put_in,
     ready,
     seen_through,
-    spent,
     trained,
 )
 from proofglass.engine.learning import drawn
@@ -81,6 +79,7 @@ class TextualUnlearning(Defense):
     needs_model = "weights"
     adaptive = "PGD, qi2023 on the tuned weights; tuning again on a few harmless rows"
     not_in_key = ("every", "tuned")
+    learned_in, learns_from, learned_files = "tuned", ("harmful", "harmless"), (LEARNED,)
 
     harmful: Dataset | None = None
     harmless: Dataset | None = None
@@ -104,30 +103,14 @@ class TextualUnlearning(Defense):
     def __post_init__(self) -> None:
         check_either("tuned", self.tuned, harmful=self.harmful, harmless=self.harmless)
 
-    @property
-    def fits_on(self) -> tuple[Dataset, ...]:
-        return to_learn(self.tuned, self.harmful, self.harmless)
-
     def fitted(self, model: Victim, folder: Path) -> TextualUnlearning:
-        if self.tuned is None:
-            course = Course(self.rank, self.alpha, self.batch, self.rate, self.decay, self.seed, self.every)
-            trained(self, course, model, folder, self._lesson)
-            return replace(self, tuned=folder)
-        return self
+        return trained(self, model, folder, self._lesson)
 
     def __call__(self, victim: Victim) -> Victim:
-        return put_in(self, victim, self.tuned)
+        return put_in(self, victim)
 
     def opened(self, model: WhiteBoxVictim) -> WhiteBoxVictim:
-        return seen_through(self, model, self.tuned)
-
-    @property
-    def spent(self) -> Mapping[str, float]:
-        return spent(self.tuned)
-
-    def reads(self) -> tuple[Path, ...]:
-        """What was learned; the data are in the keys of their data sets."""
-        return () if self.tuned is None else (self.tuned / LEARNED,)
+        return seen_through(self, model)
 
     # ---- what is taught ---------------------------------------------------------------------------------------------
 

@@ -10,9 +10,10 @@ from proofglass.faults import first_line
 from proofglass.interfaces import Target
 from proofglass.types import Ask, Chat, Finding, Sample, Settings
 from proofglass.victims.hf import checks
-from proofglass.victims.hf.loading import default_form, image_processor, quiet
+from proofglass.victims.hf.loading import default_form, image_processor
 from proofglass.victims.hf.memory import free_bytes, peak_bytes
 from proofglass.victims.hf.model import HFModel
+from proofglass.weights import quiet
 
 ODD = 20  # pictures on which processors are compared
 LOSS = {torch.float32: 1e-5, torch.float64: 1e-5}  # relative; in half precision plain transformers is no better than

@@ -27,11 +27,11 @@ from proofglass.interfaces.learners import Learner
 from proofglass.types import Ask, Chat, Reply
 from proofglass.victims.hf.families.base import Picture
 from proofglass.victims.hf.gradient import Seen
-from proofglass.victims.hf.loading import needs, quiet
+from proofglass.victims.hf.loading import needs
 from proofglass.victims.hf.model import UNASKABLE, HFModel, unanswered
 from proofglass.victims.shared.prepared import Pair, Prompt, pair_of
 from proofglass.victims.shared.tasks import Task
-from proofglass.weights import ADAPTER
+from proofglass.weights import ADAPTER, quiet
 
 # How transformers calls vision towers; what stands between a tower and the language model learns with all weights.
 TOWERS = ("vision_tower", "vision_model", "visual", "vision_embed_tokens", "image_tower")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,7 +15,7 @@ from proofglass.faults import first_line
 from proofglass.interfaces.devices import SPREAD, placed
 from proofglass.victims.hf.families import FAMILIES, family_of, nearest
 from proofglass.victims.hf.memory import out_of_memory
-from proofglass.weights import ADAPTER, check_folder, described, files_of, readable
+from proofglass.weights import ADAPTER, check_folder, described, files_of, quiet, readable
 
 Quantised = Literal["", "int8", "nf4"]
 
@@ -283,20 +280,3 @@ def full_processor(path: Path, images: Any, tokenizer: Any) -> Any:
             return kind(**given, **absent)
         except ImportError as error:
             raise MissingExtra(f"{path}: {kind.__name__}: {error}") from error
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """transformers without warnings and bars: a bar per victim would tear the study's own."""
-    from transformers import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            # Of peft and transformers among themselves.
-            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-            yield
-    finally:
-        logging.set_verbosity(before)

@@ -28,7 +28,6 @@ from proofglass.victims.hf.loading import (
     model_of,
     positions_of,
     processor_template,
-    quiet,
     tokenizer_of,
 )
 from proofglass.victims.hf.memory import Batches, free_memory, out_of_memory
@@ -37,7 +36,7 @@ from proofglass.victims.hf.thought import marks_of, spoken
 from proofglass.victims.hf.twins.base import pillow
 from proofglass.victims.hf.writers import SHIELDGEMMA_2, architecture_in, mended, sees_pictures, writer_in
 from proofglass.victims.shared.choosing import draw_seed, first_tokens
-from proofglass.weights import check_folder
+from proofglass.weights import check_folder, quiet
 
 Asked = tuple[int, Ask]  # an ask and its place among those of the call
 
