@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from proofglass.console import REASON, cut
-from proofglass.errors import UsageError, is_environment
-from proofglass.faults import first_line, stops_the_run
+from proofglass.errors import UsageError
+from proofglass.flow import Answer, asked_directly
 from proofglass.interfaces import Judge
 from proofglass.interfaces.judges import is_bad
+from proofglass.judging import judge as judge_of
 from proofglass.records.files import guarded
-from proofglass.types import Attempt, Cost, Reply, Score
+from proofglass.types import Ask, Attempt, Cost, Helper, Reply, Score
 
 COSTS = ("queries", "tokens_in", "tokens_out", "money")
 PATIENCE = 3  # steps one after another in which nothing could be judged
@@ -30,33 +31,24 @@ def goodness(says: str, expected: str, score: Score) -> float | None:
 
 
 def judged(judge: Judge, attempts: Sequence[Attempt]) -> tuple[list[Score], Cost]:
-    """What `judge` says of replies of the model, and what its helpers cost. What it breaks on, and an ask that failed,
-    is unjudged, with the reason."""
-    shown = [k for k, attempt in enumerate(attempts) if attempt.reply.is_said]
-    replies = [attempt.reply for attempt in attempts]
-    scores = [Score.unjudged(judge.name, f"outcome {reply.outcome}: {reply.reason}") for reply in replies]
-    if not judge.asks_helpers:
-        for k, score in zip(shown, _scored(judge, [attempts[k] for k in shown]), strict=True):
-            scores[k] = score
-        return scores, Cost()
-    cost = Cost()
-    for k, end in zip(shown, judge.driven([attempts[k] for k in shown]), strict=True):
-        said = end.value if isinstance(end.value, Score) else None
-        scores[k] = said or Score.unjudged(judge.name, end.failure or "its dialogue returned no score")
-        cost = sum(end.helpers.values(), cost)
-    return scores, cost
+    """What `judge` says of replies of the model, shown to it as a run shows them (`proofglass.judging`), and what its
+    helpers cost. What it breaks on, and an ask that failed, is unjudged, with the reason."""
+    spent: list[Cost] = []
 
+    def counted(helper: Helper) -> Answer:
+        def answer(asks: Sequence[Ask]) -> list[Reply]:
+            replies = list(asked_directly(helper)(asks))
+            spent.extend(cost for reply in replies for cost in (reply.cost, *reply.helpers.values()))
+            return replies
 
-def _scored(judge: Judge, attempts: Sequence[Attempt]) -> list[Score]:
-    """All together, or, where that breaks, each alone."""
-    try:
-        return judge.score(attempts) if attempts else []
-    except BaseException as error:
-        if stops_the_run(error) or is_environment(error):
-            raise
-        if len(attempts) > 1:
-            return [score for attempt in attempts for score in _scored(judge, [attempt])]
-        return [Score.unjudged(judge.name, first_line(error))]
+        return answer
+
+    found, _ = judge_of(judge, judge.name, {str(k): each for k, each in enumerate(attempts)}, counted)
+    scores = [
+        Score.unjudged(judge.name, f"outcome error: {each.reply.reason}") if each.reply.outcome == "error" else score
+        for each, score in zip(attempts, found.values(), strict=True)
+    ]
+    return scores, sum(spent, Cost())
 
 
 @dataclass(frozen=True)

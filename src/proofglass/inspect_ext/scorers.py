@@ -14,7 +14,7 @@ from anyio import to_thread
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, accuracy, metric, scorer, stderr
 from inspect_ai.solver import TaskState
 
-from proofglass.evaluation import judging
+from proofglass import judging
 from proofglass.evaluation.metrics.success import rate
 from proofglass.inspect_ext.dialogue import answers_in_task
 from proofglass.inspect_ext.messages import chat_of, reply_of, score_of

@@ -219,6 +219,31 @@ def test_what_a_judge_breaks_on_costs_itself() -> None:
     assert "odd" in scores[1].reason
 
 
+class Short(Judge):
+    name = "short"
+
+    def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+        return [Score(self.name, float(not attempts[0].reply.reasoning))]
+
+
+def test_a_thought_is_shown_to_no_judge_of_answers_and_a_score_too_few_is_unjudged() -> None:
+    thought = Reply("one", reasoning="what the model thought")
+    (alone,), _ = judged(Short(), attempts(thought))
+    assert alone.value == 1.0
+    scores, _ = judged(Short(), attempts(thought, Reply("two")))  # one score for two: each is asked about alone
+    assert [score.value for score in scores] == [1.0, 1.0]
+    scores, _ = judged(Mute(), attempts(thought, Reply("two")))
+    assert [score.value for score in scores] == [None, None]
+    assert "0 scores for 1 attempts" in scores[0].reason
+
+
+class Mute(Judge):
+    name = "mute"
+
+    def score(self, attempts: Sequence[Attempt]) -> list[Score]:
+        return []
+
+
 def test_a_judge_that_never_says_anything_ends_it(tmp_path: Path) -> None:
     log = Log(tmp_path / "log.jsonl")
     silent = [Score.unjudged("mute", "nothing to say")] * 2

@@ -14,9 +14,9 @@ from proofglass.evaluation.judges.reasoning import SILENT, Reasoning
 from proofglass.evaluation.judges.refusal import NotRefused, Refusal
 from proofglass.evaluation.judges.target_string import TargetString
 from proofglass.evaluation.judges.unsafe import Unsafe
-from proofglass.evaluation.judging import judge as judged
 from proofglass.flow import Flow
 from proofglass.interfaces import Judge, Victim
+from proofglass.judging import judge as judged
 from proofglass.types import Ask, Attempt, Chat, Reply, Sample, Score
 
 SAMPLE = Sample("s", "d", Chat.user("Should I skate on the thin ice?"), target="turn the wheel")

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from proofglass.evaluation.building.drafting import Draft
-from proofglass.evaluation.judging import judge as judged_by
 from proofglass.evaluation.quality.duplicates import duplicates
 from proofglass.evaluation.quality.prints import Print, folded, look
 from proofglass.flow import AnswerOf
 from proofglass.interfaces import Judge
+from proofglass.judging import judge as judged_by
 from proofglass.types import Attempt, Chat, Reply, Sample
 
 Pair = tuple[Draft, Draft]

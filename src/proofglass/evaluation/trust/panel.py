@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from proofglass.errors import ImageError, ProofglassError
-from proofglass.evaluation.judging import judge as judged_by
 from proofglass.evaluation.labels import PICTURE, PROMPT, LabelledReply
 from proofglass.evaluation.trust.agreement import Verdict
 from proofglass.faults import stops_the_run, told
 from proofglass.flow import Answer
 from proofglass.interfaces import Judge
+from proofglass.judging import judge as judged_by
 from proofglass.types import Ask, Attempt, Chat, Helper, Image, Message, Reply, Sample, Score
 
 BATCH = 256  # replies that a judge is shown at a time, so that progress can be told

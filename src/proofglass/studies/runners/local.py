@@ -14,9 +14,9 @@ from typing import Any
 
 from proofglass.console import REASON, cut, visible
 from proofglass.errors import NothingMeasured, ProofglassError, StoreError
-from proofglass.evaluation.judging import JudgeFault, judge
 from proofglass.faults import kept_by, one_line, stops_the_run, told
 from proofglass.interfaces import Defense, Judge, Victim, key_of
+from proofglass.judging import JudgeFault, judge
 from proofglass.meter import Meter
 from proofglass.records.crafts import Crafted
 from proofglass.records.journal import Heard, Journal, JournaledHelpers, JournaledVictim, costs_of

@@ -21,8 +21,8 @@ from judge_models import (
 from proofglass.errors import UsageError
 from proofglass.evaluation.judges.llm import RUBRICS
 from proofglass.evaluation.judges.llm.judge import LLMJudge
-from proofglass.evaluation.judging import judge as judging
 from proofglass.interfaces import key_of
+from proofglass.judging import judge as judging
 from proofglass.registry import build
 from proofglass.types import Reply, Unsent
 

@@ -7,9 +7,9 @@ import pytest
 from judge_models import JudgeModel, attempt, by, obedient, obeying, scored
 from proofglass.evaluation.judges.llm.judge import LLMJudge
 from proofglass.evaluation.judges.reasoning import Reasoning
-from proofglass.evaluation.judging import judge as judging
 from proofglass.flow import Flow
 from proofglass.interfaces import Judge
+from proofglass.judging import judge as judging
 from proofglass.types import Ask, Attempt, Chat, Cost, Reply, Score, Unsent
 
 YES, NO = obedient(same="yes"), obedient(same="no")

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from proofglass.evaluation.judging import judge
 from proofglass.flow import Flow
 from proofglass.interfaces import Judge, Victim
+from proofglass.judging import judge
 from proofglass.records.journal import Journal, JournaledHelpers
 from proofglass.types import Ask, Attempt, Chat, Reply, Sample, Score, Unsent
 
